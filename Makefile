@@ -1,0 +1,47 @@
+# Every target needs only Python and make; the first one that runs makes .venv/ from the lock.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+export UV_PYTHON_DOWNLOADS := never
+export DAGSTER_DISABLE_TELEMETRY := yes
+
+.PHONY: help setup run test check format lock bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.installed  ## Make .venv/ with exactly what requirements.lock names
+
+.venv/.installed: requirements.lock pyproject.toml scripts/uv
+	@test -x $(BIN)/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv
+	@./scripts/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@./scripts/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: setup  ## Start everything, plan today, watch it being mailed (ONCE=1: stop after the first mails)
+	@$(BIN)/sequences day $(if $(filter-out 0,$(ONCE)),--once,)
+
+test: setup  ## Run all tests on real servers
+	@$(BIN)/pytest $(ARGS)
+
+check: setup  ## Format, lint, types and import contracts
+	@$(BIN)/ruff format --check --quiet . || (echo "Run 'make format'."; exit 1)
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: setup  ## Rewrite the code in the project's format
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+lock:  ## Choose the newest allowed versions again (a week old at least) and write requirements.lock
+	@./scripts/uv pip compile --quiet pyproject.toml --all-extras --universal --generate-hashes \
+	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o requirements.lock
+
+bench: setup  ## Measure, and print the figures of docs/performance.md
+	@$(BIN)/python -m bench $(ARGS)
+
+clean: setup  ## Stop the local stack and remove its data
+	@$(BIN)/sequences stack down
+	@rm -rf .local

@@ -1,0 +1,1 @@
+"""What all services share: the SQL and its loader, states, message contracts, settings, errors."""

@@ -1,0 +1,29 @@
+"""Connections: psycopg 3 on plain postgresql:// URLs, UTC sessions, named in pg_stat_activity."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psycopg
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from psycopg.rows import TupleRow
+
+
+def plain_url(url: str | SecretStr) -> str:
+    """Return a libpq URL: without SQLAlchemy's driver name, which people often copy along."""
+    text = url.get_secret_value() if isinstance(url, SecretStr) else url
+    scheme, separator, rest = text.partition("://")
+    return scheme.partition("+")[0] + separator + rest
+
+
+def connect(url: str | SecretStr, *, name: str, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
+    """Open a connection; the session's zone is UTC and `name` is its application_name."""
+    return psycopg.connect(
+        plain_url(url),
+        autocommit=autocommit,
+        application_name=name,
+        connect_timeout=10,
+        options="-c timezone=UTC",
+    )

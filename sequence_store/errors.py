@@ -1,0 +1,30 @@
+"""The errors of the store.
+
+StoreError
+├── SettingsError          a setting is missing or impossible; names the variable
+├── MalformedMessageError  a queue message that no version of ours wrote; goes to the dead-letter queue
+├── QueueMissingError      a queue that a deployment or `sequences stack up` has to create first
+└── UnknownQueryError      a query that no .sql file names
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Something the person who operates the system has to know; the message says what to do."""
+
+
+class SettingsError(StoreError):
+    pass
+
+
+class MalformedMessageError(StoreError):
+    pass
+
+
+class QueueMissingError(StoreError):
+    pass
+
+
+class UnknownQueryError(StoreError):
+    pass

@@ -1,0 +1,185 @@
+"""SQS as the services use it: look a queue up, send in batches, receive, delete, bury what cannot be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from sequence_store.errors import QueueMissingError
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
+
+    from sequence_store.settings import Settings
+
+BATCH = 10  # messages in one request, SQS's bound
+MAX_DELAY_SECONDS = 900
+MAX_RECEIVES = 5
+RETENTION_SECONDS = 4 * 86_400
+DEAD_LETTER_RETENTION_SECONDS = 14 * 86_400  # a dead letter keeps its age, so its queue must keep it longer
+DEAD_LETTER_SUFFIX = "-dlq"
+
+Item = TypeVar("Item")
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Split `items` into lists of at most `size`."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def sqs_client(settings: Settings, *, connections: int = 16, read_timeout: float = 30) -> SQSClient:
+    """Make a client with short timeouts and one layer of retries; credentials are boto3's usual ones."""
+    return boto3.client(
+        "sqs",
+        region_name=settings.aws_region,
+        endpoint_url=settings.aws_endpoint_url_sqs,
+        config=Config(
+            connect_timeout=3,
+            read_timeout=read_timeout,
+            max_pool_connections=connections,
+            retries={"mode": "standard", "max_attempts": 4},
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """One message to send; `id` is the caller's, `delay_seconds` is 0 to 900."""
+
+    id: str
+    body: str
+    delay_seconds: int = 0
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One received message."""
+
+    body: str
+    receipt: str
+    message_id: str
+
+
+@dataclass(frozen=True)
+class Queue:
+    """One queue and its dead-letter queue, looked up by name."""
+
+    client: SQSClient
+    url: str
+    dead_letter_url: str
+
+    @classmethod
+    def look_up(cls, client: SQSClient, name: str) -> Queue:
+        """Find the queue; raise QueueMissingError if a deployment has not created it."""
+        try:
+            return cls(
+                client,
+                client.get_queue_url(QueueName=name)["QueueUrl"],
+                client.get_queue_url(QueueName=name + DEAD_LETTER_SUFFIX)["QueueUrl"],
+            )
+        except client.exceptions.QueueDoesNotExist:
+            raise QueueMissingError(
+                f"No queue {name!r} (with {name + DEAD_LETTER_SUFFIX!r}): "
+                "`sequences stack up` or your deployment creates them."
+            ) from None
+
+    def depth(self) -> int:
+        """Return roughly how many messages can be received now."""
+        attributes = self.client.get_queue_attributes(
+            QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
+
+    def dead_letters(self) -> int:
+        attributes = self.client.get_queue_attributes(
+            QueueUrl=self.dead_letter_url, AttributeNames=["ApproximateNumberOfMessages"]
+        )
+        return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
+
+    def send(self, messages: Iterable[Outgoing], *, threads: int = 16) -> Iterator[list[str]]:
+        """Send in parallel batches; yield, batch by batch, the ids that SQS confirmed.
+
+        A batch that could not be sent yields an empty list: its messages are the caller's to send again.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            yield from pool.map(self._send_batch, batched(messages, BATCH))
+
+    def _send_batch(self, batch: Sequence[Outgoing]) -> list[str]:
+        try:
+            answer = self.client.send_message_batch(
+                QueueUrl=self.url,
+                Entries=[
+                    {"Id": str(n), "MessageBody": m.body, "DelaySeconds": m.delay_seconds}
+                    for n, m in enumerate(batch)
+                ],
+            )
+        except (BotoCoreError, ClientError):
+            return []
+        return [batch[int(entry["Id"])].id for entry in answer.get("Successful", [])]
+
+    def receive(self, *, most: int = BATCH, wait_seconds: int = 0) -> list[Incoming]:
+        """Receive up to `most` (at most 10), waiting up to `wait_seconds` (at most 20) for the first."""
+        answer = self.client.receive_message(
+            QueueUrl=self.url, MaxNumberOfMessages=min(most, BATCH), WaitTimeSeconds=wait_seconds
+        )
+        return [_incoming(message) for message in answer.get("Messages", [])]
+
+    def delete(self, messages: Sequence[Incoming]) -> None:
+        """Delete handled messages; one that stays comes back and is found to be done."""
+        for batch in batched(messages, BATCH):
+            self.client.delete_message_batch(
+                QueueUrl=self.url,
+                Entries=[{"Id": str(n), "ReceiptHandle": m.receipt} for n, m in enumerate(batch)],
+            )
+
+    def hide(self, message: Incoming, seconds: float) -> None:
+        """Let nobody receive the message for `seconds` from now (0 to 43,200)."""
+        self.client.change_message_visibility(
+            QueueUrl=self.url,
+            ReceiptHandle=message.receipt,
+            VisibilityTimeout=max(0, min(43_200, round(seconds))),
+        )
+
+    def bury(self, message: Incoming, reason: str) -> None:
+        """Move a message that cannot be handled to the dead-letter queue, with its reason."""
+        self.client.send_message(
+            QueueUrl=self.dead_letter_url,
+            MessageBody=message.body,
+            MessageAttributes={"reason": {"DataType": "String", "StringValue": reason[:256] or "unreadable"}},
+        )
+        self.delete([message])
+
+
+def _incoming(message: MessageTypeDef) -> Incoming:
+    return Incoming(message["Body"], message["ReceiptHandle"], message["MessageId"])
+
+
+def create_queues(client: SQSClient, settings: Settings, *, visibility_seconds: int = 180) -> None:
+    """Create both queues with their dead-letter queues; queues that exist are left as they are."""
+    for name in (settings.sends_queue, settings.delivery_results_queue):
+        dead = client.create_queue(
+            QueueName=name + DEAD_LETTER_SUFFIX,
+            Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS)},
+        )
+        arn = client.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
+        client.create_queue(
+            QueueName=name,
+            Attributes={
+                "VisibilityTimeout": str(visibility_seconds),
+                "MessageRetentionPeriod": str(RETENTION_SECONDS),
+                "RedrivePolicy": json.dumps(
+                    {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": MAX_RECEIVES}
+                ),
+            },
+        )

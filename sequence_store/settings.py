@@ -1,0 +1,154 @@
+"""Settings: environment variables, read once at a process's start and handed in.
+
+Each has a default that suits the local stack, or is refused with its name. `docs/settings.md` and
+`.env.example` list them all; a test compares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import time
+from typing import Annotated, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from sequence_store.errors import SettingsError
+from sequence_store.planning_day import PlanningCalendar
+
+LOCAL = "local"
+LOCAL_ADDRESS_KEY = "local-address-key-not-for-production"
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no IANA time zone") from error
+    return name
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
+Seconds = Annotated[int, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What every process of the product reads."""
+
+    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    sequence_environment: str = Field(
+        LOCAL, min_length=1, description="Name of the deployment; messages of another one are refused"
+    )
+    sequence_time_zone: Zone = Field("UTC", description="Zone of the planning day")
+    plan_at: time = Field(time(4), description="Wall-clock time at which a planning day starts")
+    address_key: SecretStr = Field(
+        SecretStr(LOCAL_ADDRESS_KEY), description="Secret key of the suppressions' address HMAC"
+    )
+
+    aws_region: str = Field("us-east-1", description="Region of the queues")
+    aws_endpoint_url_sqs: str | None = Field(None, description="SQS endpoint; unset means Amazon's")
+    sends_queue: str = Field("sequence-sends", description="Queue of timed send messages")
+    delivery_results_queue: str = Field("sequence-delivery-results", description="Queue of delivery results")
+
+    @field_validator("plan_at")
+    @classmethod
+    def _whole_minutes(cls, value: time) -> time:
+        if value.second or value.microsecond or value.tzinfo:
+            raise ValueError("give a wall-clock time of whole minutes, HH:MM")
+        return value
+
+    @model_validator(mode="after")
+    def _no_default_secret_in_production(self) -> Self:
+        if self.sequence_environment != LOCAL and self.address_key.get_secret_value() == LOCAL_ADDRESS_KEY:
+            raise ValueError(
+                f"ADDRESS_KEY must be set in the environment {self.sequence_environment!r}: "
+                "the default is for the environment 'local' alone"
+            )
+        return self
+
+    @property
+    def calendar(self) -> PlanningCalendar:
+        return PlanningCalendar(ZoneInfo(self.sequence_time_zone), self.plan_at)
+
+    @property
+    def address_pads(self) -> bytes:
+        """The HMAC-SHA256 key as its two padded blocks, as the SQL function `address_hmac` takes it."""
+        key = self.address_key.get_secret_value().encode()
+        block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")  # noqa: PLR2004
+        return bytes(b ^ 0x36 for b in block) + bytes(b ^ 0x5C for b in block)
+
+
+class OwnerSettings(Settings):
+    """Migrations, sample data and operators' commands."""
+
+    database_url: SecretStr = Field(description="The owner's database, a postgresql:// URL")
+    api_database_url: SecretStr | None = Field(None, description="As role sequence_api")
+    pipeline_database_url: SecretStr | None = Field(None, description="As role sequence_pipeline")
+    worker_database_url: SecretStr | None = Field(None, description="As role sequence_worker")
+    readonly_database_url: SecretStr | None = Field(None, description="As role sequence_readonly")
+
+
+class PipelineSettings(Settings):
+    """The Dagster code location."""
+
+    pipeline_database_url: SecretStr = Field(description="As role sequence_pipeline")
+    plan_lead_seconds: int = Field(60, ge=0, description="A plan places nothing nearer than this")
+    send_grace_seconds: Seconds = Field(7200, description="A send later than this after its minute expires")
+    dispatch_ahead_seconds: int = Field(
+        900, ge=1, le=900, description="How far ahead rows become messages; SQS delays by 900 s at most"
+    )
+    transmitting_bound_seconds: Seconds = Field(
+        900, description="A transmission without an answer for this long is unknown"
+    )
+    vanished_after_seconds: Seconds = Field(
+        300, description="A dispatched send unclaimed for this long after its minute is dispatched again"
+    )
+    unknown_settles: Seconds = Field(86_400, description="An unknown send advances its contact after this")
+    asset_store: str = Field(".local/assets", description="Folder (or s3://…) of the assets' Parquet files")
+    valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
+    api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
+
+
+class ApiSettings(Settings):
+    """The Sequence API."""
+
+    api_database_url: SecretStr = Field(description="As role sequence_api")
+    api_host: str = Field("127.0.0.1", description="Address that the API binds")
+    api_port: int = Field(8000, ge=0, le=65_535, description="Port that the API binds")
+    api_database_connections: int = Field(10, ge=1, description="Connections of the API's pool")
+
+
+class WorkerSettings(Settings):
+    """The step mailing worker."""
+
+    worker_database_url: SecretStr = Field(description="As role sequence_worker")
+    smtp_host: str = Field("127.0.0.1", description="SMTP server of mailboxes that name none")
+    smtp_port: int = Field(1025, ge=1, le=65_535, description="Its port")
+    smtp_security: Literal["none", "starttls", "tls"] = Field("none", description="Its transport security")
+    smtp_timeout_seconds: Seconds = Field(30, description="Bound of each SMTP command but the final dot")
+    smtp_final_dot_seconds: Seconds = Field(600, description="Bound of the wait for the final answer")
+    claim_lease_seconds: Seconds = Field(120, description="A claim not renewed for this long may be taken")
+    worker_concurrency: int = Field(16, ge=1, le=1000, description="Sends that one worker handles at once")
+    soft_failure_retry_seconds: Seconds = Field(300, description="First backoff after a soft failure")
+    park_seconds: Seconds = Field(86_400, description="How long a mailbox fault parks its mailbox")
+    valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def read_settings(kind: type[AnySettings]) -> AnySettings:
+    """Read `kind` from the environment; raise SettingsError that names every variable at fault."""
+    try:
+        return kind()
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"
+            for fault in error.errors()
+        )
+        raise SettingsError(
+            f"{faults}. Set it in the environment (docs/settings.md), or run `sequences stack up` "
+            "for a local stack that sets everything."
+        ) from None
