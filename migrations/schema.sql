@@ -1,0 +1,749 @@
+CREATE FUNCTION public.address_hmac(address text, pads bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN sha256((substr(pads, 65, 64) || sha256((substr(pads, 1, 64) || convert_to(lower(btrim(address)), 'UTF8'::name)))));
+CREATE FUNCTION public.cancel_step_sends(p_step_id bigint) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH cancelled AS (
+        UPDATE sends SET status = 'cancelled', reason = 'step_deleted', claim = NULL, lease_until = NULL
+        WHERE step_id = p_step_id AND status IN ('planned', 'dispatched', 'claimed')
+            AND sequence_id = (SELECT sequence_id FROM steps WHERE id = p_step_id)
+        RETURNING 1)
+    SELECT count(*) FROM cancelled
+$$;
+CREATE FUNCTION public.claim_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_attempt integer, p_claim uuid, p_lease interval, pads bytea) RETURNS TABLE(verdict text, reason text, retry_at timestamp with time zone, mailbox_id bigint, send_day date, send_at timestamp with time zone, not_after timestamp with time zone, contact_name text, contact_address text, contact_attributes jsonb, contact_external_id uuid, sequence_external_id uuid, open_tracking_enabled boolean, click_tracking_enabled boolean, mail_subject text, mail_content text, thread_subject text, thread_step_ids bigint[], mailbox_address text, mailbox_display_name text, tracking_host text, smtp_host text, smtp_port integer, smtp_security text, smtp_username text, smtp_secret text)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    s sends;
+    at timestamptz;
+BEGIN
+    SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
+        AND x.step_id = p_step_id AND x.round = p_round FOR UPDATE;
+    at := clock_timestamp();
+    IF s.status IS NULL THEN
+        verdict := 'absent';
+    ELSIF s.status NOT IN ('planned', 'dispatched', 'claimed') OR s.attempt <> p_attempt THEN
+        verdict := 'stale'; reason := s.status;
+    ELSIF s.status = 'claimed' AND s.lease_until > at THEN
+        verdict := 'held'; retry_at := s.lease_until;
+    ELSIF s.not_after < at THEN
+        verdict := 'expired'; reason := 'not_after';
+    ELSE
+        reason := closed_gate(s, pads);
+        verdict := CASE WHEN reason IS NOT NULL THEN 'cancelled'
+                        WHEN s.send_at > at THEN 'early' ELSE 'claimed' END;
+        retry_at := CASE verdict WHEN 'early' THEN s.send_at END;
+    END IF;
+    IF verdict IN ('cancelled', 'expired') THEN
+        UPDATE sends x SET status = verdict, reason = claim_send.reason, claim = NULL, lease_until = NULL
+        WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+            AND x.round = p_round AND x.status = s.status;
+    ELSIF verdict = 'claimed' THEN
+        UPDATE sends x SET status = 'claimed', claim = p_claim, lease_until = at + p_lease
+        WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+            AND x.round = p_round AND x.status = s.status;
+        SELECT s.mailbox_id, s.send_day, s.send_at, s.not_after,
+            c.name, c.mail_address, c.attributes, c.external_id,
+            q.external_id, q.open_tracking_enabled, q.click_tracking_enabled,
+            st.mail_subject, st.mail_content, t.subject, t.step_ids,
+            m.address, m.display_name, m.tracking_host,
+            m.smtp_host, m.smtp_port, m.smtp_security, m.smtp_username, m.smtp_secret
+        INTO mailbox_id, send_day, send_at, not_after,
+            contact_name, contact_address, contact_attributes, contact_external_id,
+            sequence_external_id, open_tracking_enabled, click_tracking_enabled,
+            mail_subject, mail_content, thread_subject, thread_step_ids,
+            mailbox_address, mailbox_display_name, tracking_host,
+            smtp_host, smtp_port, smtp_security, smtp_username, smtp_secret
+        FROM contacts c, sequences q, steps st, mailboxes m, LATERAL (
+            -- the mails of this round that left from the same mailbox: the thread that this one continues
+            SELECT array_agg(b.step_id ORDER BY b.send_at) AS step_ids,
+                (array_agg(bs.mail_subject ORDER BY b.send_at) FILTER (WHERE bs.mail_subject <> ''))[1] AS subject
+            FROM sends b JOIN steps bs ON bs.id = b.step_id
+            WHERE b.sequence_id = p_sequence_id AND b.contact_id = p_contact_id AND b.round = p_round
+                AND b.status IN ('sent', 'unknown') AND b.mailbox_id = s.mailbox_id AND b.step_id <> p_step_id) t
+        WHERE c.id = p_contact_id AND q.id = p_sequence_id AND st.id = p_step_id AND m.id = s.mailbox_id;
+    END IF;
+    RETURN NEXT;
+END $$;
+CREATE TABLE public.sends (
+    sequence_id bigint NOT NULL,
+    contact_id bigint NOT NULL,
+    step_id bigint NOT NULL,
+    round smallint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    due_day date NOT NULL,
+    plan_day date NOT NULL,
+    send_day date NOT NULL,
+    send_at timestamp(0) with time zone NOT NULL,
+    not_after timestamp(0) with time zone NOT NULL,
+    status text NOT NULL,
+    reason text,
+    attempt integer DEFAULT 1 NOT NULL,
+    dispatched_at timestamp with time zone,
+    claim uuid,
+    lease_until timestamp with time zone,
+    transmitting_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    smtp_code integer,
+    enhanced_code text,
+    smtp_reply text,
+    provider_message_id text,
+    advanced_at timestamp with time zone,
+    CONSTRAINT sends_attempt_check CHECK ((attempt >= 1)),
+    CONSTRAINT sends_check CHECK (((advanced_at IS NULL) OR (status = ANY (ARRAY['sent'::text, 'hard_failed'::text, 'unknown'::text])))),
+    CONSTRAINT sends_status_check CHECK ((status = ANY (ARRAY['planned'::text, 'dispatched'::text, 'claimed'::text, 'transmitting'::text, 'sent'::text, 'hard_failed'::text, 'unknown'::text, 'cancelled'::text, 'expired'::text])))
+)
+WITH (fillfactor='50');
+CREATE FUNCTION public.closed_gate(s public.sends, pads bytea) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT CASE
+        WHEN e.contact_id IS NULL OR e.round <> s.round THEN 'enrolment_removed'
+        WHEN e.status <> 'active' THEN 'enrolment_' || e.status
+        WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
+        WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, pads))
+            THEN 'suppressed'
+        WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
+        WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
+        WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
+        WHEN m.parked_until > clock_timestamp() THEN 'mailbox_parked'
+    END
+    FROM (VALUES (1)) one
+    LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
+    LEFT JOIN contacts c ON c.id = s.contact_id
+    LEFT JOIN steps st ON st.id = s.step_id
+    LEFT JOIN sequences q ON q.id = s.sequence_id
+    LEFT JOIN mailboxes m ON m.id = s.mailbox_id
+$$;
+CREATE FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) RETURNS void
+    LANGUAGE sql
+    AS $$
+    UPDATE sequences_contacts e SET status = p_status, status_reason = p_reason,
+        next_send = CASE WHEN p_status = 'paused' THEN e.next_send END
+    WHERE e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
+        AND e.status IN ('active', 'paused')
+$$;
+CREATE FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) RETURNS TABLE(status text, reason text, send_at timestamp with time zone, attempt integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    s sends;
+    at timestamptz;
+    ended text := p_outcome;
+    why text := p_reason;
+    suppresses boolean := p_outcome = 'hard_failed';
+BEGIN
+    SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
+        AND x.step_id = p_step_id AND x.round = p_round AND x.claim = p_claim FOR UPDATE;
+    at := clock_timestamp();
+    IF s.status IS NULL OR NOT (CASE p_outcome
+            WHEN 'sent' THEN s.status = 'transmitting' OR (s.status = 'unknown' AND s.advanced_at IS NULL)
+            WHEN 'unknown' THEN s.status = 'transmitting'
+            WHEN 'hard_failed' THEN s.status IN ('claimed', 'transmitting')
+            WHEN 'soft_failed' THEN s.status IN ('claimed', 'transmitting')
+            WHEN 'cancelled' THEN s.status IN ('claimed', 'transmitting')
+            ELSE false END) THEN
+        RETURN;
+    END IF;
+    IF p_outcome = 'soft_failed' THEN
+        PERFORM record_event(s, 'soft_failure', jsonb_build_object('fault', p_fault, 'reason', p_reason,
+            'code', p_smtp_code, 'enhanced_code', p_enhanced_code, 'attempt', s.attempt));
+        IF p_fault IN ('recipient', 'domain') AND (
+                SELECT count(*) >= 6 AND max(v.at) - min(v.at) >= interval '3 days' FROM send_events v
+                WHERE v.sequence_id = s.sequence_id AND v.contact_id = s.contact_id AND v.step_id = s.step_id
+                    AND v.round = s.round AND v.kind = 'soft_failure'
+                    AND v.detail->>'fault' IN ('recipient', 'domain')) THEN
+            ended := 'hard_failed'; why := 'soft_failures';
+        ELSIF at + p_retry_after > s.not_after THEN
+            ended := 'expired';
+        ELSE
+            ended := 'planned';
+        END IF;
+    END IF;
+    UPDATE sends x SET status = ended, reason = left(why, 200),
+        smtp_code = p_smtp_code, enhanced_code = left(p_enhanced_code, 20), smtp_reply = left(p_smtp_reply, 500),
+        provider_message_id = coalesce(left(p_provider_message_id, 200), x.provider_message_id),
+        finished_at = CASE WHEN ended IN ('sent', 'hard_failed', 'unknown') THEN at END,
+        claim = CASE WHEN ended IN ('sent', 'hard_failed', 'unknown') THEN x.claim END,
+        lease_until = NULL,
+        transmitting_at = CASE WHEN ended = 'planned' THEN NULL ELSE x.transmitting_at END,
+        dispatched_at = CASE WHEN ended = 'planned' THEN NULL ELSE x.dispatched_at END,
+        send_at = CASE WHEN ended = 'planned' THEN at + p_retry_after ELSE x.send_at END,
+        attempt = x.attempt + (ended = 'planned')::integer
+    WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+        AND x.round = p_round AND x.claim = p_claim AND x.status = s.status
+    RETURNING x.status, x.reason, x.send_at, x.attempt INTO status, reason, send_at, attempt;
+    IF s.status = 'transmitting' AND ended NOT IN ('sent', 'unknown') THEN
+        UPDATE mailbox_days d SET used = d.used - 1
+        WHERE d.mailbox_id = s.mailbox_id AND d.send_day = s.send_day AND d.used > 0;
+    END IF;
+    IF ended = 'hard_failed' THEN
+        PERFORM end_enrolment(s, 'bounced', coalesce(p_enhanced_code, p_smtp_code::text, why));
+        IF suppresses THEN
+            INSERT INTO suppressions (address_hmac, reason, at)
+            SELECT address_hmac(c.mail_address, pads), 'hard_bounce', at FROM contacts c WHERE c.id = p_contact_id
+            ON CONFLICT DO NOTHING;
+        END IF;
+    ELSIF ended = 'unknown' THEN
+        PERFORM park_after_unknowns(s.mailbox_id, p_park_for);
+    ELSIF ended = 'cancelled' AND p_fault = 'message' THEN
+        PERFORM record_event(s, 'message_fault', jsonb_build_object('reason', p_reason));
+        PERFORM end_enrolment(s, 'paused', left(p_reason, 200));
+        PERFORM switch_off_after_message_faults(s);
+    END IF;
+    IF p_fault = 'mailbox' THEN
+        PERFORM park_mailbox(s.mailbox_id, p_park_for, p_reason);
+    END IF;
+    RETURN NEXT;
+END $$;
+CREATE FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) RETURNS TABLE(verdict text, reason text, retry_at timestamp with time zone)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+#variable_conflict use_column
+DECLARE
+    s sends;
+    m mailboxes;
+    day mailbox_days;
+    at timestamptz;
+    gap_ends timestamptz;
+BEGIN
+    SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
+        AND x.step_id = p_step_id AND x.round = p_round FOR UPDATE;
+    PERFORM FROM contacts c WHERE c.id = p_contact_id FOR SHARE;
+    at := clock_timestamp();
+    IF s.status IS DISTINCT FROM 'claimed' OR s.claim <> p_claim OR s.lease_until <= at THEN
+        RETURN QUERY SELECT 'fenced', s.status, NULL::timestamptz;
+        RETURN;
+    END IF;
+    reason := closed_gate(s, pads);
+    IF s.not_after < at THEN
+        verdict := 'expired'; reason := 'not_after';
+    ELSIF reason IS NOT NULL THEN
+        verdict := 'cancelled';
+    ELSE
+        SELECT * INTO m FROM mailboxes x WHERE x.id = s.mailbox_id;
+        INSERT INTO mailbox_days (mailbox_id, send_day, allowed) VALUES (s.mailbox_id, s.send_day, m.send_limit)
+            ON CONFLICT DO NOTHING;
+        PERFORM FROM mailbox_days d WHERE d.mailbox_id = s.mailbox_id
+            AND d.send_day BETWEEN s.send_day - 1 AND s.send_day + 1 ORDER BY d.send_day FOR UPDATE;
+        at := clock_timestamp();
+        SELECT max(d.last_at) + make_interval(secs => m.min_gap_seconds) INTO gap_ends FROM mailbox_days d
+            WHERE d.mailbox_id = s.mailbox_id AND d.send_day BETWEEN s.send_day - 1 AND s.send_day + 1;
+        SELECT * INTO day FROM mailbox_days d WHERE d.mailbox_id = s.mailbox_id AND d.send_day = s.send_day;
+        IF day.used + 1 > least(day.allowed, m.send_limit) THEN
+            verdict := 'cancelled'; reason := 'limit_reached';
+        ELSIF m.min_gap_seconds > 0 AND gap_ends > at + interval '5 seconds' THEN
+            verdict := 'planned'; reason := 'gap';
+            retry_at := next_free_place(s.mailbox_id, m.min_gap_seconds, gap_ends, s.not_after);
+            IF retry_at IS NULL THEN verdict := 'expired'; END IF;
+        ELSIF m.min_gap_seconds > 0 AND gap_ends > at THEN
+            verdict := 'wait'; retry_at := gap_ends;
+        ELSE
+            verdict := 'transmitting';
+            UPDATE mailbox_days d SET used = d.used + 1, last_at = at
+            WHERE d.mailbox_id = s.mailbox_id AND d.send_day = s.send_day;
+        END IF;
+    END IF;
+    IF verdict = 'transmitting' THEN
+        UPDATE sends x SET status = verdict, transmitting_at = at
+        WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+            AND x.round = p_round AND x.status = 'claimed' AND x.claim = p_claim;
+    ELSIF verdict <> 'wait' THEN
+        UPDATE sends x SET status = verdict, reason = mark_transmitting.reason, claim = NULL, lease_until = NULL,
+            dispatched_at = CASE WHEN verdict = 'planned' THEN NULL ELSE x.dispatched_at END,
+            send_at = CASE WHEN verdict = 'planned' THEN retry_at ELSE x.send_at END,
+            attempt = x.attempt + (verdict = 'planned')::integer
+        WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+            AND x.round = p_round AND x.status = 'claimed' AND x.claim = p_claim;
+    END IF;
+    RETURN NEXT;
+END $$;
+CREATE FUNCTION public.next_free_place(p_mailbox_id bigint, gap integer, earliest timestamp with time zone, latest timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT to_timestamp(cell * gap + p_mailbox_id * 7919 % gap)
+    FROM generate_series(
+        ceil((extract(epoch FROM earliest) - p_mailbox_id * 7919 % gap) / gap)::bigint,
+        floor((extract(epoch FROM latest) - p_mailbox_id * 7919 % gap) / gap)::bigint
+    ) AS cell
+    WHERE NOT EXISTS (
+        SELECT FROM sends o
+        WHERE o.mailbox_id = p_mailbox_id AND o.status IN ('planned', 'dispatched', 'claimed', 'transmitting')
+            AND o.send_at > to_timestamp((cell - 1) * gap + p_mailbox_id * 7919 % gap)
+            AND o.send_at < to_timestamp((cell + 1) * gap + p_mailbox_id * 7919 % gap)
+    )
+    ORDER BY cell LIMIT 1
+$$;
+CREATE FUNCTION public.park_after_unknowns(p_mailbox_id bigint, p_for interval) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    IF (SELECT count(*) = 3 AND bool_and(status = 'unknown') FROM (
+            SELECT status FROM sends
+            WHERE mailbox_id = p_mailbox_id AND status IN ('sent', 'hard_failed', 'unknown')
+                AND send_at > clock_timestamp() - interval '3 days'
+            ORDER BY finished_at DESC NULLS LAST LIMIT 3) last) THEN
+        PERFORM park_mailbox(p_mailbox_id, p_for, 'three unknown outcomes in a row');
+    END IF;
+END $$;
+CREATE FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE mailboxes SET parked_until = clock_timestamp() + p_for, parked_reason = left(p_reason, 200)
+    WHERE id = p_mailbox_id AND (parked_until IS NULL OR parked_until <= clock_timestamp());
+    IF NOT FOUND THEN RETURN false; END IF;
+    INSERT INTO send_events (at, kind, detail) VALUES (clock_timestamp(), 'mailbox_parked',
+        jsonb_build_object('mailbox_id', p_mailbox_id, 'reason', p_reason, 'until', clock_timestamp() + p_for));
+    RETURN true;
+END $$;
+CREATE FUNCTION public.record_event(s public.sends, p_kind text, p_detail jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+    INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind, detail)
+    VALUES (s.sequence_id, s.contact_id, s.step_id, s.round, clock_timestamp(), p_kind, p_detail)
+$$;
+CREATE FUNCTION public.release_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH released AS (
+        UPDATE sends SET lease_until = clock_timestamp()
+        WHERE sequence_id = p_sequence_id AND contact_id = p_contact_id AND step_id = p_step_id
+            AND round = p_round AND claim = p_claim AND status = 'claimed'
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM released)
+$$;
+CREATE FUNCTION public.renew_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_lease interval) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH renewed AS (
+        UPDATE sends SET lease_until = clock_timestamp() + p_lease
+        WHERE sequence_id = p_sequence_id AND contact_id = p_contact_id AND step_id = p_step_id
+            AND round = p_round AND claim = p_claim AND status = 'claimed' AND lease_until > clock_timestamp()
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM renewed)
+$$;
+CREATE FUNCTION public.resolve_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_as text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    s sends;
+BEGIN
+    IF p_as NOT IN ('sent', 'retry') THEN RAISE EXCEPTION 'an unknown send is settled as sent or as retry'; END IF;
+    UPDATE sends x SET
+        status = CASE p_as WHEN 'sent' THEN 'sent' ELSE 'planned' END,
+        reason = 'resolved', claim = NULL, lease_until = NULL,
+        transmitting_at = CASE p_as WHEN 'sent' THEN x.transmitting_at END,
+        finished_at = CASE p_as WHEN 'sent' THEN x.finished_at END,
+        dispatched_at = CASE p_as WHEN 'sent' THEN x.dispatched_at END,
+        attempt = x.attempt + (p_as = 'retry')::integer
+    WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+        AND x.round = p_round AND x.status = 'unknown' AND x.advanced_at IS NULL
+    RETURNING * INTO s;
+    IF NOT FOUND THEN RETURN false; END IF;
+    PERFORM record_event(s, 'resolved', jsonb_build_object('as', p_as));
+    RETURN true;
+END $$;
+CREATE FUNCTION public.switch_off_after_message_faults(s public.sends) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    fifth timestamptz;
+BEGIN
+    SELECT min(at) INTO fifth FROM (
+        SELECT at FROM send_events WHERE step_id = s.step_id AND kind = 'message_fault'
+        ORDER BY at DESC LIMIT 5) last HAVING count(*) = 5;
+    IF fifth IS NULL OR EXISTS (SELECT FROM sends x WHERE x.step_id = s.step_id AND x.status = 'sent'
+            AND x.send_at > fifth - interval '1 day' AND x.finished_at > fifth) THEN
+        RETURN;
+    END IF;
+    UPDATE sequences SET is_active = false WHERE id = s.sequence_id AND is_active;
+    IF FOUND THEN
+        PERFORM record_event(s, 'sequence_switched_off',
+            jsonb_build_object('reason', 'five message faults of one step in a row'));
+    END IF;
+END $$;
+CREATE FUNCTION public.touch_updated() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    NEW.updated := now();
+    RETURN NEW;
+END $$;
+CREATE TABLE public.contacts (
+    id bigint NOT NULL,
+    external_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    name text NOT NULL,
+    mail_address text NOT NULL,
+    is_active boolean DEFAULT true NOT NULL,
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT contacts_attributes_check CHECK ((jsonb_typeof(attributes) = 'object'::text))
+);
+ALTER TABLE public.contacts ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.contacts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.mailbox_days (
+    mailbox_id bigint NOT NULL,
+    send_day date NOT NULL,
+    allowed integer NOT NULL,
+    used integer DEFAULT 0 NOT NULL,
+    last_at timestamp with time zone,
+    CONSTRAINT mailbox_days_allowed_check CHECK ((allowed >= 0)),
+    CONSTRAINT mailbox_days_used_check CHECK ((used >= 0))
+)
+WITH (fillfactor='50');
+CREATE TABLE public.mailboxes (
+    id bigint NOT NULL,
+    external_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    address text NOT NULL,
+    display_name text,
+    send_limit integer NOT NULL,
+    send_start_time time without time zone NOT NULL,
+    send_end_time time without time zone NOT NULL,
+    time_zone text DEFAULT 'UTC'::text NOT NULL,
+    send_days smallint[] DEFAULT '{1,2,3,4,5,6,7}'::smallint[] NOT NULL,
+    holiday_calendar text,
+    min_gap_seconds integer DEFAULT 0 NOT NULL,
+    max_first_mails integer,
+    ramp_up_start integer,
+    ramp_up_daily_increment integer,
+    ramp_up_started date,
+    is_active boolean DEFAULT true NOT NULL,
+    parked_until timestamp with time zone,
+    parked_reason text,
+    tracking_host text,
+    smtp_host text,
+    smtp_port integer,
+    smtp_security text,
+    smtp_username text,
+    smtp_secret text,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT mailboxes_max_first_mails_check CHECK ((max_first_mails >= 0)),
+    CONSTRAINT mailboxes_min_gap_seconds_check CHECK (((min_gap_seconds >= 0) AND (min_gap_seconds <= 86400))),
+    CONSTRAINT mailboxes_ramp_up_daily_increment_check CHECK ((ramp_up_daily_increment >= 0)),
+    CONSTRAINT mailboxes_ramp_up_start_check CHECK ((ramp_up_start >= 0)),
+    CONSTRAINT mailboxes_send_days_check CHECK ((send_days <@ '{1,2,3,4,5,6,7}'::smallint[])),
+    CONSTRAINT mailboxes_send_limit_check CHECK ((send_limit >= 0)),
+    CONSTRAINT mailboxes_smtp_port_check CHECK (((smtp_port >= 1) AND (smtp_port <= 65535))),
+    CONSTRAINT mailboxes_smtp_security_check CHECK ((smtp_security = ANY (ARRAY['none'::text, 'starttls'::text, 'tls'::text])))
+);
+ALTER TABLE public.mailboxes ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.mailboxes_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.plan_deferrals (
+    sequence_id bigint NOT NULL,
+    contact_id bigint NOT NULL,
+    plan_day date NOT NULL,
+    reason text NOT NULL
+);
+CREATE TABLE public.send_events (
+    id bigint NOT NULL,
+    sequence_id bigint,
+    contact_id bigint,
+    step_id bigint,
+    round smallint,
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    kind text NOT NULL,
+    actor text DEFAULT SESSION_USER NOT NULL,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+);
+ALTER TABLE public.send_events ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.send_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.sequences (
+    id bigint NOT NULL,
+    external_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    sequence_name character varying(255) NOT NULL,
+    open_tracking_enabled boolean DEFAULT false NOT NULL,
+    click_tracking_enabled boolean DEFAULT false NOT NULL,
+    is_active boolean DEFAULT true NOT NULL,
+    max_new_per_day integer,
+    priority integer DEFAULT 0 NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT sequences_max_new_per_day_check CHECK ((max_new_per_day >= 0))
+);
+CREATE TABLE public.sequences_contacts (
+    sequence_id bigint NOT NULL,
+    contact_id bigint NOT NULL,
+    round smallint DEFAULT 1 NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    status_reason text,
+    current_step integer DEFAULT 1 NOT NULL,
+    next_send date,
+    last_send date,
+    mailbox_id bigint,
+    CONSTRAINT sequences_contacts_current_step_check CHECK ((current_step >= 1)),
+    CONSTRAINT sequences_contacts_round_check CHECK ((round >= 1)),
+    CONSTRAINT sequences_contacts_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text, 'replied'::text, 'bounced'::text, 'unsubscribed'::text, 'removed'::text])))
+)
+WITH (fillfactor='80');
+ALTER TABLE public.sequences ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.sequences_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.sequences_mailboxes (
+    sequence_id bigint NOT NULL,
+    mailbox_id bigint NOT NULL
+);
+CREATE TABLE public.steps (
+    id bigint NOT NULL,
+    external_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    sequence_id bigint NOT NULL,
+    step_name character varying(255),
+    step_number integer NOT NULL,
+    mail_subject character varying(255),
+    mail_content text NOT NULL,
+    delay_days integer DEFAULT 0 NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone,
+    deleted_at timestamp with time zone,
+    CONSTRAINT steps_delay_days_check CHECK (((delay_days >= 0) AND (delay_days <= 36500))),
+    CONSTRAINT steps_step_number_check CHECK ((step_number >= 1))
+);
+ALTER TABLE public.steps ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.steps_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.suppressions (
+    address_hmac bytea NOT NULL,
+    reason text NOT NULL,
+    at timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE ONLY public.contacts
+    ADD CONSTRAINT contacts_external_id_key UNIQUE (external_id);
+ALTER TABLE ONLY public.contacts
+    ADD CONSTRAINT contacts_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.mailbox_days
+    ADD CONSTRAINT mailbox_days_pkey PRIMARY KEY (mailbox_id, send_day);
+ALTER TABLE ONLY public.mailboxes
+    ADD CONSTRAINT mailboxes_external_id_key UNIQUE (external_id);
+ALTER TABLE ONLY public.mailboxes
+    ADD CONSTRAINT mailboxes_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.plan_deferrals
+    ADD CONSTRAINT plan_deferrals_pkey PRIMARY KEY (sequence_id, contact_id);
+ALTER TABLE ONLY public.send_events
+    ADD CONSTRAINT send_events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.sends
+    ADD CONSTRAINT sends_pkey PRIMARY KEY (sequence_id, contact_id, step_id, round);
+ALTER TABLE ONLY public.sequences_contacts
+    ADD CONSTRAINT sequences_contacts_pkey PRIMARY KEY (sequence_id, contact_id);
+ALTER TABLE ONLY public.sequences
+    ADD CONSTRAINT sequences_external_id_key UNIQUE (external_id);
+ALTER TABLE ONLY public.sequences_mailboxes
+    ADD CONSTRAINT sequences_mailboxes_pkey PRIMARY KEY (sequence_id, mailbox_id);
+ALTER TABLE ONLY public.sequences
+    ADD CONSTRAINT sequences_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.steps
+    ADD CONSTRAINT steps_external_id_key UNIQUE (external_id);
+ALTER TABLE ONLY public.steps
+    ADD CONSTRAINT steps_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.suppressions
+    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (address_hmac);
+CREATE UNIQUE INDEX contacts_mail_address_key ON public.contacts USING btree (lower(mail_address)) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX mailboxes_address_key ON public.mailboxes USING btree (address) WHERE (deleted_at IS NULL);
+CREATE INDEX send_events_send ON public.send_events USING btree (sequence_id, contact_id, step_id, round);
+CREATE INDEX send_events_step ON public.send_events USING btree (step_id, kind, at);
+CREATE INDEX sends_send_at ON public.sends USING btree (send_at);
+CREATE INDEX sequences_contacts_contact ON public.sequences_contacts USING btree (contact_id);
+CREATE INDEX sequences_mailboxes_mailbox ON public.sequences_mailboxes USING btree (mailbox_id);
+CREATE UNIQUE INDEX sequences_name_key ON public.sequences USING btree (sequence_name) WHERE (deleted_at IS NULL);
+CREATE UNIQUE INDEX steps_number_key ON public.steps USING btree (sequence_id, step_number) WHERE (deleted_at IS NULL);
+CREATE TRIGGER contacts_updated BEFORE UPDATE ON public.contacts FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
+CREATE TRIGGER mailboxes_updated BEFORE UPDATE ON public.mailboxes FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
+CREATE TRIGGER sequences_updated BEFORE UPDATE ON public.sequences FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
+CREATE TRIGGER steps_updated BEFORE UPDATE ON public.steps FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
+ALTER TABLE ONLY public.sequences_contacts
+    ADD CONSTRAINT sequences_contacts_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES public.contacts(id);
+ALTER TABLE ONLY public.sequences_contacts
+    ADD CONSTRAINT sequences_contacts_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);
+ALTER TABLE ONLY public.sequences_mailboxes
+    ADD CONSTRAINT sequences_mailboxes_mailbox_id_fkey FOREIGN KEY (mailbox_id) REFERENCES public.mailboxes(id);
+ALTER TABLE ONLY public.sequences_mailboxes
+    ADD CONSTRAINT sequences_mailboxes_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);
+ALTER TABLE ONLY public.steps
+    ADD CONSTRAINT steps_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO sequence_api;
+GRANT USAGE ON SCHEMA public TO sequence_pipeline;
+GRANT USAGE ON SCHEMA public TO sequence_worker;
+GRANT USAGE ON SCHEMA public TO sequence_readonly;
+REVOKE ALL ON FUNCTION public.address_hmac(address text, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.address_hmac(address text, pads bytea) TO sequence_api;
+GRANT ALL ON FUNCTION public.address_hmac(address text, pads bytea) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.cancel_step_sends(p_step_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.cancel_step_sends(p_step_id bigint) TO sequence_api;
+REVOKE ALL ON FUNCTION public.claim_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_attempt integer, p_claim uuid, p_lease interval, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.claim_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_attempt integer, p_claim uuid, p_lease interval, pads bytea) TO sequence_worker;
+GRANT SELECT ON TABLE public.sends TO sequence_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.sends TO sequence_pipeline;
+GRANT SELECT ON TABLE public.sends TO sequence_readonly;
+REVOKE ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.next_free_place(p_mailbox_id bigint, gap integer, earliest timestamp with time zone, latest timestamp with time zone) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.park_after_unknowns(p_mailbox_id bigint, p_for interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.park_after_unknowns(p_mailbox_id bigint, p_for interval) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) TO sequence_pipeline;
+GRANT ALL ON FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.record_event(s public.sends, p_kind text, p_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_event(s public.sends, p_kind text, p_detail jsonb) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.release_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.release_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.renew_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_lease interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.renew_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_lease interval) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.resolve_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_as text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.resolve_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_as text) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.switch_off_after_message_faults(s public.sends) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.touch_updated() FROM PUBLIC;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.contacts TO sequence_api;
+GRANT SELECT ON TABLE public.contacts TO sequence_pipeline;
+GRANT SELECT ON TABLE public.contacts TO sequence_readonly;
+GRANT SELECT ON TABLE public.mailbox_days TO sequence_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.mailbox_days TO sequence_pipeline;
+GRANT SELECT ON TABLE public.mailbox_days TO sequence_readonly;
+GRANT INSERT,UPDATE ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(id) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(id) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(id) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(external_id) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(external_id) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(external_id) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(address) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(address) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(address) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(display_name) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(display_name) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(display_name) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(send_limit) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(send_limit) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(send_limit) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(send_start_time) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(send_start_time) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(send_start_time) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(send_end_time) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(send_end_time) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(send_end_time) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(time_zone) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(time_zone) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(time_zone) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(send_days) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(send_days) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(send_days) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(holiday_calendar) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(holiday_calendar) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(holiday_calendar) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(min_gap_seconds) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(min_gap_seconds) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(min_gap_seconds) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(max_first_mails) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(max_first_mails) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(max_first_mails) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(ramp_up_start) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(ramp_up_start) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(ramp_up_start) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(ramp_up_daily_increment) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(ramp_up_daily_increment) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(ramp_up_daily_increment) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(ramp_up_started) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(ramp_up_started) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(ramp_up_started) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(is_active) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(is_active) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(is_active) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(parked_until) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(parked_until) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(parked_until) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(parked_reason) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(parked_reason) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(parked_reason) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(tracking_host) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(tracking_host) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(tracking_host) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(smtp_host) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(smtp_host) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(smtp_host) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(smtp_port) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(smtp_port) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(smtp_port) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(smtp_security) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(smtp_security) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(smtp_security) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(smtp_username) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(smtp_username) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(smtp_username) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(created) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(created) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(created) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(updated) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(updated) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(updated) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(deleted_at) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(deleted_at) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(deleted_at) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT ON TABLE public.plan_deferrals TO sequence_api;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_deferrals TO sequence_pipeline;
+GRANT SELECT ON TABLE public.plan_deferrals TO sequence_readonly;
+GRANT SELECT,INSERT ON TABLE public.send_events TO sequence_api;
+GRANT SELECT,INSERT ON TABLE public.send_events TO sequence_pipeline;
+GRANT SELECT ON TABLE public.send_events TO sequence_readonly;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.sequences TO sequence_api;
+GRANT SELECT ON TABLE public.sequences TO sequence_pipeline;
+GRANT SELECT ON TABLE public.sequences TO sequence_readonly;
+GRANT UPDATE(is_active) ON TABLE public.sequences TO sequence_pipeline;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.sequences_contacts TO sequence_api;
+GRANT SELECT,UPDATE ON TABLE public.sequences_contacts TO sequence_pipeline;
+GRANT SELECT ON TABLE public.sequences_contacts TO sequence_readonly;
+GRANT SELECT,INSERT,DELETE ON TABLE public.sequences_mailboxes TO sequence_api;
+GRANT SELECT ON TABLE public.sequences_mailboxes TO sequence_pipeline;
+GRANT SELECT ON TABLE public.sequences_mailboxes TO sequence_readonly;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.steps TO sequence_api;
+GRANT SELECT ON TABLE public.steps TO sequence_pipeline;
+GRANT SELECT ON TABLE public.steps TO sequence_readonly;
+GRANT SELECT,INSERT,DELETE ON TABLE public.suppressions TO sequence_api;
+GRANT SELECT,INSERT ON TABLE public.suppressions TO sequence_pipeline;
+GRANT SELECT ON TABLE public.suppressions TO sequence_readonly;

@@ -1,0 +1,34 @@
+-- name: requeue_dispatched
+-- Dispatched rows whose message vanished: unclaimed for longer than a message can be late. Planned again.
+UPDATE sends SET status = 'planned', reason = 'message_vanished', dispatched_at = NULL, attempt = attempt + 1
+WHERE send_at >= %(since)s AND status = 'dispatched'
+    AND greatest(send_at, dispatched_at) <= clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
+    AND not_after >= clock_timestamp()
+RETURNING sequence_id, contact_id, step_id, round
+
+-- name: release_lost_claims
+-- A claim whose worker died and whose message nobody took up: planned again.
+UPDATE sends SET status = 'planned', reason = 'claim_lost', dispatched_at = NULL, attempt = attempt + 1,
+    claim = NULL, lease_until = NULL
+WHERE send_at >= %(since)s AND status = 'claimed'
+    AND lease_until <= clock_timestamp() - make_interval(secs => %(older_than_seconds)s)
+    AND not_after >= clock_timestamp()
+RETURNING sequence_id, contact_id, step_id, round
+
+-- name: settle_transmitting
+-- The sender vanished after the final dot may have gone out: nobody knows, so nobody sends again.
+UPDATE sends SET status = 'unknown', reason = 'no_answer', finished_at = clock_timestamp()
+WHERE send_at >= %(since)s AND status = 'transmitting'
+    AND transmitting_at <= clock_timestamp() - make_interval(secs => %(bound_seconds)s)
+RETURNING mailbox_id
+
+-- name: park_after_unknowns
+-- Three unknown outcomes in a row park the mailbox.
+SELECT park_after_unknowns(mailbox_id, interval '24 hours') FROM unnest(%(mailbox_ids)s::bigint[]) mailbox_id
+
+-- name: count_unsettled
+-- What a person has to look at.
+SELECT count(*) FILTER (WHERE status = 'unknown' AND advanced_at IS NULL) AS unknown,
+    count(*) FILTER (WHERE status = 'transmitting') AS transmitting,
+    count(*) FILTER (WHERE status IN ('sent', 'hard_failed') AND advanced_at IS NULL) AS not_advanced
+FROM sends WHERE send_at >= %(since)s

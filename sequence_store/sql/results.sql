@@ -1,0 +1,78 @@
+-- name: read_finished_lately
+-- Finished sends whose result message may be lost; `since` bounds the scan of the index on send_at.
+SELECT sequence_id, contact_id, step_id, round FROM sends
+WHERE send_at >= %(since)s AND advanced_at IS NULL
+    AND (status IN ('sent', 'hard_failed')
+        OR (status = 'unknown' AND coalesce(finished_at, transmitting_at, send_at) <= %(settled)s))
+
+-- name: advance_enrolments
+-- The row decides, not the message: advances each enrolment once, by compare-and-set on round and advanced_at.
+WITH finished AS (
+    UPDATE sends s SET advanced_at = %(now)s
+    FROM (SELECT DISTINCT * FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[],
+            %(step_ids)s::bigint[], %(rounds)s::smallint[])) k (sequence_id, contact_id, step_id, round)
+    WHERE s.sequence_id = k.sequence_id AND s.contact_id = k.contact_id AND s.step_id = k.step_id
+        AND s.round = k.round AND s.advanced_at IS NULL
+        AND (s.status IN ('sent', 'hard_failed')
+            OR (s.status = 'unknown' AND coalesce(s.finished_at, s.transmitting_at, s.send_at) <= %(settled)s))
+    RETURNING s.sequence_id, s.contact_id, s.step_id, s.round, s.status, s.plan_day, s.mailbox_id
+), due AS (
+    SELECT DISTINCT ON (f.sequence_id, f.contact_id) f.*, sent.step_number, n.step_number AS next_number, n.delay_days
+    FROM finished f
+    JOIN sequences_contacts e ON e.sequence_id = f.sequence_id AND e.contact_id = f.contact_id AND e.round = f.round
+    JOIN steps sent ON sent.id = f.step_id
+    LEFT JOIN LATERAL (
+        SELECT step_number, delay_days FROM steps
+        WHERE sequence_id = f.sequence_id AND deleted_at IS NULL
+            AND step_number >= greatest(e.current_step, sent.step_number + 1)
+        ORDER BY step_number LIMIT 1) n ON true
+    WHERE f.status IN ('sent', 'unknown')
+    ORDER BY f.sequence_id, f.contact_id, sent.step_number DESC
+), advanced AS (
+    UPDATE sequences_contacts e SET
+        last_send = greatest(e.last_send, d.plan_day),
+        current_step = greatest(e.current_step, coalesce(d.next_number, d.step_number + 1)),
+        next_send = d.plan_day + d.delay_days,
+        mailbox_id = d.mailbox_id,
+        status = CASE WHEN d.next_number IS NULL AND e.status IN ('active', 'paused') THEN 'completed' ELSE e.status END
+    FROM due d
+    WHERE e.sequence_id = d.sequence_id AND e.contact_id = d.contact_id AND e.round = d.round
+    RETURNING e.sequence_id, e.contact_id, e.status
+), settled AS (
+    DELETE FROM plan_deferrals p USING finished f
+    WHERE p.sequence_id = f.sequence_id AND p.contact_id = f.contact_id
+)
+SELECT f.sequence_id, f.mailbox_id, f.status, a.status AS enrolment_status
+FROM finished f LEFT JOIN advanced a ON a.sequence_id = f.sequence_id AND a.contact_id = f.contact_id
+
+-- name: park_bouncing_mailboxes
+-- Hard bounces at 5 percent of a mailbox's last 100 mails (at least 5) cost it its name: it rests.
+SELECT b.mailbox_id, park_mailbox(b.mailbox_id, make_interval(secs => %(park_seconds)s), 'bounce rate')
+FROM (
+    SELECT mailbox_id, count(*) FILTER (WHERE status = 'hard_failed') AS bounces, count(*) AS mails
+    FROM (
+        SELECT mailbox_id, status, row_number() OVER (PARTITION BY mailbox_id ORDER BY send_at DESC) AS age
+        FROM sends
+        WHERE mailbox_id = ANY (%(mailbox_ids)s) AND status IN ('sent', 'hard_failed', 'unknown')
+            AND send_at > %(now)s::timestamptz - interval '30 days') last
+    WHERE age <= 100 GROUP BY mailbox_id) b
+WHERE b.bounces >= 5 AND b.bounces >= 0.05 * b.mails
+
+-- name: pause_bouncing_sequences
+-- The same bound for a sequence: its list is bad, and it would spoil every mailbox that it uses.
+UPDATE sequences q SET is_active = false
+FROM (
+    SELECT sequence_id, count(*) FILTER (WHERE status = 'hard_failed') AS bounces, count(*) AS mails
+    FROM (
+        SELECT sequence_id, status, row_number() OVER (PARTITION BY sequence_id ORDER BY send_at DESC) AS age
+        FROM sends
+        WHERE sequence_id = ANY (%(sequence_ids)s) AND status IN ('sent', 'hard_failed', 'unknown')
+            AND send_at > %(now)s::timestamptz - interval '30 days') last
+    WHERE age <= 100 GROUP BY sequence_id) b
+WHERE q.id = b.sequence_id AND q.is_active AND b.bounces >= 5 AND b.bounces >= 0.05 * b.mails
+RETURNING q.id
+
+-- name: record_sequence_paused
+-- The event that tells an operator why a sequence is switched off.
+INSERT INTO send_events (sequence_id, kind, detail)
+SELECT unnest(%(sequence_ids)s::bigint[]), 'sequence_switched_off', '{"reason": "bounce rate"}'
