@@ -101,23 +101,9 @@ WITH (fillfactor='50');
 CREATE FUNCTION public.closed_gate(s public.sends, pads bytea) RETURNS text
     LANGUAGE sql STABLE
     AS $$
-    SELECT CASE
-        WHEN e.contact_id IS NULL OR e.round <> s.round THEN 'enrolment_removed'
-        WHEN e.status <> 'active' THEN 'enrolment_' || e.status
-        WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
-        WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, pads))
-            THEN 'suppressed'
-        WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
-        WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
-        WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
-        WHEN m.parked_until > clock_timestamp() THEN 'mailbox_parked'
-    END
-    FROM (VALUES (1)) one
-    LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
-    LEFT JOIN contacts c ON c.id = s.contact_id
-    LEFT JOIN steps st ON st.id = s.step_id
-    LEFT JOIN sequences q ON q.id = s.sequence_id
-    LEFT JOIN mailboxes m ON m.id = s.mailbox_id
+    SELECT closed FROM send_gates(pads) g
+    WHERE g.sequence_id = s.sequence_id AND g.contact_id = s.contact_id AND g.step_id = s.step_id
+        AND g.round = s.round
 $$;
 CREATE FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) RETURNS void
     LANGUAGE sql
@@ -354,6 +340,27 @@ BEGIN
     PERFORM record_event(s, 'resolved', jsonb_build_object('as', p_as));
     RETURN true;
 END $$;
+CREATE FUNCTION public.send_gates(pads bytea) RETURNS TABLE(sequence_id bigint, contact_id bigint, step_id bigint, round smallint, mailbox_id bigint, status text, send_at timestamp with time zone, closed text)
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, s.status, s.send_at, CASE
+        WHEN e.contact_id IS NULL OR e.round <> s.round THEN 'enrolment_removed'
+        WHEN e.status <> 'active' THEN 'enrolment_' || e.status
+        WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
+        WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, pads))
+            THEN 'suppressed'
+        WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
+        WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
+        WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
+        WHEN m.parked_until > greatest(s.send_at, clock_timestamp()) THEN 'mailbox_parked'
+    END
+    FROM sends s
+    LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
+    LEFT JOIN contacts c ON c.id = s.contact_id
+    LEFT JOIN steps st ON st.id = s.step_id
+    LEFT JOIN sequences q ON q.id = s.sequence_id
+    LEFT JOIN mailboxes m ON m.id = s.mailbox_id
+$$;
 CREATE FUNCTION public.switch_off_after_message_faults(s public.sends) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -618,7 +625,6 @@ GRANT SELECT ON TABLE public.sends TO sequence_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.sends TO sequence_pipeline;
 GRANT SELECT ON TABLE public.sends TO sequence_readonly;
 REVOKE ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) TO sequence_pipeline;
 REVOKE ALL ON FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) TO sequence_worker;
@@ -638,6 +644,8 @@ REVOKE ALL ON FUNCTION public.renew_claim(p_sequence_id bigint, p_contact_id big
 GRANT ALL ON FUNCTION public.renew_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_lease interval) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.resolve_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_as text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.resolve_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_as text) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.send_gates(pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.send_gates(pads bytea) TO sequence_pipeline;
 REVOKE ALL ON FUNCTION public.switch_off_after_message_faults(s public.sends) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.touch_updated() FROM PUBLIC;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.contacts TO sequence_api;

@@ -18,7 +18,7 @@ GRANT UPDATE (is_active) ON sequences TO sequence_pipeline;
 GRANT INSERT, UPDATE ON sends, mailbox_days TO sequence_pipeline;
 GRANT INSERT, UPDATE, DELETE ON plan_deferrals TO sequence_pipeline;
 GRANT INSERT ON suppressions, send_events TO sequence_pipeline;
-GRANT EXECUTE ON FUNCTION address_hmac, closed_gate, record_event, park_mailbox, park_after_unknowns,
+GRANT EXECUTE ON FUNCTION address_hmac, send_gates, record_event, park_mailbox, park_after_unknowns,
     resolve_send TO sequence_pipeline;
 
 GRANT SELECT (id, external_id, address, display_name, send_limit, send_start_time, send_end_time, time_zone,
