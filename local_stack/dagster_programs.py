@@ -1,0 +1,96 @@
+"""Dagster's three processes: one code server that the webserver and the daemon share."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from local_stack.errors import StartError
+from local_stack.folder import StackFolder
+from local_stack.ports import LOOPBACK
+from local_stack.program import Program, listens
+
+DEFINITIONS = "sequence_pipelines.definitions"
+START_SECONDS = 180.0
+BIN = Path(sys.executable).parent
+_LOCATIONS = """{ workspaceOrError { ... on PythonError { message } ... on Workspace { locationEntries {
+    name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
+_DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+
+
+def code_server(folder: StackFolder, port: int) -> Program:
+    """Serve the code location; prepares Dagster's home, which shares the project's dagster.yaml."""
+    options = ("-h", LOOPBACK, "-p", str(port), "-m", DEFINITIONS, "-d", str(folder.root.resolve()))
+    return Program(
+        "dagster code",
+        [str(BIN / "dagster"), "code-server", "start", *options, "--location-name", "sequence_pipelines"],
+        ready=listens(port),
+        address=f"{LOOPBACK}:{port}",
+        prepare=lambda: _make_home(folder),
+        start_seconds=START_SECONDS,
+    )
+
+
+def webserver(folder: StackFolder, port: int) -> Program:
+    """Serve the UI; ready once it has loaded the code location without an error."""
+    return Program(
+        "dagster web",
+        [str(BIN / "dagster-webserver"), "-h", LOOPBACK, "-p", str(port), *_workspace(folder)],
+        ready=lambda: _location_is_loaded(port),
+        address=f"http://{LOOPBACK}:{port}",
+        start_seconds=START_SECONDS,
+    )
+
+
+def daemon(folder: StackFolder, web_port: int) -> Program:
+    """Run schedules, sensors, queue and monitoring; ready once the webserver sees all their heartbeats."""
+    return Program(
+        "dagster daemon",
+        [str(BIN / "dagster-daemon"), "run", *_workspace(folder)],
+        ready=lambda: _daemons_are_healthy(web_port),
+        start_seconds=START_SECONDS,
+        stop_seconds=20,
+    )
+
+
+def _workspace(folder: StackFolder) -> tuple[str, str]:
+    return "-w", str(folder.root.resolve() / "workspace.yaml")
+
+
+def _make_home(folder: StackFolder) -> None:
+    home = folder.path / "dagster"
+    home.mkdir(exist_ok=True)
+    link = home / "dagster.yaml"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.root.resolve() / "dagster.yaml")
+
+
+def _location_is_loaded(port: int) -> bool:
+    workspace = _ask(port, _LOCATIONS).get("workspaceOrError", {})
+    entries = workspace.get("locationEntries", [])
+    for entry in entries:
+        outcome = entry["locationOrLoadError"] or {}
+        if outcome.get("__typename") == "PythonError":
+            raise StartError(f"cannot load {entry['name']}: {outcome['message'].strip()}")
+    return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
+
+
+def _daemons_are_healthy(port: int) -> bool:
+    statuses = _ask(port, _DAEMONS).get("instance", {}).get("daemonHealth", {}).get("allDaemonStatuses", [])
+    return bool(statuses) and all(status["healthy"] for status in statuses if status["required"])
+
+
+def _ask(port: int, query: str) -> dict[str, Any]:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    with suppress(OSError, http.client.HTTPException, ValueError):
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/graphql", json.dumps({"query": query}), headers)
+        answer = json.load(connection.getresponse())
+        connection.close()
+        return answer.get("data") or {}
+    connection.close()
+    return {}

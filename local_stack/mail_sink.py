@@ -1,0 +1,55 @@
+"""`python -m local_stack.mail_sink`: takes every mail over SMTP, delivers none, shows them on a page."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+
+import uvicorn
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from local_stack.mail_page import make_app
+from local_stack.mail_store import MailStore
+from local_stack.ports import LOOPBACK
+
+
+class Taker:
+    """Accepts what any sender sends to any recipient."""
+
+    def __init__(self, store: MailStore) -> None:
+        self._store = store
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        source = envelope.original_content or b""
+        entry = self._store.add(str(envelope.mail_from), list(envelope.rcpt_tos), source)
+        return f"250 2.0.0 kept as {entry.id}"
+
+
+async def serve(store: MailStore, *, smtp_port: int, port: int) -> None:
+    """Serve SMTP and the page on loopback until a signal ends it."""
+    loop = asyncio.get_running_loop()
+    taker = Taker(store)
+    smtp = await loop.create_server(
+        lambda: SMTP(taker, hostname="mail-sink.localhost", enable_SMTPUTF8=True, loop=loop),
+        LOOPBACK,
+        smtp_port,
+    )
+    page = uvicorn.Server(
+        uvicorn.Config(make_app(store), host=LOOPBACK, port=port, access_log=False, log_level="warning")
+    )
+    async with smtp:
+        await page.serve()
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m local_stack.mail_sink", description=__doc__)
+    arguments.add_argument("--smtp-port", type=int, default=1025)
+    arguments.add_argument("--port", type=int, default=8025, help="of the page")
+    arguments.add_argument("--folder", type=Path, default=Path(".local/mail"), help="that keeps the mails")
+    given = arguments.parse_args()
+    asyncio.run(serve(MailStore(given.folder), smtp_port=given.smtp_port, port=given.port))
+
+
+if __name__ == "__main__":
+    main()

