@@ -62,11 +62,14 @@ def _workspace(folder: StackFolder) -> tuple[str, str]:
 
 
 def _make_home(folder: StackFolder) -> None:
+    shared = folder.root.resolve() / "dagster.yaml"
+    if not shared.exists():
+        raise StartError(f"needs {shared}: run this in the project's root folder.")
     home = folder.path / "dagster"
     home.mkdir(exist_ok=True)
     link = home / "dagster.yaml"
     link.unlink(missing_ok=True)
-    link.symlink_to(folder.root.resolve() / "dagster.yaml")
+    link.symlink_to(shared)
 
 
 def _location_is_loaded(port: int) -> bool:

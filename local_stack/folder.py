@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
+from local_stack.env_file import env_file_of
 from local_stack.processes import Identity
 
 MARK = "SEQUENCE_STACK"
@@ -46,7 +47,7 @@ class StackFolder:
 
     @property
     def env_file(self) -> Path:
-        return self.path / "stack.env"
+        return env_file_of(self.root)
 
     @property
     def ports_file(self) -> Path:

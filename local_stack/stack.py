@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from local_stack.env_file import env_file_of, read_env_file, write_env_file
 from local_stack.errors import StackError
 from local_stack.folder import StackFolder
 from local_stack.postgres import Postgres
@@ -25,8 +26,6 @@ from local_stack.variables import (
     choose_ports,
     make_variables,
     program_environment,
-    read_env_file,
-    write_env_file,
 )
 
 StagesOf = Callable[[StackFolder, Postgres, Mapping[str, int], Mapping[str, str]], Stages]
@@ -87,7 +86,7 @@ def down(root: Path) -> None:
 
 def environment(root: Path) -> dict[str, str]:
     """Return the variables of the stack, empty before its first start."""
-    return read_env_file(StackFolder(root).env_file)
+    return read_env_file(env_file_of(root))
 
 
 def _run(folder: StackFolder, stages: StagesOf, progress: Progress, *, detached: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 from local_stack.folder import MARK, StackFolder
 from local_stack.ports import LOOPBACK, free_port
@@ -93,21 +92,3 @@ def program_environment(folder: StackFolder, variables: Mapping[str, str]) -> di
         "no_proxy": LOOPBACK,
         "PYTHONUNBUFFERED": "1",
     }
-
-
-def write_env_file(file: Path, variables: Mapping[str, str]) -> None:
-    """Replace the file by these variables; only its owner may read it."""
-    new = file.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    new.touch(mode=0o600)
-    new.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
-    new.replace(file)
-
-
-def read_env_file(file: Path) -> dict[str, str]:
-    """Return the file's variables, none where there is no file."""
-    try:
-        lines = file.read_text().splitlines()
-    except FileNotFoundError:
-        return {}
-    return dict(line.split("=", 1) for line in lines if "=" in line)

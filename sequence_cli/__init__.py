@@ -1,0 +1,1 @@
+"""The console script `sequences`: it starts everything and holds no logic."""

@@ -1,0 +1,46 @@
+"""The roof: one command for everything, which starts what the other packages hold."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from local_stack.env_file import env_file_of, read_env_file
+from local_stack.errors import StackError
+from sequence_cli import api, migrate, stack, worker
+from sequence_store.errors import StoreError
+
+
+class Roof(typer.Typer):
+    """Says errors of ours in their own words: a local stack's with status 1, all others with status 2."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().__call__(*args, **kwargs)
+        except (StackError, StoreError) as error:
+            typer.echo(f"Error: {error}", err=True)
+            sys.exit(1 if isinstance(error, StackError) else 2)
+
+
+app = Roof(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.callback()
+def attach() -> None:
+    """Plan, send and advance email sequences.
+
+    Commands attach to the stack that runs in this folder (`.local/stack.env`); variables that are set
+    already win over it.
+    """
+    for name, value in read_env_file(env_file_of(Path.cwd())).items():
+        os.environ.setdefault(name, value)
+
+
+app.add_typer(stack.app, name="stack")
+app.command("migrate")(migrate.migrate)
+app.command("api")(api.serve)
+app.command("worker")(worker.work)

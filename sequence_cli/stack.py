@@ -1,0 +1,44 @@
+"""`sequences stack …`: the local stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Start and stop everything on this machine, on loopback alone.")
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once all is ready; go on behind.")] = False,
+) -> None:
+    """Start Postgres, queues, mail sink, API, worker and Dagster, and keep them running until Ctrl-C."""
+    from local_stack import stack
+
+    if detach:
+        stack.up_detached(Path.cwd())
+    else:
+        stack.up(Path.cwd())
+
+
+@app.command()
+def down() -> None:
+    """Stop everything; the data stays in `.local/`."""
+    from local_stack import stack
+
+    stack.down(Path.cwd())
+
+
+@app.command("env")
+def show_environment() -> None:
+    """Print the variables that attach a program to the stack, as KEY=value lines."""
+    from local_stack.env_file import env_file_of, read_env_file
+    from local_stack.errors import StackError
+
+    variables = read_env_file(env_file_of(Path.cwd()))
+    if not variables:
+        raise StackError("There is no stack in this folder yet. `sequences stack up` starts one.")
+    for name, value in variables.items():
+        typer.echo(f"{name}={value}")
