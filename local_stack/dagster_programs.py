@@ -26,7 +26,7 @@ def code_server(folder: StackFolder, port: int) -> Program:
     """Serve the code location; prepares Dagster's home, which shares the project's dagster.yaml."""
     options = ("-h", LOOPBACK, "-p", str(port), "-m", DEFINITIONS, "-d", str(folder.root.resolve()))
     return Program(
-        "dagster code",
+        "dagster-code",
         [str(BIN / "dagster"), "code-server", "start", *options, "--location-name", "sequence_pipelines"],
         ready=listens(port),
         address=f"{LOOPBACK}:{port}",
@@ -38,7 +38,7 @@ def code_server(folder: StackFolder, port: int) -> Program:
 def webserver(folder: StackFolder, port: int) -> Program:
     """Serve the UI; ready once it has loaded the code location without an error."""
     return Program(
-        "dagster web",
+        "dagster-web",
         [str(BIN / "dagster-webserver"), "-h", LOOPBACK, "-p", str(port), *_workspace(folder)],
         ready=lambda: _location_is_loaded(port),
         address=f"http://{LOOPBACK}:{port}",
@@ -49,7 +49,7 @@ def webserver(folder: StackFolder, port: int) -> Program:
 def daemon(folder: StackFolder, web_port: int) -> Program:
     """Run schedules, sensors, queue and monitoring; ready once the webserver sees all their heartbeats."""
     return Program(
-        "dagster daemon",
+        "dagster-daemon",
         [str(BIN / "dagster-daemon"), "run", *_workspace(folder)],
         ready=lambda: _daemons_are_healthy(web_port),
         start_seconds=START_SECONDS,

@@ -65,7 +65,9 @@ class StackFolder:
         return self.path / "logs" / f"{program}.log"
 
     def make(self) -> None:
-        self.path.mkdir(mode=0o711, parents=True, exist_ok=True)
+        """Make the folder; others may pass through it (an account that runs Postgres has to) but read nothing."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.path.chmod(0o711)
         self.pids.mkdir(exist_ok=True)
 
     def lock(self) -> IO[str] | None:

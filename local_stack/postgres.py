@@ -139,6 +139,7 @@ class Postgres:
         passwords: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
         if role not in passwords:
             passwords[role] = secrets.token_urlsafe(24)
+            self.folder.mkdir(parents=True, exist_ok=True)
             kept.touch(mode=0o600)
             kept.write_text(json.dumps(passwords))
         return passwords[role]

@@ -90,7 +90,7 @@ def mail_sink(folder: StackFolder, ports: Mapping[str, int]) -> Program:
     command = [sys.executable, "-m", "local_stack.mail_sink"]
     options = ("--smtp-port", ports["smtp"], "--port", ports["mail"], "--folder", folder.path / "mail")
     return Program(
-        "mail sink",
+        "mail-sink",
         [*command, *map(str, options)],
         ready=serves(ports["mail"], "/healthz"),
         address=f"http://{LOOPBACK}:{ports['mail']}, SMTP {ports['smtp']}",

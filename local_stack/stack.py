@@ -41,6 +41,7 @@ def up(root: Path, *, stages: StagesOf = all_stages, detached: bool = False) -> 
     With `detached`, what the supervisor says goes to its log once everything is ready. A start that fails
     stops what it had started and raises StackError.
     """
+    os.umask(0o077)
     folder = StackFolder(root)
     progress = Progress()
     lock = folder.lock()

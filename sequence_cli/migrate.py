@@ -26,7 +26,8 @@ def migrate() -> None:
     try:
         migrations.upgrade(settings.database_url.get_secret_value(), role_passwords=_passwords(urls))
     except OperationalError as error:
-        raise StoreError(f"DATABASE_URL: {error.orig}. `sequences stack up` starts a local one.") from error
+        reason = str(error.orig).partition("\n")[0]
+        raise StoreError(f"DATABASE_URL: {reason}. `sequences stack up` starts a local one.") from error
 
 
 def _passwords(urls: tuple[SecretStr | None, ...]) -> dict[str, str]:

@@ -1,0 +1,84 @@
+"""A stack of few, quick programs, run as a person runs it: by processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from local_stack.folder import StackFolder
+from local_stack.processes import marked, wait_until
+
+SCRIPT = Path(__file__).parent / "few_programs.py"
+
+
+@dataclass
+class Stack:
+    """Commands on one stack; `fault` names a way in which its second program fails."""
+
+    root: Path
+    fault: str = ""
+    _supervisors: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def folder(self) -> StackFolder:
+        return StackFolder(self.root)
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; its whole output is in `stdout`."""
+        return subprocess.run(
+            self.command(command),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def up(self) -> subprocess.Popen[str]:
+        """Start the supervisor in the foreground and wait until it is ready."""
+        output = (self.root / "output").open("a")
+        with output:
+            process = subprocess.Popen(self.command("up"), stdout=output, stderr=output, text=True)
+        self._supervisors.append(process)
+        assert wait_until(lambda: self.folder.is_ready(process.pid), 30), self.output()
+        return process
+
+    def output(self) -> str:
+        return (self.root / "output").read_text()
+
+    def pid(self, program: str) -> int:
+        record = self.folder.records().get(program)
+        return record.pid if record and record.identity.runs() else 0
+
+    def processes(self) -> list[int]:
+        """Return what runs of this stack, however it came to be."""
+        return list(marked(self.folder.mark))
+
+    def close(self) -> None:
+        self.run("down")
+        for process in self._supervisors:
+            process.wait(30)
+        assert not self.processes()
+
+    def command(self, command: str) -> list[str]:
+        return [sys.executable, str(SCRIPT), command, str(self.root), self.fault]
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    running = Stack(tmp_path)
+    yield running
+    running.fault = ""
+    running.close()
+
+
+def kill(pid: int) -> None:
+    assert pid, "it does not run"
+    os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_stack.env_file import env_file_of, write_env_file
+from tests.conftest import Database
+
+SEQUENCES = str(Path(sys.executable).parent / "sequences")
+
+
+def sequences(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [SEQUENCES, *arguments],
+        cwd=folder,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def make_env_file(folder: Path, **variables: str) -> None:
+    file = env_file_of(folder)
+    file.parent.mkdir()
+    write_env_file(file, variables)
+
+
+def test_help_names_every_command_without_loading_their_programs(tmp_path: Path) -> None:
+    loaded = (
+        "import sys, sequence_cli.main; print({'dagster', 'boto3', 'fastapi', 'psycopg'} & set(sys.modules))"
+    )
+    assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "set()\n"
+    shown = sequences("--help", folder=tmp_path)
+    assert shown.returncode == 0
+    for command in ("stack", "migrate", "api", "worker"):
+        assert f"  {command} " in shown.stdout
+
+
+def test_commands_attach_to_the_stack_of_the_folder(tmp_path: Path, empty_database: str) -> None:
+    make_env_file(tmp_path, DATABASE_URL=empty_database)
+    migrated = sequences("migrate", folder=tmp_path)
+    assert migrated.returncode == 0, migrated.stderr
+
+
+def test_variables_that_are_set_win_over_the_stacks(tmp_path: Path) -> None:
+    make_env_file(tmp_path, DATABASE_URL="postgresql://of-the-stack:x@127.0.0.1:9/x", PLAN_AT="04:00")
+    failed = sequences("migrate", folder=tmp_path, PLAN_AT="half past four")
+    assert failed.returncode == 2
+    assert "PLAN_AT" in failed.stderr
+
+
+def test_missing_setting_is_one_line_on_stderr_and_status_2(tmp_path: Path) -> None:
+    failed = sequences("worker", folder=tmp_path)
+    assert failed.returncode == 2
+    assert failed.stdout == ""
+    assert "WORKER_DATABASE_URL" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_database_that_does_not_answer_is_one_line_and_status_2(tmp_path: Path) -> None:
+    failed = sequences("migrate", folder=tmp_path, DATABASE_URL="postgresql://a:b@127.0.0.1:9/c")
+    assert failed.returncode == 2
+    assert "DATABASE_URL" in failed.stderr
+    assert len(failed.stderr.splitlines()) == 1
+
+
+def test_env_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
+    failed = sequences("stack", "env", folder=tmp_path)
+    assert failed.returncode == 1
+    assert "sequences stack up" in failed.stderr
+
+
+def test_env_prints_the_stacks_variables(tmp_path: Path) -> None:
+    make_env_file(tmp_path, API_URL="http://127.0.0.1:8000", SMTP_PORT="1025")
+    shown = sequences("stack", "env", folder=tmp_path)
+    assert shown.stdout == "API_URL=http://127.0.0.1:8000\nSMTP_PORT=1025\n"
+
+
+def test_roles_log_in_with_the_passwords_of_their_urls(database: Database) -> None:
+    for role in ("api", "pipeline", "worker", "readonly"):
+        with database.connect(role) as connection:  # type: ignore[arg-type]
+            assert connection.info.user == f"sequence_{role}"
+
+
+def test_migrate_reads_the_passwords_from_the_urls() -> None:
+    from pydantic import SecretStr
+
+    from sequence_cli.migrate import _passwords
+
+    url = SecretStr("postgresql+psycopg://sequence_api:p%40ss@127.0.0.1/x")
+    assert _passwords((url, None)) == {"sequence_api": "p@ss"}
+
+
+@pytest.mark.parametrize("command", ["up", "down"])
+def test_stack_commands_explain_themselves(command: str, tmp_path: Path) -> None:
+    assert sequences("stack", command, "--help", folder=tmp_path).returncode == 0
