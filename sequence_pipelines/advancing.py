@@ -1,0 +1,103 @@
+"""Applies finished sends to enrolments: the row decides, a message only says which row to look at."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+
+from sequence_store.messages import SendKey
+from sequence_store.queries import query
+from sequence_store.queues import batched
+
+BATCH = 1000
+PARK_SECONDS = 86_400
+
+
+@dataclass
+class Applied:
+    """What an application changed; applying the same again changes nothing."""
+
+    advanced: int = 0
+    by_status: Counter[str] = field(default_factory=Counter)
+    completed: int = 0
+    mailboxes_parked: int = 0
+    sequences_switched_off: int = 0
+
+    def add(self, other: Applied) -> None:
+        self.advanced += other.advanced
+        self.by_status += other.by_status
+        self.completed += other.completed
+        self.mailboxes_parked += other.mailboxes_parked
+        self.sequences_switched_off += other.sequences_switched_off
+
+
+def apply_sends(
+    connection: psycopg.Connection[Any], keys: Iterable[SendKey], *, now: datetime, unknown_settles: int
+) -> Applied:
+    """Advance the enrolments of these sends; the caller commits. Keys that are not finished are left alone."""
+    total = Applied()
+    for batch in batched(keys, BATCH):
+        total.add(_apply_batch(connection, batch, now, now - timedelta(seconds=unknown_settles)))
+    return total
+
+
+def find_unapplied(
+    connection: psycopg.Connection[Any], *, since: datetime, now: datetime, unknown_settles: int
+) -> list[SendKey]:
+    """Return finished sends that no result has advanced: their message is on its way, or lost."""
+    settled = now - timedelta(seconds=unknown_settles)
+    rows = connection.execute(
+        query("results", "read_finished_lately"), {"since": since, "settled": settled}
+    ).fetchall()
+    return [SendKey(*row) for row in rows]
+
+
+def _apply_batch(
+    connection: psycopg.Connection[Any], keys: list[SendKey], now: datetime, settled: datetime
+) -> Applied:
+    columns = list(zip(*keys, strict=True))
+    rows = connection.execute(
+        query("results", "advance_enrolments"),
+        {
+            "now": now,
+            "settled": settled,
+            "sequence_ids": list(columns[0]),
+            "contact_ids": list(columns[1]),
+            "step_ids": list(columns[2]),
+            "rounds": list(columns[3]),
+        },
+    ).fetchall()
+    applied = Applied(
+        advanced=len(rows),
+        by_status=Counter(row[2] for row in rows),
+        completed=sum(row[3] == "completed" for row in rows),
+    )
+    bounced = [row for row in rows if row[2] == "hard_failed"]
+    if bounced:
+        applied.mailboxes_parked = _park_bouncing(connection, sorted({row[1] for row in bounced}), now)
+        applied.sequences_switched_off = _pause_bouncing(connection, sorted({row[0] for row in bounced}), now)
+    return applied
+
+
+def _park_bouncing(connection: psycopg.Connection[Any], mailbox_ids: list[int], now: datetime) -> int:
+    rows = connection.execute(
+        query("results", "park_bouncing_mailboxes"),
+        {"mailbox_ids": mailbox_ids, "now": now, "park_seconds": PARK_SECONDS},
+    ).fetchall()
+    return sum(parked for _, parked in rows)
+
+
+def _pause_bouncing(connection: psycopg.Connection[Any], sequence_ids: list[int], now: datetime) -> int:
+    rows = connection.execute(
+        query("results", "pause_bouncing_sequences"), {"sequence_ids": sequence_ids, "now": now}
+    ).fetchall()
+    if rows:
+        connection.execute(
+            query("results", "record_sequence_paused"), {"sequence_ids": [row[0] for row in rows]}
+        )
+    return len(rows)

@@ -1,0 +1,113 @@
+"""How many mails still fit: what is left of each day's limit, of the open time, and of the gap's grid."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+GRID_PRIME = 7919  # spreads the mailboxes' grids; the SQL function next_free_place knows the same number
+
+PIECE_COLUMNS = (
+    "mailbox_id",
+    "send_day",
+    "starts",
+    "ends",
+    "opens",
+    "closes",
+    "allowed",
+    "used",
+    "placed",
+    "capacity",
+)
+
+
+def daily_limits(mailboxes: pd.DataFrame, mailbox_ids: np.ndarray, send_days: np.ndarray) -> np.ndarray:
+    """Return the limit of each (mailbox, send_day): send_limit, or less while the mailbox ramps up."""
+    m = mailboxes.set_index("mailbox_id").loc[mailbox_ids]
+    limit = m["send_limit"].to_numpy(np.int64)
+    start = m["ramp_up_start"].to_numpy(np.float64)
+    started = m["ramp_up_started"].to_numpy(np.float64)
+    increment = m["ramp_up_daily_increment"].fillna(0).to_numpy(np.float64)
+    ramps = ~(np.isnan(start) | np.isnan(started))
+    since = send_days - np.where(ramps, started, 0)
+    ramp = np.where(since < 0, 0, np.where(ramps, start, 0) + increment * since)
+    return np.where(ramps, np.minimum(limit, ramp), limit).astype(np.int64)
+
+
+def open_pieces(mailboxes: pd.DataFrame, windows: pd.DataFrame, opens: int, closes: int) -> pd.DataFrame:
+    """Cut the windows to [opens, closes), a parked mailbox's to after its parking; empty pieces are dropped."""
+    parked = mailboxes.set_index("mailbox_id")["parked_until"].reindex(windows["mailbox_id"]).to_numpy()
+    pieces = windows.assign(
+        opens=np.maximum(np.maximum(windows["starts"], opens), parked),
+        closes=np.minimum(windows["ends"], closes),
+    )
+    return pieces[pieces["opens"] < pieces["closes"]].reset_index(drop=True)
+
+
+def capacity(mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+    """Return the pieces with allowed, used, placed and capacity (mails).
+
+    `places` are all rows that count (planned, in flight, sent, hard_failed, unknown): mailbox_id, send_day,
+    send_at. Capacity = min(limit left of the send_day, free cells of the gap's grid, ⌈limit × piece ÷
+    window⌉ less the rows that have their place in the piece), never below 0; so a piece that is only the rest
+    of a window takes only its share of the day's limit.
+    """
+    allowed = daily_limits(mailboxes, pieces["mailbox_id"].to_numpy(), pieces["send_day"].to_numpy())
+    used, placed = _counts(pieces, places)
+    length = (pieces["closes"] - pieces["opens"]).to_numpy(np.int64)
+    window = (pieces["ends"] - pieces["starts"]).to_numpy(np.int64)
+    share = -(-allowed * length // window) - placed
+    room = np.minimum(allowed - used, share)
+    gaps = (
+        mailboxes.set_index("mailbox_id")["min_gap_seconds"].reindex(pieces["mailbox_id"]).to_numpy(np.int64)
+    )
+    gapped = np.flatnonzero((gaps > 0) & (room > 0))
+    times = occupied_times(places, pieces["mailbox_id"].to_numpy()[gapped])
+    for i in gapped:
+        piece = pieces.iloc[i]
+        cells = free_cells(
+            int(piece["mailbox_id"]),
+            int(gaps[i]),
+            int(piece["opens"]),
+            int(piece["closes"]),
+            times.get(int(piece["mailbox_id"]), NO_TIMES),
+        )
+        room[i] = min(room[i], len(cells))
+    return pieces.assign(allowed=allowed, used=used, placed=placed, capacity=np.maximum(room, 0))
+
+
+NO_TIMES = np.empty(0, dtype=np.int64)
+
+
+def occupied_times(places: pd.DataFrame, mailbox_ids: np.ndarray) -> dict[int, np.ndarray]:
+    """Return, by mailbox, the sorted seconds that its places hold; only of `mailbox_ids`."""
+    wanted = places[places["mailbox_id"].isin(np.unique(mailbox_ids))]
+    ordered = wanted.sort_values(["mailbox_id", "send_at"])
+    ids, starts = np.unique(ordered["mailbox_id"].to_numpy(), return_index=True)
+    return dict(zip(ids.tolist(), np.split(ordered["send_at"].to_numpy(), starts[1:]), strict=bool(len(ids))))
+
+
+def free_cells(mailbox_id: int, gap: int, opens: int, closes: int, occupied: np.ndarray) -> np.ndarray:
+    """Return the first seconds of the usable free cells in [opens, closes), ascending.
+
+    The grid's cells are `gap` wide, counted from the epoch, with one offset a mailbox. A cell is free if no
+    place is nearer than the gap to its first second.
+    """
+    offset = mailbox_id * GRID_PRIME % gap
+    first = -(-(opens - offset) // gap) * gap + offset
+    cells = np.arange(first, closes, gap, dtype=np.int64)
+    if not len(occupied):
+        return cells
+    after = np.searchsorted(occupied, cells - gap, side="right")
+    before = np.searchsorted(occupied, cells + gap, side="left")
+    return cells[after == before]
+
+
+def _counts(pieces: pd.DataFrame, places: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return, a piece, how many places its send_day has, and how many of them lie in the piece."""
+    keys = pd.MultiIndex.from_frame(pieces[["mailbox_id", "send_day"]])
+    row = keys.get_indexer(pd.MultiIndex.from_frame(places[["mailbox_id", "send_day"]]))
+    ours = row >= 0
+    row, at = row[ours], places["send_at"].to_numpy()[ours]
+    inside = (at >= pieces["opens"].to_numpy()[row]) & (at < pieces["closes"].to_numpy()[row])
+    return np.bincount(row, minlength=len(pieces)), np.bincount(row[inside], minlength=len(pieces))

@@ -1,0 +1,111 @@
+"""When mailboxes are open: local wall-clock windows turned into instants, daylight saving included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import holidays
+import numpy as np
+import pandas as pd
+
+EPOCH = date(1970, 1, 1)
+DAY_SECONDS = 86_400
+WINDOW_COLUMNS = ("mailbox_id", "send_day", "starts", "ends")
+
+
+def epoch_day(day: date) -> int:
+    return (day - EPOCH).days
+
+
+def from_epoch_day(day: int) -> date:
+    return EPOCH + timedelta(days=int(day))
+
+
+@lru_cache(maxsize=512)
+def zone_of(name: str) -> ZoneInfo | None:
+    """Return the IANA zone, or None where there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+@lru_cache(maxsize=512)
+def _holidays_of(country: str, year: int) -> frozenset[date] | None:
+    try:
+        return frozenset(holidays.country_holidays(country, years=year))
+    except (NotImplementedError, KeyError):
+        return None
+
+
+def is_holiday(country: str | None, day: date) -> bool:
+    """Return whether `day` is a public holiday of `country` (a name the `holidays` library knows)."""
+    if not country:
+        return False
+    return day in (_holidays_of(country, day.year) or frozenset())
+
+
+def misconfigured(mailboxes: pd.DataFrame) -> np.ndarray:
+    """Return, a mailbox, whether its zone, days or holiday calendar cannot be: such a one has no window."""
+    return np.array(
+        [
+            zone_of(m.time_zone) is None
+            or not m.send_days
+            or (bool(m.holiday_calendar) and _holidays_of(m.holiday_calendar, EPOCH.year + 56) is None)
+            for m in mailboxes.itertuples()
+        ],
+        dtype=bool,
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def local_instant(zone: ZoneInfo, day: date, seconds: int) -> int:
+    """Return the instant of a wall-clock time, `seconds` after midnight of `day`.
+
+    A time that occurs twice is its first occurrence; one that does not exist is read with the offset before
+    the gap, as RFC 5545 does and Python's fold=0.
+    """
+    days, rest = divmod(seconds, DAY_SECONDS)
+    wall = datetime.combine(day + timedelta(days=days), time(), zone) + timedelta(seconds=rest)
+    return int(wall.astimezone(UTC).timestamp())
+
+
+@lru_cache(maxsize=1 << 16)
+def window(zone: ZoneInfo, day: date, start_seconds: int, end_seconds: int) -> tuple[int, int] | None:
+    """Return the half-open window that starts on local date `day`, or None where it comes out empty.
+
+    An end at or before the start means the next day.
+    """
+    overnight = DAY_SECONDS if end_seconds <= start_seconds else 0
+    starts = local_instant(zone, day, start_seconds)
+    ends = local_instant(zone, day, end_seconds + overnight)
+    return (starts, ends) if starts < ends else None
+
+
+def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFrame:
+    """Return every window that has a second in [begins, ends): mailbox_id, send_day, starts, ends.
+
+    `mailboxes` needs mailbox_id, start_seconds and end_seconds (0 to 86400), time_zone, send_days (ISO
+    weekdays), holiday_calendar. A window counts for the local date on which it starts, and is there only on
+    send days that are no holiday.
+    """
+    rows = [row for m in mailboxes.itertuples() for row in _windows_of(m, begins, ends)]
+    return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=list(WINDOW_COLUMNS))
+
+
+def _windows_of(mailbox: object, begins: int, ends: int) -> Iterator[tuple[int, int, int, int]]:
+    m: pd.Series = mailbox  # type: ignore[assignment]  # a named tuple of the frame's columns
+    zone = zone_of(m.time_zone)
+    if zone is None:
+        return
+    day = datetime.fromtimestamp(begins, zone).date() - timedelta(days=1)
+    last = datetime.fromtimestamp(ends, zone).date()
+    while day <= last:
+        if day.isoweekday() in m.send_days and not is_holiday(m.holiday_calendar, day):
+            found = window(zone, day, int(m.start_seconds), int(m.end_seconds))
+            if found and found[0] < ends and found[1] > begins:
+                yield int(m.mailbox_id), epoch_day(day), *found
+        day += timedelta(days=1)

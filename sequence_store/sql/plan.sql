@@ -1,0 +1,256 @@
+-- name: lock_planner
+-- One plan at a time, whichever day's run makes it; the lock goes with the transaction.
+SELECT pg_advisory_xact_lock(7236002)
+
+-- name: read_last_send_before
+-- The last plan before this planning day ended with about this send: nothing older can still be live.
+SELECT send_at FROM sends WHERE send_at < %(before)s ORDER BY send_at DESC LIMIT 1
+
+-- name: cancel_closed
+-- Planned rows whose way is closed: whoever unsubscribed, was switched off or parked since the plan.
+UPDATE sends s SET status = 'cancelled', reason = g.closed
+FROM send_gates(%(pads)s) g
+WHERE s.sequence_id = g.sequence_id AND s.contact_id = g.contact_id AND s.step_id = g.step_id
+    AND s.round = g.round AND s.status = 'planned'
+    AND g.send_at >= %(since)s AND g.status = 'planned' AND g.closed IS NOT NULL
+RETURNING s.sequence_id, s.contact_id, s.reason
+
+-- name: cancel_misplaced
+-- Planned rows that their mailbox's window, as it is now, does not contain; those out of time expire.
+UPDATE sends s SET
+    status = CASE WHEN s.not_after < %(now)s THEN 'expired' ELSE 'cancelled' END,
+    reason = CASE WHEN s.not_after < %(now)s THEN 'not_after' ELSE 'window_changed' END
+WHERE s.send_at >= %(since)s AND s.status = 'planned' AND (s.not_after < %(now)s OR NOT EXISTS (
+    SELECT FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(starts)s::timestamptz[],
+        %(ends)s::timestamptz[]) w (mailbox_id, send_day, starts, ends)
+    WHERE w.mailbox_id = s.mailbox_id AND w.send_day = s.send_day
+        AND s.send_at >= w.starts AND s.send_at < w.ends))
+RETURNING s.sequence_id, s.contact_id, s.reason
+
+-- name: cancel_over_limit
+-- Planned rows beyond a limit that was lowered: the latest places, which are the least urgent.
+WITH ranked AS (
+    SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.status, w.allowed,
+        row_number() OVER (PARTITION BY s.mailbox_id, s.send_day
+            ORDER BY (s.status = 'planned'), s.send_at, s.sequence_id, s.contact_id) AS place
+    FROM sends s
+    JOIN unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(allowed)s::integer[])
+        w (mailbox_id, send_day, allowed) ON w.mailbox_id = s.mailbox_id AND w.send_day = s.send_day
+    WHERE s.send_at >= %(since)s AND s.status NOT IN ('cancelled', 'expired'))
+UPDATE sends s SET status = 'cancelled', reason = 'limit_lowered'
+FROM ranked r
+WHERE s.sequence_id = r.sequence_id AND s.contact_id = r.contact_id AND s.step_id = r.step_id
+    AND s.round = r.round AND s.status = 'planned' AND r.status = 'planned' AND r.place > r.allowed
+RETURNING s.sequence_id, s.contact_id, s.reason
+
+-- name: read_mailboxes
+-- Live mailboxes with what planning needs of them; times as seconds after midnight, since 24:00 is a time here.
+SELECT id AS mailbox_id, external_id::text AS external_id, send_limit, extract(epoch FROM send_start_time)::integer AS start_seconds,
+    extract(epoch FROM send_end_time)::integer AS end_seconds, time_zone, send_days, holiday_calendar,
+    min_gap_seconds, max_first_mails, ramp_up_start, ramp_up_daily_increment,
+    ramp_up_started - date '1970-01-01' AS ramp_up_started, is_active,
+    extract(epoch FROM least(parked_until, timestamptz '9999-01-01'))::bigint AS parked_until
+FROM mailboxes WHERE deleted_at IS NULL ORDER BY id
+
+-- name: read_sequences
+-- Live sequences, and whether they may mail.
+SELECT id AS sequence_id, external_id::text AS external_id, is_active, max_new_per_day, priority FROM sequences WHERE deleted_at IS NULL ORDER BY id
+
+-- name: read_steps
+-- Live steps in their order.
+SELECT s.sequence_id, s.id AS step_id, s.step_number
+FROM steps s JOIN sequences q ON q.id = s.sequence_id AND q.deleted_at IS NULL
+WHERE s.deleted_at IS NULL ORDER BY s.sequence_id, s.step_number
+
+-- name: read_routes
+-- Which mailboxes a sequence may use.
+SELECT sm.sequence_id, sm.mailbox_id FROM sequences_mailboxes sm
+JOIN mailboxes m ON m.id = sm.mailbox_id AND m.deleted_at IS NULL
+ORDER BY sm.sequence_id, sm.mailbox_id
+
+-- name: copy_due
+-- Enrolments whose step is due by the planning day and that nothing is under way for; `gate` says what is wrong
+-- with the contact (0 nothing, 1 inactive, 2 suppressed, 3 no valid address). `since` bounds the look for rows
+-- under way: older ones cannot be. No join with steps: on the step's number it would be estimated far too low.
+COPY (
+    SELECT e.sequence_id, e.contact_id, e.round::integer, e.current_step,
+        e.next_send - date '1970-01-01', coalesce(e.mailbox_id, 0),
+        (e.last_send IS NOT NULL OR e.mailbox_id IS NOT NULL)::integer,
+        CASE WHEN NOT c.is_active THEN 1
+            WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, %(pads)s))
+                THEN 2
+            WHEN c.mail_address !~ '^[^@[:space:]<>,;]+@[^@[:space:]<>,;]+$' THEN 3
+            ELSE 0 END
+    FROM sequences_contacts e
+    JOIN contacts c ON c.id = e.contact_id AND c.deleted_at IS NULL
+    WHERE e.status = 'active' AND e.next_send <= %(day)s
+        AND NOT EXISTS (
+            SELECT FROM sends s
+            WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
+                AND s.send_at >= %(since)s
+                AND (s.status IN ('planned', 'dispatched', 'claimed', 'transmitting')
+                    OR (s.status IN ('sent', 'hard_failed', 'unknown') AND s.advanced_at IS NULL)))
+) TO STDOUT (FORMAT binary)
+
+-- name: read_mailed_ahead
+-- Steps at or above an enrolment's current step that were mailed already (steps can be renumbered): skipped.
+SELECT e.sequence_id, e.contact_id, s.step_id
+FROM sequences_contacts e
+JOIN sends s ON s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
+JOIN steps st ON st.id = s.step_id AND st.deleted_at IS NULL AND st.step_number >= e.current_step
+WHERE e.status = 'active' AND e.next_send <= %(day)s AND s.status IN ('sent', 'hard_failed', 'unknown')
+    AND s.advanced_at IS NOT NULL
+
+-- name: complete_enrolments
+-- Enrolments that have no step left.
+UPDATE sequences_contacts e SET status = 'completed', next_send = NULL
+FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_id, contact_id)
+WHERE e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id AND e.status = 'active'
+
+-- name: copy_places
+-- Every row that counts against a limit and can lie in, or too near to, today's windows.
+COPY (
+    SELECT mailbox_id, send_day - date '1970-01-01', extract(epoch FROM send_at)::bigint, sequence_id, contact_id,
+        (plan_day = %(day)s OR status IN ('planned', 'dispatched', 'claimed', 'transmitting'))::integer
+    FROM sends
+    WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
+) TO STDOUT (FORMAT binary)
+
+-- name: count_first_mails
+-- First mails of this planning day by sequence and mailbox: what max_new_per_day and max_first_mails bound.
+SELECT s.sequence_id, s.mailbox_id, count(*) AS first_mails
+FROM sends s
+WHERE s.send_at >= %(since)s AND s.plan_day = %(day)s AND s.status NOT IN ('cancelled', 'expired')
+    AND (s.sequence_id = ANY (%(sequence_ids)s) OR s.mailbox_id = ANY (%(mailbox_ids)s))
+    AND NOT EXISTS (
+        SELECT FROM sends b WHERE b.sequence_id = s.sequence_id AND b.contact_id = s.contact_id
+            AND b.round = s.round AND b.step_id <> s.step_id AND b.status IN ('sent', 'unknown'))
+GROUP BY s.sequence_id, s.mailbox_id
+
+-- name: stage_sends
+-- Where COPY writes the plan before it enters the ledger.
+CREATE TEMP TABLE staged_sends (
+    sequence_id bigint, contact_id bigint, step_id bigint, round smallint, mailbox_id bigint,
+    due_day date, plan_day date, send_day date, send_at timestamptz, not_after timestamptz
+) ON COMMIT DROP
+
+-- name: copy_staged_sends
+-- Binary, in the order of send_at.
+COPY staged_sends FROM STDIN (FORMAT binary)
+
+-- name: enter_staged_sends
+-- New rows enter, open rows are retaken with a higher attempt; a row that is live or spent stays as it is.
+INSERT INTO sends AS s (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
+    send_at, not_after, status)
+SELECT *, 'planned' FROM staged_sends
+ON CONFLICT (sequence_id, contact_id, step_id, round) DO UPDATE SET
+    mailbox_id = excluded.mailbox_id, due_day = excluded.due_day, plan_day = excluded.plan_day,
+    send_day = excluded.send_day, send_at = excluded.send_at, not_after = excluded.not_after,
+    status = 'planned', reason = NULL, attempt = s.attempt + 1, dispatched_at = NULL, claim = NULL,
+    lease_until = NULL, transmitting_at = NULL, finished_at = NULL
+WHERE s.status IN ('cancelled', 'expired')
+
+-- name: allow_days
+-- The day's limits as this plan knows them, for the gate before DATA.
+INSERT INTO mailbox_days AS d (mailbox_id, send_day, allowed)
+SELECT * FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(allowed)s::integer[])
+ON CONFLICT (mailbox_id, send_day) DO UPDATE SET allowed = excluded.allowed WHERE d.allowed <> excluded.allowed
+
+-- name: stage_deferrals
+-- Where COPY writes who waits.
+CREATE TEMP TABLE staged_deferrals (sequence_id bigint, contact_id bigint, reason text) ON COMMIT DROP
+
+-- name: copy_staged_deferrals
+-- Text: one row a contact that waits.
+COPY staged_deferrals FROM STDIN
+
+-- name: stage_unknown_deferrals
+-- A contact whose last mail has an unknown outcome waits for its settlement.
+INSERT INTO staged_deferrals
+SELECT e.sequence_id, e.contact_id, 'unknown_outcome'
+FROM sends s
+JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
+WHERE s.send_at >= %(since)s AND s.status = 'unknown' AND s.advanced_at IS NULL
+    AND e.status = 'active' AND e.next_send <= %(day)s
+
+-- name: drop_deferrals
+-- Who has a place now, or has ended, waits no longer.
+DELETE FROM plan_deferrals p WHERE NOT EXISTS (
+    SELECT FROM staged_deferrals d WHERE d.sequence_id = p.sequence_id AND d.contact_id = p.contact_id)
+
+-- name: enter_deferrals
+-- Who waits, with today's reason.
+INSERT INTO plan_deferrals AS p (sequence_id, contact_id, plan_day, reason)
+SELECT sequence_id, contact_id, %(day)s, reason FROM staged_deferrals
+ON CONFLICT (sequence_id, contact_id) DO UPDATE SET plan_day = excluded.plan_day, reason = excluded.reason
+WHERE p.plan_day <> excluded.plan_day OR p.reason <> excluded.reason
+
+-- name: report_day
+-- What became of the enrolments that fell due on one day: their sends by planning day and status.
+SELECT plan_day, status, count(*) AS sends FROM sends
+WHERE send_at >= %(since)s AND due_day = %(day)s GROUP BY plan_day, status ORDER BY plan_day, status
+
+-- name: report_waiting
+-- Why enrolments that fell due on one day still wait.
+SELECT p.reason, count(*) AS contacts FROM plan_deferrals p
+JOIN sequences_contacts e ON e.sequence_id = p.sequence_id AND e.contact_id = p.contact_id
+WHERE e.next_send = %(day)s GROUP BY p.reason ORDER BY 2 DESC, 1
+
+-- name: report_hours
+-- The planning day's sends by hour.
+SELECT date_trunc('hour', send_at) AS hour, count(*) AS sends FROM sends
+WHERE send_at >= %(since)s AND plan_day = %(day)s AND status NOT IN ('cancelled', 'expired')
+GROUP BY 1 ORDER BY 1
+
+-- name: report_mailboxes
+-- Each mailbox's day: what it may, what is planned or under way, what is done.
+SELECT m.id AS mailbox_id, d.send_day, d.allowed, d.used,
+    count(s.*) FILTER (WHERE s.status IN ('planned', 'dispatched', 'claimed', 'transmitting')) AS ahead,
+    count(s.*) FILTER (WHERE s.status IN ('sent', 'hard_failed', 'unknown')) AS done
+FROM mailboxes m
+JOIN mailbox_days d ON d.mailbox_id = m.id AND d.send_day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1
+LEFT JOIN sends s ON s.mailbox_id = m.id AND s.send_day = d.send_day AND s.send_at >= %(since)s
+    AND s.plan_day = %(day)s AND s.status NOT IN ('cancelled', 'expired')
+WHERE m.deleted_at IS NULL
+GROUP BY m.id, d.send_day, d.allowed, d.used
+HAVING count(s.*) > 0
+ORDER BY count(s.*) DESC, m.id
+
+-- name: find_bad_sequences
+-- Active sequences that cannot mail anybody: without a live step, or without a mailbox.
+SELECT q.id AS sequence_id, q.external_id::text AS external_id,
+    NOT EXISTS (SELECT FROM steps s WHERE s.sequence_id = q.id AND s.deleted_at IS NULL) AS without_steps,
+    NOT EXISTS (SELECT FROM sequences_mailboxes sm JOIN mailboxes m ON m.id = sm.mailbox_id
+        AND m.deleted_at IS NULL AND m.is_active WHERE sm.sequence_id = q.id) AS without_mailboxes
+FROM sequences q
+WHERE q.deleted_at IS NULL AND q.is_active AND (
+    NOT EXISTS (SELECT FROM steps s WHERE s.sequence_id = q.id AND s.deleted_at IS NULL)
+    OR NOT EXISTS (SELECT FROM sequences_mailboxes sm JOIN mailboxes m ON m.id = sm.mailbox_id
+        AND m.deleted_at IS NULL AND m.is_active WHERE sm.sequence_id = q.id))
+ORDER BY q.id LIMIT 100
+
+-- name: check_plan
+-- The invariants of a planning day, counted from the ledger alone; every number must be 0.
+WITH today AS (
+    SELECT * FROM sends WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired'))
+SELECT
+    (SELECT count(*) FROM (
+        SELECT FROM today t JOIN mailbox_days d USING (mailbox_id, send_day)
+        GROUP BY mailbox_id, send_day, d.allowed
+        HAVING count(*) > d.allowed AND bool_or(t.status = 'planned')) x) AS over_limit,
+    (SELECT count(*) FROM (
+        SELECT FROM today WHERE plan_day = %(day)s
+        GROUP BY contact_id HAVING count(*) > 1 AND bool_or(status = 'planned')) x) AS second_mail_of_a_contact,
+    (SELECT count(*) FROM today t WHERE t.status = 'planned' AND NOT EXISTS (
+        SELECT FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(starts)s::timestamptz[],
+            %(ends)s::timestamptz[]) w (mailbox_id, send_day, starts, ends)
+        WHERE w.mailbox_id = t.mailbox_id AND w.send_day = t.send_day
+            AND t.send_at >= w.starts AND t.send_at < w.ends)) AS outside_window,
+    (SELECT count(*) FROM (
+        SELECT t.mailbox_id, t.send_at - lag(t.send_at) OVER (PARTITION BY t.mailbox_id ORDER BY t.send_at) AS gap,
+            m.min_gap_seconds, t.status
+        FROM today t JOIN mailboxes m ON m.id = t.mailbox_id AND m.min_gap_seconds > 0) g
+        WHERE g.status = 'planned' AND g.gap < make_interval(secs => g.min_gap_seconds)) AS too_close,
+    (SELECT count(*) FROM today t JOIN sequences_contacts e USING (sequence_id, contact_id)
+        JOIN mailboxes m ON m.id = e.mailbox_id AND m.is_active AND m.deleted_at IS NULL
+        WHERE t.status = 'planned' AND e.round = t.round AND e.mailbox_id <> t.mailbox_id) AS pin_broken

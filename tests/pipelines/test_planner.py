@@ -1,0 +1,328 @@
+"""Claims about the plan, on a real database."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+MORNING = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)
+TODAY = date(2026, 6, 15)
+
+
+def test_due_contacts_are_planned_into_their_mailboxes_window(world: Any) -> None:
+    box = world.mailbox()
+    sequence = world.sequence(mailboxes=(box,))
+    contacts = {world.enrol(sequence) for _ in range(20)}
+    tomorrow = world.enrol(sequence, next_send=TODAY + timedelta(days=1))
+    world.plan()
+    rows = world.rows()
+    assert {row["contact_id"] for row in rows} == contacts
+    assert tomorrow not in contacts
+    for row in rows:
+        assert row["status"] == "planned"
+        assert row["mailbox_id"] == box
+        assert (row["due_day"], row["plan_day"], row["send_day"]) == (TODAY, TODAY, TODAY)
+        assert datetime(2026, 6, 15, 9, tzinfo=UTC) <= row["send_at"] < datetime(2026, 6, 15, 17, tzinfo=UTC)
+        assert row["not_after"] == min(
+            row["send_at"] + timedelta(hours=2), datetime(2026, 6, 15, 17, tzinfo=UTC)
+        )
+    gaps = [(b["send_at"] - a["send_at"]).total_seconds() for a, b in zip(rows, rows[1:], strict=False)]
+    assert max(gaps) < 2 * 8 * 3600 / 20
+
+
+def test_a_plan_made_again_changes_no_row(world: Any) -> None:
+    box = world.mailbox(send_limit=5, min_gap_seconds=600)
+    sequence = world.sequence(mailboxes=(box, world.mailbox(send_limit=3)))
+    for _ in range(20):
+        world.enrol(sequence)
+    world.plan()
+    before = world.ledger()
+    again = world.plan(MORNING + timedelta(minutes=1))
+    assert (again.entered, again.released) == (0, 0)
+    assert world.ledger() == before
+
+
+def test_limits_hold_and_who_waits_is_told_why(world: Any) -> None:
+    box = world.mailbox(send_limit=5)
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(8):
+        world.enrol(sequence)
+    plan = world.plan()
+    assert len(world.rows()) == 5
+    assert list(world.reasons().values()) == ["no_capacity"] * 3
+    assert plan.entered == 5
+
+
+def test_follow_ups_come_before_first_mails_and_stay_with_their_mailbox(world: Any) -> None:
+    box, other = world.mailbox(send_limit=2), world.mailbox(send_limit=2)
+    sequence = world.sequence(mailboxes=(box, other))
+    first = [world.enrol(sequence) for _ in range(4)]
+    follow = [world.follow_up(sequence, box) for _ in range(3)]
+    world.plan()
+    on_box = {row["contact_id"] for row in world.rows("mailbox_id = %s", box)}
+    assert on_box < set(follow)
+    assert {row["contact_id"] for row in world.rows("mailbox_id = %s", other)} < set(first)
+    assert sorted(world.reasons().values()) == ["no_capacity", "no_capacity", "pinned_mailbox_full"]
+
+
+def test_a_contact_gets_one_mail_a_day_over_all_sequences(world: Any) -> None:
+    box = world.mailbox()
+    low, high = world.sequence(mailboxes=(box,)), world.sequence(mailboxes=(box,), priority=5)
+    contact = world.enrol(low)
+    world.enrol(high, contact)
+    world.plan()
+    assert [row["sequence_id"] for row in world.rows()] == [high]
+    assert world.reasons() == {contact: "one_mail_a_day"}
+    world.finish()
+    world.plan(NOON)
+    assert len(world.rows()) == 1
+
+
+def test_when_the_best_candidate_has_no_place_the_contacts_next_one_gets_it(world: Any) -> None:
+    full, box = world.mailbox(send_limit=0), world.mailbox()
+    low, high = world.sequence(mailboxes=(box,)), world.sequence(mailboxes=(full,), priority=5)
+    contact = world.enrol(low)
+    world.enrol(high, contact)
+    world.plan()
+    assert [row["sequence_id"] for row in world.rows()] == [low]
+
+
+def test_a_late_plan_takes_only_its_share_of_the_days_limit(world: Any) -> None:
+    box = world.mailbox(send_limit=80)
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(100):
+        world.enrol(sequence)
+    world.plan(datetime(2026, 6, 15, 16, 29, tzinfo=UTC))
+    assert len(world.rows()) == 5  # half an hour of eight
+    assert all(row["send_at"] >= datetime(2026, 6, 15, 16, 30, tzinfo=UTC) for row in world.rows())
+
+
+def test_max_new_per_day_and_max_first_mails_bound_first_mails_alone(world: Any) -> None:
+    box = world.mailbox(max_first_mails=3)
+    bounded = world.sequence(mailboxes=(box,), max_new_per_day=1)
+    other = world.sequence(mailboxes=(box,))
+    for _ in range(4):
+        world.enrol(bounded)
+        world.enrol(other)
+        world.follow_up(other, box)
+    world.plan()
+    assert len(world.rows("sequence_id = %s", bounded)) == 1
+    assert len(world.rows("sequence_id = %s", other)) == 4 + 2
+    assert sorted(world.reasons().values()) == ["max_first_mails"] * 2 + ["max_new_per_day"] * 3
+    world.finish()
+    world.plan(NOON)
+    assert len(world.rows()) == 7  # the bounds count what was sent today
+
+
+def test_a_lowered_limit_releases_the_latest_places(world: Any) -> None:
+    box = world.mailbox(send_limit=10)
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(10):
+        world.enrol(sequence)
+    world.plan()
+    kept = [row["contact_id"] for row in world.rows()][:4]
+    world.run("UPDATE mailboxes SET send_limit = 4 WHERE id = %s", box)
+    plan = world.plan(MORNING + timedelta(minutes=5))
+    assert plan.released == 6
+    assert [row["contact_id"] for row in world.rows("status = 'planned'")] == kept
+    assert {row["reason"] for row in world.rows("status = 'cancelled'")} == {"limit_lowered"}
+    assert list(world.reasons().values()) == ["no_capacity"] * 6
+
+
+def test_a_mailbox_switched_off_gives_its_contacts_to_the_others_and_raises_their_attempt(world: Any) -> None:
+    box, other = world.mailbox(), world.mailbox(is_active=False)
+    sequence = world.sequence(mailboxes=(box, other))
+    for _ in range(5):
+        world.enrol(sequence)
+    world.follow_up(sequence, box)
+    world.plan()
+    world.run("UPDATE mailboxes SET is_active = (id = %s)", other)
+    world.plan(MORNING + timedelta(minutes=5))
+    assert {(row["mailbox_id"], row["status"], row["attempt"]) for row in world.rows()} == {
+        (other, "planned", 2)
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("UPDATE contacts SET is_active = false", "contact_inactive"),
+        ("UPDATE sequences_contacts SET status = 'paused'", "enrolment_paused"),
+        ("UPDATE sequences SET is_active = false", "sequence_inactive"),
+        ("UPDATE steps SET deleted_at = now()", "step_deleted"),
+        ("UPDATE mailboxes SET parked_until = now() + interval '100 years'", "mailbox_parked"),
+        ("UPDATE mailboxes SET send_days = '{6}'", "window_changed"),
+        ("UPDATE mailboxes SET send_start_time = '18:00', send_end_time = '19:00'", "window_changed"),
+    ],
+)
+def test_a_place_whose_way_is_closed_is_released(world: Any, change: str, reason: str) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), steps=1)
+    world.enrol(sequence)
+    world.plan()
+    world.run(change)
+    assert world.plan(MORNING + timedelta(minutes=5)).released == 1
+    attempts = {row["reason"] if row["status"] == "cancelled" else row["status"] for row in world.rows()}
+    assert attempts == {"planned"} if "18:00" in change else {reason}
+
+
+def test_a_suppressed_address_is_not_planned_and_told(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    contact = world.enrol(sequence, world.contact(mail_address="Ann@People.example"))
+    world.run(
+        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('ann@people.EXAMPLE', %s), 'complaint')",
+        world.settings.address_pads,
+    )
+    world.plan()
+    assert world.rows() == []
+    assert world.reasons() == {contact: "suppressed"}
+
+
+def test_bad_rows_are_told_and_everybody_else_goes_on(world: Any) -> None:
+    lost = world.mailbox(time_zone="Europe/Nowhere")
+    midnight = world.mailbox(send_start_time="22:00", send_end_time="24:00")
+    good = world.sequence(mailboxes=(midnight,))
+    fine = world.enrol(good)
+    told = {
+        world.enrol(world.sequence(mailboxes=(lost,))): "mailbox_misconfigured",
+        world.enrol(world.sequence()): "no_mailbox",
+        world.enrol(good, world.contact(mail_address="not an address")): "invalid_address",
+    }
+    stepless = world.sequence(steps=0, mailboxes=(midnight,))
+    ended = world.enrol(stepless)
+    world.plan()
+    assert [row["contact_id"] for row in world.rows()] == [fine]
+    assert world.reasons() == told
+    assert world.enrolment(stepless, ended)["status"] == "completed"
+
+
+def test_finished_sends_advance_before_the_next_plan(world: Any) -> None:
+    box = world.mailbox()
+    sequence = world.sequence(steps=2, delay=3, mailboxes=(box,))
+    contact = world.enrol(sequence)
+    world.plan()
+    world.finish()
+    plan = world.plan(NOON)
+    assert plan.applied.advanced == 1
+    enrolment = world.enrolment(sequence, contact)
+    assert (
+        enrolment["current_step"],
+        enrolment["last_send"],
+        enrolment["next_send"],
+        enrolment["mailbox_id"],
+    ) == (
+        2,
+        TODAY,
+        TODAY + timedelta(days=3),
+        box,
+    )
+    world.plan(MORNING + timedelta(days=3))
+    world.finish()
+    world.plan(MORNING + timedelta(days=3, hours=1))
+    assert world.enrolment(sequence, contact)["status"] == "completed"
+    assert len(world.rows()) == 2
+
+
+def test_a_step_mailed_already_is_skipped_when_steps_are_renumbered(world: Any) -> None:
+    sequence = world.sequence(steps=2, delay=1, mailboxes=(world.mailbox(),))
+    contact = world.enrol(sequence)
+    mailed = world.step_id(sequence, 1)
+    world.plan()
+    world.finish()
+    world.plan(NOON)
+    world.run("UPDATE steps SET step_number = 9 WHERE id = %s", mailed)
+    for day in range(1, 4):
+        world.plan(MORNING + timedelta(days=day))
+        world.finish()
+    world.plan(MORNING + timedelta(days=4))
+    assert sorted(row["step_id"] for row in world.rows()) == sorted([mailed, world.step_id(sequence, 2)])
+    assert world.enrolment(sequence, contact)["status"] == "completed"
+
+
+def test_days_missed_are_taken_up_today_oldest_first(world: Any) -> None:
+    box = world.mailbox(send_limit=3)
+    sequence = world.sequence(mailboxes=(box,))
+    late = {world.enrol(sequence, next_send=TODAY - timedelta(days=d)) for d in (3, 2, 1)}
+    world.enrol(sequence)
+    world.plan()
+    assert {row["contact_id"] for row in world.rows()} == late
+    assert {row["plan_day"] for row in world.rows()} == {TODAY}
+
+
+def test_an_expired_place_is_taken_again_with_a_higher_attempt(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    world.enrol(sequence)
+    world.plan()
+    world.plan(MORNING + timedelta(days=1))
+    (row,) = world.rows()
+    assert (row["status"], row["attempt"], row["plan_day"]) == ("planned", 2, TODAY + timedelta(days=1))
+    assert row["due_day"] == TODAY
+
+
+def test_an_unknown_send_holds_its_contact_and_says_so_until_it_settles(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), delay=0)
+    contact = world.enrol(sequence)
+    world.plan()
+    world.finish("unknown")
+    world.plan(NOON)
+    assert world.reasons() == {contact: "unknown_outcome"}
+    world.plan(MORNING + timedelta(days=2))
+    assert len(world.rows()) == 2
+    assert world.reasons() == {}
+
+
+def test_plans_at_once_make_one_plan(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=7), world.mailbox(send_limit=7)))
+    for _ in range(30):
+        world.enrol(sequence)
+    plans: list[Any] = []
+    threads = [threading.Thread(target=lambda: plans.append(world.plan())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(plan.entered for plan in plans) == [0, 0, 0, 14]
+    assert len(world.rows()) == 14
+
+
+def test_gaps_hold_over_runs_and_days(world: Any) -> None:
+    box = world.mailbox(send_limit=500, min_gap_seconds=700, send_start_time="00:00", send_end_time="00:00")
+    sequence = world.sequence(mailboxes=(box,))
+    for wave in range(4):
+        for _ in range(30):
+            world.enrol(sequence)
+        world.plan(MORNING + timedelta(hours=wave * 7))
+    times = [row["send_at"] for row in world.rows()]
+    assert len(times) > 60
+    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= timedelta(seconds=700)
+
+
+def test_a_zone_far_away_gets_two_pieces_and_no_limit_is_squeezed(world: Any) -> None:
+    box = world.mailbox(time_zone="Pacific/Auckland", send_limit=40)  # 09:00 is 21:00 UTC of the day before
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(60):
+        world.enrol(sequence)
+    world.plan()
+    by_day = {
+        day: [r for r in world.rows() if r["send_day"] == day] for day in (TODAY, TODAY + timedelta(days=1))
+    }
+    assert len(by_day[TODAY]) == 5  # 04:01:30 to 05:00 UTC of the window that began the evening before
+    assert len(by_day[TODAY + timedelta(days=1)]) == 35  # 21:00 to 04:00 UTC: seven of its eight hours
+    assert all(row["plan_day"] == TODAY for row in world.rows())
+
+
+def test_two_spread_plans_fill_each_others_gaps(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=100),))
+    for _ in range(20):
+        world.enrol(sequence)
+    world.plan()
+    for _ in range(20):
+        world.enrol(sequence)
+    world.plan(MORNING + timedelta(minutes=1))
+    times = [row["send_at"] for row in world.rows()]
+    assert len(times) == 40
+    gaps = [(b - a).total_seconds() for a, b in zip(times, times[1:], strict=False)]
+    assert max(gaps) < 3 * 8 * 3600 / 40
