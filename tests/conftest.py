@@ -105,8 +105,11 @@ def database(postgres: Postgres, template: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def empty_database(postgres: Postgres) -> Iterator[str]:
-    """Give the owner's URL of a database that no migration has seen, for the tests of migrations."""
+def empty_database(postgres: Postgres, template: str) -> Iterator[str]:
+    """Give the owner's URL of a database that no migration has seen, for the tests of migrations.
+
+    The cluster's roles are there already, with their passwords: whoever came first would have made them.
+    """
     name = f"empty_{next(_numbers)}"
     postgres.create_database(name)
     try:
