@@ -18,10 +18,11 @@ MARK = "SEQUENCE_STACK"
 
 @dataclass(frozen=True)
 class Record:
-    """A pid file: who runs, and how it wants to be stopped."""
+    """A pid file: who runs, as which in the order of starts, and how it wants to be stopped."""
 
     pid: int
     birth: str
+    order: int
     stop_signal: int
     stop_seconds: float
 
@@ -110,10 +111,9 @@ class StackFolder:
         (self.pids / f"{program}.json").unlink(missing_ok=True)
 
     def records(self) -> dict[str, Record]:
-        """Return the pid files by program, the last started first."""
-        files = sorted(self.pids.glob("*.json"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        """Return the pid files by program, in the order in which they are to be stopped."""
         found = {}
-        for file in files:
+        for file in self.pids.glob("*.json"):
             with suppress(ValueError, TypeError):  # half-written when the machine stopped: it names nobody
                 found[file.stem] = Record(**json.loads(file.read_text()))
-        return found
+        return dict(sorted(found.items(), key=lambda item: item[1].order, reverse=True))

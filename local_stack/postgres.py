@@ -95,6 +95,8 @@ class Postgres:
                 f"The data in {self.data} was made by Postgres {made_by.read_text().strip()}, and this is "
                 f"{major}. Set PG_BIN to the older one's programs, or remove {self.folder} to start anew."
             )
+        else:
+            self._disown_reused_pid()
 
     def start(self) -> None:
         """Serve, and return once connections are accepted; raise StartError after 30 s."""
@@ -147,7 +149,7 @@ class Postgres:
     def create_role(self, role: str, *attributes: str) -> None:
         """Create a login role, or give an existing one its kept password again; never a superuser."""
         with psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection:
-            with suppress(psycopg.errors.DuplicateObject):
+            if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
             connection.execute(
                 sql.SQL("ALTER ROLE {} WITH LOGIN NOSUPERUSER {} PASSWORD {}").format(
@@ -166,11 +168,9 @@ class Postgres:
         statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(owner), sql.Identifier(template)
         )
-        with (
-            psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection,
-            suppress(psycopg.errors.DuplicateDatabase),
-        ):
-            connection.execute(statement)
+        with psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection:
+            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+                connection.execute(statement)
 
     def drop_database(self, name: str) -> None:
         """Drop a database and whatever sessions it still has."""
@@ -196,6 +196,18 @@ class Postgres:
         password_file.unlink()
         if status:
             raise StartError(f"initdb ended with status {status}.\n{last_words(self.log_file)}")
+
+    def _disown_reused_pid(self) -> None:
+        """Let a killed server's lock file not stand for whoever has its pid now, as after a machine's restart.
+
+        Its pid becomes ours, which Postgres disregards as its parent's; the rest of the file stays, since by
+        it Postgres finds out whether orphans of the killed server still use the data.
+        """
+        lock = self.data / "postmaster.pid"
+        with suppress(OSError):
+            pid, newline, rest = lock.read_text().partition("\n")
+            if str(self.data).encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                lock.write_text(f"{os.getpid()}{newline}{rest}")
 
     def _major(self) -> int:
         program = self._program("postgres")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import signal
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,20 @@ class Program:
 
 
 Stages = Sequence[Sequence[Program]]
+
+
+class Steady:
+    """A readiness check for a program that answers nobody: it has run for some seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since = time.monotonic()
+
+    def begin(self) -> None:
+        self._since = time.monotonic()
+
+    def __call__(self) -> bool:
+        return time.monotonic() - self._since >= self._seconds
 
 
 def listens(port: int) -> Callable[[], bool]:

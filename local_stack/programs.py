@@ -16,10 +16,11 @@ from local_stack.folder import StackFolder
 from local_stack.ports import LOOPBACK
 from local_stack.postgres import START_SECONDS, STOP_SIGNAL, Postgres
 from local_stack.processes import last_words, launch
-from local_stack.program import Program, Stages, listens, serves
+from local_stack.program import Program, Stages, Steady, listens, serves
 from local_stack.variables import DAGSTER_DATABASE, DAGSTER_ROLE, DATABASE, program_environment
 
 WORKER_DRAINS_SECONDS = 30
+WORKER_STARTS_SECONDS = 3
 BIN = Path(sys.executable).parent  # of the environment that runs this
 
 
@@ -131,4 +132,11 @@ def api(port: int) -> Program:
 
 
 def worker() -> Program:
-    return Program("worker", [str(BIN / "sequences"), "worker"], stop_seconds=WORKER_DRAINS_SECONDS)
+    steady = Steady(WORKER_STARTS_SECONDS)
+    return Program(
+        "worker",
+        [str(BIN / "sequences"), "worker"],
+        ready=steady,
+        prepare=steady.begin,
+        stop_seconds=WORKER_DRAINS_SECONDS,
+    )

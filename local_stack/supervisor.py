@@ -42,6 +42,7 @@ class Supervisor:
     ) -> None:
         self._folder = folder
         self._stages = stages
+        self._names = [program.name for stage in stages for program in stage]
         self._environment = environment
         self._progress = progress
         self._children: dict[str, Child] = {}
@@ -51,6 +52,11 @@ class Supervisor:
         try:
             for stage in self._stages:
                 self._start_stage(stage)
+        except StartError as error:
+            self.stop()
+            raise StartError(
+                f"{error}\nWhat had started is stopped again. Mend this, then start the stack again."
+            ) from None
         except BaseException:
             self.stop()
             raise
@@ -94,7 +100,13 @@ class Supervisor:
         if identity := Identity.of(process.pid):
             self._folder.record(
                 program.name,
-                Record(identity.pid, identity.birth, program.stop_signal, program.stop_seconds),
+                Record(
+                    pid=identity.pid,
+                    birth=identity.birth,
+                    order=self._names.index(program.name),
+                    stop_signal=program.stop_signal,
+                    stop_seconds=program.stop_seconds,
+                ),
             )
 
     def _await_first_start(self, program: Program) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +34,18 @@ def test_data_survives_kill_9_under_a_writer(cluster: Postgres) -> None:
     cluster.start()
     with psycopg.connect(cluster.url(SUPERUSER)) as reader:
         assert reader.execute("SELECT n FROM kept").fetchall() == [(1,)]
+
+
+def test_lock_of_a_killed_server_whose_pid_is_somebody_elses_is_no_obstacle(cluster: Postgres) -> None:
+    assert cluster._process
+    cluster._process.kill()
+    cluster._process.wait()
+    lock = cluster.data / "postmaster.pid"
+    with subprocess.Popen(["sleep", "1000"]) as somebody:
+        lock.write_text(str(somebody.pid) + "\n" + lock.read_text().partition("\n")[2])
+        cluster.start()
+        somebody.kill()
+    assert cluster.ready()
 
 
 def test_stopped_cluster_leaves_no_process_and_starts_with_its_data(cluster: Postgres) -> None:
