@@ -58,7 +58,7 @@ class Ledger:
         frame = self.frame("read_mailboxes")
         numbers = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started", "max_first_mails")
         return frame.assign(
-            parked_until=frame["parked_until"].fillna(0).astype(np.int64),
+            parked_until=frame["parked_until"].astype(np.int64),
             **{name: pd.to_numeric(frame[name]).astype(np.float64) for name in numbers},
         ).astype(dict.fromkeys(("mailbox_id", "send_limit", "min_gap_seconds"), np.int64))
 

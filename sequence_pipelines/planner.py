@@ -189,7 +189,7 @@ def _gates(candidates: pd.DataFrame, picture: Picture) -> np.ndarray:
 
 def _release(ledger: Ledger, day: Day, since: datetime, windows: pd.DataFrame) -> set[tuple[int, int]]:
     """Cancel the undispatched places that no longer hold; return their enrolments."""
-    overdue = ledger.connection.execute(query("dispatch", "expire_overdue"), {"since": since})
+    overdue = ledger.connection.execute(query("dispatch", "expire_overdue"), {"since": since, "now": day.now})
     released = _keys(overdue)
     released |= _keys(ledger.execute("cancel_closed", since=since, pads=ledger.pads))
     misplaced = ledger.execute(

@@ -3,9 +3,10 @@
 SELECT pg_try_advisory_lock(7236003)
 
 -- name: expire_overdue
--- What is past its not_after is not mailed late: its contact is due again. `since` bounds the index scan.
+-- What is past its not_after is not mailed late: its contact is due again. By the database's clock, and for a
+-- plan that is made for another moment also by that one's. `since` bounds the index scan.
 UPDATE sends SET status = 'expired', reason = 'not_after', claim = NULL, lease_until = NULL
-WHERE send_at >= %(since)s AND send_at < clock_timestamp() AND not_after < clock_timestamp()
+WHERE send_at >= %(since)s AND not_after < least(clock_timestamp(), %(now)s)
     AND (status IN ('planned', 'dispatched') OR (status = 'claimed' AND lease_until < clock_timestamp()))
 RETURNING sequence_id, contact_id, step_id, round
 

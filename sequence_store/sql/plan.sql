@@ -49,7 +49,8 @@ SELECT id AS mailbox_id, external_id::text AS external_id, send_limit, extract(e
     extract(epoch FROM send_end_time)::integer AS end_seconds, time_zone, send_days, holiday_calendar,
     min_gap_seconds, max_first_mails, ramp_up_start, ramp_up_daily_increment,
     ramp_up_started - date '1970-01-01' AS ramp_up_started, is_active,
-    extract(epoch FROM least(parked_until, timestamptz '9999-01-01'))::bigint AS parked_until
+    CASE WHEN parked_until IS NULL THEN 0
+        ELSE extract(epoch FROM least(parked_until, timestamptz '9999-01-01')) END::bigint AS parked_until
 FROM mailboxes WHERE deleted_at IS NULL ORDER BY id
 
 -- name: read_sequences

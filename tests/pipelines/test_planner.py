@@ -296,7 +296,7 @@ def test_gaps_hold_over_runs_and_days(world: Any) -> None:
             world.enrol(sequence)
         world.plan(MORNING + timedelta(hours=wave * 7))
     times = [row["send_at"] for row in world.rows()]
-    assert len(times) > 60
+    assert len(times) >= 60
     assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= timedelta(seconds=700)
 
 
