@@ -43,8 +43,10 @@ def test_lock_of_a_killed_server_whose_pid_is_somebody_elses_is_no_obstacle(clus
     lock = cluster.data / "postmaster.pid"
     with subprocess.Popen(["sleep", "1000"]) as somebody:
         lock.write_text(str(somebody.pid) + "\n" + lock.read_text().partition("\n")[2])
-        cluster.start()
-        somebody.kill()
+        try:
+            cluster.start()
+        finally:
+            somebody.kill()
     assert cluster.ready()
 
 

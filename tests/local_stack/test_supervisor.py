@@ -112,9 +112,11 @@ def test_pid_that_is_somebody_elses_by_now_is_not_killed(stack: Stack) -> None:
     stack.run("down")
     with subprocess.Popen(["sleep", "1000"]) as innocent:
         file.write_text(json.dumps(record | {"pid": innocent.pid}))
-        stack.run("down")
-        assert innocent.poll() is None
-        innocent.kill()
+        try:
+            stack.run("down")
+            assert innocent.poll() is None
+        finally:
+            innocent.kill()
 
 
 def test_stop_is_obeyed_while_starting(stack: Stack) -> None:
