@@ -1,0 +1,12 @@
+"""The pipeline's settings, read from the environment when a run or a tick needs them, not at import."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from sequence_store.settings import PipelineSettings, read_settings
+
+
+@dg.resource(description="Settings of the pipeline, from environment variables (docs/settings.md)")
+def pipeline_settings(_context: dg.InitResourceContext) -> PipelineSettings:
+    return read_settings(PipelineSettings)

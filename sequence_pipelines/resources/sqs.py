@@ -1,0 +1,29 @@
+"""The two queues."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from sequence_store.queues import Queue, sqs_client
+from sequence_store.settings import PipelineSettings
+
+
+class Queues:
+    """Looks queues up when they are first used, so that a plan needs none."""
+
+    def __init__(self, settings: PipelineSettings) -> None:
+        self._settings = settings
+        self._client = sqs_client(settings)
+
+    def sends(self) -> Queue:
+        return Queue.look_up(self._client, self._settings.sends_queue)
+
+    def delivery_results(self) -> Queue:
+        return Queue.look_up(self._client, self._settings.delivery_results_queue)
+
+
+@dg.resource(
+    required_resource_keys={"settings"}, description="The sends and the delivery results queue (SQS)"
+)
+def pipeline_queues(context: dg.InitResourceContext) -> Queues:
+    return Queues(context.resources.settings)
