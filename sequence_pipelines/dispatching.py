@@ -41,7 +41,7 @@ def dispatch(connection: psycopg.Connection[Any], queue: Queue, settings: Pipeli
     second message harmless. A batch that SQS did not confirm stays planned.
     """
     done = Dispatched()
-    if not connection.execute(query("dispatch", "lock_dispatch")).fetchone() == (True,):
+    if connection.execute(query("dispatch", "lock_dispatch")).fetchone() != (True,):
         done.locked = True
         return done
     since = look_back(settings)

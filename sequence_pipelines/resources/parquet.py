@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.fs
 import pyarrow.parquet as pq
 
-
 from sequence_store.settings import PipelineSettings
 
 

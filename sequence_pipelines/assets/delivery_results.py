@@ -1,0 +1,123 @@
+"""What workers reported, applied to the enrolments."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import dagster as dg
+import psycopg
+
+from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
+from sequence_pipelines.assets import EACH_DAY, RESULTS
+from sequence_pipelines.dispatching import look_back
+from sequence_pipelines.resources.database import Database
+from sequence_pipelines.resources.sqs import Queues
+from sequence_store.errors import MalformedMessageError
+from sequence_store.messages import DeliveryResult, SendKey, parse_message
+from sequence_store.queues import Incoming, Queue
+from sequence_store.settings import PipelineSettings
+
+BATCH = 200  # results in one transaction: twenty receives
+MOST_SECONDS = 240  # a run ends then; what is left is the next one's
+
+
+@dataclass
+class Drained:
+    """What one run took from the queue."""
+
+    results: int = 0
+    malformed: int = 0
+    stopped: str = "drained"
+    applied: Applied = field(default_factory=Applied)
+
+
+@dg.asset(
+    **EACH_DAY,
+    group_name=RESULTS,
+    kinds={"postgres", "sqs"},
+    deps=["delivery_results_queue"],
+    pool="delivery_results",
+)
+def delivery_results(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[PipelineSettings],
+    database: dg.ResourceParam[Database],
+    queues: dg.ResourceParam[Queues],
+) -> dg.MaterializeResult[None]:
+    """Outcomes applied to enrolments: who was mailed moves to the next step and its day.
+
+    The message is a wake-up, the row in `sends` is the truth: applying anything twice changes nothing, and
+    what finished without its message is found in the ledger.
+    """
+    queue = queues.delivery_results()
+    with database.connect() as connection:
+        drained = drain(connection, queue, settings)
+        swept = sweep(connection, settings)
+    context.log.info(
+        f"{drained.results} results, {drained.applied.advanced} sends applied, {swept.advanced} swept up."
+    )
+    total = drained.applied
+    total.add(swept)
+    return dg.MaterializeResult(
+        metadata={
+            "results": drained.results,
+            "malformed": drained.malformed,
+            "sends_applied": total.advanced,
+            "swept_up_without_message": swept.advanced,
+            "sent": total.by_status["sent"],
+            "hard_failed": total.by_status["hard_failed"],
+            "unknown_settled": total.by_status["unknown"],
+            "enrolments_completed": total.completed,
+            "mailboxes_parked": total.mailboxes_parked,
+            "sequences_switched_off": total.sequences_switched_off,
+            "stopped_reason": drained.stopped,
+        }
+    )
+
+
+def drain(
+    connection: psycopg.Connection[tuple[object, ...]], queue: Queue, settings: PipelineSettings
+) -> Drained:
+    """Receive, apply, commit, delete, until the queue is empty or the time is up."""
+    drained = Drained()
+    deadline = time.monotonic() + MOST_SECONDS
+    while messages := _receive(queue):
+        keys = [key for message in messages if (key := _key_of(queue, message, drained))]
+        now = datetime.now(UTC)
+        drained.applied.add(apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles))
+        connection.commit()
+        queue.delete(messages)
+        drained.results += len(keys)
+        if time.monotonic() > deadline:
+            drained.stopped = "time is up"
+            break
+    return drained
+
+
+def sweep(connection: psycopg.Connection[tuple[object, ...]], settings: PipelineSettings) -> Applied:
+    """Apply finished sends whose message is lost, and unknown ones that have settled."""
+    now = datetime.now(UTC)
+    keys = find_unapplied(
+        connection, since=look_back(settings), now=now, unknown_settles=settings.unknown_settles
+    )
+    applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
+    connection.commit()
+    return applied
+
+
+def _receive(queue: Queue) -> list[Incoming]:
+    messages: list[Incoming] = []
+    while len(messages) < BATCH and (more := queue.receive()):
+        messages += more
+    return messages
+
+
+def _key_of(queue: Queue, message: Incoming, drained: Drained) -> SendKey | None:
+    try:
+        return parse_message(DeliveryResult, message.body).key
+    except MalformedMessageError as error:
+        queue.bury(message, str(error))
+        drained.malformed += 1
+        return None

@@ -1,0 +1,95 @@
+"""Who is due."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pandas as pd
+
+from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.ledger import GATES, Ledger
+from sequence_pipelines.planner import Day
+from sequence_pipelines.planning.windows import epoch_day
+from sequence_pipelines.reporting import counts, table
+from sequence_pipelines.resources.clock import Clock
+from sequence_pipelines.resources.database import Database
+from sequence_store.settings import PipelineSettings
+
+
+@dg.asset(
+    **EACH_DAY,
+    group_name=PLANNING,
+    kinds={"postgres", "pandas"},
+    deps=["sequences_contacts", "sequences", "contacts"],
+)
+def due_contacts(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[PipelineSettings],
+    database: dg.ResourceParam[Database],
+    clock: Clock,
+) -> dg.Output[pd.DataFrame]:
+    """Enrolments that are due by the current planning day, with the step that is due: the plan's candidates.
+
+    Every plan takes everything that is due, whichever day is materialized: a missed day's contacts are due today.
+    Grain: one row a (sequence, contact). Read by `send_plan`.
+    """
+    day = Day.at(clock.read(), settings)
+    with database.connect() as connection:
+        ledger = Ledger(connection, settings.address_pads)
+        due, ended = ledger.candidates(day.day, ledger.oldest_live(day.begins))
+    asked = epoch_day(pd.Timestamp(context.partition_key).date())
+    context.log.info(
+        f"{len(due)} enrolments are due by {day.day}; {(due['due_day'] == asked).sum()} fell due on the day asked for."
+    )
+    return dg.Output(
+        due,
+        metadata={
+            "contacts_due": len(due),
+            "fell_due_on_this_day": int((due["due_day"] == asked).sum()),
+            "overdue": int((due["due_day"] < epoch_day(day.day)).sum()),
+            "follow_ups": int(due["follow_up"].sum()),
+            "first_mails": int((~due["follow_up"]).sum()),
+            "without_a_step_left": len(ended),
+            "cannot_be_mailed": int((due["gate"] > 0).sum()),
+            "by_step": table(
+                pd.DataFrame(sorted(counts(due, "step_number").items()), columns=["step_number", "contacts"])
+            ),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=due_contacts,
+    description="Every active sequence has a live step and an active mailbox. If not: add them in the Sequence API, or switch the sequence off.",
+)
+def sequences_can_mail(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
+) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        bad = Ledger(connection, settings.address_pads).frame("find_bad_sequences")
+    return dg.AssetCheckResult(
+        passed=bad.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "sequences": len(bad),
+            "which": table(bad.astype({"sequence_id": "int64"}) if len(bad) else bad),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=due_contacts,
+    description="Every due contact has an address that can be one. If not: correct the address in the Sequence API; the contact waits with the reason invalid_address.",
+)
+def addresses_are_valid(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings], clock: Clock
+) -> dg.AssetCheckResult:
+    day = Day.at(clock.read(), settings)
+    with database.connect() as connection:
+        ledger = Ledger(connection, settings.address_pads)
+        due, _ = ledger.candidates(day.day, ledger.oldest_live(day.begins))
+    bad = due[due["gate"] == GATES.index("invalid_address")]
+    return dg.AssetCheckResult(
+        passed=bad.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"contacts": len(bad), "which": table(bad[["sequence_id", "contact_id"]].head(20))},
+    )

@@ -1,0 +1,74 @@
+"""What each mailbox can still send today."""
+
+from __future__ import annotations
+
+import dagster as dg
+import pandas as pd
+
+from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.planner import Day, day_windows, read_picture
+from sequence_pipelines.planning import misconfigured
+from sequence_pipelines.reporting import counts, mailboxes_of, table
+from sequence_pipelines.resources.clock import Clock
+from sequence_pipelines.resources.database import Database
+from sequence_store.settings import PipelineSettings
+
+
+@dg.asset(**EACH_DAY, group_name=PLANNING, kinds={"postgres", "pandas"}, deps=["mailboxes"])
+def mailbox_capacity(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[PipelineSettings],
+    database: dg.ResourceParam[Database],
+    clock: Clock,
+) -> dg.Output[pd.DataFrame]:
+    """Mailboxes' open time in what is left of the current planning day, and how many mails still fit in it.
+
+    Grain: one row a mailbox and open piece (a zone far from the pipeline's has two). Times in epoch seconds.
+    A picture for people and for `send_plan`, which counts again under its lock.
+    """
+    day = Day.at(clock.read(), settings)
+    with database.connect() as connection:
+        ledger = Ledger(connection, settings.address_pads)
+        mailboxes = ledger.mailboxes()
+        picture = read_picture(ledger, day, day_windows(mailboxes, day), mailboxes)
+    room = picture.room
+    context.log.info(
+        f"{len(mailboxes)} mailboxes can take {room['capacity'].sum()} more mails until {day.ends}."
+    )
+    return dg.Output(
+        picture.pieces,
+        metadata={
+            "mailboxes": len(mailboxes),
+            "mailboxes_open_today": int((room["state"] == "").sum()),
+            "capacity": int(room["capacity"].sum()),
+            "used": int(room["load"].sum()),
+            "mailboxes_by_state": table(
+                pd.DataFrame(
+                    [(state or "open", n) for state, n in counts(room, "state").items()],
+                    columns=["state", "mailboxes"],
+                )
+            ),
+            "by_mailbox": table(mailboxes_of(picture.pieces)),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=mailbox_capacity,
+    description="Every active mailbox has a zone, send days and a holiday calendar that exist. If not: correct it in the Sequence API; its contacts wait with the reason mailbox_misconfigured.",
+)
+def mailboxes_are_configured(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
+) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        mailboxes = Ledger(connection, settings.address_pads).mailboxes()
+    bad = mailboxes[misconfigured(mailboxes) & mailboxes["is_active"].astype(bool)]
+    return dg.AssetCheckResult(
+        passed=bad.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "mailboxes": len(bad),
+            "which": table(bad[["mailbox_id", "external_id", "time_zone"]].head(20)),
+        },
+    )

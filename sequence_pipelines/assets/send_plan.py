@@ -1,0 +1,156 @@
+"""The plan: which contact gets which step, from which mailbox, at which second."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.dispatching import look_back
+from sequence_pipelines.ledger import Ledger, dates, instants
+from sequence_pipelines.partitions import planning_days
+from sequence_pipelines.planner import KEY, Day, Plan, make_plan
+from sequence_pipelines.reporting import bars, plan_metadata, table
+from sequence_pipelines.resources.clock import Clock
+from sequence_pipelines.resources.database import Database
+from sequence_store.queries import query
+from sequence_store.settings import PipelineSettings
+
+COUNTED = {
+    "within_limits": "over_limit",
+    "inside_windows": "outside_window",
+    "one_mail_a_day": "second_mail_of_a_contact",
+    "gaps_kept": "too_close",
+    "pins_kept": "pin_broken",
+}
+_WHAT_TO_DO = (
+    "If not: the plan was rolled back and nothing of it goes out; report it, and materialize the day again."
+)
+
+
+def _spec(name: str, promise: str) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(name, asset="send_plan", blocking=True, description=f"{promise} {_WHAT_TO_DO}")
+
+
+@dg.asset(
+    **EACH_DAY,
+    group_name=PLANNING,
+    kinds={"postgres", "pandas"},
+    pool="send_plan",
+    check_specs=[
+        _spec("within_limits", "No mailbox has more mails on a local day than its limit."),
+        _spec("inside_windows", "Every planned mail lies inside its mailbox's send window."),
+        _spec("one_mail_a_day", "No contact has two mails in a planning day."),
+        _spec("gaps_kept", "No two mails of a mailbox are nearer than its minimum gap."),
+        _spec("pins_kept", "Follow-ups leave from the mailbox of their first mail."),
+        _spec("follow_ups_first", "No first mail took a place that a waiting follow-up could have had."),
+    ],
+)
+def send_plan(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[PipelineSettings],
+    database: dg.ResourceParam[Database],
+    clock: Clock,
+    due_contacts: pd.DataFrame,
+    mailbox_capacity: pd.DataFrame,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """The places that this plan gave: rows in `sends`; who waits, and why, is in `plan_deferrals`.
+
+    It is the best plan that today's capacity allows: the most mails, the most urgent first. Made again with
+    unchanged input it changes no row. A past day is planned into what is left of today, within today's limits.
+    """
+    asked = date.fromisoformat(context.partition_key)
+    with database.connect() as connection:
+        plan = make_plan(connection, settings, clock.read(), due_contacts[KEY])
+        ledger = Ledger(connection, settings.address_pads)
+        violations = find_violations(ledger, plan)
+        if any(violations.values()):
+            connection.rollback()
+        metadata = plan_metadata(plan) | _day_metadata(ledger, plan.day, asked, settings)
+    context.log.info(
+        f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
+    )
+    return dg.MaterializeResult(
+        value=plan.placed,
+        metadata=metadata,
+        check_results=[
+            dg.AssetCheckResult(check_name=name, passed=count == 0, metadata={"violations": count})
+            for name, count in violations.items()
+        ],
+    )
+
+
+def find_violations(ledger: Ledger, plan: Plan) -> dict[str, int]:
+    """Count, an invariant, what breaks it: from the ledger as the plan leaves it, not from the planner's numbers."""
+    windows = plan.picture.windows
+    (found,) = ledger.frame(
+        "check_plan",
+        since=plan.day.begins,
+        day=plan.day.day,
+        mailbox_ids=windows["mailbox_id"].tolist(),
+        send_days=dates(windows["send_day"]),
+        starts=instants(windows["starts"]),
+        ends=instants(windows["ends"]),
+    ).to_dict("records")
+    counted = {check: int(found[column]) for check, column in COUNTED.items()}
+    return counted | {"follow_ups_first": _overtaken(plan)}
+
+
+def _overtaken(plan: Plan) -> int:
+    """Count the follow-ups that wait for a mailbox in which this very plan placed a first mail."""
+    first = plan.placed[~plan.placed["follow_up"].astype(bool)]
+    waiting = plan.waiting[plan.waiting["reason"] == "pinned_mailbox_full"]
+    return int(waiting["pinned_mailbox_id"].isin(first["mailbox_id"]).sum())
+
+
+def _day_metadata(ledger: Ledger, today: Day, asked: date, settings: PipelineSettings) -> dict[str, Any]:
+    """Tell what became of the enrolments that fell due on the day asked for, and today's sends by hour."""
+    hours = ledger.frame("report_hours", since=today.begins, day=today.day)
+    became = ledger.frame("report_day", since=settings.calendar.start_of(asked), day=asked)
+    waits = ledger.frame("report_waiting", day=asked)
+    return {
+        "fell_due_on_this_day": int(became["sends"].sum() + waits["contacts"].sum()),
+        "what_became_of_them": table(became.astype({"plan_day": str, "sends": "int64"})),
+        "why_they_wait": table(waits.astype({"contacts": "int64"})),
+        "sends_by_hour": bars((str(hour)[11:16], int(n)) for hour, n in hours.itertuples(index=False)),
+        "api": dg.MetadataValue.url(f"{settings.api_url}/docs"),
+    }
+
+
+@dg.asset_check(
+    asset=send_plan,
+    description="No planning day since the first is without its plan. If one is: select it in the asset's partitions "
+    "and materialize it; its contacts were taken up by the next day's plan already.",
+)
+def no_missed_day(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    made = sorted(context.instance.get_materialized_partitions(dg.AssetKey("send_plan")))
+    days = planning_days.get_partition_keys()[:-1]
+    missed = [day for day in days if made and day > made[0] and day not in made]
+    return dg.AssetCheckResult(
+        passed=not missed,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"missed": len(missed), "days": dg.MetadataValue.json(missed[-50:])},
+    )
+
+
+@dg.asset_check(
+    asset=send_plan,
+    description="No send has an unknown outcome, and none waits for its advancement. If one does: "
+    "`sequences sends list --status unknown`, look into the mailbox's Sent folder, then `sequences sends resolve`.",
+)
+def nothing_unknown(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
+) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        row = connection.execute(
+            query("reconcile", "count_unsettled"), {"since": look_back(settings)}
+        ).fetchone()
+    unknown, transmitting, not_advanced = row or (0, 0, 0)
+    return dg.AssetCheckResult(
+        passed=unknown == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"unknown": unknown, "transmitting": transmitting, "not_advanced": not_advanced},
+    )

@@ -1,0 +1,88 @@
+"""Metadata that answers an engineer's questions without a query: counts and ids, no name and no address."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from sequence_pipelines.planner import Plan
+from sequence_pipelines.planning.windows import from_epoch_day
+
+PREVIEW_ROWS = 20
+BAR_WIDTH = 30
+
+
+def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
+    """Return a frame as a table that may be empty; cells are plain text and numbers."""
+    kinds = {name: "int" if pd.api.types.is_integer_dtype(frame[name]) else "string" for name in frame}
+    records = [
+        dg.TableRecord(
+            {str(n): int(v) if kinds[n] == "int" else str(v) for n, v in row.items()}  # type: ignore[index]
+        )
+        for row in frame.to_dict("records")
+    ]
+    schema = dg.TableSchema([dg.TableColumn(str(name), kind) for name, kind in kinds.items()])
+    return dg.MetadataValue.table(records, schema)
+
+
+def bars(rows: Iterable[tuple[str, int]]) -> dg.MarkdownMetadataValue:
+    """Return labelled counts as a bar chart in Markdown."""
+    rows = list(rows)
+    most = max((count for _, count in rows), default=0)
+    lines = [
+        f"| `{label}` | `{'█' * round(BAR_WIDTH * count / most):<{BAR_WIDTH}}` | {count} |"
+        for label, count in rows
+        if most
+    ]
+    return dg.MetadataValue.md(
+        "\n".join(["| | | mails |", "|---|---|---|", *lines]) if lines else "No sends."
+    )
+
+
+def counts(frame: pd.DataFrame, column: str) -> dict[str, int]:
+    return {str(key): int(value) for key, value in frame[column].value_counts().items()}
+
+
+def mailboxes_of(pieces: pd.DataFrame) -> pd.DataFrame:
+    """Return the day's open pieces in words, the fullest first."""
+    shown = pieces.assign(send_day=[str(from_epoch_day(d)) for d in pieces["send_day"]])
+    columns = ["mailbox_id", "send_day", "allowed", "used", "placed", "capacity"]
+    return shown.sort_values(["used", "mailbox_id"], ascending=[False, True])[columns].head(PREVIEW_ROWS)
+
+
+def plan_metadata(plan: Plan) -> dict[str, Any]:
+    """Return what a plan did: numbers under the same keys every day, so that Dagster plots them."""
+    pieces = plan.picture.pieces
+    placed = plan.placed.groupby("mailbox_id").size().rename("planned").reset_index()
+    preview = plan.placed.sort_values("send_at").head(PREVIEW_ROWS)
+    room = int(pieces["capacity"].sum())
+    return {
+        "planned": len(plan.placed),
+        "waiting": len(plan.waiting),
+        "released": plan.released,
+        "advanced_before": plan.applied.advanced,
+        "enrolments_completed": plan.completed + plan.applied.completed,
+        "rows_written": plan.entered,
+        "capacity_before": room,
+        "utilisation_percent": round(100 * len(plan.placed) / room, 1) if room else 0.0,
+        "waiting_by_reason": table(_counted(plan.waiting, "reason", "contacts")),
+        "planned_by_mailbox": table(placed.sort_values("planned", ascending=False).head(PREVIEW_ROWS)),
+        "first_sends": table(
+            preview[["sequence_id", "contact_id", "step_id", "mailbox_id"]].assign(
+                send_at=pd.to_datetime(preview["send_at"], unit="s", utc=True).dt.strftime(
+                    "%Y-%m-%d %H:%M:%S UTC"
+                )
+            )
+        ),
+        "planning_day": plan.day.day.isoformat(),
+        "plan_may_use": f"{plan.day.now.isoformat()} to {plan.day.ends.isoformat()}",
+        **{f"seconds_{phase.replace(' ', '_')}": round(spent, 3) for phase, spent in plan.seconds.items()},
+    }
+
+
+def _counted(frame: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
+    found = counts(frame, column) if len(frame) else {}
+    return pd.DataFrame({column: list(found), name: list(found.values())}).astype({name: "int64"})
