@@ -1,0 +1,41 @@
+"""All that Dagster loads, on one page. Imports without settings: runs and ticks read theirs."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from sequence_pipelines.assets import (
+    delivery_results,
+    due_contacts,
+    mailbox_capacity,
+    send_plan,
+    source_tables,
+    timed_messages,
+)
+from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
+from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
+from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
+from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
+from sequence_pipelines.resources.clock import Clock
+from sequence_pipelines.resources.database import pipeline_database
+from sequence_pipelines.resources.parquet import parquet_io_manager
+from sequence_pipelines.resources.settings import pipeline_settings
+from sequence_pipelines.resources.sqs import pipeline_queues
+
+asset_modules = [due_contacts, mailbox_capacity, send_plan, timed_messages, delivery_results]
+
+defs = dg.Definitions(
+    assets=[*source_tables, *dg.load_assets_from_modules(asset_modules)],
+    asset_checks=dg.load_asset_checks_from_modules(asset_modules),
+    jobs=[daily_plan, timed_dispatch, apply_delivery_results, reconcile],
+    schedules=[daily_plan_schedule, top_up_schedule, reconcile_schedule],
+    sensors=[timed_dispatch_sensor, delivery_results_sensor],
+    resources={
+        "settings": pipeline_settings,
+        "database": pipeline_database,
+        "queues": pipeline_queues,
+        "clock": Clock(),
+        "io_manager": parquet_io_manager,
+    },
+    executor=dg.in_process_executor,
+)

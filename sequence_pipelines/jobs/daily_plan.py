@@ -1,0 +1,45 @@
+"""The day's plan, up to its first timed messages; a missed day is replayed by materializing its partition."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from sequence_pipelines.assets.due_contacts import due_contacts
+from sequence_pipelines.assets.mailbox_capacity import mailbox_capacity
+from sequence_pipelines.assets.send_plan import send_plan
+from sequence_pipelines.assets.timed_messages import timed_messages
+from sequence_pipelines.jobs import current_day, run_tags
+from sequence_pipelines.partitions import planning_days
+
+TAGS = run_tags("daily_plan", seconds=3600, priority=10)
+
+daily_plan = dg.define_asset_job(
+    "daily_plan",
+    selection=dg.AssetSelection.assets(due_contacts, mailbox_capacity, send_plan, timed_messages),
+    partitions_def=planning_days,
+    tags=TAGS,
+    description=(
+        "Plans everything that is due into what is left of the current planning day, and sends the first timed "
+        "messages. Whichever day is materialized, a plan uses only the time from now until the next daily run, within "
+        "today's limits; made again it changes no row."
+    ),
+)
+
+daily_plan_schedule = dg.build_schedule_from_partitioned_job(
+    daily_plan,
+    name="daily_plan_schedule",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Plans each planning day as it starts (PLAN_AT). Dagster does not catch up a missed tick: the check "
+    "no_missed_day shows it, and a backfill replays it.",
+)
+
+
+@dg.schedule(
+    job=daily_plan,
+    cron_schedule="35 * * * *",
+    name="top_up_schedule",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Plans hourly what came in since the morning, so that who was enrolled today is mailed today. Off by default.",
+)
+def top_up_schedule() -> dg.RunRequest:
+    return dg.RunRequest(partition_key=current_day())
