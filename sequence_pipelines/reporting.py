@@ -19,9 +19,7 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
     """Return a frame as a table that may be empty; cells are plain text and numbers."""
     kinds = {name: "int" if pd.api.types.is_integer_dtype(frame[name]) else "string" for name in frame}
     records = [
-        dg.TableRecord(
-            {str(n): int(v) if kinds[n] == "int" else str(v) for n, v in row.items()}  # type: ignore[index]
-        )
+        dg.TableRecord({str(n): int(v) if kinds[n] == "int" else str(v) for n, v in row.items()})
         for row in frame.to_dict("records")
     ]
     schema = dg.TableSchema([dg.TableColumn(str(name), kind) for name, kind in kinds.items()])

@@ -1,7 +1,5 @@
 """The assets, a file each, with their checks beside them; the source tables as external assets."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """What workers reported, applied to the enrolments."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -45,7 +43,7 @@ def delivery_results(
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     queues: dg.ResourceParam[Queues],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Outcomes applied to enrolments: who was mailed moves to the next step and its day.
 
     The message is a wake-up, the row in `sends` is the truth: applying anything twice changes nothing, and

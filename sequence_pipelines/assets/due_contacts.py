@@ -1,7 +1,5 @@
 """Who is due."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

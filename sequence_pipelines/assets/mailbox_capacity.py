@@ -1,7 +1,5 @@
 """What each mailbox can still send today."""
 
-from __future__ import annotations
-
 import dagster as dg
 import pandas as pd
 

@@ -1,7 +1,5 @@
 """The plan: which contact gets which step, from which mailbox, at which second."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any
 
@@ -56,7 +54,7 @@ def send_plan(
     clock: Clock,
     due_contacts: pd.DataFrame,
     mailbox_capacity: pd.DataFrame,
-) -> dg.MaterializeResult[pd.DataFrame]:
+) -> dg.MaterializeResult:
     """The places that this plan gave: rows in `sends`; who waits, and why, is in `plan_deferrals`.
 
     It is the best plan that today's capacity allows: the most mails, the most urgent first. Made again with

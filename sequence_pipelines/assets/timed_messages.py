@@ -1,7 +1,5 @@
 """Rows of the plan that are near enough, as messages on the sends queue."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import dagster as dg
@@ -21,7 +19,7 @@ def timed_messages(
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     queues: dg.ResourceParam[Queues],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:
     """Messages that wake a worker at each send's second: everything planned within DISPATCH_AHEAD_SECONDS.
 
     SQS delays a message by 15 minutes at most, so the plan stays in `sends` and is dispatched bit by bit. A

@@ -1,7 +1,5 @@
 """The jobs, a file each, with what triggers them."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg

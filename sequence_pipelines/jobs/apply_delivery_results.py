@@ -1,7 +1,5 @@
 """Workers' outcomes, applied soon after they are reported."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from sequence_pipelines.assets.delivery_results import delivery_results

@@ -1,7 +1,5 @@
 """The day's plan, up to its first timed messages; a missed day is replayed by materializing its partition."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from sequence_pipelines.assets.due_contacts import due_contacts

@@ -1,7 +1,5 @@
 """Finds what got lost on the way: vanished messages, dead workers, answers that never came, unapplied outcomes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """Through the day: rows become messages as their time comes near."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from sequence_pipelines.assets.timed_messages import timed_messages
