@@ -1,0 +1,81 @@
+"""Binds the API: `uvicorn --factory crud_api.app:create_app`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from crud_api import documentation
+from crud_api.assignments.endpoints import router as assignments
+from crud_api.body_limit import BodyLimit
+from crud_api.contacts.endpoints import router as contacts
+from crud_api.database import Database
+from crud_api.dependencies import Clock, utc_now
+from crud_api.enrolments.endpoints import router as enrolments
+from crud_api.error_answers import answer_errors
+from crud_api.errors import KeysMissingError
+from crud_api.health.endpoints import router as health
+from crud_api.mailboxes.endpoints import router as mailboxes
+from crud_api.request_log import RequestLog
+from crud_api.sends.endpoints import router as sends
+from crud_api.sequences.endpoints import router as sequences
+from crud_api.steps.endpoints import router as steps
+from sequence_store.settings import LOCAL, ApiSettings, read_settings
+
+log = logging.getLogger("crud_api")
+
+ROUTERS: tuple[APIRouter, ...] = (
+    sequences,
+    steps,
+    mailboxes,
+    contacts,
+    assignments,
+    enrolments,
+    sends,
+    health,
+)
+
+
+def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -> FastAPI:
+    """Make the API; without `settings` they are read from the environment.
+
+    Raise SettingsError for settings that cannot be, KeysMissingError where a key would be needed.
+    """
+    settings = settings or read_settings(ApiSettings)
+    _only_local(settings.sequence_environment)
+    app = FastAPI(
+        title=documentation.TITLE,
+        description=documentation.DESCRIPTION,
+        version="1",
+        openapi_tags=documentation.TAGS,
+        generate_unique_id_function=documentation.operation_id,
+        lifespan=_closing_the_database,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.clock = clock
+    app.state.database = Database(settings)
+    for router in ROUTERS:
+        app.include_router(router)
+    answer_errors(app)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestLog)
+    return app
+
+
+def _only_local(environment: str) -> None:
+    if environment != LOCAL:
+        raise KeysMissingError(
+            f"The Sequence API has no keys yet, so it does not start in the environment {environment!r}: "
+            f"everybody could read and write everything. Set SEQUENCE_ENVIRONMENT={LOCAL} to try it locally."
+        )
+    log.warning("API_AUTH is off: in the environment 'local' no key is needed; bind loopback addresses alone")
+
+
+@asynccontextmanager
+async def _closing_the_database(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    app.state.database.close()

@@ -1,0 +1,45 @@
+"""The statements of the mailboxes of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, delete, literal, select
+from sqlalchemy.dialects.postgresql import insert
+
+from crud_api.mailboxes.repository import LIVE, SHOWN
+from crud_api.paging import Page, Paging, read_page
+from crud_api.tables import mailboxes, sequences_mailboxes
+
+
+def read(connection: Connection, sequence_id: int, paging: Paging) -> Page[Row[Any]]:
+    """Read the live mailboxes of a sequence."""
+    statement = (
+        select(*SHOWN)
+        .join(sequences_mailboxes, sequences_mailboxes.c.mailbox_id == mailboxes.c.id)
+        .where(sequences_mailboxes.c.sequence_id == sequence_id, LIVE)
+    )
+    return read_page(connection, statement, paging, key=mailboxes.c.id)
+
+
+def named(connection: Connection, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+    """Return the live mailboxes of these ids, in the order of their creation."""
+    statement = select(*SHOWN).where(mailboxes.c.external_id.in_(ids), LIVE).order_by(mailboxes.c.id)
+    return connection.execute(statement).all()
+
+
+def assign(connection: Connection, sequence_id: int, mailbox_ids: Collection[int]) -> None:
+    chosen = select(literal(sequence_id), mailboxes.c.id).where(mailboxes.c.id.in_(mailbox_ids))
+    link = insert(sequences_mailboxes).from_select(["sequence_id", "mailbox_id"], chosen)
+    connection.execute(link.on_conflict_do_nothing())
+
+
+def withdraw(connection: Connection, sequence_id: int, mailbox_ids: Collection[int]) -> None:
+    connection.execute(
+        delete(sequences_mailboxes).where(
+            sequences_mailboxes.c.sequence_id == sequence_id,
+            sequences_mailboxes.c.mailbox_id.in_(mailbox_ids),
+        )
+    )

@@ -1,0 +1,18 @@
+"""The mailboxes of a sequence, as they are named."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from crud_api.bodies import Body
+from crud_api.fields import Id
+
+MOST_MAILBOXES = 1000
+
+
+class MailboxIds(Body):
+    """Some mailboxes."""
+
+    mailbox_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_MAILBOXES)]

@@ -1,0 +1,38 @@
+"""Bounds what a request may send."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from crud_api.errors import TooLargeError
+
+LIMIT = 2 * 1024 * 1024
+MESSAGE = f"body: is larger than {LIMIT} bytes. Send it in parts."
+
+
+class BodyLimit:
+    """Refuses a body above the limit: at once where its length is declared, else when it gets there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = Headers(scope=scope).get("content-length", "")
+        too_large = declared.isdecimal() and (len(declared) > 9 or int(declared) > LIMIT)  # noqa: PLR2004
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            if too_large:
+                raise TooLargeError(MESSAGE)
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > LIMIT:
+                raise TooLargeError(MESSAGE)
+            return message
+
+        await self._app(scope, receive_within_limit, send)

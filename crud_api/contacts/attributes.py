@@ -1,0 +1,48 @@
+"""A contact's attributes: any JSON object that Postgres gives back as it was."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+LARGEST_BYTES = 65_536
+DEEPEST = 10
+LARGEST_INT = 2**63 - 1
+
+
+def _check(value: Any, depth: int = 0) -> None:
+    if depth > DEEPEST:
+        raise ValueError(f"must not nest deeper than {DEEPEST}")
+    match value:
+        case bool():
+            return
+        case dict():
+            for name, item in value.items():
+                _check(name)
+                _check(item, depth + 1)
+        case list():
+            for item in value:
+                _check(item, depth + 1)
+        case str() if "\x00" in value:
+            raise ValueError("must not contain the character NUL")
+        case float() if not math.isfinite(value):
+            raise ValueError("must not hold a number beyond a double's range")
+        case int() if abs(value) > LARGEST_INT:
+            raise ValueError("must not hold a whole number of more than 64 bits; send it as a string")
+
+
+def _storable(attributes: dict[str, Any]) -> dict[str, Any]:
+    _check(attributes)
+    if len(json.dumps(attributes)) > LARGEST_BYTES:
+        raise ValueError(f"must not be larger than {LARGEST_BYTES} bytes")
+    return attributes
+
+
+Attributes = Annotated[
+    dict[str, Any],
+    AfterValidator(_storable),
+    Field(description="Templates read them as contact.attributes.<name>", examples=[{"company": "Acme"}]),
+]

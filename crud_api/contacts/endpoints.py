@@ -1,0 +1,50 @@
+"""Routes of contacts."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from crud_api.contacts import service
+from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
+from crud_api.dependencies import Store
+from crud_api.documentation import answers
+from crud_api.json_body import JsonRoute
+
+router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
+
+
+@router.post("", status_code=201, summary="Create a contact", responses=answers(409, 413))
+def create_contact(body: ContactCreate, store: Store) -> Contact:
+    """The address is unique among contacts, without regard to case."""
+    with store.transaction() as connection:
+        return service.create(connection, body)
+
+
+@router.get("", summary="List contacts", responses=answers())
+def list_contacts(query: Annotated[ContactQuery, Query()], store: Store, response: Response) -> list[Contact]:
+    """In the order of their creation."""
+    with store.reading() as connection:
+        return service.read(connection, query).sent_with(response)
+
+
+@router.get("/{contact_id}", summary="Get a contact", responses=answers(404))
+def get_contact(contact_id: UUID, store: Store) -> Contact:
+    with store.reading() as connection:
+        return service.find(connection, contact_id)
+
+
+@router.patch("/{contact_id}", summary="Change a contact", responses=answers(404, 409, 413))
+def change_contact(contact_id: UUID, body: ContactChanges, store: Store) -> Contact:
+    """An inactive contact is mailed nothing, also nothing that is planned already."""
+    with store.transaction() as connection:
+        return service.change(connection, contact_id, body)
+
+
+@router.delete("/{contact_id}", status_code=204, summary="Delete a contact", responses=answers(404))
+def delete_contact(contact_id: UUID, store: Store) -> None:
+    """It is taken out of its sequences; what it was sent stays in the sequences' histories."""
+    with store.transaction() as connection:
+        service.delete(connection, contact_id)

@@ -1,0 +1,61 @@
+"""The statements of contacts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from crud_api.contacts.schemas import ContactQuery
+from crud_api.paging import Page, read_page
+from crud_api.tables import contacts
+
+LIVE = contacts.c.deleted_at.is_(None)
+SHOWN = (
+    contacts.c.id.label("row_key"),
+    contacts.c.external_id.label("id"),
+    contacts.c.name,
+    contacts.c.mail_address,
+    contacts.c.is_active,
+    contacts.c.attributes,
+    contacts.c.created.label("created_at"),
+    contacts.c.updated.label("last_updated_at"),
+)
+
+
+def add(connection: Connection, values: Mapping[str, Any]) -> Row[Any]:
+    return connection.execute(insert(contacts).values(**values).returning(*SHOWN)).one()
+
+
+def read(connection: Connection, query: ContactQuery) -> Page[Row[Any]]:
+    statement = select(*SHOWN).where(LIVE)
+    if query.mail_address is not None:
+        statement = statement.where(func.lower(contacts.c.mail_address) == func.lower(query.mail_address))
+    if query.is_active is not None:
+        statement = statement.where(contacts.c.is_active == query.is_active)
+    return read_page(connection, statement, query, key=contacts.c.id)
+
+
+def find(connection: Connection, contact: UUID) -> Row[Any] | None:
+    return connection.execute(select(*SHOWN).where(contacts.c.external_id == contact, LIVE)).first()
+
+
+def find_id(connection: Connection, contact: UUID) -> int | None:
+    """Return the internal id of a live contact."""
+    statement = select(contacts.c.id).where(contacts.c.external_id == contact, LIVE)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def change(connection: Connection, contact: UUID, values: Mapping[str, Any]) -> Row[Any] | None:
+    statement = update(contacts).where(contacts.c.external_id == contact, LIVE)
+    return connection.execute(statement.values(**values).returning(*SHOWN)).first()
+
+
+def delete(connection: Connection, contact: UUID) -> int | None:
+    """Mark a live contact deleted; return its internal id."""
+    statement = update(contacts).where(contacts.c.external_id == contact, LIVE)
+    return connection.execute(
+        statement.values(deleted_at=func.now()).returning(contacts.c.id)
+    ).scalar_one_or_none()

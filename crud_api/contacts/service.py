@@ -1,0 +1,60 @@
+"""What may be done with contacts."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row
+
+from crud_api.contacts import repository
+from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
+from crud_api.enrolments import repository as enrolments
+from crud_api.errors import NotFoundError
+from crud_api.paging import Page
+
+
+def create(connection: Connection, body: ContactCreate) -> Contact:
+    return Contact.model_validate(repository.add(connection, body.model_dump()))
+
+
+def read(connection: Connection, query: ContactQuery) -> Page[Contact]:
+    page = repository.read(connection, query)
+    return page.with_items([Contact.model_validate(row) for row in page.items])
+
+
+def find(connection: Connection, contact: UUID) -> Contact:
+    return _shown(repository.find(connection, contact), contact)
+
+
+def change(connection: Connection, contact: UUID, body: ContactChanges) -> Contact:
+    changes = body.changes()
+    if not changes:
+        return find(connection, contact)
+    return _shown(repository.change(connection, contact, changes), contact)
+
+
+def delete(connection: Connection, contact: UUID) -> None:
+    """Delete the contact and take it out of every sequence that it is still in."""
+    contact_id = repository.delete(connection, contact)
+    if contact_id is None:
+        raise unknown(contact)
+    enrolments.remove_from_all(connection, contact_id, reason="contact_deleted")
+
+
+def internal_id(connection: Connection, contact: UUID) -> int:
+    """Return the internal id of a live contact; raise NotFoundError where there is none."""
+    found = repository.find_id(connection, contact)
+    if found is None:
+        raise unknown(contact)
+    return found
+
+
+def unknown(contact: UUID) -> NotFoundError:
+    return NotFoundError(f"No contact has the id {contact}.")
+
+
+def _shown(row: Row[Any] | None, contact: UUID) -> Contact:
+    if row is None:
+        raise unknown(contact)
+    return Contact.model_validate(row)

@@ -1,0 +1,38 @@
+"""What a route is handed: the database, the settings and the time. Made once, in create_app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from crud_api.database import Database
+from sequence_store.settings import ApiSettings
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+async def _settings(request: Request) -> ApiSettings:
+    settings: ApiSettings = request.app.state.settings
+    return settings
+
+
+async def _today(request: Request) -> date:
+    """Return the current planning day."""
+    return request.app.state.settings.calendar.day_of(request.app.state.clock())  # type: ignore[no-any-return]
+
+
+Store = Annotated[Database, Depends(_database)]
+Settings = Annotated[ApiSettings, Depends(_settings)]
+Today = Annotated[date, Depends(_today)]

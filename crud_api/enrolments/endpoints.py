@@ -1,0 +1,63 @@
+"""Routes of the contacts of a sequence."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from crud_api.dependencies import Settings, Store, Today
+from crud_api.documentation import answers
+from crud_api.enrolments import service
+from crud_api.enrolments.schemas import (
+    ContactIds,
+    Enrolment,
+    EnrolmentChange,
+    EnrolmentQuery,
+    EnrolmentReport,
+)
+from crud_api.json_body import JsonRoute
+from sequence_store.states import EnrolmentStatus
+
+router = APIRouter(prefix="/sequences/{sequence_id}/contacts", tags=["enrolments"], route_class=JsonRoute)
+
+
+@router.get("", summary="List the contacts of a sequence", responses=answers(404))
+def list_enrolments(
+    sequence_id: UUID, query: Annotated[EnrolmentQuery, Query()], store: Store, response: Response
+) -> list[Enrolment]:
+    """In the order of the contacts' creation."""
+    with store.reading() as connection:
+        return service.read(connection, sequence_id, query).sent_with(response)
+
+
+@router.post("", status_code=201, summary="Enrol contacts", responses=answers(404, 409, 413))
+def enrol_contacts(
+    sequence_id: UUID, body: ContactIds, store: Store, settings: Settings, today: Today
+) -> EnrolmentReport:
+    """One or thousands. Who has ended starts anew at the first step; the others' refusals say why.
+
+    The first step is due on the current planning day plus its `delayDays`; after today's plan it waits for the
+    next one.
+    """
+    with store.transaction() as connection:
+        return service.enrol(
+            connection, sequence_id, body.contact_ids, today=today, pads=settings.address_pads
+        )
+
+
+@router.patch("/{contact_id}", summary="Pause, resume or end an enrolment", responses=answers(404, 409, 413))
+def change_enrolment(
+    sequence_id: UUID, contact_id: UUID, body: EnrolmentChange, store: Store, today: Today
+) -> Enrolment:
+    """`paused` holds it, `active` resumes it, `replied` ends it. One that has ended never reopens."""
+    with store.transaction() as connection:
+        return service.change(connection, sequence_id, contact_id, EnrolmentStatus(body.status), today=today)
+
+
+@router.delete("/{contact_id}", status_code=204, summary="Remove a contact", responses=answers(404))
+def remove_contact(sequence_id: UUID, contact_id: UUID, store: Store) -> None:
+    """It is mailed nothing more of the sequence; enrolling it again starts anew."""
+    with store.transaction() as connection:
+        service.remove(connection, sequence_id, contact_id)

@@ -1,0 +1,122 @@
+"""The statements of enrolments: sets, however many contacts a request names."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Connection, Row, Uuid, and_, any_, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from crud_api.enrolments.schemas import EnrolmentQuery
+from crud_api.paging import Page, read_page
+from crud_api.tables import contacts, mailboxes, sequences_contacts, suppressions
+from sequence_store.states import EnrolmentStatus
+
+ENROLLED = (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED)
+
+enrolment = sequences_contacts.c
+SHOWN = (
+    enrolment.contact_id.label("row_key"),
+    contacts.c.external_id.label("contact_id"),
+    enrolment.status,
+    enrolment.status_reason,
+    enrolment.round,
+    enrolment.current_step,
+    enrolment.next_send,
+    enrolment.last_send,
+    mailboxes.c.external_id.label("mailbox_id"),
+)
+_shown = (
+    select(*SHOWN)
+    .select_from(sequences_contacts)
+    .join(contacts, contacts.c.id == enrolment.contact_id)
+    .outerjoin(mailboxes, mailboxes.c.id == enrolment.mailbox_id)
+)
+
+
+def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Page[Row[Any]]:
+    wanted = (
+        enrolment.status != EnrolmentStatus.REMOVED
+        if query.status is None
+        else enrolment.status == query.status
+    )
+    statement = _shown.where(enrolment.sequence_id == sequence_id, wanted)
+    return read_page(connection, statement, query, key=enrolment.contact_id)
+
+
+def find(connection: Connection, sequence_id: int, contact: UUID) -> Row[Any] | None:
+    statement = _shown.where(enrolment.sequence_id == sequence_id, contacts.c.external_id == contact)
+    return connection.execute(statement).first()
+
+
+def candidates(
+    connection: Connection, sequence_id: int, ids: Collection[UUID], pads: bytes
+) -> Sequence[Row[Any]]:
+    """Return the live contacts of these ids with all that may forbid their enrolment."""
+    suppressed = (
+        select(1)
+        .where(suppressions.c.address_hmac == func.address_hmac(contacts.c.mail_address, literal(pads)))
+        .exists()
+    )
+    statement = (
+        select(contacts.c.id, contacts.c.external_id, contacts.c.is_active, enrolment.status)
+        .add_columns(suppressed.label("suppressed"))
+        .outerjoin(
+            sequences_contacts,
+            and_(enrolment.contact_id == contacts.c.id, enrolment.sequence_id == sequence_id),
+        )
+        .where(contacts.c.external_id == any_(literal(list(ids), ARRAY(Uuid))), contacts.c.deleted_at.is_(None))
+    )
+    return connection.execute(statement).all()
+
+
+def enrol(
+    connection: Connection, sequence_id: int, contact_ids: Collection[int], next_send: date
+) -> set[int]:
+    """Enrol, or enrol anew who has ended; return whom. Whoever is in the sequence already is left alone."""
+    asked = func.unnest(literal(sorted(contact_ids), ARRAY(BigInteger))).table_valued("contact_id")
+    rows = select(literal(sequence_id), asked.c.contact_id, literal(next_send))
+    fresh = insert(sequences_contacts).from_select(["sequence_id", "contact_id", "next_send"], rows)
+    anew = fresh.on_conflict_do_update(
+        index_elements=["sequence_id", "contact_id"],
+        set_={
+            "round": enrolment.round + 1,
+            "status": EnrolmentStatus.ACTIVE,
+            "status_reason": None,
+            "current_step": 1,
+            "next_send": fresh.excluded.next_send,
+            "last_send": None,
+            "mailbox_id": None,
+        },
+        where=enrolment.status.not_in(ENROLLED),
+    )
+    return set(connection.execute(anew.returning(enrolment.contact_id)).scalars())
+
+
+def change(
+    connection: Connection,
+    sequence_id: int,
+    contact_id: int,
+    *,
+    expected: Collection[EnrolmentStatus],
+    values: Mapping[str, Any],
+) -> bool:
+    """Change an enrolment that has one of the expected statuses; return whether it had."""
+    statement = update(sequences_contacts).where(
+        enrolment.sequence_id == sequence_id,
+        enrolment.contact_id == contact_id,
+        enrolment.status.in_(expected),
+    )
+    return connection.execute(statement.values(**values)).rowcount > 0
+
+
+def remove_from_all(connection: Connection, contact_id: int, *, reason: str) -> None:
+    """End every enrolment of a contact that has not ended."""
+    statement = update(sequences_contacts).where(
+        enrolment.contact_id == contact_id, enrolment.status.in_(ENROLLED)
+    )
+    removed = {"status": EnrolmentStatus.REMOVED, "status_reason": reason, "next_send": None}
+    connection.execute(statement.values(**removed))

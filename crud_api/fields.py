@@ -1,0 +1,157 @@
+"""What the API takes as a value: lines, addresses, zones, times; each refusal says what would be taken."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time
+from functools import cache
+from typing import Annotated, Any
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+LARGEST_INT = 2**31 - 1
+EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
+
+_NUL = "\x00"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
+_LOCAL_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
+_LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
+_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+
+
+def _without_nul(value: str) -> str:
+    if _NUL in value:
+        raise ValueError("must not contain the character NUL")
+    return value
+
+
+def _one_line(value: str) -> str:
+    """Refuse what could start a header of its own in a mail."""
+    if _CONTROL.search(value):
+        raise ValueError("must be one line without control characters")
+    if _ENCODED_WORD.search(value):
+        raise ValueError("must be plain text, not an encoded word (=?…?=)")
+    return value
+
+
+def _host_name(value: str) -> str:
+    try:
+        ascii_name = value.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError("must be a host name") from None
+    if len(ascii_name) > 253 or not all(_LABEL.fullmatch(label) for label in ascii_name.split(".")):  # noqa: PLR2004
+        raise ValueError("must be a host name")
+    return value
+
+
+def _address(value: str) -> str:
+    local, at, domain = value.rpartition("@")
+    if not at or len(local.encode()) > 64 or not _LOCAL_PART.fullmatch(local):  # noqa: PLR2004
+        raise ValueError("must be a mail address, such as ada@example.com")
+    try:
+        _host_name(domain)
+    except ValueError:
+        raise ValueError("must be a mail address with a valid domain") from None
+    if "." not in domain:
+        raise ValueError("must be a mail address with a full domain")
+    return value
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones() - {"localtime"})
+
+
+@cache
+def _holiday_calendars() -> frozenset[str]:
+    import holidays  # half a second: only who uses it pays
+
+    return frozenset(holidays.list_supported_countries())
+
+
+def _zone(value: str) -> str:
+    if value not in _zones():
+        raise ValueError("must be an IANA time zone, such as Europe/Paris")
+    return value
+
+
+def _holiday_calendar(value: str) -> str:
+    if value not in _holiday_calendars():
+        raise ValueError("must be the code of a country with known holidays, such as DE")
+    return value
+
+
+def _local_time(value: Any) -> time:
+    if isinstance(value, time):
+        return value
+    if not isinstance(value, str) or not _LOCAL_TIME.fullmatch(value):
+        raise ValueError("must be a time of day, HH:MM or HH:MM:SS")
+    return time.fromisoformat(value)
+
+
+def _send_days(days: list[int]) -> list[int]:
+    if len(set(days)) < len(days):
+        raise ValueError("names a day twice")
+    return sorted(days)
+
+
+def _plausible_day(value: date) -> date:
+    if not EARLIEST <= value <= LATEST:
+        raise ValueError(f"must be between {EARLIEST} and {LATEST}")
+    return value
+
+
+def _plausible_instant(value: datetime) -> datetime:
+    if not EARLIEST <= value.replace(tzinfo=UTC).date() <= LATEST:
+        raise ValueError(f"must be between {EARLIEST} and {LATEST}")
+    return value
+
+
+_TIME_SCHEMA = {"type": "string", "pattern": f"^{_LOCAL_TIME.pattern}$", "examples": ["09:00", "17:30:00"]}
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
+Prose = Annotated[str, StringConstraints(min_length=1, max_length=500_000), AfterValidator(_without_nul)]
+Address = Annotated[
+    str,
+    StringConstraints(min_length=3, max_length=254),
+    AfterValidator(_address),
+    Field(json_schema_extra={"format": "email"}),
+]
+SearchText = Annotated[str, StringConstraints(max_length=254), AfterValidator(_without_nul)]
+HostName = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host_name)]
+Secret = Annotated[
+    SecretStr,
+    Field(min_length=1, max_length=4096, json_schema_extra={"writeOnly": True}),
+    AfterValidator(lambda secret: SecretStr(_without_nul(secret.get_secret_value()))),
+]
+Zone = Annotated[str, AfterValidator(_zone), Field(examples=["Europe/Paris"])]
+HolidayCalendar = Annotated[str, AfterValidator(_holiday_calendar), Field(examples=["DE"])]
+LocalTime = Annotated[
+    time,
+    BeforeValidator(_local_time),
+    PlainSerializer(time.isoformat, return_type=str),
+    WithJsonSchema(_TIME_SCHEMA),
+]
+SendDays = Annotated[
+    list[Annotated[int, Field(ge=1, le=7)]],
+    Field(min_length=1, max_length=7, examples=[[1, 2, 3, 4, 5]]),
+    AfterValidator(_send_days),
+]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
+Number = Annotated[int, Field(ge=1, le=LARGEST_INT)]
+AnyInt = Annotated[int, Field(ge=-LARGEST_INT, le=LARGEST_INT)]
+Day = Annotated[date, Field(strict=False), AfterValidator(_plausible_day)]
+Instant = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible_instant)]
+Id = Annotated[UUID, Field(strict=False)]

@@ -1,0 +1,50 @@
+"""Routes of mailboxes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from crud_api.dependencies import Store
+from crud_api.documentation import answers
+from crud_api.json_body import JsonRoute
+from crud_api.mailboxes import service
+from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, MailboxQuery
+
+router = APIRouter(prefix="/mailboxes", tags=["mailboxes"], route_class=JsonRoute)
+
+
+@router.post("", status_code=201, summary="Create a mailbox", responses=answers(409, 413))
+def create_mailbox(body: MailboxCreate, store: Store) -> Mailbox:
+    """The address is unique among mailboxes. `smtpSecret` is written and never shown."""
+    with store.transaction() as connection:
+        return service.create(connection, body)
+
+
+@router.get("", summary="List mailboxes", responses=answers())
+def list_mailboxes(query: Annotated[MailboxQuery, Query()], store: Store, response: Response) -> list[Mailbox]:
+    """In the order of their creation."""
+    with store.reading() as connection:
+        return service.read(connection, query).sent_with(response)
+
+
+@router.get("/{mailbox_id}", summary="Get a mailbox", responses=answers(404))
+def get_mailbox(mailbox_id: UUID, store: Store) -> Mailbox:
+    with store.reading() as connection:
+        return service.find(connection, mailbox_id)
+
+
+@router.patch("/{mailbox_id}", summary="Change a mailbox", responses=answers(404, 409, 413))
+def change_mailbox(mailbox_id: UUID, body: MailboxChanges, store: Store) -> Mailbox:
+    """A lower limit holds at once, a new window from the next plan on."""
+    with store.transaction() as connection:
+        return service.change(connection, mailbox_id, body)
+
+
+@router.delete("/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=answers(404))
+def delete_mailbox(mailbox_id: UUID, store: Store) -> None:
+    """It sends nothing more; its contacts go on with the other mailboxes of their sequences."""
+    with store.transaction() as connection:
+        service.delete(connection, mailbox_id)

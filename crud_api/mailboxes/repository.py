@@ -1,0 +1,51 @@
+"""The statements of mailboxes. None reads the secret: the API's role may only write it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from crud_api.mailboxes.schemas import MailboxQuery
+from crud_api.paging import Page, read_page
+from crud_api.tables import mailboxes
+
+HIDDEN = {"id", "external_id", "created", "updated", "deleted_at", "smtp_secret"}
+LIVE = mailboxes.c.deleted_at.is_(None)
+SHOWN = (
+    mailboxes.c.id.label("row_key"),
+    mailboxes.c.external_id.label("id"),
+    *(column for column in mailboxes.c if column.name not in HIDDEN),
+    mailboxes.c.created.label("created_at"),
+    mailboxes.c.updated.label("last_updated_at"),
+)
+
+
+def add(connection: Connection, values: Mapping[str, Any]) -> Row[Any]:
+    return connection.execute(insert(mailboxes).values(**values).returning(*SHOWN)).one()
+
+
+def read(connection: Connection, query: MailboxQuery) -> Page[Row[Any]]:
+    statement = select(*SHOWN).where(LIVE)
+    if query.address is not None:
+        statement = statement.where(mailboxes.c.address == query.address)
+    if query.is_active is not None:
+        statement = statement.where(mailboxes.c.is_active == query.is_active)
+    return read_page(connection, statement, query, key=mailboxes.c.id)
+
+
+def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> Row[Any] | None:
+    statement = select(*SHOWN).where(mailboxes.c.external_id == mailbox, LIVE)
+    return connection.execute(statement.with_for_update() if lock else statement).first()
+
+
+def change(connection: Connection, mailbox_id: int, values: Mapping[str, Any]) -> Row[Any]:
+    statement = update(mailboxes).where(mailboxes.c.id == mailbox_id)
+    return connection.execute(statement.values(**values).returning(*SHOWN)).one()
+
+
+def delete(connection: Connection, mailbox: UUID) -> bool:
+    statement = update(mailboxes).where(mailboxes.c.external_id == mailbox, LIVE)
+    return connection.execute(statement.values(deleted_at=func.now())).rowcount > 0

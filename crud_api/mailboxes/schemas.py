@@ -1,0 +1,141 @@
+"""Mailboxes, as they are sent and received."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from crud_api.bodies import UNSENT, Answer, Body, Changes
+from crud_api.fields import (
+    Address,
+    Count,
+    Day,
+    HolidayCalendar,
+    HostName,
+    Instant,
+    Line,
+    LocalTime,
+    SearchText,
+    Secret,
+    SendDays,
+    Zone,
+)
+from crud_api.paging import Paging
+
+EXAMPLE = {
+    "address": "ada@example.com",
+    "displayName": "Ada Lovelace",
+    "sendLimit": 50,
+    "sendStartTime": "09:00",
+    "sendEndTime": "17:30",
+    "timeZone": "Europe/Paris",
+    "sendDays": [1, 2, 3, 4, 5],
+}
+
+SendLimit = Annotated[Count, Field(description="Mails a day, over all sequences")]
+StartTime = Annotated[LocalTime, Field(description="Wall-clock time at which the send window opens")]
+EndTime = Annotated[LocalTime, Field(description="At or before the start: it closes on the next day")]
+MinGapSeconds = Annotated[int, Field(ge=0, le=86_400, description="Least time between two mails")]
+MaxFirstMails = Annotated[Count | None, Field(description="First mails a day; null for no bound")]
+RampUp = Annotated[Count | None, Field(description="The three rampUp… fields go together, or are null")]
+RampUpStarted = Annotated[Day | None, Field(description="The day on which the limit is rampUpStart")]
+ParkedUntil = Annotated[Instant | None, Field(description="Sends nothing until then; null unparks")]
+TrackingHost = Annotated[HostName | None, Field(description="Host of this mailbox's tracking links")]
+SmtpHost = Annotated[HostName | None, Field(description="null: the deployment's own server")]
+SmtpPort = Annotated[int, Field(ge=1, le=65_535)]
+Security = Literal["none", "starttls", "tls"]
+
+
+class MailboxCreate(Body):
+    """A new mailbox."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+
+    address: Address
+    display_name: Line | None = None
+    send_limit: SendLimit
+    send_start_time: StartTime
+    send_end_time: EndTime
+    time_zone: Zone = "UTC"
+    send_days: SendDays = Field(default=[1, 2, 3, 4, 5, 6, 7])
+    holiday_calendar: HolidayCalendar | None = None
+    min_gap_seconds: MinGapSeconds = 0
+    max_first_mails: MaxFirstMails = None
+    ramp_up_start: RampUp = None
+    ramp_up_daily_increment: RampUp = None
+    ramp_up_started: RampUpStarted = None
+    is_active: bool = True
+    parked_until: ParkedUntil = None
+    parked_reason: Line | None = None
+    tracking_host: TrackingHost = None
+    smtp_host: SmtpHost = None
+    smtp_port: SmtpPort | None = None
+    smtp_security: Security | None = None
+    smtp_username: Line | None = None
+    smtp_secret: Secret | None = None
+
+
+class MailboxChanges(Changes):
+    """What is to change of a mailbox."""
+
+    address: Address = UNSENT
+    display_name: Line | None = UNSENT
+    send_limit: SendLimit = UNSENT
+    send_start_time: StartTime = UNSENT
+    send_end_time: EndTime = UNSENT
+    time_zone: Zone = UNSENT
+    send_days: SendDays = UNSENT
+    holiday_calendar: HolidayCalendar | None = UNSENT
+    min_gap_seconds: MinGapSeconds = UNSENT
+    max_first_mails: MaxFirstMails = UNSENT
+    ramp_up_start: RampUp = UNSENT
+    ramp_up_daily_increment: RampUp = UNSENT
+    ramp_up_started: RampUpStarted = UNSENT
+    is_active: bool = UNSENT
+    parked_until: ParkedUntil = UNSENT
+    parked_reason: Line | None = UNSENT
+    tracking_host: TrackingHost = UNSENT
+    smtp_host: SmtpHost = UNSENT
+    smtp_port: SmtpPort | None = UNSENT
+    smtp_security: Security | None = UNSENT
+    smtp_username: Line | None = UNSENT
+    smtp_secret: Secret | None = UNSENT
+
+
+class Mailbox(Answer):
+    """Who sends. What it signs in with is never shown."""
+
+    id: UUID
+    address: str
+    display_name: str | None
+    send_limit: int
+    send_start_time: LocalTime
+    send_end_time: LocalTime
+    time_zone: str
+    send_days: list[int]
+    holiday_calendar: str | None
+    min_gap_seconds: int
+    max_first_mails: int | None
+    ramp_up_start: int | None
+    ramp_up_daily_increment: int | None
+    ramp_up_started: date | None
+    is_active: bool
+    parked_until: datetime | None
+    parked_reason: str | None
+    tracking_host: str | None
+    smtp_host: str | None
+    smtp_port: int | None
+    smtp_security: str | None
+    smtp_username: str | None
+    created_at: datetime
+    last_updated_at: datetime | None
+
+
+class MailboxQuery(Paging):
+    """The query of the list of mailboxes."""
+
+    address: SearchText | None = Field(None, description="Exactly this address")
+    is_active: bool | None = Field(None, alias="isActive")

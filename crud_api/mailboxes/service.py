@@ -1,0 +1,72 @@
+"""What may be done with mailboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from pydantic import SecretStr
+from sqlalchemy import Connection, Row
+
+from crud_api.errors import InvalidInputError, NotFoundError
+from crud_api.mailboxes import repository
+from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, MailboxQuery
+from crud_api.paging import Page
+
+RAMP_UP = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started")
+
+
+def create(connection: Connection, body: MailboxCreate) -> Mailbox:
+    values = _columns(body.model_dump())
+    _check_ramp_up(values)
+    return Mailbox.model_validate(repository.add(connection, values))
+
+
+def read(connection: Connection, query: MailboxQuery) -> Page[Mailbox]:
+    page = repository.read(connection, query)
+    return page.with_items([Mailbox.model_validate(row) for row in page.items])
+
+
+def find(connection: Connection, mailbox: UUID) -> Mailbox:
+    return Mailbox.model_validate(_found(repository.find(connection, mailbox), mailbox))
+
+
+def change(connection: Connection, mailbox: UUID, body: MailboxChanges) -> Mailbox:
+    changes = _columns(body.changes())
+    before = _found(repository.find(connection, mailbox, lock=True), mailbox)
+    _check_ramp_up({**before._asdict(), **changes})
+    if not changes:
+        return Mailbox.model_validate(before)
+    return Mailbox.model_validate(repository.change(connection, before.row_key, changes))
+
+
+def delete(connection: Connection, mailbox: UUID) -> None:
+    """Delete the mailbox; its contacts go on with the other mailboxes of their sequences."""
+    if not repository.delete(connection, mailbox):
+        raise unknown(mailbox)
+
+
+def unknown(mailbox: UUID) -> NotFoundError:
+    return NotFoundError(f"No mailbox has the id {mailbox}.")
+
+
+def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in fields.items()
+    }
+
+
+def _check_ramp_up(values: Mapping[str, Any]) -> None:
+    if len({values[name] is None for name in RAMP_UP}) > 1:
+        raise InvalidInputError(
+            "rampUpStart: rampUpStart, rampUpDailyIncrement and rampUpStarted go together; "
+            "give all three, or null for all three"
+        )
+
+
+def _found(row: Row[Any] | None, mailbox: UUID) -> Row[Any]:
+    if row is None:
+        raise unknown(mailbox)
+    return row

@@ -1,0 +1,123 @@
+"""Lists come in pages: by number, or after a cursor, which costs the same however far in it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from fastapi import Response
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, select, tuple_
+
+from crud_api.errors import InvalidInputError
+
+DEFAULT_SIZE = 50
+LARGEST_SIZE = 100
+LARGEST_PAGE = 10_000
+COUNTED_UP_TO = 10_000
+TOTAL_COUNT = "X-Total-Count"
+NEXT_CURSOR = "X-Next-Cursor"
+
+_CURSOR = re.compile(r"-?[0-9]{1,18}(,-?[0-9]{1,18}){0,4}")
+
+Item = TypeVar("Item")
+Other = TypeVar("Other")
+Key = tuple[int, ...]
+
+
+class Paging(BaseModel):
+    """The query of a list. An empty value counts as none; an unknown name is refused."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Items in a page")
+    page: int = Field(0, ge=0, le=LARGEST_PAGE, description="Number of the page, from 0")
+    after: str | None = Field(
+        None, max_length=200, description=f"The {NEXT_CURSOR} of the page before, instead of `page`"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, query: Any) -> Any:
+        return {k: v for k, v in query.items() if v != ""} if isinstance(query, dict) else query  # noqa: PLC1901
+
+    def cursor(self, length: int) -> Key | None:
+        """Return the key after which the page starts; raise InvalidInputError for one that is not ours."""
+        if self.after is None:
+            return None
+        if self.page:
+            raise InvalidInputError("page: is not taken together with after")
+        return _decode(self.after, length)
+
+    @property
+    def offset(self) -> int:
+        return self.page * self.size
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """Some items of a list; `total` is None where there are too many to count, `next` at the end."""
+
+    items: list[Item]
+    total: int | None
+    next: str | None
+
+    def with_items(self, items: Sequence[Other]) -> Page[Other]:
+        return Page(list(items), self.total, self.next)
+
+    def sent_with(self, response: Response) -> list[Item]:
+        """Put the page's headers on the response and return its items."""
+        if self.total is not None:
+            response.headers[TOTAL_COUNT] = str(self.total)
+        if self.next is not None:
+            response.headers[NEXT_CURSOR] = self.next
+        return self.items
+
+
+def read_page(
+    connection: Connection, statement: Select[Any], paging: Paging, *, key: ColumnElement[int]
+) -> Page[Row[Any]]:
+    """Read one page of `statement` in the order of `key`, which the statement also selects as `row_key`."""
+    cursor = paging.cursor(1)
+    rows = statement.order_by(key).limit(paging.size + 1)
+    rows = rows.offset(paging.offset) if cursor is None else rows.where(key > cursor[0])
+    found = connection.execute(rows).all()
+    return page_of(found, paging, total=count(connection, statement), key=lambda row: (row.row_key,))
+
+
+def page_of(found: Sequence[Item], paging: Paging, *, total: int | None, key: Any) -> Page[Item]:
+    """Make a page of up to `size` + 1 items; the one too many says that there is a next page."""
+    items = list(found[: paging.size])
+    following = _encode(key(items[-1])) if len(found) > paging.size else None
+    return Page(items, total, following)
+
+
+def count(connection: Connection, statement: Select[Any]) -> int | None:
+    """Count the rows of `statement`, but no further than 10,000: None means more."""
+    some = statement.with_only_columns(literal(1)).order_by(None).limit(COUNTED_UP_TO + 1).subquery()
+    found = connection.execute(select(func.count()).select_from(some)).scalar_one()
+    return found if found <= COUNTED_UP_TO else None
+
+
+def beyond(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return `(columns) > (values)` as Postgres compares rows, which an index over the columns answers."""
+    return tuple_(*columns) > tuple_(*(literal(v, c.type) for c, v in zip(columns, values, strict=True)))
+
+
+def _encode(key: Key) -> str:
+    return base64.urlsafe_b64encode(",".join(map(str, key)).encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str, length: int) -> Key:
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
+    except (UnicodeError, binascii.Error):
+        text = ""
+    values = tuple(int(part) for part in text.split(",")) if _CURSOR.fullmatch(text) else ()
+    if len(values) != length:
+        raise InvalidInputError(f"after: is no cursor of this list; take it from {NEXT_CURSOR}")
+    return values

@@ -1,0 +1,77 @@
+"""One line a request, an id that the client can name, and the answer when nothing else knows one.
+
+A line holds the route's pattern, never the address that was asked for: paths and queries hold people's data.
+For the same reason an unexpected error is logged with its kind and its places, not with its text.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import traceback
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger("crud_api.requests")
+
+REQUEST_ID = "X-Request-Id"
+ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+_GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class RequestLog:
+    """Names, times and logs each request; answers 500 with the request's id where a route failed."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        started = time.perf_counter()
+        status: int | None = None
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message).update({**ALWAYS, REQUEST_ID: request_id})
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception as error:
+            log.error("%s failed: %s", request_id, places(error))  # noqa: TRY400 - the text may hold an address
+            if status is not None:
+                raise ConnectionAbortedError("the answer broke off") from None
+            await _sorry(request_id)(scope, receive, send_with_headers)
+        finally:
+            milliseconds = (time.perf_counter() - started) * 1000
+            log.info("%s %s %s %s %.1fms", request_id, scope["method"], _route(scope), status, milliseconds)
+
+
+def places(error: BaseException) -> str:
+    """Return an error's kind and where it passed, without its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at " + " < ".join(f"{f.filename}:{f.lineno}" for f in reversed(frames))
+
+
+def _request_id(scope: Scope) -> str:
+    """Take the client's id where it is a plain word."""
+    given = Headers(scope=scope).get(REQUEST_ID, "")
+    return given if _GOOD_ID.fullmatch(given) else uuid4().hex
+
+
+def _route(scope: Scope) -> str:
+    return getattr(scope.get("route"), "path", "(no route)")
+
+
+def _sorry(request_id: str) -> JSONResponse:
+    message = f"Something failed on our side. Tell us the request id {request_id}."
+    return JSONResponse({"message": message, "requestId": request_id}, status_code=500)

@@ -1,0 +1,50 @@
+"""Routes of sequences."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from crud_api.dependencies import Store
+from crud_api.documentation import answers
+from crud_api.json_body import JsonRoute
+from crud_api.paging import Paging
+from crud_api.sequences import service
+from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate
+
+router = APIRouter(prefix="/sequences", tags=["sequences"], route_class=JsonRoute)
+
+
+@router.post("", status_code=201, summary="Create a sequence", responses=answers(409, 413))
+def create_sequence(body: SequenceCreate, store: Store) -> Sequence:
+    """It sends once it has mailboxes and enrolled contacts."""
+    with store.transaction() as connection:
+        return service.create(connection, body)
+
+
+@router.get("", summary="List sequences", responses=answers())
+def list_sequences(paging: Annotated[Paging, Query()], store: Store, response: Response) -> list[Sequence]:
+    """In the order of their creation, with their steps."""
+    with store.reading() as connection:
+        return service.read(connection, paging).sent_with(response)
+
+
+@router.get("/{sequence_id}", summary="Get a sequence", responses=answers(404))
+def get_sequence(sequence_id: UUID, store: Store) -> Sequence:
+    with store.reading() as connection:
+        return service.find(connection, sequence_id)
+
+
+@router.patch("/{sequence_id}", summary="Change a sequence", responses=answers(404, 409, 413))
+def change_sequence(sequence_id: UUID, body: SequenceChanges, store: Store) -> Sequence:
+    with store.transaction() as connection:
+        return service.change(connection, sequence_id, body)
+
+
+@router.delete("/{sequence_id}", status_code=204, summary="Delete a sequence", responses=answers(404))
+def delete_sequence(sequence_id: UUID, store: Store) -> None:
+    """Nothing more of it is sent; what was sent stays in the contacts' histories."""
+    with store.transaction() as connection:
+        service.delete(connection, sequence_id)

@@ -1,0 +1,54 @@
+"""The statements of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, insert, select, update
+
+from crud_api.paging import Page, Paging, read_page
+from crud_api.tables import sequences
+
+LIVE = sequences.c.deleted_at.is_(None)
+SHOWN = (
+    sequences.c.id.label("row_key"),
+    sequences.c.external_id.label("id"),
+    sequences.c.sequence_name.label("name"),
+    sequences.c.open_tracking_enabled,
+    sequences.c.click_tracking_enabled,
+    sequences.c.is_active,
+    sequences.c.max_new_per_day,
+    sequences.c.priority,
+    sequences.c.created.label("created_at"),
+    sequences.c.updated.label("last_updated_at"),
+)
+
+
+def add(connection: Connection, values: Mapping[str, Any]) -> Row[Any]:
+    return connection.execute(insert(sequences).values(**values).returning(*SHOWN)).one()
+
+
+def read(connection: Connection, paging: Paging) -> Page[Row[Any]]:
+    return read_page(connection, select(*SHOWN).where(LIVE), paging, key=sequences.c.id)
+
+
+def find(connection: Connection, sequence: UUID) -> Row[Any] | None:
+    return connection.execute(select(*SHOWN).where(sequences.c.external_id == sequence, LIVE)).first()
+
+
+def find_id(connection: Connection, sequence: UUID) -> int | None:
+    """Return the internal id of a live sequence."""
+    statement = select(sequences.c.id).where(sequences.c.external_id == sequence, LIVE)
+    return connection.execute(statement).scalar_one_or_none()
+
+
+def change(connection: Connection, sequence: UUID, values: Mapping[str, Any]) -> Row[Any] | None:
+    statement = update(sequences).where(sequences.c.external_id == sequence, LIVE)
+    return connection.execute(statement.values(**values).returning(*SHOWN)).first()
+
+
+def delete(connection: Connection, sequence: UUID) -> bool:
+    statement = update(sequences).where(sequences.c.external_id == sequence, LIVE)
+    return connection.execute(statement.values(deleted_at=func.now())).rowcount > 0

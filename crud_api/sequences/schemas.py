@@ -1,0 +1,67 @@
+"""Sequences, as they are sent and received."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, field_validator
+
+from crud_api.bodies import UNSENT, Answer, Body, Changes
+from crud_api.fields import AnyInt, Count, Line
+from crud_api.steps.schemas import EXAMPLE as STEP_EXAMPLE
+from crud_api.steps.schemas import Step, StepCreate
+
+MOST_STEPS = 1000
+
+MaxNewPerDay = Annotated[Count | None, Field(description="First mails a day; null for no bound")]
+Priority = Annotated[AnyInt, Field(description="The larger goes first where there is not room for all")]
+IsActive = Annotated[bool, Field(description="An inactive sequence sends nothing")]
+
+
+class SequenceCreate(Body):
+    """A new sequence with its steps."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Welcome", "steps": [STEP_EXAMPLE]}]})
+
+    name: Line
+    open_tracking_enabled: bool = False
+    click_tracking_enabled: bool = False
+    is_active: IsActive = True
+    max_new_per_day: MaxNewPerDay = None
+    priority: Priority = 0
+    steps: list[StepCreate] = Field(min_length=1, max_length=MOST_STEPS)
+
+    @field_validator("steps")
+    @classmethod
+    def _numbers_are_unique(cls, steps: list[StepCreate]) -> list[StepCreate]:
+        if len({step.step_number for step in steps}) < len(steps):
+            raise ValueError("two steps have the same stepNumber")
+        return steps
+
+
+class SequenceChanges(Changes):
+    """What is to change of a sequence; its steps have routes of their own."""
+
+    name: Line = UNSENT
+    open_tracking_enabled: bool = UNSENT
+    click_tracking_enabled: bool = UNSENT
+    is_active: IsActive = UNSENT
+    max_new_per_day: MaxNewPerDay = UNSENT
+    priority: Priority = UNSENT
+
+
+class Sequence(Answer):
+    """A series of mails."""
+
+    id: UUID
+    name: str
+    open_tracking_enabled: bool
+    click_tracking_enabled: bool
+    is_active: bool
+    max_new_per_day: int | None
+    priority: int
+    created_at: datetime
+    last_updated_at: datetime | None
+    steps: list[Step]

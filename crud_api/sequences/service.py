@@ -1,0 +1,74 @@
+"""What may be done with sequences."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row
+
+from crud_api.errors import NotFoundError
+from crud_api.paging import Page, Paging
+from crud_api.sequences import repository
+from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate
+from crud_api.steps import repository as steps
+
+
+def create(connection: Connection, body: SequenceCreate) -> Sequence:
+    values = _columns(body.model_dump(exclude={"steps"}))
+    sequence = repository.add(connection, values)
+    added = steps.add(connection, sequence.row_key, [step.model_dump() for step in body.steps])
+    return _shown(sequence, added)
+
+
+def read(connection: Connection, paging: Paging) -> Page[Sequence]:
+    page = repository.read(connection, paging)
+    theirs = steps.of_sequences(connection, [row.row_key for row in page.items])
+    return page.with_items([_shown(row, theirs[row.row_key]) for row in page.items])
+
+
+def find(connection: Connection, sequence: UUID) -> Sequence:
+    return _with_steps(connection, _found(repository.find(connection, sequence), sequence))
+
+
+def change(connection: Connection, sequence: UUID, body: SequenceChanges) -> Sequence:
+    changes = _columns(body.changes())
+    if not changes:
+        return find(connection, sequence)
+    return _with_steps(connection, _found(repository.change(connection, sequence, changes), sequence))
+
+
+def delete(connection: Connection, sequence: UUID) -> None:
+    """Delete the sequence; what is planned of it is stopped by the gates of a send."""
+    if not repository.delete(connection, sequence):
+        raise _unknown(sequence)
+
+
+def internal_id(connection: Connection, sequence: UUID) -> int:
+    """Return the internal id of a live sequence; raise NotFoundError where there is none."""
+    found = repository.find_id(connection, sequence)
+    if found is None:
+        raise _unknown(sequence)
+    return found
+
+
+def _columns(fields: dict[str, Any]) -> dict[str, Any]:
+    return {"sequence_name" if name == "name" else name: value for name, value in fields.items()}
+
+
+def _found(row: Row[Any] | None, sequence: UUID) -> Row[Any]:
+    if row is None:
+        raise _unknown(sequence)
+    return row
+
+
+def _unknown(sequence: UUID) -> NotFoundError:
+    return NotFoundError(f"No sequence has the id {sequence}.")
+
+
+def _with_steps(connection: Connection, row: Row[Any]) -> Sequence:
+    return _shown(row, steps.of_sequences(connection, [row.row_key])[row.row_key])
+
+
+def _shown(row: Row[Any], theirs: list[Row[Any]]) -> Sequence:
+    return Sequence.model_validate({**row._asdict(), "steps": theirs})

@@ -1,0 +1,36 @@
+"""Routes of steps."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from crud_api.dependencies import Store
+from crud_api.documentation import answers
+from crud_api.json_body import JsonRoute
+from crud_api.steps import service
+from crud_api.steps.schemas import Step, StepChanges, StepCreate
+
+router = APIRouter(prefix="/sequences/{sequence_id}/steps", tags=["steps"], route_class=JsonRoute)
+
+
+@router.post("", status_code=201, summary="Add a step", responses=answers(404, 409, 413))
+def add_step(sequence_id: UUID, body: StepCreate, store: Store) -> Step:
+    """Contacts who have not come to its number yet get it too; nobody who has completed the sequence does."""
+    with store.transaction() as connection:
+        return service.add(connection, sequence_id, body)
+
+
+@router.patch("/{step_id}", summary="Change a step", responses=answers(404, 409, 413))
+def change_step(sequence_id: UUID, step_id: UUID, body: StepChanges, store: Store) -> Step:
+    """The mail is written from the step as it is at the moment of sending, also for sends planned before."""
+    with store.transaction() as connection:
+        return service.change(connection, sequence_id, step_id, body)
+
+
+@router.delete("/{step_id}", status_code=204, summary="Delete a step", responses=answers())
+def delete_step(sequence_id: UUID, step_id: UUID, store: Store) -> None:
+    """Its planned sends are cancelled at once. 204 whether or not there was such a step."""
+    with store.transaction() as connection:
+        service.delete(connection, sequence_id, step_id)

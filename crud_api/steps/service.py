@@ -1,0 +1,42 @@
+"""What may be done with the steps of a sequence."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from crud_api.errors import NotFoundError
+from crud_api.sequences import repository as sequences
+from crud_api.sequences.service import internal_id
+from crud_api.steps import repository
+from crud_api.steps.schemas import Step, StepChanges, StepCreate
+
+
+def add(connection: Connection, sequence: UUID, body: StepCreate) -> Step:
+    sequence_id = internal_id(connection, sequence)
+    [step] = repository.add(connection, sequence_id, [body.model_dump()])
+    return Step.model_validate(step)
+
+
+def change(connection: Connection, sequence: UUID, step: UUID, body: StepChanges) -> Step:
+    sequence_id = internal_id(connection, sequence)
+    changes = body.changes()
+    changed = (
+        repository.change(connection, sequence_id, step, changes)
+        if changes
+        else repository.find(connection, sequence_id, step)
+    )
+    if changed is None:
+        raise NotFoundError(f"The sequence has no step with the id {step}.")
+    return Step.model_validate(changed)
+
+
+def delete(connection: Connection, sequence: UUID, step: UUID) -> None:
+    """Delete the step, if it is there, with the sends that are not yet being transmitted."""
+    sequence_id = sequences.find_id(connection, sequence)
+    if sequence_id is None:
+        return
+    step_id = repository.delete(connection, sequence_id, step)
+    if step_id is not None:
+        repository.cancel_sends(connection, step_id)
