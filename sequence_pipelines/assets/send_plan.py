@@ -1,5 +1,6 @@
 """The plan: which contact gets which step, from which mailbox, at which second."""
 
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -54,7 +55,7 @@ def send_plan(
     clock: Clock,
     due_contacts: pd.DataFrame,
     mailbox_capacity: pd.DataFrame,
-) -> dg.MaterializeResult:
+) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """The places that this plan gave: rows in `sends`; who waits, and why, is in `plan_deferrals`.
 
     It is the best plan that today's capacity allows: the most mails, the most urgent first. Made again with
@@ -71,14 +72,9 @@ def send_plan(
     context.log.info(
         f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
     )
-    return dg.MaterializeResult(
-        value=plan.placed,
-        metadata=metadata,
-        check_results=[
-            dg.AssetCheckResult(check_name=name, passed=count == 0, metadata={"violations": count})
-            for name, count in violations.items()
-        ],
-    )
+    yield dg.Output(plan.placed, metadata=metadata)
+    for name, count in violations.items():
+        yield dg.AssetCheckResult(check_name=name, passed=count == 0, metadata={"violations": count})
 
 
 def find_violations(ledger: Ledger, plan: Plan) -> dict[str, int]:

@@ -4,7 +4,6 @@ import dagster as dg
 
 from sequence_pipelines.assets.delivery_results import delivery_results
 from sequence_pipelines.jobs import current_day, run_tags, under_way
-from sequence_pipelines.partitions import planning_days
 from sequence_pipelines.resources.sqs import Queues
 
 MOST_SECONDS = 600
@@ -12,7 +11,6 @@ MOST_SECONDS = 600
 apply_delivery_results = dg.define_asset_job(
     "apply_delivery_results",
     selection=dg.AssetSelection.assets(delivery_results),
-    partitions_def=planning_days,
     tags=run_tags("apply_delivery_results", seconds=MOST_SECONDS, priority=15),
     description="Takes the delivery results from the queue and moves each contact to its next step.",
 )

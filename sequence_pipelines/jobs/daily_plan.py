@@ -7,14 +7,12 @@ from sequence_pipelines.assets.mailbox_capacity import mailbox_capacity
 from sequence_pipelines.assets.send_plan import send_plan
 from sequence_pipelines.assets.timed_messages import timed_messages
 from sequence_pipelines.jobs import current_day, run_tags
-from sequence_pipelines.partitions import planning_days
 
 TAGS = run_tags("daily_plan", seconds=3600, priority=10)
 
 daily_plan = dg.define_asset_job(
     "daily_plan",
     selection=dg.AssetSelection.assets(due_contacts, mailbox_capacity, send_plan, timed_messages),
-    partitions_def=planning_days,
     tags=TAGS,
     description=(
         "Plans everything that is due into what is left of the current planning day, and sends the first timed "

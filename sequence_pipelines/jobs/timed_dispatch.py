@@ -5,7 +5,6 @@ import dagster as dg
 from sequence_pipelines.assets.timed_messages import timed_messages
 from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.jobs import current_day, run_tags, under_way
-from sequence_pipelines.partitions import planning_days
 from sequence_pipelines.resources.database import Database
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
@@ -15,7 +14,6 @@ MOST_SECONDS = 600
 timed_dispatch = dg.define_asset_job(
     "timed_dispatch",
     selection=dg.AssetSelection.assets(timed_messages).without_checks(),
-    partitions_def=planning_days,
     tags=run_tags("timed_dispatch", seconds=MOST_SECONDS, priority=20),
     description="Sends what is planned within DISPATCH_AHEAD_SECONDS to the queue, with a delay to the second.",
 )

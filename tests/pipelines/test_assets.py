@@ -1,0 +1,268 @@
+"""The assets, jobs and sensors as Dagster runs them, on a real database and real queues."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from sequence_pipelines.definitions import asset_modules, defs
+from sequence_pipelines.jobs.apply_delivery_results import delivery_results_sensor
+from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.jobs.timed_dispatch import timed_dispatch_sensor
+from sequence_pipelines.resources.clock import Clock
+from sequence_pipelines.resources.database import Database
+from sequence_pipelines.resources.parquet import ParquetIOManager
+from sequence_pipelines.resources.sqs import Queues
+
+TODAY = date(2026, 6, 15)
+MORNING = "2026-06-15T04:00:30Z"
+PLAN = ["due_contacts", "mailbox_capacity", "send_plan"]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.fixture
+def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
+    """Materialize assets of a partition with the definitions' own resources, at a handed-in moment."""
+    settings = queues.settings.pipeline
+
+    def materialize(*names: str, day: date = TODAY, now: str | None = MORNING, fails: bool = False) -> Any:
+        assets = dg.load_assets_from_modules(asset_modules)
+        checks = dg.load_asset_checks_from_modules(asset_modules)
+        keys = [dg.AssetKey(name) for name in names]
+        result = dg.materialize(
+            [*assets, *checks],
+            selection=dg.AssetSelection.assets(*keys),
+            partition_key=day.isoformat(),
+            instance=instance,
+            raise_on_error=not fails,
+            resources={
+                "settings": settings,
+                "database": Database(settings),
+                "queues": Queues(settings),
+                "clock": Clock(now=now),
+                "io_manager": ParquetIOManager(settings.asset_store),
+            },
+        )
+        return result
+
+    return materialize
+
+
+def metadata(result: Any, name: str) -> dict[str, Any]:
+    (event,) = [m for m in result.asset_materializations_for_node(name)]
+    return {key: value.value for key, value in event.metadata.items()}
+
+
+def test_definitions_load_and_every_run_has_a_bound() -> None:
+    dg.Definitions.validate_loadable(defs)
+    for job in defs.resolve_all_job_defs():
+        if not job.name.startswith("__"):
+            assert job.tags["sequences/job"] == job.name
+            assert int(job.tags["dagster/max_runtime"]) > 0
+
+
+def test_the_schedule_plans_the_day_that_begins_at_its_tick() -> None:
+    schedule = defs.resolve_schedule_def("daily_plan_schedule")
+    tick = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
+    data = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=tick))
+    assert [request.partition_key for request in data.run_requests] == ["2026-06-15"]
+    assert schedule.default_status == dg.DefaultScheduleStatus.RUNNING
+
+
+def test_a_day_is_materialized_with_its_numbers_and_its_checks_pass(world: Any, run: Any) -> None:
+    box = world.mailbox(send_limit=3)
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(5):
+        world.enrol(sequence)
+    result = run(*PLAN)
+    plan = metadata(result, "send_plan")
+    assert (plan["planned"], plan["waiting"], plan["utilisation_percent"]) == (3, 2, 100.0)
+    assert metadata(result, "due_contacts")["contacts_due"] == 5
+    checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
+    checks.pop("no_missed_day")  # it counts to the present day, months after this one
+    assert all(checks.values())
+    assert {"within_limits", "inside_windows", "one_mail_a_day", "follow_ups_first"} <= set(
+        checks
+    )
+
+
+def test_a_day_with_nothing_due_still_materializes(run: Any) -> None:
+    assert metadata(run(*PLAN), "send_plan")["planned"] == 0
+
+
+def test_a_missed_day_is_sent_in_what_is_left_of_today_and_says_so(world: Any, run: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    missed = TODAY - timedelta(days=3)
+    world.enrol(sequence, next_send=missed)
+    world.enrol(sequence)
+    result = run(*PLAN, day=missed, now="2026-06-15T12:00:00Z")
+    assert {row["plan_day"] for row in world.rows()} == {TODAY}
+    assert all(row["send_at"] >= datetime(2026, 6, 15, 12, 1, tzinfo=UTC) for row in world.rows())
+    assert metadata(result, "send_plan")["fell_due_on_this_day"] == 1
+    before = world.ledger()
+    for day in (TODAY, missed, TODAY - timedelta(days=1)):
+        run(*PLAN, day=day, now="2026-06-15T12:00:30Z")
+    assert world.ledger() == before
+
+
+def test_bad_rows_show_in_the_checks_and_the_plan_goes_on(world: Any, run: Any) -> None:
+    fine = world.sequence(mailboxes=(world.mailbox(),))
+    world.enrol(fine)
+    world.enrol(fine, world.contact(mail_address="nonsense"))
+    world.enrol(world.sequence(mailboxes=(world.mailbox(time_zone="Mars/Base"),)))
+    world.sequence(steps=0)
+    result = run(*PLAN)
+    failed = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed} - {"no_missed_day"}
+    assert failed == {"sequences_can_mail", "addresses_are_valid", "mailboxes_are_configured"}
+    assert len(world.rows()) == 1
+
+
+def now_world(world: Any, *, offset: timedelta = timedelta(seconds=30), count: int = 1) -> list[int]:
+    """Plan `count` contacts for the present day, then move their minute to `offset` from now."""
+    box = world.mailbox(send_start_time="00:00", send_end_time="00:00")
+    sequence = world.sequence(mailboxes=(box,))
+    contacts = [
+        world.enrol(sequence, next_send=datetime.now(UTC).date() - timedelta(days=1)) for _ in range(count)
+    ]
+    plan = world.plan(
+        datetime.now(UTC),
+        plan_at=(datetime.now(UTC) - timedelta(hours=1)).time().replace(second=0, microsecond=0),
+    )
+    assert plan.entered == count
+    world.run("UPDATE sends SET send_at = now() + %s, not_after = now() + interval '1 hour'", offset)
+    return contacts
+
+
+def bodies(queue: Any) -> list[dict[str, Any]]:
+    found = []
+    while messages := queue.receive():
+        found += [json.loads(message.body) for message in messages]
+    return found
+
+
+def test_rows_become_messages_of_ids_and_times_once(world: Any, run: Any, queues: Any) -> None:
+    contacts = now_world(world, offset=timedelta(seconds=-5), count=23)
+    result = run("timed_messages", now=None)
+    assert metadata(result, "timed_messages")["messages"] == 23
+    assert {row["status"] for row in world.rows()} == {"dispatched"}
+    assert metadata(run("timed_messages", now=None), "timed_messages")["messages"] == 0
+    found = bodies(queues.sends)
+    assert sorted(body["contact_id"] for body in found) == sorted(contacts)
+    assert set(found[0]) == {
+        "v",
+        "sequence_id",
+        "contact_id",
+        "sequence_step_id",
+        "round",
+        "mailbox_id",
+        "send_at",
+        "not_after",
+        "attempt",
+        "environment",
+    }
+
+
+def test_rows_far_ahead_wait_and_overdue_ones_expire(world: Any, run: Any, queues: Any) -> None:
+    now_world(world, offset=timedelta(seconds=901), count=2)
+    world.run(
+        "UPDATE sends SET send_at = now() - interval '2 hours', not_after = now() - interval '1 second' WHERE contact_id = 1"
+    )
+    result = metadata(run("timed_messages", now=None), "timed_messages")
+    assert (result["messages"], result["expired"]) == (0, 1)
+    assert bodies(queues.sends) == []
+
+
+def test_results_advance_contacts_once_and_a_malformed_one_goes_to_the_dead_letters(
+    world: Any, run: Any, queues: Any
+) -> None:
+    from sequence_store.queues import Outgoing
+
+    (contact,) = now_world(world)
+    world.finish()
+    (row,) = world.rows()
+    body = {
+        "v": 1,
+        "sequence_id": row["sequence_id"],
+        "contact_id": contact,
+        "sequence_step_id": row["step_id"],
+        "round": 1,
+        "attempt": 1,
+        "outcome": "sent",
+        "at": datetime.now(UTC).isoformat(),
+    }
+    messages = [Outgoing(str(n), json.dumps(body)) for n in range(2)] + [Outgoing("bad", "{not json")]
+    assert sum(map(len, queues.delivery_results.send(messages))) == 3
+    result = metadata(run("delivery_results", now=None), "delivery_results")
+    assert (result["sends_applied"], result["malformed"], result["results"]) == (1, 1, 2)
+    assert world.enrolment(row["sequence_id"], contact)["current_step"] == 2
+    assert queues.delivery_results.dead_letters() == 1
+    assert metadata(run("delivery_results", now=None), "delivery_results")["sends_applied"] == 0
+
+
+def test_a_lost_result_message_is_swept_up(world: Any, run: Any) -> None:
+    (contact,) = now_world(world)
+    world.finish()
+    result = metadata(run("delivery_results", now=None), "delivery_results")
+    assert result["swept_up_without_message"] == 1
+    assert world.enrolment(world.rows()[0]["sequence_id"], contact)["current_step"] == 2
+
+
+def test_sensors_say_why_they_skip_and_ask_for_one_run(
+    world: Any, queues: Any, instance: dg.DagsterInstance
+) -> None:
+    settings = queues.settings.pipeline
+    resources = {"settings": settings, "database": Database(settings), "queues": Queues(settings)}
+
+    def tick(sensor: Any) -> Any:
+        needed = {key: resources[key] for key in sensor.required_resource_keys}
+        return sensor(dg.build_sensor_context(instance=instance, resources=needed))
+
+    assert "No undispatched send" in tick(timed_dispatch_sensor).skip_message
+    assert "No delivery results" in tick(delivery_results_sensor).skip_message
+    now_world(world, offset=timedelta(seconds=60))
+    assert isinstance(tick(timed_dispatch_sensor), dg.RunRequest)
+    instance.create_run_for_job(
+        defs.resolve_job_def("timed_dispatch"), asset_selection=frozenset({dg.AssetKey("timed_messages")})
+    )
+    assert "queued or running" in tick(timed_dispatch_sensor).skip_message
+
+
+def test_reconciliation_returns_lost_messages_and_makes_lost_transmissions_unknown(
+    world: Any, queues: Any
+) -> None:
+    now_world(world, offset=timedelta(minutes=-20), count=3)
+    one, two, three = (row["contact_id"] for row in world.rows())
+    world.run("UPDATE sends SET status = 'dispatched', dispatched_at = send_at WHERE contact_id = %s", one)
+    world.run(
+        "UPDATE sends SET status = 'claimed', claim = gen_random_uuid(), lease_until = send_at WHERE contact_id = %s",
+        two,
+    )
+    world.run(
+        "UPDATE sends SET status = 'transmitting', transmitting_at = send_at WHERE contact_id = %s", three
+    )
+    with Database(queues.settings.pipeline).connect() as connection:
+        found = reconcile_ledger(connection, queues.settings.pipeline)
+    assert (found["messages_vanished"], found["claims_lost"], found["became_unknown"]) == (1, 1, 1)
+    assert {row["contact_id"]: row["status"] for row in world.rows()} == {
+        one: "planned",
+        two: "planned",
+        three: "unknown",
+    }
+
+
+def test_hard_bounces_park_the_mailbox_and_switch_the_sequence_off(world: Any, run: Any) -> None:
+    now_world(world, count=6)
+    world.finish("hard_failed")
+    result = metadata(run("delivery_results", now=None), "delivery_results")
+    assert (result["mailboxes_parked"], result["sequences_switched_off"]) == (1, 1)
+    assert world.one("SELECT parked_reason FROM mailboxes") == "bounce rate"
