@@ -22,7 +22,9 @@ def _names(model: type[BaseModel]) -> dict[str, str]:
 class Body(BaseModel):
     """A body that a client sends. Types are not guessed: "5" is no number."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="forbid", strict=True, hide_input_in_errors=True
+    )
 
     @model_validator(mode="before")
     @classmethod

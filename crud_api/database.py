@@ -26,6 +26,31 @@ TAKEN = {
     "contacts_mail_address_key": "mailAddress: another contact has it",
 }
 
+# The first that fits answers: the later kinds are the earlier ones' parents.
+REFUSALS: tuple[tuple[tuple[type[psycopg.Error], ...], type[ApiError], str], ...] = (
+    (
+        (pg.ForeignKeyViolation,),
+        ConflictError,
+        "Something that this refers to has just gone. Read it again.",
+    ),
+    (
+        (pg.QueryCanceled,),
+        UnavailableError,
+        "The database took too long. Ask for less, or try again later.",
+    ),
+    (
+        (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable),
+        UnavailableError,
+        "Another change was in the way. Try again.",
+    ),
+    ((pg.CheckViolation, psycopg.DataError), InvalidInputError, "A value is out of range."),
+    (
+        (psycopg.OperationalError, psycopg.InterfaceError),
+        UnavailableError,
+        "The database cannot be reached. Try again in a moment.",
+    ),
+)
+
 
 class Database:
     """A pool of at most `api_database_connections`; it connects when it is first used."""
@@ -79,18 +104,6 @@ def _answers() -> Iterator[None]:
 
 
 def _answer_to(error: BaseException | None) -> ApiError | None:
-    match error:
-        case pg.UniqueViolation():
-            return ConflictError(TAKEN.get(error.diag.constraint_name or "", "It exists already."))
-        case pg.ForeignKeyViolation():
-            return ConflictError("Something that this refers to has just gone. Read it again.")
-        case pg.QueryCanceled():
-            return UnavailableError("The database took too long. Ask for less, or try again later.")
-        case pg.DeadlockDetected() | pg.SerializationFailure() | pg.LockNotAvailable():
-            return UnavailableError("Another change was in the way. Try again.")
-        case pg.CheckViolation() | psycopg.DataError():
-            return InvalidInputError("A value is out of range.")
-        case psycopg.OperationalError() | psycopg.InterfaceError():
-            return UnavailableError("The database cannot be reached. Try again in a moment.")
-        case _:
-            return None
+    if isinstance(error, pg.UniqueViolation):
+        return ConflictError(TAKEN.get(error.diag.constraint_name or "", "It exists already."))
+    return next((answer(message) for kinds, answer, message in REFUSALS if isinstance(error, kinds)), None)

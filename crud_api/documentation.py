@@ -27,7 +27,10 @@ change; 503 means that the same request may succeed in a moment.
 
 TAGS = [
     {"name": "sequences", "description": "A series of mails and how it is paced."},
-    {"name": "steps", "description": "One mail of a sequence, and how many days after the one before it is due."},
+    {
+        "name": "steps",
+        "description": "One mail of a sequence, and how many days after the one before it is due.",
+    },
     {"name": "mailboxes", "description": "Who sends: the daily limit, the send window, the server."},
     {"name": "contacts", "description": "Who is mailed."},
     {"name": "assignments", "description": "Which mailboxes send a sequence."},

@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import ColumnElement, Connection, Row, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_
 
 from crud_api.errors import InvalidInputError
+from crud_api.tables import AnyRow
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 100
@@ -43,7 +44,7 @@ class Paging(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _empty_is_absent(cls, query: Any) -> Any:
-        return {k: v for k, v in query.items() if v != ""} if isinstance(query, dict) else query  # noqa: PLC1901
+        return {k: v for k, v in query.items() if v != ""} if isinstance(query, dict) else query
 
     def cursor(self, length: int) -> Key | None:
         """Return the key after which the page starts; raise InvalidInputError for one that is not ours."""
@@ -80,7 +81,7 @@ class Page(Generic[Item]):
 
 def read_page(
     connection: Connection, statement: Select[Any], paging: Paging, *, key: ColumnElement[int]
-) -> Page[Row[Any]]:
+) -> Page[AnyRow]:
     """Read one page of `statement` in the order of `key`, which the statement also selects as `row_key`."""
     cursor = paging.cursor(1)
     rows = statement.order_by(key).limit(paging.size + 1)

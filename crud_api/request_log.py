@@ -46,7 +46,7 @@ class RequestLog:
 
         try:
             await self._app(scope, receive, send_with_headers)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever a route fails with
             log.error("%s failed: %s", request_id, places(error))  # noqa: TRY400 - the text may hold an address
             if status is not None:
                 raise ConnectionAbortedError("the answer broke off") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -12,6 +14,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    Row,
     SmallInteger,
     Table,
     Text,
@@ -19,6 +22,8 @@ from sqlalchemy import (
     Uuid,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 
 metadata = MetaData()
 Instant = DateTime(timezone=True)

@@ -28,7 +28,7 @@ def list_sequence_mailboxes(
 
 @router.post("", status_code=201, summary="Assign mailboxes", responses=answers(404, 413))
 def assign_mailboxes(sequence_id: UUID, body: MailboxIds, store: Store) -> list[Mailbox]:
-    """All of them, or none where one is unknown; one that is assigned already stays so."""
+    """Assign all of them, or none where one is unknown; one that is assigned already stays so."""
     with store.transaction() as connection:
         return service.assign(connection, sequence_id, body.mailbox_ids)
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, delete, literal, select
+from sqlalchemy import Connection, delete, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from crud_api.mailboxes.repository import LIVE, SHOWN
 from crud_api.paging import Page, Paging, read_page
-from crud_api.tables import mailboxes, sequences_mailboxes
+from crud_api.tables import AnyRow, mailboxes, sequences_mailboxes
 
 
-def read(connection: Connection, sequence_id: int, paging: Paging) -> Page[Row[Any]]:
+def read(connection: Connection, sequence_id: int, paging: Paging) -> Page[AnyRow]:
     """Read the live mailboxes of a sequence."""
     statement = (
         select(*SHOWN)
@@ -24,7 +23,7 @@ def read(connection: Connection, sequence_id: int, paging: Paging) -> Page[Row[A
     return read_page(connection, statement, paging, key=mailboxes.c.id)
 
 
-def named(connection: Connection, ids: Collection[UUID]) -> Sequence[Row[Any]]:
+def named(connection: Connection, ids: Collection[UUID]) -> Sequence[AnyRow]:
     """Return the live mailboxes of these ids, in the order of their creation."""
     statement = select(*SHOWN).where(mailboxes.c.external_id.in_(ids), LIVE).order_by(mailboxes.c.id)
     return connection.execute(statement).all()

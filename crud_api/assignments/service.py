@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from crud_api.assignments import repository
 from crud_api.mailboxes.schemas import Mailbox
 from crud_api.mailboxes.service import unknown
 from crud_api.paging import Page, Paging
 from crud_api.sequences.service import internal_id
+from crud_api.tables import AnyRow
 
 
 def read(connection: Connection, sequence: UUID, paging: Paging) -> Page[Mailbox]:
@@ -34,7 +34,7 @@ def withdraw(connection: Connection, sequence: UUID, mailboxes: Collection[UUID]
     repository.withdraw(connection, sequence_id, [row.row_key for row in found])
 
 
-def _all_of(connection: Connection, mailboxes: Collection[UUID]) -> list[Row[Any]]:
+def _all_of(connection: Connection, mailboxes: Collection[UUID]) -> list[AnyRow]:
     found = list(repository.named(connection, mailboxes))
     missing = set(mailboxes) - {row.id for row in found}
     if missing:

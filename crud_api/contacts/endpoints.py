@@ -18,7 +18,7 @@ router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 
 @router.post("", status_code=201, summary="Create a contact", responses=answers(409, 413))
 def create_contact(body: ContactCreate, store: Store) -> Contact:
-    """The address is unique among contacts, without regard to case."""
+    """Refuse an address that another contact has, without regard to case."""
     with store.transaction() as connection:
         return service.create(connection, body)
 
@@ -38,13 +38,13 @@ def get_contact(contact_id: UUID, store: Store) -> Contact:
 
 @router.patch("/{contact_id}", summary="Change a contact", responses=answers(404, 409, 413))
 def change_contact(contact_id: UUID, body: ContactChanges, store: Store) -> Contact:
-    """An inactive contact is mailed nothing, also nothing that is planned already."""
+    """Change what is named. An inactive contact is mailed nothing, also nothing that is planned already."""
     with store.transaction() as connection:
         return service.change(connection, contact_id, body)
 
 
 @router.delete("/{contact_id}", status_code=204, summary="Delete a contact", responses=answers(404))
 def delete_contact(contact_id: UUID, store: Store) -> None:
-    """It is taken out of its sequences; what it was sent stays in the sequences' histories."""
+    """Take it out of all sequences, too; what it was sent stays in their histories."""
     with store.transaction() as connection:
         service.delete(connection, contact_id)

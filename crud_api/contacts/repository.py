@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from crud_api.contacts.schemas import ContactQuery
 from crud_api.paging import Page, read_page
-from crud_api.tables import contacts
+from crud_api.tables import AnyRow, contacts
 
 LIVE = contacts.c.deleted_at.is_(None)
 SHOWN = (
@@ -25,11 +25,11 @@ SHOWN = (
 )
 
 
-def add(connection: Connection, values: Mapping[str, Any]) -> Row[Any]:
+def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
     return connection.execute(insert(contacts).values(**values).returning(*SHOWN)).one()
 
 
-def read(connection: Connection, query: ContactQuery) -> Page[Row[Any]]:
+def read(connection: Connection, query: ContactQuery) -> Page[AnyRow]:
     statement = select(*SHOWN).where(LIVE)
     if query.mail_address is not None:
         statement = statement.where(func.lower(contacts.c.mail_address) == func.lower(query.mail_address))
@@ -38,7 +38,7 @@ def read(connection: Connection, query: ContactQuery) -> Page[Row[Any]]:
     return read_page(connection, statement, query, key=contacts.c.id)
 
 
-def find(connection: Connection, contact: UUID) -> Row[Any] | None:
+def find(connection: Connection, contact: UUID) -> AnyRow | None:
     return connection.execute(select(*SHOWN).where(contacts.c.external_id == contact, LIVE)).first()
 
 
@@ -48,7 +48,7 @@ def find_id(connection: Connection, contact: UUID) -> int | None:
     return connection.execute(statement).scalar_one_or_none()
 
 
-def change(connection: Connection, contact: UUID, values: Mapping[str, Any]) -> Row[Any] | None:
+def change(connection: Connection, contact: UUID, values: Mapping[str, Any]) -> AnyRow | None:
     statement = update(contacts).where(contacts.c.external_id == contact, LIVE)
     return connection.execute(statement.values(**values).returning(*SHOWN)).first()
 

@@ -13,7 +13,7 @@ from crud_api.contacts.attributes import Attributes
 from crud_api.fields import Address, Line, SearchText
 from crud_api.paging import Paging
 
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "name": "Grace Hopper",
     "mailAddress": "grace@example.com",
     "attributes": {"company": "Navy"},

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from crud_api.contacts import repository
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
 from crud_api.enrolments import repository as enrolments
 from crud_api.errors import NotFoundError
 from crud_api.paging import Page
+from crud_api.tables import AnyRow
 
 
 def create(connection: Connection, body: ContactCreate) -> Contact:
@@ -54,7 +54,7 @@ def unknown(contact: UUID) -> NotFoundError:
     return NotFoundError(f"No contact has the id {contact}.")
 
 
-def _shown(row: Row[Any] | None, contact: UUID) -> Contact:
+def _shown(row: AnyRow | None, contact: UUID) -> Contact:
     if row is None:
         raise unknown(contact)
     return Contact.model_validate(row)

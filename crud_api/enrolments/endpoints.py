@@ -36,7 +36,7 @@ def list_enrolments(
 def enrol_contacts(
     sequence_id: UUID, body: ContactIds, store: Store, settings: Settings, today: Today
 ) -> EnrolmentReport:
-    """One or thousands. Who has ended starts anew at the first step; the others' refusals say why.
+    """Enrol one or thousands. Who has ended starts anew at the first step; the others' refusals say why.
 
     The first step is due on the current planning day plus its `delayDays`; after today's plan it waits for the
     next one.
@@ -58,6 +58,6 @@ def change_enrolment(
 
 @router.delete("/{contact_id}", status_code=204, summary="Remove a contact", responses=answers(404))
 def remove_contact(sequence_id: UUID, contact_id: UUID, store: Store) -> None:
-    """It is mailed nothing more of the sequence; enrolling it again starts anew."""
+    """Mail it nothing more of the sequence; enrolling it again starts anew."""
     with store.transaction() as connection:
         service.remove(connection, sequence_id, contact_id)

@@ -7,12 +7,12 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Row, Uuid, and_, any_, func, literal, select, update
+from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, and_, any_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from crud_api.enrolments.schemas import EnrolmentQuery
 from crud_api.paging import Page, read_page
-from crud_api.tables import contacts, mailboxes, sequences_contacts, suppressions
+from crud_api.tables import AnyRow, contacts, mailboxes, sequences_contacts, suppressions
 from sequence_store.states import EnrolmentStatus
 
 ENROLLED = (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED)
@@ -37,7 +37,7 @@ _shown = (
 )
 
 
-def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Page[Row[Any]]:
+def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Page[AnyRow]:
     wanted = (
         enrolment.status != EnrolmentStatus.REMOVED
         if query.status is None
@@ -47,14 +47,14 @@ def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Pag
     return read_page(connection, statement, query, key=enrolment.contact_id)
 
 
-def find(connection: Connection, sequence_id: int, contact: UUID) -> Row[Any] | None:
+def find(connection: Connection, sequence_id: int, contact: UUID) -> AnyRow | None:
     statement = _shown.where(enrolment.sequence_id == sequence_id, contacts.c.external_id == contact)
     return connection.execute(statement).first()
 
 
 def candidates(
     connection: Connection, sequence_id: int, ids: Collection[UUID], pads: bytes
-) -> Sequence[Row[Any]]:
+) -> Sequence[AnyRow]:
     """Return the live contacts of these ids with all that may forbid their enrolment."""
     suppressed = (
         select(1)
@@ -68,7 +68,9 @@ def candidates(
             sequences_contacts,
             and_(enrolment.contact_id == contacts.c.id, enrolment.sequence_id == sequence_id),
         )
-        .where(contacts.c.external_id == any_(literal(list(ids), ARRAY(Uuid))), contacts.c.deleted_at.is_(None))
+        .where(
+            contacts.c.external_id == any_(literal(list(ids), ARRAY(Uuid))), contacts.c.deleted_at.is_(None)
+        )
     )
     return connection.execute(statement).all()
 

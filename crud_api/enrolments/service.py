@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func
+from sqlalchemy import Connection, func
 
 from crud_api.contacts.service import internal_id as contact_id_of
 from crud_api.enrolments import repository
@@ -16,7 +16,7 @@ from crud_api.errors import ConflictError, NotFoundError
 from crud_api.paging import Page
 from crud_api.sequences.service import internal_id as sequence_id_of
 from crud_api.steps import repository as steps
-from crud_api.tables import sequences_contacts
+from crud_api.tables import AnyRow, sequences_contacts
 from sequence_store.states import EnrolmentStatus
 
 ALREADY = "is in the sequence already"
@@ -95,7 +95,7 @@ def _values(status: EnrolmentStatus, today: date) -> dict[str, Any]:
     return values
 
 
-def _objection(candidate: Row[Any] | None) -> str | None:
+def _objection(candidate: AnyRow | None) -> str | None:
     """Return why a contact cannot be enrolled; None where nothing forbids it."""
     if candidate is None:
         return "is no contact"
@@ -108,7 +108,7 @@ def _objection(candidate: Row[Any] | None) -> str | None:
     return None
 
 
-def _found(row: Row[Any] | None) -> Row[Any]:
+def _found(row: AnyRow | None) -> AnyRow:
     if row is None:
         raise _not_enrolled()
     return row

@@ -18,13 +18,15 @@ router = APIRouter(prefix="/mailboxes", tags=["mailboxes"], route_class=JsonRout
 
 @router.post("", status_code=201, summary="Create a mailbox", responses=answers(409, 413))
 def create_mailbox(body: MailboxCreate, store: Store) -> Mailbox:
-    """The address is unique among mailboxes. `smtpSecret` is written and never shown."""
+    """Refuse an address that another mailbox has. `smtpSecret` is written and never shown."""
     with store.transaction() as connection:
         return service.create(connection, body)
 
 
 @router.get("", summary="List mailboxes", responses=answers())
-def list_mailboxes(query: Annotated[MailboxQuery, Query()], store: Store, response: Response) -> list[Mailbox]:
+def list_mailboxes(
+    query: Annotated[MailboxQuery, Query()], store: Store, response: Response
+) -> list[Mailbox]:
     """In the order of their creation."""
     with store.reading() as connection:
         return service.read(connection, query).sent_with(response)
@@ -38,13 +40,13 @@ def get_mailbox(mailbox_id: UUID, store: Store) -> Mailbox:
 
 @router.patch("/{mailbox_id}", summary="Change a mailbox", responses=answers(404, 409, 413))
 def change_mailbox(mailbox_id: UUID, body: MailboxChanges, store: Store) -> Mailbox:
-    """A lower limit holds at once, a new window from the next plan on."""
+    """Change what is named. A lower limit holds at once, a new window from the next plan on."""
     with store.transaction() as connection:
         return service.change(connection, mailbox_id, body)
 
 
 @router.delete("/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=answers(404))
 def delete_mailbox(mailbox_id: UUID, store: Store) -> None:
-    """It sends nothing more; its contacts go on with the other mailboxes of their sequences."""
+    """Send nothing more from it; its contacts go on with the other mailboxes of their sequences."""
     with store.transaction() as connection:
         service.delete(connection, mailbox_id)

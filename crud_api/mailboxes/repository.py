@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from crud_api.mailboxes.schemas import MailboxQuery
 from crud_api.paging import Page, read_page
-from crud_api.tables import mailboxes
+from crud_api.tables import AnyRow, mailboxes
 
 HIDDEN = {"id", "external_id", "created", "updated", "deleted_at", "smtp_secret"}
 LIVE = mailboxes.c.deleted_at.is_(None)
@@ -23,11 +23,11 @@ SHOWN = (
 )
 
 
-def add(connection: Connection, values: Mapping[str, Any]) -> Row[Any]:
+def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
     return connection.execute(insert(mailboxes).values(**values).returning(*SHOWN)).one()
 
 
-def read(connection: Connection, query: MailboxQuery) -> Page[Row[Any]]:
+def read(connection: Connection, query: MailboxQuery) -> Page[AnyRow]:
     statement = select(*SHOWN).where(LIVE)
     if query.address is not None:
         statement = statement.where(mailboxes.c.address == query.address)
@@ -36,12 +36,12 @@ def read(connection: Connection, query: MailboxQuery) -> Page[Row[Any]]:
     return read_page(connection, statement, query, key=mailboxes.c.id)
 
 
-def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> Row[Any] | None:
+def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> AnyRow | None:
     statement = select(*SHOWN).where(mailboxes.c.external_id == mailbox, LIVE)
     return connection.execute(statement.with_for_update() if lock else statement).first()
 
 
-def change(connection: Connection, mailbox_id: int, values: Mapping[str, Any]) -> Row[Any]:
+def change(connection: Connection, mailbox_id: int, values: Mapping[str, Any]) -> AnyRow:
     statement = update(mailboxes).where(mailboxes.c.id == mailbox_id)
     return connection.execute(statement.values(**values).returning(*SHOWN)).one()
 

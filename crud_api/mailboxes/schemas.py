@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -25,7 +25,7 @@ from crud_api.fields import (
 )
 from crud_api.paging import Paging
 
-EXAMPLE = {
+EXAMPLE: dict[str, Any] = {
     "address": "ada@example.com",
     "displayName": "Ada Lovelace",
     "sendLimit": 50,

@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import SecretStr
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from crud_api.errors import InvalidInputError, NotFoundError
 from crud_api.mailboxes import repository
 from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, MailboxQuery
 from crud_api.paging import Page
+from crud_api.tables import AnyRow
 
 RAMP_UP = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started")
 
@@ -66,7 +67,7 @@ def _check_ramp_up(values: Mapping[str, Any]) -> None:
         )
 
 
-def _found(row: Row[Any] | None, mailbox: UUID) -> Row[Any]:
+def _found(row: AnyRow | None, mailbox: UUID) -> AnyRow:
     if row is None:
         raise unknown(mailbox)
     return row

@@ -1,30 +1,18 @@
-"""The statements of the ledger. Each reads by a key, and joins only the rows of one page."""
+"""The statements of the ledger. Each finds the rows of one page by a key, and joins only those.
+
+A view of the ledger is two lists in one order: the sends, and who is due and waits for a place.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    CompoundSelect,
-    Connection,
-    Row,
-    Select,
-    and_,
-    cast,
-    exists,
-    func,
-    literal,
-    null,
-    select,
-    true,
-    tuple_,
-    union_all,
-)
+from sqlalchemy import BigInteger, Connection, Select, and_, cast, func, literal, select, true, tuple_
 
-from crud_api.paging import Key
 from crud_api.sends.schemas import WAITING
 from crud_api.tables import (
+    AnyRow,
     contacts,
     mailboxes,
     plan_deferrals,
@@ -35,5 +23,133 @@ from crud_api.tables import (
 )
 from sequence_store.states import OPEN, EnrolmentStatus
 
+Statement = Select[Any]
 enrolment = sequences_contacts.c
-_EPOCH = cast(func.extract("epoch", sends.c.send_at), BigInteger)
+SEND_AT_EPOCH = cast(func.extract("epoch", sends.c.send_at), BigInteger)
+
+_SENDS = select(sends, SEND_AT_EPOCH.label("epoch"))
+_WAITING = (
+    select(
+        enrolment.sequence_id,
+        enrolment.contact_id,
+        enrolment.round,
+        enrolment.current_step,
+        enrolment.mailbox_id,
+        enrolment.next_send.label("due_day"),
+        plan_deferrals.c.plan_day,
+        plan_deferrals.c.reason,
+    )
+    .select_from(plan_deferrals)
+    .join(
+        sequences_contacts,
+        and_(
+            enrolment.sequence_id == plan_deferrals.c.sequence_id,
+            enrolment.contact_id == plan_deferrals.c.contact_id,
+            enrolment.status == EnrolmentStatus.ACTIVE,
+        ),
+    )
+)
+
+
+def sends_of_contact(contact_id: int) -> Statement:
+    """Select through the enrolments, whose index by contact leads to the ledger's key."""
+    through = and_(sends.c.sequence_id == enrolment.sequence_id, sends.c.contact_id == enrolment.contact_id)
+    return _SENDS.join(sequences_contacts, through).where(enrolment.contact_id == contact_id)
+
+
+def waiting_of_contact(contact_id: int) -> Statement:
+    return _WAITING.where(enrolment.contact_id == contact_id)
+
+
+def sends_of_sequence(sequence_id: int) -> Statement:
+    return _SENDS.where(sends.c.sequence_id == sequence_id)
+
+
+def waiting_of_sequence(sequence_id: int) -> Statement:
+    return _WAITING.where(plan_deferrals.c.sequence_id == sequence_id)
+
+
+def after(statement: Statement, columns: Sequence[Any], values: Sequence[int] | None) -> Statement:
+    """Select in the order of `columns`, and where `values` are given only what comes after them."""
+    ordered = statement.order_by(*columns)
+    if values is None:
+        return ordered
+    return ordered.where(tuple_(*columns) > tuple_(*(literal(value, BigInteger) for value in values)))
+
+
+def read_sends(connection: Connection, statement: Statement) -> Sequence[AnyRow]:
+    """Read the sends that `statement` selects, with the public ids of all that they name."""
+    page = statement.subquery("page")
+    names = {"sequence_id", "contact_id", "step_id", "mailbox_id"}
+    shown = select(
+        *(column for column in page.c if column.name not in names),
+        *_public_ids(),
+        steps.c.external_id.label("step_id"),
+        steps.c.step_number,
+        page.c.sequence_id.label("sequence_key"),
+        page.c.contact_id.label("contact_key"),
+        page.c.step_id.label("step_key"),
+    )
+    joined = _joined(shown, page).outerjoin(steps, steps.c.id == page.c.step_id)
+    return connection.execute(joined).all()
+
+
+def read_waiting(connection: Connection, statement: Statement) -> Sequence[AnyRow]:
+    """Read the waiting enrolments that `statement` selects, with the step that is due."""
+    page = statement.subquery("page")
+    due = _due_step(page)
+    shown = select(
+        literal(WAITING).label("status"),
+        *(page.c.round, page.c.reason, page.c.due_day, page.c.plan_day),
+        *_public_ids(),
+        due.c.external_id.label("step_id"),
+        due.c.step_number,
+        page.c.sequence_id.label("sequence_key"),
+        page.c.contact_id.label("contact_key"),
+    )
+    return connection.execute(_joined(shown, page).outerjoin(due, true())).all()
+
+
+def _public_ids() -> tuple[Any, ...]:
+    return (
+        sequences.c.external_id.label("sequence_id"),
+        contacts.c.external_id.label("contact_id"),
+        mailboxes.c.external_id.label("mailbox_id"),
+    )
+
+
+def _joined(shown: Statement, page: Any) -> Statement:
+    return (
+        shown.select_from(page)
+        .join(sequences, sequences.c.id == page.c.sequence_id)
+        .join(contacts, contacts.c.id == page.c.contact_id)
+        .outerjoin(mailboxes, mailboxes.c.id == page.c.mailbox_id)
+    )
+
+
+def _due_step(page: Any) -> Any:
+    """Return the lowest live step at or above the current one whose send is absent or open."""
+    spent_or_live = (
+        select(1)
+        .where(
+            sends.c.sequence_id == page.c.sequence_id,
+            sends.c.contact_id == page.c.contact_id,
+            sends.c.step_id == steps.c.id,
+            sends.c.round == page.c.round,
+            sends.c.status.not_in(OPEN),
+        )
+        .correlate(page, steps)
+        .exists()
+    )
+    return (
+        select(steps.c.external_id, steps.c.step_number)
+        .where(
+            steps.c.sequence_id == page.c.sequence_id,
+            steps.c.step_number >= page.c.current_step,
+            steps.c.deleted_at.is_(None),
+            ~spent_or_live,
+        )
+        .order_by(steps.c.step_number)
+        .limit(1)
+        .lateral("due")
+    )

@@ -19,7 +19,7 @@ router = APIRouter(prefix="/sequences", tags=["sequences"], route_class=JsonRout
 
 @router.post("", status_code=201, summary="Create a sequence", responses=answers(409, 413))
 def create_sequence(body: SequenceCreate, store: Store) -> Sequence:
-    """It sends once it has mailboxes and enrolled contacts."""
+    """Create it with its steps; it sends once it has mailboxes and enrolled contacts."""
     with store.transaction() as connection:
         return service.create(connection, body)
 
@@ -45,6 +45,6 @@ def change_sequence(sequence_id: UUID, body: SequenceChanges, store: Store) -> S
 
 @router.delete("/{sequence_id}", status_code=204, summary="Delete a sequence", responses=answers(404))
 def delete_sequence(sequence_id: UUID, store: Store) -> None:
-    """Nothing more of it is sent; what was sent stays in the contacts' histories."""
+    """Send nothing more of it; what was sent stays in the contacts' histories."""
     with store.transaction() as connection:
         service.delete(connection, sequence_id)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from crud_api.paging import Page, Paging, read_page
-from crud_api.tables import sequences
+from crud_api.tables import AnyRow, sequences
 
 LIVE = sequences.c.deleted_at.is_(None)
 SHOWN = (
@@ -26,15 +26,15 @@ SHOWN = (
 )
 
 
-def add(connection: Connection, values: Mapping[str, Any]) -> Row[Any]:
+def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
     return connection.execute(insert(sequences).values(**values).returning(*SHOWN)).one()
 
 
-def read(connection: Connection, paging: Paging) -> Page[Row[Any]]:
+def read(connection: Connection, paging: Paging) -> Page[AnyRow]:
     return read_page(connection, select(*SHOWN).where(LIVE), paging, key=sequences.c.id)
 
 
-def find(connection: Connection, sequence: UUID) -> Row[Any] | None:
+def find(connection: Connection, sequence: UUID) -> AnyRow | None:
     return connection.execute(select(*SHOWN).where(sequences.c.external_id == sequence, LIVE)).first()
 
 
@@ -44,7 +44,7 @@ def find_id(connection: Connection, sequence: UUID) -> int | None:
     return connection.execute(statement).scalar_one_or_none()
 
 
-def change(connection: Connection, sequence: UUID, values: Mapping[str, Any]) -> Row[Any] | None:
+def change(connection: Connection, sequence: UUID, values: Mapping[str, Any]) -> AnyRow | None:
     statement = update(sequences).where(sequences.c.external_id == sequence, LIVE)
     return connection.execute(statement.values(**values).returning(*SHOWN)).first()
 

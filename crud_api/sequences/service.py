@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from crud_api.errors import NotFoundError
 from crud_api.paging import Page, Paging
 from crud_api.sequences import repository
 from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate
 from crud_api.steps import repository as steps
+from crud_api.tables import AnyRow
 
 
 def create(connection: Connection, body: SequenceCreate) -> Sequence:
@@ -56,7 +57,7 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     return {"sequence_name" if name == "name" else name: value for name, value in fields.items()}
 
 
-def _found(row: Row[Any] | None, sequence: UUID) -> Row[Any]:
+def _found(row: AnyRow | None, sequence: UUID) -> AnyRow:
     if row is None:
         raise _unknown(sequence)
     return row
@@ -66,9 +67,9 @@ def _unknown(sequence: UUID) -> NotFoundError:
     return NotFoundError(f"No sequence has the id {sequence}.")
 
 
-def _with_steps(connection: Connection, row: Row[Any]) -> Sequence:
+def _with_steps(connection: Connection, row: AnyRow) -> Sequence:
     return _shown(row, steps.of_sequences(connection, [row.row_key])[row.row_key])
 
 
-def _shown(row: Row[Any], theirs: list[Row[Any]]) -> Sequence:
+def _shown(row: AnyRow, theirs: list[AnyRow]) -> Sequence:
     return Sequence.model_validate({**row._asdict(), "steps": theirs})

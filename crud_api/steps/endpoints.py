@@ -24,7 +24,7 @@ def add_step(sequence_id: UUID, body: StepCreate, store: Store) -> Step:
 
 @router.patch("/{step_id}", summary="Change a step", responses=answers(404, 409, 413))
 def change_step(sequence_id: UUID, step_id: UUID, body: StepChanges, store: Store) -> Step:
-    """The mail is written from the step as it is at the moment of sending, also for sends planned before."""
+    """Change what is named. A mail is written from the step as it is when it is sent, whenever it was planned."""
     with store.transaction() as connection:
         return service.change(connection, sequence_id, step_id, body)
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
-from crud_api.tables import steps
+from crud_api.tables import AnyRow, steps
 
 LIVE = steps.c.deleted_at.is_(None)
 SHOWN = (
@@ -25,47 +25,41 @@ SHOWN = (
 )
 
 
-def add(connection: Connection, sequence_id: int, values: Sequence[Mapping[str, Any]]) -> list[Row[Any]]:
+def add(connection: Connection, sequence_id: int, values: Sequence[Mapping[str, Any]]) -> list[AnyRow]:
     """Insert steps of one sequence; return them by their number."""
     rows = [{**step, "sequence_id": sequence_id} for step in values]
     added = connection.execute(insert(steps).values(rows).returning(*SHOWN)).all()
     return sorted(added, key=lambda step: step.step_number)
 
 
-def of_sequences(connection: Connection, sequence_ids: Sequence[int]) -> dict[int, list[Row[Any]]]:
+def of_sequences(connection: Connection, sequence_ids: Sequence[int]) -> dict[int, list[AnyRow]]:
     """Return the live steps of each sequence, by their number."""
     statement = select(*SHOWN).where(steps.c.sequence_id.in_(sequence_ids), LIVE)
-    found: dict[int, list[Row[Any]]] = defaultdict(list)
+    found: dict[int, list[AnyRow]] = defaultdict(list)
     for step in connection.execute(statement.order_by(steps.c.sequence_id, steps.c.step_number)):
         found[step.sequence_id].append(step)
     return found
 
 
-def first(connection: Connection, sequence_id: int) -> Row[Any] | None:
+def first(connection: Connection, sequence_id: int) -> AnyRow | None:
     """Return the live step that an enrolment starts with."""
     statement = select(*SHOWN).where(steps.c.sequence_id == sequence_id, LIVE)
     return connection.execute(statement.order_by(steps.c.step_number).limit(1)).first()
 
 
-def find(connection: Connection, sequence_id: int, step: UUID) -> Row[Any] | None:
+def find(connection: Connection, sequence_id: int, step: UUID) -> AnyRow | None:
     statement = select(*SHOWN).where(steps.c.external_id == step, steps.c.sequence_id == sequence_id, LIVE)
     return connection.execute(statement).first()
 
 
-def change(
-    connection: Connection, sequence_id: int, step: UUID, values: Mapping[str, Any]
-) -> Row[Any] | None:
-    statement = update(steps).where(
-        steps.c.external_id == step, steps.c.sequence_id == sequence_id, LIVE
-    )
+def change(connection: Connection, sequence_id: int, step: UUID, values: Mapping[str, Any]) -> AnyRow | None:
+    statement = update(steps).where(steps.c.external_id == step, steps.c.sequence_id == sequence_id, LIVE)
     return connection.execute(statement.values(**values).returning(*SHOWN)).first()
 
 
 def delete(connection: Connection, sequence_id: int, step: UUID) -> int | None:
     """Mark a live step deleted; return its internal id."""
-    statement = update(steps).where(
-        steps.c.external_id == step, steps.c.sequence_id == sequence_id, LIVE
-    )
+    statement = update(steps).where(steps.c.external_id == step, steps.c.sequence_id == sequence_id, LIVE)
     return connection.execute(
         statement.values(deleted_at=func.now()).returning(steps.c.id)
     ).scalar_one_or_none()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -15,13 +15,19 @@ LONGEST_DELAY_DAYS = 36_500
 
 DelayDays = Annotated[
     int,
-    Field(ge=0, le=LONGEST_DELAY_DAYS, description="Days after the step before; for the first, after enrolment"),
+    Field(
+        ge=0, le=LONGEST_DELAY_DAYS, description="Days after the step before; for the first, after enrolment"
+    ),
 ]
 StepNumber = Annotated[Number, Field(description="Its place; unique in the sequence, gaps are allowed")]
 Subject = Annotated[Line | None, Field(description="A Liquid template; null continues the thread")]
 Content = Annotated[Prose, Field(description="A Liquid template")]
 
-EXAMPLE = {"stepNumber": 1, "mailSubject": "Hello {{ contact.name }}", "mailContent": "Shall we talk?"}
+EXAMPLE: dict[str, Any] = {
+    "stepNumber": 1,
+    "mailSubject": "Hello {{ contact.name }}",
+    "mailContent": "Shall we talk?",
+}
 
 
 class StepCreate(Body):

@@ -1,0 +1,34 @@
+"""Routes of the ledger."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from crud_api.dependencies import Store
+from crud_api.documentation import answers
+from crud_api.paging import Paging
+from crud_api.sends import service
+from crud_api.sends.schemas import Send
+
+router = APIRouter(tags=["sends"])
+
+
+@router.get("/contacts/{contact_id}/sends", summary="List a contact's sends", responses=answers(404))
+def list_contact_sends(
+    contact_id: UUID, paging: Annotated[Paging, Query()], store: Store, response: Response
+) -> list[Send]:
+    """Show what it was and will be sent, by time; at the end, as `waiting`, what is due and why it has no place."""
+    with store.reading() as connection:
+        return service.of_contact(connection, contact_id, paging).sent_with(response)
+
+
+@router.get("/sequences/{sequence_id}/sends", summary="List a sequence's sends", responses=answers(404))
+def list_sequence_sends(
+    sequence_id: UUID, paging: Annotated[Paging, Query()], store: Store, response: Response
+) -> list[Send]:
+    """Show what its contacts were and will be sent, contact by contact; a due one without a place is `waiting`."""
+    with store.reading() as connection:
+        return service.of_sequence(connection, sequence_id, paging).sent_with(response)

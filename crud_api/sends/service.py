@@ -1,0 +1,93 @@
+"""The history and the future of a contact and of a sequence: the ledger, and who waits for a place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from heapq import merge
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from crud_api.contacts.service import internal_id as contact_id_of
+from crud_api.paging import COUNTED_UP_TO, Key, Page, Paging, count, page_of
+from crud_api.sends import repository
+from crud_api.sends.schemas import WAITING, Send
+from crud_api.sequences.service import internal_id as sequence_id_of
+from crud_api.tables import AnyRow, sends, sequences_contacts
+
+CHRONOLOGICAL = (repository.SEND_AT_EPOCH, sends.c.sequence_id, sends.c.step_id, sends.c.round)
+BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
+
+
+def of_contact(connection: Connection, contact: UUID, paging: Paging) -> Page[Send]:
+    """Return what the contact was and will be sent, by time; last, where it is due and waits."""
+    contact_id = contact_id_of(connection, contact)
+    cursor = paging.cursor(5)
+    some_sends = repository.sends_of_contact(contact_id)
+    waiting = repository.waiting_of_contact(contact_id)
+    most = paging.offset + paging.size + 1
+    sent: Iterable[AnyRow] = ()
+    if cursor is None or cursor[0] == 0:
+        start = cursor and cursor[1:]
+        sent = repository.read_sends(
+            connection, repository.after(some_sends, CHRONOLOGICAL, start).limit(most)
+        )
+    behind = cursor[2:3] if cursor and cursor[0] else None
+    waits = repository.read_waiting(
+        connection, repository.after(waiting, [sequences_contacts.c.sequence_id], behind).limit(most)
+    )
+    total = _sum(count(connection, some_sends), count(connection, waiting))
+    return _page(sent, waits, paging, total=total, key=_chronological)
+
+
+def of_sequence(connection: Connection, sequence: UUID, paging: Paging) -> Page[Send]:
+    """Return what the sequence's contacts were and will be sent, and who waits, contact by contact."""
+    sequence_id = sequence_id_of(connection, sequence)
+    cursor = paging.cursor(4)
+    some_sends = repository.sends_of_sequence(sequence_id)
+    waiting = repository.waiting_of_sequence(sequence_id)
+    most = paging.offset + paging.size + 1
+    # A contact's waiting comes after its sends: the cursor's second number tells which of the two it names.
+    start = cursor and _after_contact(cursor)
+    behind = cursor and (cursor[0] - (cursor[1] == 0),)
+    sent = repository.read_sends(connection, repository.after(some_sends, BY_CONTACT, start).limit(most))
+    waits = repository.read_waiting(
+        connection, repository.after(waiting, [sequences_contacts.c.contact_id], behind).limit(most)
+    )
+    total = _sum(count(connection, some_sends), count(connection, waiting))
+    return _page(sent, waits, paging, total=total, key=_by_contact)
+
+
+def _after_contact(cursor: Key) -> Key:
+    contact_id, waiting, step_id, round_ = cursor
+    return (contact_id + 1, 0, 0) if waiting else (contact_id, step_id, round_)
+
+
+def _page(
+    sent: Iterable[AnyRow], waits: Iterable[AnyRow], paging: Paging, *, total: int | None, key: Any
+) -> Page[Send]:
+    both = merge(sorted(sent, key=key), sorted(waits, key=key), key=key)
+    offset = 0 if paging.after else paging.offset
+    rows = list(islice(both, offset, offset + paging.size + 1))
+    page = page_of(rows, paging, total=total, key=key)
+    return page.with_items([Send.model_validate(row) for row in page.items])
+
+
+def _chronological(row: AnyRow) -> Key:
+    if row.status == WAITING:
+        return (1, 0, row.sequence_key, 0, 0)
+    return (0, row.epoch, row.sequence_key, row.step_key, row.round)
+
+
+def _by_contact(row: AnyRow) -> Key:
+    if row.status == WAITING:
+        return (row.contact_key, 1, 0, 0)
+    return (row.contact_key, 0, row.step_key, row.round)
+
+
+def _sum(*counts: int | None) -> int | None:
+    known = [number for number in counts if number is not None]
+    together = sum(known)
+    return together if len(known) == len(counts) and together <= COUNTED_UP_TO else None
