@@ -62,7 +62,7 @@ class Meaning:
     reason: str
 
 
-def classify(reply: Reply) -> Meaning:
+def classify(reply: Reply) -> Meaning:  # noqa: PLR0911  (a table, a line a row)
     """Return whose fault a refusal is; only the recipient's costs the contact anything."""
     enhanced = reply.enhanced_code or ""
     if reply.code == 0:

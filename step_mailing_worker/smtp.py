@@ -78,6 +78,7 @@ class Connections:
         )
         try:
             await client.connect()
+            await client.ehlo()
             if account.username:
                 await client.login(account.username, account.secret or "")
         except aiosmtplib.SMTPAuthenticationError as error:
@@ -148,7 +149,7 @@ async def _write(client: Client, body: bytes) -> None:
     """Write the body without its dot; a server that is gone by now cannot have taken the mail."""
     stuffed = _LINE_START_DOT.sub(b"..", body)
     transport = client.transport
-    if transport is None or transport.is_closing():
+    if not isinstance(transport, asyncio.WriteTransport) or transport.is_closing():
         raise DeliveryFailed(Reply("DATA", 0, "connection lost"))
     transport.write(stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n")
     await asyncio.sleep(0)

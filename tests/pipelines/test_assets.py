@@ -91,9 +91,7 @@ def test_a_day_is_materialized_with_its_numbers_and_its_checks_pass(world: Any, 
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
     checks.pop("no_missed_day")  # it counts to the present day, months after this one
     assert all(checks.values())
-    assert {"within_limits", "inside_windows", "one_mail_a_day", "follow_ups_first"} <= set(
-        checks
-    )
+    assert {"within_limits", "inside_windows", "one_mail_a_day", "follow_ups_first"} <= set(checks)
 
 
 def test_a_day_with_nothing_due_still_materializes(run: Any) -> None:
@@ -122,7 +120,9 @@ def test_bad_rows_show_in_the_checks_and_the_plan_goes_on(world: Any, run: Any) 
     world.enrol(world.sequence(mailboxes=(world.mailbox(time_zone="Mars/Base"),)))
     world.sequence(steps=0)
     result = run(*PLAN)
-    failed = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed} - {"no_missed_day"}
+    failed = {check.check_name for check in result.get_asset_check_evaluations() if not check.passed} - {
+        "no_missed_day"
+    }
     assert failed == {"sequences_can_mail", "addresses_are_valid", "mailboxes_are_configured"}
     assert len(world.rows()) == 1
 
