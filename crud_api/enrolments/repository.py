@@ -79,8 +79,8 @@ def enrol(
     connection: Connection, sequence_id: int, contact_ids: Collection[int], next_send: date
 ) -> set[int]:
     """Enrol, or enrol anew who has ended; return whom. Whoever is in the sequence already is left alone."""
-    asked = func.unnest(literal(sorted(contact_ids), ARRAY(BigInteger))).table_valued("contact_id")
-    rows = select(literal(sequence_id), asked.c.contact_id, literal(next_send))
+    asked = func.unnest(literal(sorted(contact_ids), ARRAY(BigInteger))).column_valued("asked")
+    rows = select(literal(sequence_id), asked, literal(next_send))
     fresh = insert(sequences_contacts).from_select(["sequence_id", "contact_id", "next_send"], rows)
     anew = fresh.on_conflict_do_update(
         index_elements=["sequence_id", "contact_id"],
