@@ -11,7 +11,7 @@ import typer
 
 from local_stack.env_file import env_file_of, read_env_file
 from local_stack.errors import StackError
-from sequence_cli import api, migrate, stack, worker
+from sequence_cli import api, day, migrate, sample_data, stack, worker
 from sequence_store.errors import StoreError
 
 
@@ -44,3 +44,5 @@ app.add_typer(stack.app, name="stack")
 app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)
+app.command("sample-data")(sample_data.sample_data)
+app.command("day")(day.day)

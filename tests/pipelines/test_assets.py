@@ -39,7 +39,7 @@ def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
         assets = dg.load_assets_from_modules(asset_modules)
         checks = dg.load_asset_checks_from_modules(asset_modules)
         keys = [dg.AssetKey(name) for name in names]
-        result = dg.materialize(
+        return dg.materialize(
             [*assets, *checks],
             selection=dg.AssetSelection.assets(*keys),
             partition_key=day.isoformat(),
@@ -53,13 +53,12 @@ def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
                 "io_manager": ParquetIOManager(settings.asset_store),
             },
         )
-        return result
 
     return materialize
 
 
 def metadata(result: Any, name: str) -> dict[str, Any]:
-    (event,) = [m for m in result.asset_materializations_for_node(name)]
+    (event,) = list(result.asset_materializations_for_node(name))
     return {key: value.value for key, value in event.metadata.items()}
 
 
