@@ -147,5 +147,5 @@ def _standing(
 
 
 def _one(connection: psycopg.Connection[Any], statement: str, *values: Any) -> Any:
-    row = connection.execute(statement, values).fetchone()  # type: ignore[arg-type]  # our own text
+    row = connection.execute(statement, values).fetchone()
     return row[0] if row else None
