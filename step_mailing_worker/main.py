@@ -20,7 +20,7 @@ from step_mailing_worker.store import Store, open_pool
 
 log = logging.getLogger("step_mailing_worker")
 
-WAIT_SECONDS = 10
+WAIT_SECONDS = 3  # of a long poll; a stop waits for it
 LONGEST_PAUSE = 30.0
 
 
