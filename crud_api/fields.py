@@ -133,7 +133,7 @@ SearchText = Annotated[str, StringConstraints(max_length=254), AfterValidator(_w
 HostName = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host_name)]
 Secret = Annotated[
     SecretStr,
-    Field(min_length=1, max_length=4096, json_schema_extra={"writeOnly": True}),
+    Field(min_length=1, max_length=4096),
     AfterValidator(lambda secret: SecretStr(_without_nul(secret.get_secret_value()))),
 ]
 Zone = Annotated[str, AfterValidator(_zone), Field(examples=["Europe/Paris"])]

@@ -46,6 +46,7 @@ ParkedUntil = Annotated[Instant | None, Field(description="Sends nothing until t
 TrackingHost = Annotated[HostName | None, Field(description="Host of this mailbox's tracking links")]
 SmtpHost = Annotated[HostName | None, Field(description="null: the deployment's own server")]
 SmtpPort = Annotated[int, Field(ge=1, le=65_535)]
+SmtpSecret = Annotated[Secret | None, Field(json_schema_extra={"writeOnly": True})]
 Security = Literal["none", "starttls", "tls"]
 
 
@@ -75,7 +76,7 @@ class MailboxCreate(Body):
     smtp_port: SmtpPort | None = None
     smtp_security: Security | None = None
     smtp_username: Line | None = None
-    smtp_secret: Secret | None = None
+    smtp_secret: SmtpSecret = None
 
 
 class MailboxChanges(Changes):
@@ -102,7 +103,7 @@ class MailboxChanges(Changes):
     smtp_port: SmtpPort | None = UNSENT
     smtp_security: Security | None = UNSENT
     smtp_username: Line | None = UNSENT
-    smtp_secret: Secret | None = UNSENT
+    smtp_secret: SmtpSecret = UNSENT
 
 
 class Mailbox(Answer):

@@ -1,0 +1,142 @@
+"""What holds on every route: paging, refusals, limits, headers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.crud_api.conftest import STEP, Api
+
+
+def test_pages_by_number_and_by_cursor_show_the_same(api: Api) -> None:
+    ids = [api.contact()["id"] for _ in range(5)]
+    first = api.get("/contacts", params={"size": 2})
+    assert [one["id"] for one in first.json()] == ids[:2]
+    assert first.headers["X-Total-Count"] == "5"
+    following = api.get("/contacts", params={"size": 2, "after": first.headers["X-Next-Cursor"]})
+    assert following.json() == api.get("/contacts", params={"size": 2, "page": 1}).json()
+    last = api.get("/contacts", params={"size": 2, "page": 2})
+    assert [one["id"] for one in last.json()] == ids[4:]
+    assert "X-Next-Cursor" not in last.headers
+    assert api.get("/contacts", params={"page": 3, "size": 2}).json() == []
+
+
+def test_page_has_fifty_items_unless_asked_for_others(api: Api) -> None:
+    api.sql(
+        "INSERT INTO contacts (name, mail_address) SELECT 'n', n || '@x.y' FROM generate_series(1, 120) n"
+    )
+    assert len(api.get("/contacts").json()) == 50
+    assert len(api.get("/contacts?size=100").json()) == 100
+    assert len(api.get("/contacts?size=&page=").json()) == 50
+
+
+def test_total_is_told_up_to_ten_thousand(api: Api) -> None:
+    api.sql(
+        "INSERT INTO contacts (name, mail_address) SELECT 'n', n || '@x.y' FROM generate_series(1, 10000) n"
+    )
+    assert api.get("/contacts").headers["X-Total-Count"] == "10000"
+    api.contact()
+    assert "X-Total-Count" not in api.get("/contacts").headers
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("size=0", "size"),
+        ("size=101", "size"),
+        ("size=-1", "size"),
+        ("size=ten", "size"),
+        ("size=1e400", "size"),
+        ("size=NaN", "size"),
+        (f"size={10**40}", "size"),
+        ("page=-1", "page"),
+        ("page=1000000000", "page"),
+        ("after=x", "after"),
+        ("after=%00", "after"),
+        ("after=MTIz%F0%9F%92%A3", "after"),
+        ("after=MSwy", "after"),
+        ("after=MQ&page=1", "page"),
+        ("sort=name", "sort"),
+        ("order=1;DROP TABLE contacts", "order"),
+        ("isActive=perhaps", "isActive"),
+        ("mailAddress=%00", "mailAddress"),
+    ],
+)
+def test_bad_query_is_refused_naming_the_parameter(shared_api: Api, query: str, field: str) -> None:
+    refused = shared_api.get(f"/contacts?{query}")
+    assert refused.status_code == 400
+    assert refused.json()["message"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"nonsense",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"1",
+        b'{"name": NaN}',
+        b'{"name": "\xff"}',
+        b'{"name": "\\ud800", "steps": []}',
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b'{"priority": 1e400}',
+        b'{"priority": ' + b"9" * 10_000 + b"}",
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
+        b'\xef\xbb\xbf{"name": 1}',
+        json.dumps({"name": "x"}).encode("utf-16"),
+    ],
+)
+def test_body_that_is_no_json_object_is_400_with_a_message(shared_api: Api, body: bytes) -> None:
+    refused = shared_api.request("POST", "/sequences", content=body)
+    assert refused.status_code == 400
+    assert set(refused.json()) == {"message"}
+    assert refused.json()["message"]
+
+
+def test_message_names_each_field_and_repeats_no_input(shared_api: Api) -> None:
+    refused = shared_api.post("/contacts", {"mailAddress": "someone at example.com", "isActive": 1})
+    assert refused.json()["message"] == (
+        "name: is required; mailAddress: must be a mail address, such as ada@example.com; "
+        "isActive: must be true or false"
+    )
+
+
+def test_body_above_two_mebibytes_is_413_whether_or_not_its_length_is_told(shared_api: Api) -> None:
+    content = json.dumps({"name": "x", "steps": [STEP | {"mailContent": "x" * 3_000_000}]}).encode()
+
+    async def chunks() -> Any:
+        for start in range(0, len(content), 65_536):
+            yield content[start : start + 65_536]
+
+    for body in (content, chunks()):
+        refused = shared_api.request("POST", "/sequences", content=body)
+        assert refused.status_code == 413
+        assert refused.json() == {"message": "body: is larger than 2097152 bytes. Send it in parts."}
+
+
+def test_every_answer_carries_a_request_id_the_clients_own_where_it_is_plain(shared_api: Api) -> None:
+    assert (
+        shared_api.get("/sequences", headers={"X-Request-Id": "abc-1.2_3"}).headers["X-Request-Id"]
+        == "abc-1.2_3"
+    )
+    for strange in ("a b", "x" * 65, "ada@example.com", ""):
+        given = shared_api.get("/sequences/nothing", headers={"X-Request-Id": strange}).headers[
+            "X-Request-Id"
+        ]
+        assert given != strange
+        assert len(given) == 32
+    assert shared_api.get("/nowhere").headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_unknown_route_and_method_answer_in_the_same_form(shared_api: Api) -> None:
+    assert shared_api.get("/nowhere").status_code == 404
+    assert set(shared_api.get("/nowhere").json()) == {"message"}
+    other = shared_api.request("PUT", "/sequences")
+    assert (other.status_code, set(other.json())) == (405, {"message"})
+    assert "GET" in other.headers["Allow"] or "POST" in other.headers["Allow"]

@@ -1,0 +1,73 @@
+"""The OpenAPI document is complete: a generated client finds names, errors and examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from crud_api import documentation
+from tests.crud_api.conftest import Api
+
+
+@pytest.fixture
+def operations(shared_api: Api) -> list[tuple[str, str, dict[str, Any]]]:
+    paths = shared_api.app.openapi()["paths"]
+    return [(path, method, one) for path, methods in paths.items() for method, one in methods.items()]
+
+
+def test_every_operation_is_named_tagged_summarised_and_documents_its_errors(
+    operations: list[tuple[str, str, dict[str, Any]]],
+) -> None:
+    known = {tag["name"] for tag in documentation.TAGS}
+    for path, method, operation in operations:
+        assert operation["operationId"].isidentifier()
+        assert operation["summary"]
+        assert set(operation["tags"]) <= known
+        assert operation["tags"]
+        documented = set(operation["responses"])
+        assert {"400", "500", "503", "default"} <= documented, (path, method)
+        assert "422" not in documented
+        assert ("404" in documented) == ("{" in path and operation["operationId"] != "delete_step")
+        assert ("413" in documented) == ("requestBody" in operation)
+        for status, response in operation["responses"].items():
+            if status >= "400" and status != "503":
+                schema = response["content"]["application/json"]["schema"]
+                assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}
+
+
+def test_operation_ids_are_unique(operations: list[tuple[str, str, dict[str, Any]]]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations]
+    assert len(set(names)) == len(names)
+
+
+def test_names_are_camel_case_and_unknown_ones_are_said_to_be_refused(shared_api: Api) -> None:
+    for name, schema in shared_api.app.openapi()["components"]["schemas"].items():
+        for field in schema.get("properties", {}):
+            assert "_" not in field
+        if name.endswith(("Create", "Changes", "Ids", "EnrolmentChange")):
+            assert schema["additionalProperties"] is False
+            assert schema["description"]
+        if name.endswith("Create"):
+            assert schema["examples"]
+        if name.endswith("Changes"):
+            assert "required" not in schema
+            assert all("default" not in field for field in schema["properties"].values())
+
+
+def test_documented_examples_are_taken(api: Api) -> None:
+    schemas = api.app.openapi()["components"]["schemas"]
+    for path, name in (("/sequences", "Sequence"), ("/mailboxes", "Mailbox"), ("/contacts", "Contact")):
+        api.made(path, schemas[f"{name}Create"]["examples"][0])
+
+
+def test_secret_is_write_only_in_the_document(shared_api: Api) -> None:
+    schemas = shared_api.app.openapi()["components"]["schemas"]
+    assert schemas["MailboxCreate"]["properties"]["smtpSecret"]["writeOnly"] is True
+    assert "smtpSecret" not in schemas["Mailbox"]["properties"]
+
+
+def test_docs_page_is_served(shared_api: Api) -> None:
+    page = shared_api.get("/docs")
+    assert page.status_code == 200
+    assert "Sequence API" in page.text

@@ -1,0 +1,166 @@
+"""Enrolments: who gets in, how they pause, resume and end, and that thousands are one request."""
+
+from __future__ import annotations
+
+import pytest
+
+from sequence_store.states import EnrolmentStatus
+from tests.conftest import Services
+from tests.crud_api.conftest import NOBODY, STEP, TODAY, Api
+
+ENDED = ("completed", "replied", "bounced", "unsubscribed", "removed")
+
+
+def put(api: Api, status: str) -> None:
+    api.sql("UPDATE sequences_contacts SET status = %s", status)
+
+
+def test_enrolment_starts_on_the_planning_day_plus_the_first_steps_delay(api: Api) -> None:
+    later = {"stepNumber": 7, "mailSubject": "x", "mailContent": "x", "delayDays": 3}
+    sequence = api.sequence(steps=[STEP | {"stepNumber": 9, "delayDays": 1}, later])
+    contact = api.enrolled(sequence)
+    assert api.enrolment(sequence, contact) == {
+        "contactId": contact["id"],
+        "status": "active",
+        "statusReason": None,
+        "round": 1,
+        "currentStep": 1,
+        "nextSend": "2026-03-13",
+        "lastSend": None,
+        "mailboxId": None,
+    }
+
+
+def test_deleted_first_step_does_not_delay(api: Api) -> None:
+    sequence = api.sequence(steps=[STEP | {"delayDays": 5}, STEP | {"stepNumber": 2}])
+    api.delete(f"/sequences/{sequence['id']}/steps/{sequence['steps'][0]['id']}")
+    assert api.enrolment(sequence, api.enrolled(sequence))["nextSend"] == TODAY
+
+
+def test_each_refusal_says_why_and_the_others_are_enrolled(api: Api, settings: Services) -> None:
+    sequence = api.sequence()
+    path = f"/sequences/{sequence['id']}/contacts"
+    active, paused, fresh = api.enrolled(sequence), api.enrolled(sequence), api.contact()
+    api.patch(f"{path}/{paused['id']}", {"status": "paused"})
+    idle, suppressed = api.contact(isActive=False), api.contact(mailAddress="Gone@example.com")
+    api.sql(
+        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('gone@example.com', %s), 'x')",
+        settings.api.address_pads,
+    )
+    asked = [one["id"] for one in (active, paused, fresh, idle, suppressed, fresh)] + [NOBODY]
+    report = api.made(path, {"contactIds": asked})
+    assert report["enrolled"] == 1
+    assert {refusal["contactId"]: refusal["message"] for refusal in report["refused"]} == {
+        active["id"]: "is in the sequence already",
+        paused["id"]: "is in the sequence already",
+        idle["id"]: "is inactive",
+        suppressed["id"]: "is suppressed: its address must not be mailed",
+        NOBODY: "is no contact",
+    }
+    assert api.enrolment(sequence, active)["round"] == 1
+    assert api.enrolment(sequence, fresh)["status"] == "active"
+
+
+@pytest.mark.parametrize("status", ENDED)
+def test_ended_enrolment_starts_anew_in_a_new_round(api: Api, status: str) -> None:
+    sequence = api.sequence()
+    contact = api.enrolled(sequence)
+    api.sql(
+        """UPDATE sequences_contacts SET status = %s, status_reason = 'x', current_step = 4, next_send = NULL,
+           last_send = '2026-03-01', mailbox_id = 1""",
+        status,
+    )
+    report = api.made(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]})
+    assert report == {"enrolled": 1, "refused": []}
+    anew = api.enrolment(sequence, contact)
+    assert (anew["status"], anew["statusReason"], anew["round"], anew["currentStep"]) == (
+        "active",
+        None,
+        2,
+        1,
+    )
+    assert (anew["nextSend"], anew["lastSend"], anew["mailboxId"]) == (TODAY, None, None)
+
+
+def test_sequence_without_steps_enrols_nobody(api: Api) -> None:
+    sequence, contact = api.sequence(), api.contact()
+    api.delete(f"/sequences/{sequence['id']}/steps/{sequence['steps'][0]['id']}")
+    refused = api.post(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]})
+    assert refused.status_code == 409
+    assert refused.json() == {"message": "The sequence has no steps: add one before enrolling contacts."}
+
+
+def test_pausing_keeps_the_day_and_resuming_sets_one_where_there_is_none(api: Api) -> None:
+    sequence = api.sequence(steps=[STEP | {"delayDays": 4}])
+    contact = api.enrolled(sequence)
+    path = f"/sequences/{sequence['id']}/contacts/{contact['id']}"
+    paused = api.patch(path, {"status": "paused"})
+    assert (paused.status_code, paused.json()["status"], paused.json()["nextSend"]) == (
+        200,
+        "paused",
+        "2026-03-14",
+    )
+    assert api.patch(path, {"status": "active"}).json()["nextSend"] == "2026-03-14"
+    api.sql("UPDATE sequences_contacts SET status = 'paused', status_reason = 'x', next_send = NULL")
+    resumed = api.patch(path, {"status": "active"}).json()
+    assert (resumed["nextSend"], resumed["statusReason"]) == (TODAY, None)
+
+
+ALLOWED = {
+    *((before, after) for before in ("active", "paused") for after in ("active", "paused", "replied")),
+    ("completed", "replied"),
+    ("replied", "replied"),
+}
+
+
+@pytest.mark.parametrize("before", EnrolmentStatus)
+def test_enrolment_changes_along_the_allowed_transitions_alone(api: Api, before: str) -> None:
+    sequence = api.sequence()
+    contact = api.enrolled(sequence)
+    path = f"/sequences/{sequence['id']}/contacts/{contact['id']}"
+    for after in ("paused", "active", "replied"):
+        put(api, before)
+        changed = api.patch(path, {"status": after})
+        assert changed.status_code == (200 if (before, after) in ALLOWED else 409)
+        assert api.enrolment(sequence, contact, status=after if changed.status_code == 200 else before)
+    for bad in ("completed", "removed", "", None, 1):
+        assert api.patch(path, {"status": bad}).status_code == 400
+
+
+def test_reply_ends_the_enrolment(api: Api) -> None:
+    sequence = api.sequence()
+    contact = api.enrolled(sequence)
+    replied = api.patch(f"/sequences/{sequence['id']}/contacts/{contact['id']}", {"status": "replied"}).json()
+    assert (replied["status"], replied["nextSend"]) == ("replied", None)
+
+
+def test_removed_contact_is_listed_only_where_asked_for(api: Api) -> None:
+    sequence = api.sequence()
+    contact, other = api.enrolled(sequence), api.enrolled(sequence)
+    path = f"/sequences/{sequence['id']}/contacts"
+    assert api.delete(f"{path}/{contact['id']}").status_code == 204
+    assert api.delete(f"{path}/{contact['id']}").status_code == 204
+    assert [one["contactId"] for one in api.get(path).json()] == [other["id"]]
+    assert api.enrolment(sequence, contact, status="removed")["nextSend"] is None
+    assert api.patch(f"{path}/{contact['id']}", {"status": "active"}).status_code == 409
+
+
+def test_contact_outside_the_sequence_is_404(api: Api) -> None:
+    sequence, contact = api.sequence(), api.contact()
+    for who in (contact["id"], NOBODY):
+        path = f"/sequences/{sequence['id']}/contacts/{who}"
+        assert api.patch(path, {"status": "paused"}).status_code == 404
+        assert api.delete(path).status_code == 404
+
+
+def test_five_thousand_contacts_are_enrolled_in_one_request(api: Api) -> None:
+    sequence = api.sequence()
+    rows = api.sql(
+        """INSERT INTO contacts (name, mail_address) SELECT 'n', 'c' || n || '@example.com'
+           FROM generate_series(1, 5000) n RETURNING external_id::text"""
+    )
+    path = f"/sequences/{sequence['id']}/contacts"
+    asked = {"contactIds": [row[0] for row in rows]}
+    assert api.made(path, asked) == {"enrolled": 5000, "refused": []}
+    assert api.sql("SELECT count(*), count(DISTINCT contact_id) FROM sequences_contacts") == [(5000, 5000)]
+    assert len(api.made(path, asked)["refused"]) == 5000

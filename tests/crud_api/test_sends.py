@@ -1,0 +1,81 @@
+"""The history and the future: the ledger's rows, and why a due contact waits."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crud_api.conftest import STEP, Api
+
+STEPS = [STEP, STEP | {"stepNumber": 2}, STEP | {"stepNumber": 3}]
+
+
+def test_contacts_history_is_told_by_time_over_all_sequences(api: Api) -> None:
+    one, other, mailbox = api.sequence(steps=STEPS), api.sequence(), api.mailbox()
+    contact = api.enrolled(one)
+    api.post(f"/sequences/{other['id']}/contacts", {"contactIds": [contact["id"]]})
+    api.plan(one, contact, mailbox, step=1, at="2026-03-12 10:00Z")
+    api.plan(other, contact, mailbox, at="2026-03-11 10:00Z", status="dispatched")
+    api.plan(one, contact, mailbox, step=0, at="2026-03-10 10:00Z", status="sent")
+    shown = api.get(f"/contacts/{contact['id']}/sends").json()
+    assert [(send["sequenceId"], send["stepNumber"], send["status"]) for send in shown] == [
+        (one["id"], 1, "sent"),
+        (other["id"], 1, "dispatched"),
+        (one["id"], 2, "planned"),
+    ]
+    first = shown[0]
+    assert (first["contactId"], first["mailboxId"]) == (contact["id"], mailbox["id"])
+    assert (first["stepId"], first["round"], first["dueDay"]) == (one["steps"][0]["id"], 1, "2026-03-10")
+    assert (first["sendAt"], first["notAfter"]) == ("2026-03-10T10:00:00Z", "2026-03-10T12:00:00Z")
+
+
+def test_due_contact_without_a_place_is_shown_with_the_reason_and_its_step(api: Api) -> None:
+    sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
+    contact, paused = api.enrolled(sequence), api.enrolled(sequence)
+    api.patch(f"/sequences/{sequence['id']}/contacts/{paused['id']}", {"status": "paused"})
+    api.plan(sequence, contact, mailbox, step=0, status="sent")
+    api.plan(sequence, contact, mailbox, step=1, status="expired")
+    api.sql(
+        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'no_capacity' FROM sequences_contacts"
+    )
+    for path in (f"/contacts/{contact['id']}/sends", f"/sequences/{sequence['id']}/sends"):
+        shown = api.get(path).json()
+        assert [(send["stepNumber"], send["status"], send["reason"]) for send in shown] == [
+            (1, "sent", None),
+            (2, "expired", None),
+            (2, "waiting", "no_capacity"),
+        ]
+        waiting = shown[-1]
+        assert (waiting["dueDay"], waiting["planDay"], waiting["sendAt"]) == (
+            "2026-03-10",
+            "2026-03-10",
+            None,
+        )
+        assert waiting["stepId"] == sequence["steps"][1]["id"]
+    assert api.get(f"/contacts/{paused['id']}/sends").json() == []
+
+
+@pytest.mark.parametrize("how", ["after", "page"])
+def test_ledger_pages_show_every_row_once_in_one_order(api: Api, how: str) -> None:
+    sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
+    contacts = [api.enrolled(sequence) for _ in range(4)]
+    for contact in contacts[:3]:
+        for step in range(3):
+            api.plan(sequence, contact, mailbox, step=step, at=f"2026-03-1{step} 10:00Z")
+    api.sql(
+        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'x' FROM sequences_contacts"
+    )
+    for path in (f"/sequences/{sequence['id']}/sends", f"/contacts/{contacts[0]['id']}/sends"):
+        everything = api.get(path)
+        assert everything.headers["X-Total-Count"] == str(len(everything.json()))
+        assert "X-Next-Cursor" not in everything.headers
+        for size in (1, 2, 3):
+            collected, query, page = [], {"size": size}, 0
+            while True:
+                answer = api.get(path, params=query)
+                collected += answer.json()
+                if "X-Next-Cursor" not in answer.headers:
+                    break
+                page += 1
+                query = {"size": size, "after": answer.headers["X-Next-Cursor"]}
+                query = query if how == "after" else {"size": size, "page": page}
+            assert collected == everything.json()
