@@ -1,0 +1,79 @@
+"""What each role may do, read back from the catalogue, and tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+DOCUMENTED = {
+    "sequence_api": {
+        **dict.fromkeys(
+            ("sequences", "steps", "contacts", "sequences_contacts"), {"SELECT", "INSERT", "UPDATE"}
+        ),
+        **dict.fromkeys(("sequences_mailboxes", "suppressions"), {"SELECT", "INSERT", "DELETE"}),
+        "mailboxes": {"INSERT", "UPDATE"},
+        **dict.fromkeys(("sends", "mailbox_days", "plan_deferrals"), {"SELECT"}),
+        "send_events": {"SELECT", "INSERT"},
+    },
+    "sequence_pipeline": {
+        **dict.fromkeys(("sequences", "steps", "contacts", "sequences_mailboxes"), {"SELECT"}),
+        "sequences_contacts": {"SELECT", "UPDATE"},
+        **dict.fromkeys(("suppressions", "send_events"), {"SELECT", "INSERT"}),
+        **dict.fromkeys(("sends", "mailbox_days"), {"SELECT", "INSERT", "UPDATE"}),
+        "plan_deferrals": EVERYTHING,
+    },
+    "sequence_worker": {},
+    "sequence_readonly": dict.fromkeys(
+        (
+            "sequences",
+            "steps",
+            "contacts",
+            "sequences_mailboxes",
+            "sequences_contacts",
+            "suppressions",
+            "sends",
+            "mailbox_days",
+            "send_events",
+            "plan_deferrals",
+        ),
+        {"SELECT"},
+    ),
+}
+
+
+@pytest.mark.parametrize("role", DOCUMENTED)
+def test_table_grants_are_exactly_the_documented_ones(database: Any, role: str) -> None:
+    with database.connect("owner") as connection:
+        rows = connection.execute(
+            "SELECT table_name, privilege_type FROM information_schema.role_table_grants WHERE grantee = %s",
+            (role,),
+        ).fetchall()
+    found: dict[str, set[str]] = {}
+    for table, privilege in rows:
+        found.setdefault(table, set()).add(privilege)
+    assert found == DOCUMENTED[role]
+
+
+@pytest.mark.parametrize("role", ["api", "pipeline", "readonly", "worker"])
+def test_no_role_reads_a_mailboxes_secret_from_the_table(database: Any, role: Any) -> None:
+    with database.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("SELECT smtp_secret FROM mailboxes")
+
+
+def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
+    with database.connect("owner") as connection:
+        rows = connection.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace "
+            "AND has_function_privilege('sequence_worker', oid, 'EXECUTE') ORDER BY 1"
+        ).fetchall()
+    assert [name for (name,) in rows] == [
+        "claim_send",
+        "finish_send",
+        "mark_transmitting",
+        "park_mailbox",
+        "release_claim",
+        "renew_claim",
+    ]

@@ -1,0 +1,139 @@
+"""Windows, capacity and places are right about time, on random instances and on the awkward days."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sequence_pipelines.planning.capacity import capacity, open_pieces
+from sequence_pipelines.planning.pacing import pace
+from sequence_pipelines.planning.windows import epoch_day, send_windows
+
+ZONES = (
+    *("UTC", "Europe/Paris", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"),
+    *("Africa/Cairo", "America/Santiago", "Pacific/Kiritimati", "Pacific/Pago_Pago"),
+)
+NO_PLACES = pd.DataFrame({"mailbox_id": [], "send_day": [], "send_at": []}, dtype=np.int64)
+
+
+def mailbox(**values: Any) -> pd.DataFrame:
+    defaults = {
+        "mailbox_id": 1,
+        "send_limit": 50,
+        "start_seconds": 9 * 3600,
+        "end_seconds": 17 * 3600,
+        "time_zone": "UTC",
+        "send_days": [1, 2, 3, 4, 5, 6, 7],
+        "holiday_calendar": None,
+        "min_gap_seconds": 0,
+        "ramp_up_start": np.nan,
+        "ramp_up_daily_increment": np.nan,
+        "ramp_up_started": np.nan,
+        "parked_until": 0,
+    }
+    return pd.DataFrame([defaults | values])
+
+
+def windows_on(day: date, **values: Any) -> list[tuple[datetime, datetime]]:
+    """Return the mailbox's window that starts on `day`, as UTC instants."""
+    middle = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    begins, ends = ((middle + timedelta(days=d)).timestamp() for d in (-2, 3))
+    found = send_windows(mailbox(**values), int(begins), int(ends))
+    found = found[found["send_day"] == epoch_day(day)]
+    return [
+        (datetime.fromtimestamp(a, UTC), datetime.fromtimestamp(b, UTC))
+        for a, b in zip(found["starts"], found["ends"], strict=True)
+    ]
+
+
+def hours(window: tuple[datetime, datetime]) -> float:
+    return (window[1] - window[0]).total_seconds() / 3600
+
+
+def test_windows_follow_daylight_saving_in_both_directions() -> None:
+    (spring,) = windows_on(
+        date(2026, 3, 29), time_zone="Europe/Paris", start_seconds=5400, end_seconds=4 * 3600
+    )
+    (autumn,) = windows_on(
+        date(2026, 10, 25), time_zone="Europe/Paris", start_seconds=5400, end_seconds=4 * 3600
+    )
+    assert (hours(spring), hours(autumn)) == (1.5, 3.5)
+
+
+def test_a_midnight_that_does_not_exist_is_read_with_the_offset_before_it() -> None:
+    (window,) = windows_on(date(2026, 4, 24), time_zone="Africa/Cairo", start_seconds=0, end_seconds=3600 * 8)
+    assert hours(window) == 7
+
+
+def test_an_end_at_or_before_the_start_means_the_next_day() -> None:
+    (night,) = windows_on(date(2026, 6, 15), start_seconds=22 * 3600, end_seconds=6 * 3600)
+    (whole,) = windows_on(date(2026, 6, 15), start_seconds=0, end_seconds=0)
+    assert (hours(night), hours(whole)) == (8, 24)
+
+
+def test_days_off_and_holidays_have_no_window() -> None:
+    assert windows_on(date(2026, 6, 14), send_days=[1, 2, 3, 4, 5]) == []
+    assert windows_on(date(2026, 12, 25), holiday_calendar="DE") == []
+    assert windows_on(date(2026, 6, 15), holiday_calendar="DE") != []
+
+
+@pytest.mark.parametrize(("day", "limit"), [(9, 0), (10, 5), (12, 9), (40, 50)])
+def test_ramp_up_raises_the_limit_day_by_day(day: int, limit: int) -> None:
+    box = mailbox(ramp_up_start=5.0, ramp_up_daily_increment=2.0, ramp_up_started=10.0)
+    pieces = pd.DataFrame(
+        {"mailbox_id": [1], "send_day": [day], "starts": [0], "ends": [100], "opens": [0], "closes": [100]}
+    )
+    assert capacity(box, pieces, NO_PLACES)["capacity"].tolist() == [limit]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    zone=st.sampled_from(ZONES),
+    now=st.datetimes(datetime(1990, 1, 1), datetime(2037, 12, 28)),  # noqa: DTZ001
+    start=st.integers(0, 1439),
+    end=st.integers(0, 1440),
+    limit=st.integers(0, 60),
+    gap=st.sampled_from([0, 1, 60, 700, 3600]),
+    held=st.integers(0, 20),
+)
+def test_places_lie_in_the_window_apart_and_within_the_limit(
+    zone: str, now: datetime, start: int, end: int, limit: int, gap: int, held: int
+) -> None:
+    opens = int(now.replace(tzinfo=UTC).timestamp())
+    closes = opens + 86_400
+    box = mailbox(
+        time_zone=zone, send_limit=limit, start_seconds=start * 60, end_seconds=end * 60, min_gap_seconds=gap
+    )
+    windows = send_windows(box, opens, closes)
+    pieces = capacity(box, open_pieces(box, windows, opens, closes), NO_PLACES)
+    first = pace(np.ones(min(held, int(pieces["capacity"].sum())), dtype=np.int64), box, pieces, NO_PLACES)
+    places = first.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
+    again = capacity(box, open_pieces(box, windows, opens, closes), places)
+    second = pace(np.ones(int(again["capacity"].sum()), dtype=np.int64), box, again, places)
+    everything = pd.concat([first, second])
+    joined = everything.merge(windows, on="send_day")
+    assert ((joined["send_at"] >= joined["starts"]) & (joined["send_at"] < joined["ends"])).all()
+    assert everything["send_at"].between(opens, closes - 1).all()
+    assert (everything["send_day"].value_counts() <= limit).all()
+    times = sorted(everything["send_at"].tolist())
+    assert all(b - a >= gap for a, b in pairwise(times))
+    share = -(-limit * (pieces["closes"] - pieces["opens"]) // (pieces["ends"] - pieces["starts"]))
+    assert len(everything) <= share.sum()
+
+
+def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
+    box = mailbox(send_limit=100)
+    windows = send_windows(box, 0, 86_400)
+    pieces = capacity(box, open_pieces(box, windows, 0, 86_400), NO_PLACES)
+    one, two = (pace(np.ones(100, dtype=np.int64), box, pieces, NO_PLACES) for _ in range(2))
+    pd.testing.assert_frame_equal(one, two)
+    gaps = np.diff(np.sort(one["send_at"]))
+    assert gaps.max() < 2 * 8 * 3600 / 100
+    assert len(set(gaps.tolist())) > 20  # jitter
