@@ -10,24 +10,26 @@ import pytest
 EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 DOCUMENTED = {
     "sequence_api": {
-        **dict.fromkeys(
-            ("sequences", "steps", "contacts", "sequences_contacts"), {"SELECT", "INSERT", "UPDATE"}
-        ),
-        **dict.fromkeys(("sequences_mailboxes", "suppressions"), {"SELECT", "INSERT", "DELETE"}),
+        **{
+            key: {"SELECT", "INSERT", "UPDATE"}
+            for key in ("sequences", "steps", "contacts", "sequences_contacts")
+        },
+        **{key: {"SELECT", "INSERT", "DELETE"} for key in ("sequences_mailboxes", "suppressions")},
         "mailboxes": {"INSERT", "UPDATE"},
-        **dict.fromkeys(("sends", "mailbox_days", "plan_deferrals"), {"SELECT"}),
+        **{key: {"SELECT"} for key in ("sends", "mailbox_days", "plan_deferrals")},
         "send_events": {"SELECT", "INSERT"},
     },
     "sequence_pipeline": {
-        **dict.fromkeys(("sequences", "steps", "contacts", "sequences_mailboxes"), {"SELECT"}),
+        **{key: {"SELECT"} for key in ("sequences", "steps", "contacts", "sequences_mailboxes")},
         "sequences_contacts": {"SELECT", "UPDATE"},
-        **dict.fromkeys(("suppressions", "send_events"), {"SELECT", "INSERT"}),
-        **dict.fromkeys(("sends", "mailbox_days"), {"SELECT", "INSERT", "UPDATE"}),
+        **{key: {"SELECT", "INSERT"} for key in ("suppressions", "send_events")},
+        **{key: {"SELECT", "INSERT", "UPDATE"} for key in ("sends", "mailbox_days")},
         "plan_deferrals": EVERYTHING,
     },
     "sequence_worker": {},
-    "sequence_readonly": dict.fromkeys(
-        (
+    "sequence_readonly": {
+        key: {"SELECT"}
+        for key in (
             "sequences",
             "steps",
             "contacts",
@@ -38,9 +40,8 @@ DOCUMENTED = {
             "mailbox_days",
             "send_events",
             "plan_deferrals",
-        ),
-        {"SELECT"},
-    ),
+        )
+    },
 }
 
 
