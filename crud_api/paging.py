@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
 
 from crud_api.errors import InvalidInputError
 from crud_api.tables import AnyRow
@@ -80,12 +80,24 @@ class Page(Generic[Item]):
 
 
 def read_page(
-    connection: Connection, statement: Select[Any], paging: Paging, *, key: ColumnElement[int]
+    connection: Connection,
+    statement: Select[Any],
+    paging: Paging,
+    *,
+    key: ColumnElement[int],
+    joined: ColumnElement[int] | None = None,
 ) -> Page[AnyRow]:
-    """Read one page of `statement` in the order of `key`, which the statement also selects as `row_key`."""
+    """Read one page of `statement` in the order of `key`, which the statement also selects as `row_key`.
+
+    `joined` is the column that a join equates with `key`: Postgres does not infer by itself that a page far in
+    starts far in there, too, and would walk up to it.
+    """
     cursor = paging.cursor(1)
     rows = statement.order_by(key).limit(paging.size + 1)
-    rows = rows.offset(paging.offset) if cursor is None else rows.where(key > cursor[0])
+    if cursor is None:
+        rows = rows.offset(paging.offset)
+    else:
+        rows = rows.where(*(column > cursor[0] for column in (key, joined) if column is not None))
     found = connection.execute(rows).all()
     return page_of(found, paging, total=count(connection, statement), key=lambda row: (row.row_key,))
 
@@ -102,11 +114,6 @@ def count(connection: Connection, statement: Select[Any]) -> int | None:
     some = statement.with_only_columns(literal(1)).order_by(None).limit(COUNTED_UP_TO + 1).subquery()
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return found if found <= COUNTED_UP_TO else None
-
-
-def beyond(columns: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[bool]:
-    """Return `(columns) > (values)` as Postgres compares rows, which an index over the columns answers."""
-    return tuple_(*columns) > tuple_(*(literal(v, c.type) for c, v in zip(columns, values, strict=True)))
 
 
 def _encode(key: Key) -> str:

@@ -44,7 +44,7 @@ def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Pag
         else enrolment.status == query.status
     )
     statement = _shown.where(enrolment.sequence_id == sequence_id, wanted)
-    return read_page(connection, statement, query, key=enrolment.contact_id)
+    return read_page(connection, statement, query, key=enrolment.contact_id, joined=contacts.c.id)
 
 
 def find(connection: Connection, sequence_id: int, contact: UUID) -> AnyRow | None:

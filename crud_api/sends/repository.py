@@ -48,6 +48,7 @@ _WAITING = (
             enrolment.status == EnrolmentStatus.ACTIVE,
         ),
     )
+    .join(sequences, and_(sequences.c.id == enrolment.sequence_id, sequences.c.deleted_at.is_(None)))
 )
 
 
@@ -75,6 +76,14 @@ def after(statement: Statement, columns: Sequence[Any], values: Sequence[int] | 
     if values is None:
         return ordered
     return ordered.where(tuple_(*columns) > tuple_(*(literal(value, BigInteger) for value in values)))
+
+
+def waiting_after(statement: Statement, key: str, value: int | None) -> Statement:
+    """Do the same for who waits; both sides of the join begin behind `value`, or Postgres walks up to it."""
+    ordered = statement.order_by(plan_deferrals.c[key])
+    if value is None:
+        return ordered
+    return ordered.where(plan_deferrals.c[key] > value, enrolment[key] > value)
 
 
 def read_sends(connection: Connection, statement: Statement) -> Sequence[AnyRow]:

@@ -11,12 +11,14 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from crud_api.contacts.service import internal_id as contact_id_of
+from crud_api.errors import InvalidInputError
 from crud_api.paging import COUNTED_UP_TO, Key, Page, Paging, count, page_of
 from crud_api.sends import repository
 from crud_api.sends.schemas import WAITING, Send
 from crud_api.sequences.service import internal_id as sequence_id_of
-from crud_api.tables import AnyRow, sends, sequences_contacts
+from crud_api.tables import AnyRow, sends
 
+FURTHEST_BY_NUMBER = 10_000
 CHRONOLOGICAL = (repository.SEND_AT_EPOCH, sends.c.sequence_id, sends.c.step_id, sends.c.round)
 BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
 
@@ -24,20 +26,16 @@ BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
 def of_contact(connection: Connection, contact: UUID, paging: Paging) -> Page[Send]:
     """Return what the contact was and will be sent, by time; last, where it is due and waits."""
     contact_id = contact_id_of(connection, contact)
-    cursor = paging.cursor(5)
+    cursor, most = paging.cursor(5), _most(paging)
     some_sends = repository.sends_of_contact(contact_id)
     waiting = repository.waiting_of_contact(contact_id)
-    most = paging.offset + paging.size + 1
+    behind = cursor[2] if cursor and cursor[0] else None
     sent: Iterable[AnyRow] = ()
-    if cursor is None or cursor[0] == 0:
-        start = cursor and cursor[1:]
-        sent = repository.read_sends(
-            connection, repository.after(some_sends, CHRONOLOGICAL, start).limit(most)
-        )
-    behind = cursor[2:3] if cursor and cursor[0] else None
-    waits = repository.read_waiting(
-        connection, repository.after(waiting, [sequences_contacts.c.sequence_id], behind).limit(most)
-    )
+    if behind is None:
+        start = repository.after(some_sends, CHRONOLOGICAL, cursor and cursor[1:])
+        sent = repository.read_sends(connection, start.limit(most))
+    start = repository.waiting_after(waiting, "sequence_id", behind)
+    waits = repository.read_waiting(connection, start.limit(most))
     total = _sum(count(connection, some_sends), count(connection, waiting))
     return _page(sent, waits, paging, total=total, key=_chronological)
 
@@ -45,19 +43,24 @@ def of_contact(connection: Connection, contact: UUID, paging: Paging) -> Page[Se
 def of_sequence(connection: Connection, sequence: UUID, paging: Paging) -> Page[Send]:
     """Return what the sequence's contacts were and will be sent, and who waits, contact by contact."""
     sequence_id = sequence_id_of(connection, sequence)
-    cursor = paging.cursor(4)
+    cursor, most = paging.cursor(4), _most(paging)
     some_sends = repository.sends_of_sequence(sequence_id)
     waiting = repository.waiting_of_sequence(sequence_id)
-    most = paging.offset + paging.size + 1
     # A contact's waiting comes after its sends: the cursor's second number tells which of the two it names.
-    start = cursor and _after_contact(cursor)
-    behind = cursor and (cursor[0] - (cursor[1] == 0),)
-    sent = repository.read_sends(connection, repository.after(some_sends, BY_CONTACT, start).limit(most))
-    waits = repository.read_waiting(
-        connection, repository.after(waiting, [sequences_contacts.c.contact_id], behind).limit(most)
-    )
+    start = repository.after(some_sends, BY_CONTACT, cursor and _after_contact(cursor))
+    sent = repository.read_sends(connection, start.limit(most))
+    behind = cursor[0] - (cursor[1] == 0) if cursor else None
+    start = repository.waiting_after(waiting, "contact_id", behind)
+    waits = repository.read_waiting(connection, start.limit(most))
     total = _sum(count(connection, some_sends), count(connection, waiting))
     return _page(sent, waits, paging, total=total, key=_by_contact)
+
+
+def _most(paging: Paging) -> int:
+    """Return how many rows of each list the page may need."""
+    if paging.offset > FURTHEST_BY_NUMBER:
+        raise InvalidInputError(f"page: is too far in; beyond {FURTHEST_BY_NUMBER} items go on with after")
+    return paging.offset + paging.size + 1
 
 
 def _after_contact(cursor: Key) -> Key:

@@ -79,3 +79,17 @@ def test_ledger_pages_show_every_row_once_in_one_order(api: Api, how: str) -> No
                 query = {"size": size, "after": answer.headers["X-Next-Cursor"]}
                 query = query if how == "after" else {"size": size, "page": page}
             assert collected == everything.json()
+
+
+def test_deleted_sequence_keeps_its_history_and_lets_nobody_wait(api: Api) -> None:
+    sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
+    contact = api.enrolled(sequence)
+    api.plan(sequence, contact, mailbox, status="sent")
+    api.sql(
+        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'x' FROM sequences_contacts"
+    )
+    api.delete(f"/sequences/{sequence['id']}")
+    api.delete(f"/mailboxes/{mailbox['id']}")
+    shown = api.get(f"/contacts/{contact['id']}/sends")
+    assert [send["status"] for send in shown.json()] == ["sent"]
+    assert shown.headers["X-Total-Count"] == "1"
