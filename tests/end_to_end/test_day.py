@@ -20,7 +20,7 @@ from local_stack.processes import wait_until
 
 ROOT = Path(__file__).parents[2]
 SEQUENCES = str(Path(sys.executable).parent / "sequences")
-UNTIL_TICK = timedelta(seconds=100)  # the stack needs a part of it to start
+UNTIL_TICK = timedelta(seconds=80)  # the stack needs a part of it to start
 
 
 @pytest.fixture
@@ -68,9 +68,9 @@ def test_the_schedules_tick_mails_who_is_due_and_moves_them_to_their_next_step(p
         assert accepted[address]["mail_from"] == "ann@sender.example"
 
 
-def enter_case(connection: psycopg.Connection[tuple[object, ...]], tick: datetime, contacts: int = 4) -> int:
-    """Enter a sequence of two steps and a mailbox whose window closes four minutes after the tick."""
-    closes = (tick + timedelta(minutes=4)).strftime("%H:%M")
+def enter_case(connection: psycopg.Connection[tuple[object, ...]], tick: datetime, contacts: int = 3) -> int:
+    """Enter a sequence of two steps and a mailbox whose window closes two minutes after the tick."""
+    closes = (tick + timedelta(minutes=2)).strftime("%H:%M")
     connection.execute("INSERT INTO sequences (id, sequence_name) VALUES (1, 'Welcome')")
     connection.execute(
         "INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days) "
