@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sequence_cli.main import app
+
+
+@pytest.fixture
+def unknown(database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """One send of contact 7 whose outcome is unknown."""
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    with database.connect("owner") as connection:
+        connection.execute("INSERT INTO sequences (id, sequence_name) VALUES (1, 's')")
+        connection.execute(
+            "INSERT INTO steps (id, sequence_id, step_number, mail_content) VALUES (3, 1, 1, 'Hi')"
+        )
+        connection.execute(
+            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, "
+            "send_at, not_after, status) VALUES (1, 7, 3, 1, 1, current_date, current_date, current_date, now(), now(), 'unknown')"
+        )
+    return database
+
+
+@pytest.mark.parametrize(("settlement", "row"), [("sent", ("sent", 1)), ("retry", ("planned", 2))])
+def test_an_unknown_send_is_listed_and_settled_once(
+    unknown: Any, settlement: str, row: tuple[str, int]
+) -> None:
+    runner = CliRunner()
+    assert "7\t3\t1\t" in runner.invoke(app, ["sends", "list"]).output
+    arguments = ["sends", "resolve", "7", "3", "1", "--as", settlement]
+    assert runner.invoke(app, arguments).exit_code == 0
+    assert runner.invoke(app, arguments).exit_code == 1
+    with unknown.connect("owner") as connection:
+        assert connection.execute("SELECT status, attempt FROM sends").fetchone() == row
+        assert connection.execute("SELECT kind FROM send_events").fetchall() == [("resolved",)]
