@@ -29,8 +29,9 @@ def load_samples(settings: OwnerSettings, *, now: datetime | None = None) -> int
             return 0
         sequences = _load_sequences(connection)
         mailboxes = _load_mailboxes(connection, sequences, now)
+        boxes = len({box for ids in mailboxes.values() for box in ids})
         contacts = _load_contacts(connection, sequences, mailboxes, settings.calendar.day_of(now))
-    Console().print(f"Loaded {len(sequences)} sequences, {len(mailboxes)} mailboxes and {contacts} contacts.")
+    Console().print(f"Loaded {len(sequences)} sequences, {boxes} mailboxes and {contacts} contacts.")
     return contacts
 
 

@@ -1,40 +1,151 @@
-"""What the documentation names is there, and what is there is named."""
+"""What the documents promise is there, and what is there is documented."""
 
 from __future__ import annotations
 
 import re
+from datetime import time
 from pathlib import Path
 
 import pytest
+import typer.main
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
 
-from sequence_store import settings
-from sequence_store.states import TRANSITIONS, SendStatus
+from local_stack.folder import StackFolder
+from local_stack.postgres import Postgres
+from local_stack.variables import PREFERRED_PORTS, make_variables
+from sequence_cli.main import app
+from sequence_store.settings import ApiSettings, OwnerSettings, PipelineSettings, Settings, WorkerSettings
+from sequence_store.states import TRANSITIONS, Deferral, EnrolmentStatus
 
 ROOT = Path(__file__).parents[2]
-KINDS = (settings.OwnerSettings, settings.PipelineSettings, settings.ApiSettings, settings.WorkerSettings)
-NAMES = {name.upper() for kind in KINDS for name in kind.model_fields}
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+KINDS = (Settings, OwnerSettings, PipelineSettings, ApiSettings, WorkerSettings)
+SETTINGS = {
+    name.upper(): [kind.model_fields[name] for kind in KINDS if name in kind.model_fields]
+    for one in KINDS
+    for name in one.model_fields
+}
 
 
-def test_every_setting_is_documented_and_nothing_else() -> None:
-    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE))
-    listed = set(re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert documented == NAMES
-    assert listed == NAMES
+def rows(document: str, *, width: int) -> list[list[str]]:
+    """Return the cells of every table row of that many columns, without backquotes."""
+    lines = (ROOT / "docs" / document).read_text(encoding="utf-8").splitlines()
+    cells = [line.strip("|").split("|") for line in lines if line.startswith("| `")]
+    return [[cell.strip().strip("`") for cell in row] for row in cells if len(row) == width]
 
 
-def test_every_transition_is_in_the_table_of_states() -> None:
-    known = set(SendStatus)
-    edges = set()
-    for line in (ROOT / "docs/states.md").read_text().splitlines():
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        if line.startswith("|") and len(cells) == 3:
-            tails, heads = cells[0].split(", "), cells[1].split(", ")
-            edges |= {(a, b) for a in tails for b in heads if a in known and b in known}
-    assert edges == set(TRANSITIONS)
+def shown(field: FieldInfo) -> str:
+    """Return a default as the documents write it."""
+    value = field.default
+    if field.is_required():
+        return "required"
+    if value is None:
+        return "unset"
+    if isinstance(value, time):
+        return value.isoformat("minutes")
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
-def test_links_lead_to_files(page: str) -> None:
-    text = (ROOT / page).read_text()
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
-        assert ((ROOT / page).parent / target).exists(), target
+def default_of(name: str) -> str:
+    """Return a setting's default; one that any process requires is required."""
+    defaults = {shown(field) for field in SETTINGS[name]}
+    return "required" if "required" in defaults else defaults.pop()
+
+
+def test_every_setting_is_documented_with_its_default_and_nothing_else() -> None:
+    documented = {name: default for name, default, _, _ in rows("settings.md", width=4)}
+    assert documented == {name: default_of(name) for name in SETTINGS}
+
+
+def test_example_environment_names_every_setting_with_its_default_and_nothing_else() -> None:
+    lines = (ROOT / ".env.example").read_text(encoding="utf-8").splitlines()
+    assigned = dict(line.lstrip("#").split("=", 1) for line in lines if re.match(r"#?[A-Z_0-9]+=", line))
+    without_value = {"required": "", "unset": ""}
+    wanted = {name: default_of(name) for name in SETTINGS}
+    assert assigned == {name: without_value.get(default, default) for name, default in wanted.items()}
+    assert all(line.startswith("#") for line in lines if line)
+
+
+def test_every_variable_of_the_stack_is_documented(tmp_path: Path) -> None:
+    folder = StackFolder(tmp_path)
+    postgres = Postgres(folder.path / "postgres", 5432)
+    written = make_variables(folder, postgres, PREFERRED_PORTS)
+    others = {name for name, *_ in rows("settings.md", width=3)}
+    assert set(written) <= others | set(SETTINGS)
+    assert not others & set(SETTINGS)
+
+
+def test_table_of_transitions_is_the_state_machine() -> None:
+    documented = [(before, after) for before, after, _, _ in rows("states.md", width=4)]
+    assert sorted(documented) == sorted((before.value, after.value) for before, after in TRANSITIONS)
+
+
+def test_drawing_of_a_send_is_the_state_machine() -> None:
+    text = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")
+    drawing = text.partition("```mermaid")[2].partition("```")[0]
+    edges = re.findall(r"^\s*(\w+) --> (\w+)$", drawing, re.MULTILINE)
+    assert sorted(edges) == sorted((before.value, after.value) for before, after in TRANSITIONS)
+
+
+def test_every_end_of_an_enrolment_is_documented() -> None:
+    ends = {name for name, *_ in rows("states.md", width=3)}
+    assert ends == {
+        status.value
+        for status in EnrolmentStatus
+        if status not in {EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED}
+    }
+
+
+def test_runbook_says_of_every_reason_to_wait_what_helps() -> None:
+    explained = {name for name, *_ in rows("runbook.md", width=3)}
+    assert {reason.value for reason in Deferral} <= explained
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of a document's headings, as they are made of them where it is shown."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_relative_link_points_to_a_file_and_a_heading(document: Path) -> None:
+    targets = re.findall(r"\]\(([^)\s]+)\)", document.read_text(encoding="utf-8"))
+    for target in targets:
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = document.parent / path if path else document
+        assert file.is_file(), f"{document.name} links to {target}"
+        assert not anchor or anchor in anchors(file), f"{document.name} links to {target}"
+
+
+def code_of(document: Path) -> str:
+    """Return what a document shows as code: in backquotes and in fenced blocks, a piece a line."""
+    text = document.read_text(encoding="utf-8")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    pieces = re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
+    return "\n".join([*blocks, *pieces])
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_make_target_that_is_named_exists(document: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = set(re.findall(r"^make ([a-z-]+)", code_of(document), re.MULTILINE))
+    assert named <= targets
+    if document.name == "README.md":
+        assert {"run", "test"} <= named
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+def test_every_command_that_is_named_exists_with_its_options(document: Path) -> None:
+    for line in re.findall(r"^sequences ([^#\n]+)", code_of(document), re.MULTILINE):
+        words = line.replace("…", "").split()
+        command = typer.main.get_command(app)
+        while (members := getattr(command, "commands", None)) and words:
+            word = words.pop(0)
+            assert word in members, f"{document.name} names `sequences {line.strip()}`"
+            command = members[word]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options
