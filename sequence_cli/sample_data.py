@@ -1,14 +1,72 @@
-"""`sequences sample-data`."""
+"""`sequences sample-data`: something to send."""
 
 from __future__ import annotations
 
-from sequence_store.settings import OwnerSettings, read_settings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from sequence_cli.sample_loader import Loaded
+    from sequence_store.settings import OwnerSettings
+
+DUE = ("due today", "overdue", "due later")
+WORDS = {"sequence_mailboxes": "mailboxes of sequences"}
 
 
-def sample_data() -> None:
-    """Load the sample sequences, mailboxes and contacts of `examples/` into an empty database."""
-    from sequence_cli.sample_loader import load_samples
+def sample_data(
+    folder: Annotated[Path, typer.Option(help="That holds the CSV files.")] = Path("examples"),
+) -> None:
+    """Load the sample (examples/*.csv) into an empty database, as if it had been exported just now.
+
+    Where the sample is there already nothing changes.
+    """
+    from rich.console import Console
+
+    from sequence_store.settings import OwnerSettings, read_settings
+
+    settings = read_settings(OwnerSettings)
+    load_and_show(settings, folder, Console(highlight=False))
+
+
+def load_and_show(settings: OwnerSettings, folder: Path, console: Console) -> None:
+    """Load the sample unless it is there, and say what was loaded."""
+    from psycopg import OperationalError
+
+    from sequence_cli.sample_loader import load_sample
+    from sequence_store.database import connect
     from sequence_store.errors import StoreError
 
-    if not load_samples(read_settings(OwnerSettings)):
-        raise StoreError("The database holds sequences already; sample data goes into an empty one alone.")
+    try:
+        connection = connect(settings.database_url, name="sequences_sample_data")
+    except OperationalError as error:
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"DATABASE_URL: {reason}. `sequences stack up` starts a local one.") from error
+    with connection:
+        loaded = load_sample(connection, settings, folder, now=datetime.now(UTC))
+    if loaded is None:
+        console.print("The sample data is loaded already.")
+    else:
+        console.print(_table(loaded))
+
+
+def _table(loaded: Loaded) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title="Sample data", title_justify="left", box=box.SIMPLE)
+    table.add_column("loaded")
+    table.add_column("rows", justify="right")
+    for name, rows in loaded.rows.items():
+        table.add_row(WORDS.get(name, name), f"{rows:,}", end_section=name == "enrolments")
+    for standing, enrolments, pinned in loaded.standings:
+        table.add_row(
+            f"  {standing}" + (f" ({pinned:,} of them follow-ups)" if pinned and standing in DUE else ""),
+            f"{enrolments:,}",
+        )
+    return table

@@ -1,152 +1,193 @@
-"""Loads the sample CSVs of `examples/` into an empty database, with dates and windows around now."""
+"""Loads a CRM's export (examples/*.csv) as if it had been made just now.
+
+The export is of noon on 1 June 2026, in each mailbox's own zone. Loading moves that moment to now: dates move with
+the planning day, windows with the clock, so that mailboxes which were open at noon are open whatever the time.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
-from rich.console import Console
 
-from sequence_store.database import connect
-from sequence_store.errors import StoreError
-from sequence_store.settings import OwnerSettings
+from sequence_cli.errors import SampleError
+from sequence_cli.queries import statements
+from sequence_store.settings import Settings
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-AROUND = timedelta(hours=5)  # how far a window that is open around now reaches to either side
+EXPORTED = date(2026, 6, 1)
+NOON = 12 * 60
+DAY_MINUTES = 24 * 60
+QUARTER = 15
+FILES = ("sequences", "steps", "mailboxes", "contacts", "sequence_mailboxes", "enrolments")
+WEEKDAYS = {name: n for n, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"), start=1)}
 
-
-def load_samples(settings: OwnerSettings, *, now: datetime | None = None) -> int:
-    """Load everything in one transaction; return how many contacts, 0 where the database holds some already."""
-    now = now or datetime.now(UTC)
-    with connect(settings.database_url, name="sequences sample-data") as connection:
-        row = connection.execute("SELECT EXISTS (SELECT FROM sequences)").fetchone()
-        if row and row[0]:
-            return 0
-        sequences = _load_sequences(connection)
-        mailboxes = _load_mailboxes(connection, sequences, now)
-        boxes = len({box for ids in mailboxes.values() for box in ids})
-        contacts = _load_contacts(connection, sequences, mailboxes, settings.calendar.day_of(now))
-    Console().print(f"Loaded {len(sequences)} sequences, {boxes} mailboxes and {contacts} contacts.")
-    return contacts
+Row = Mapping[str, str]
 
 
-def _read(name: str) -> list[dict[str, str]]:
-    try:
-        with (EXAMPLES / name).open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
-    except FileNotFoundError:
-        raise StoreError(
-            f"There is no {name} in {EXAMPLES}: sample data comes with a clone of the project."
-        ) from None
+@dataclass(frozen=True)
+class Loaded:
+    """How many rows each file gave, and where the enrolments stand (standing, enrolments, pinned)."""
+
+    rows: dict[str, int]
+    standings: list[tuple[str, int, int]]
 
 
-def _load_sequences(connection: psycopg.Connection[Any]) -> dict[str, int]:
-    ids: dict[str, int] = {}
-    for row in _read("sequences.csv"):
-        if row["Sequence"] not in ids:
-            ids[row["Sequence"]] = _one(
-                connection, "INSERT INTO sequences (sequence_name) VALUES (%s) RETURNING id", row["Sequence"]
-            )
-        connection.execute(
-            "INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days) "
-            "VALUES (%s, %s, %s, %s, %s)",
+@dataclass(frozen=True)
+class Moment:
+    """Now, and how far the export's dates lie from it."""
+
+    now: datetime
+    day: date
+
+    def date(self, text: str) -> date | None:
+        return self.day + (date.fromisoformat(text) - EXPORTED) if text else None
+
+    def instant(self, text: str) -> datetime | None:
+        return self.now + (date.fromisoformat(text) - EXPORTED) if text else None
+
+    def window(self, opens: str, closes: str, zone: str) -> tuple[time, time]:
+        """Return the window as far from the local time as it was from noon, to the quarter of an hour."""
+        if opens == closes:
+            return time.fromisoformat(opens), time.fromisoformat(closes)
+        local = self.now.astimezone(ZoneInfo(zone))
+        ahead = (local.hour * 60 + local.minute) // QUARTER * QUARTER - NOON
+        return _moved(opens, ahead), _moved(closes, ahead)
+
+
+def load_sample(
+    connection: psycopg.Connection[Any], settings: Settings, folder: Path, *, now: datetime
+) -> Loaded | None:
+    """Load the export in one transaction, which the caller commits; None where the sample is there already.
+
+    Raises SampleError where a file is missing or the database holds sequences of somebody else.
+    """
+    files = {name: _read(folder / f"{name}.csv") for name in FILES}
+    connection.execute(statements("sample")["lock_loading"])
+    if _is_there(connection, files["sequences"]):
+        return None
+    moment = Moment(now, settings.calendar.day_of(now))
+    _load_people(connection, files, moment)
+    _load_links(connection, files, moment)
+    connection.execute(statements("sample")["suppress_ended"], {"pads": settings.address_pads})
+    connection.execute(statements("sample")["gather_statistics"])
+    summary = connection.execute(statements("sample")["summarise_enrolments"], {"day": moment.day})
+    return Loaded({name: len(rows) for name, rows in files.items()}, summary.fetchall())
+
+
+def _is_there(connection: psycopg.Connection[Any], sequences: Iterable[Row]) -> bool:
+    names = [row["Sequence"] for row in sequences]
+    (there,) = connection.execute(statements("sample")["count_sequences"]).fetchone() or (0,)
+    (of_sample,) = connection.execute(statements("sample")["count_sample"], {"names": names}).fetchone() or (
+        0,
+    )
+    if there and of_sample < len(names):
+        raise SampleError(
+            f"The database holds {there} sequences already, and the sample is for an empty one. "
+            "Give it a database of its own (DATABASE_URL), or remove the local stack's data with `make clean`."
+        )
+    return bool(there)
+
+
+def _load_people(connection: psycopg.Connection[Any], files: Mapping[str, list[Row]], at: Moment) -> None:
+    _copy(connection, "copy_sequences", (_sequence(row) for row in files["sequences"]))
+    _copy(connection, "copy_mailboxes", (_mailbox(row, at) for row in files["mailboxes"]))
+    _copy(connection, "copy_contacts", (_contact(row) for row in files["contacts"]))
+
+
+def _load_links(connection: psycopg.Connection[Any], files: Mapping[str, list[Row]], at: Moment) -> None:
+    sequences = _ids(connection, "read_sequence_ids")
+    mailboxes = _ids(connection, "read_mailbox_ids")
+    contacts = _ids(connection, "read_contact_ids")
+    _copy(connection, "copy_steps", ((sequences[row["Sequence"]], *_step(row)) for row in files["steps"]))
+    _copy(
+        connection,
+        "copy_routes",
+        ((sequences[row["Sequence"]], mailboxes[row["Mailbox"]]) for row in files["sequence_mailboxes"]),
+    )
+    _copy(
+        connection,
+        "copy_enrolments",
+        (
             (
-                ids[row["Sequence"]],
-                int(row["Step"]),
-                row["Subject"],
-                row["Content"],
-                int(row["Delay (days)"]),
-            ),
-        )
-    return ids
+                sequences[row["Sequence"]],
+                contacts[row["Email"]],
+                row["Status"],
+                row["Step"],
+                at.date(row["Next Send"]),
+                at.date(row["Last Send"]),
+                mailboxes[row["Mailbox"]] if row["Mailbox"] else None,
+            )
+            for row in files["enrolments"]
+        ),
+    )
 
 
-def _load_mailboxes(
-    connection: psycopg.Connection[Any], sequences: dict[str, int], now: datetime
-) -> dict[str, list[int]]:
-    """Return the mailboxes' ids by sequence name."""
-    by_sequence: dict[str, list[int]] = {name: [] for name in sequences}
-    for row in _read("mailboxes.csv"):
-        local = now.astimezone(ZoneInfo(row["Time Zone"]))
-        always = row["Window"] == "always"
-        starts = "00:00" if always else (local - AROUND).strftime("%H:%M")
-        ends = "00:00" if always else (local + AROUND).strftime("%H:%M")
-        ramp = int(row["Ramp-up Start"]) if row["Ramp-up Start"] else None
-        mailbox = _one(
-            connection,
-            "INSERT INTO mailboxes (address, display_name, send_limit, send_start_time, send_end_time, time_zone, "
-            "is_active, min_gap_seconds, send_days, parked_until, parked_reason, ramp_up_start, "
-            "ramp_up_daily_increment, ramp_up_started) "
-            "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
-            row["Address"],
-            row["Name"],
-            int(row["Daily Limit"]),
-            starts,
-            ends,
-            row["Time Zone"],
-            row["Active"] == "yes",
-            int(row["Gap (seconds)"]),
-            [int(d) for d in row["Send Days"].split()],
-            now + timedelta(days=1) if row["State"] == "parked" else None,
-            "over its daily quota" if row["State"] == "parked" else None,
-            ramp,
-            ramp and 2,
-            now.date() - timedelta(days=3) if ramp else None,
-        )
-        for name in row["Sequences"].split(" | "):
-            connection.execute("INSERT INTO sequences_mailboxes VALUES (%s, %s)", (sequences[name], mailbox))
-            by_sequence[name].append(mailbox)
-    return by_sequence
+def _sequence(row: Row) -> tuple[Any, ...]:
+    return row["Sequence"], row["Active"] == "Yes", row["Priority"], row["Max New Per Day"] or None
 
 
-def _load_contacts(
-    connection: psycopg.Connection[Any],
-    sequences: dict[str, int],
-    mailboxes: dict[str, list[int]],
-    today: date,
-) -> int:
-    rows = _read("contacts.csv")
-    first = _one(connection, "SELECT coalesce(max(id), 0) + 1 FROM contacts")
-    with connection.cursor() as cursor:
-        with cursor.copy("COPY contacts (id, name, mail_address, attributes) FROM STDIN") as copy:
-            for number, row in enumerate(rows, first):
-                name = f"{row['First Name']} {row['Last Name']}"
-                copy.write_row((number, name, row["Email"], json.dumps({"company": row["Company"]})))
-        with cursor.copy(
-            "COPY sequences_contacts (sequence_id, contact_id, status, current_step, next_send, last_send, mailbox_id) "
-            "FROM STDIN"
-        ) as copy:
-            for number, row in enumerate(rows, first):
-                boxes = mailboxes[row["Sequence"]]
-                standing = _standing(row["Status"], number, today, boxes[number % len(boxes)])
-                copy.write_row((sequences[row["Sequence"]], number, *standing))
-    connection.execute("SELECT setval(pg_get_serial_sequence('contacts', 'id'), max(id)) FROM contacts")
-    return len(rows)
+def _step(row: Row) -> tuple[Any, ...]:
+    return row["Step"], row["Step Name"], row["Wait Days"], row["Subject"], row["Body"]
 
 
-def _standing(
-    status: str, number: int, today: date, mailbox: int
-) -> tuple[str, int, date | None, date | None, int | None]:
-    """Return status, current_step, next_send, last_send and mailbox of one contact's enrolment."""
-    some_days = timedelta(days=1 + number % 5)
-    match status:
-        case "new":
-            return "active", 1, today, None, None
-        case "overdue":
-            return "active", 1, today - some_days, None, None
-        case "later":
-            return "active", 1, today + some_days, None, None
-        case "follow-up":
-            return "active", 2, today, today - some_days, mailbox
-        case _:
-            return "completed", 6, None, today - some_days, mailbox
+def _contact(row: Row) -> tuple[Any, ...]:
+    attributes = {
+        "first_name": row["First Name"],
+        "company": row["Company"],
+        "job_title": row["Job Title"],
+        "city": row["City"],
+        "country": row["Country"],
+    }
+    name = f"{row['First Name']} {row['Last Name']}"
+    return name, row["Email"], row["Status"] == "Active", json.dumps(attributes)
 
 
-def _one(connection: psycopg.Connection[Any], statement: str, *values: Any) -> Any:
-    row = connection.execute(statement, values).fetchone()
-    return row[0] if row else None
+def _mailbox(row: Row, at: Moment) -> tuple[Any, ...]:
+    return (
+        row["Email"],
+        row["Display Name"],
+        row["Daily Limit"],
+        *at.window(row["Opens"], row["Closes"], row["Time Zone"]),
+        row["Time Zone"],
+        [WEEKDAYS[name] for name in row["Send Days"].split()],
+        row["Seconds Between Mails"],
+        row["Holidays"] or None,
+        row["Max First Mails"] or None,
+        row["Ramp-up Start"] or None,
+        row["Ramp-up Per Day"] or None,
+        at.date(row["Ramp-up Since"]),
+        row["Active"] == "Yes",
+        at.instant(row["Parked Until"]),
+        row["Parked Reason"] or None,
+    )
+
+
+def _moved(clock: str, minutes: int) -> time:
+    there = time.fromisoformat(clock)
+    hour, minute = divmod((there.hour * 60 + there.minute + minutes) % DAY_MINUTES, 60)
+    return time(hour, minute)
+
+
+def _read(file: Path) -> list[Row]:
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            return list(csv.DictReader(lines))
+    except FileNotFoundError:
+        raise SampleError(f"There is no {file}: run this in the project's root folder.") from None
+
+
+def _ids(connection: psycopg.Connection[Any], name: str) -> dict[str, int]:
+    return dict(connection.execute(statements("sample")[name]).fetchall())
+
+
+def _copy(connection: psycopg.Connection[Any], name: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    with connection.cursor() as cursor, cursor.copy(statements("sample")[name]) as copy:
+        for row in rows:
+            copy.write_row(row)

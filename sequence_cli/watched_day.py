@@ -2,185 +2,221 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
-import httpx
+import psycopg
+from psycopg.rows import class_row
 from rich.console import Console
-from rich.table import Table
 
 from local_stack import stack
-from local_stack.env_file import env_file_of, read_env_file
-from sequence_cli.sample_loader import load_samples
+from local_stack.folder import StackFolder
+from sequence_cli.dagster_runs import DagsterRuns
+from sequence_cli.day_verdict import PROMPT_SECONDS, Mail, Promise, Verdict, judge
+from sequence_cli.day_view import Progress, Ticker, show_addresses, show_plan
+from sequence_cli.errors import DayError
+from sequence_cli.queries import statements
+from sequence_cli.sample_data import load_and_show
 from sequence_store.database import connect
-from sequence_store.errors import StoreError
 from sequence_store.settings import OwnerSettings, read_settings
 
 LEAST_REST = timedelta(minutes=3)  # a plan made nearer to the next planning day finds no time to use
 GIVE_UP_SECONDS = 720
+PLAN_SECONDS = 300
 FIRST_MAILS = 3
-PROMPT_SECONDS = 2.0
-ENDED = ("SUCCESS", "FAILURE", "CANCELED")
+POLL_SECONDS = 1.0
 
-LAUNCH = """mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) {
-    __typename ... on LaunchRunSuccess { run { runId } } ... on PythonError { message } } }"""
-STATUS = "query Status($run: ID!) { runOrError(runId: $run) { ... on Run { status } } }"
 
-console = Console()
+@dataclass(frozen=True)
+class Surroundings:
+    """The stack that the day runs on."""
+
+    root: Path
+    settings: OwnerSettings
+    variables: dict[str, str]
+    console: Console
+
+    @contextmanager
+    def database(self) -> Iterator[psycopg.Connection[Any]]:
+        """Open a connection for one look: Postgres may be started again while the day goes on."""
+        with connect(self.settings.database_url, name="sequences_day", autocommit=True) as connection:
+            yield connection
 
 
 def run(*, once: bool) -> bool:
-    """Go through the day until Ctrl-C, or with `once` until the first mails have advanced; return whether all held."""
-    stack.up_detached(Path.cwd())
-    os.environ.update(read_env_file(env_file_of(Path.cwd())))
+    """Go through the day until Ctrl-C; with `once` until the first mails have advanced. Return whether all held."""
+    root, console = Path.cwd(), Console(highlight=False)
+    _interrupt_at(signal.SIGTERM, signal.SIGHUP)
+    ours = False
     try:
-        settings = read_settings(OwnerSettings)
-        load_samples(settings)
-        _wait_for_a_day_with_time(settings)
-        _materialize_today(settings)
-        with connect(settings.database_url, name="sequences day", autocommit=True) as connection:
-            _show_plan(connection)
-            passed = _watch(connection, once=once)
+        ours = _start(root)
+        return _go(_surroundings(root, console), once=once)
     except KeyboardInterrupt:
-        passed = True
+        return not once
     finally:
-        stack.down(Path.cwd())
-    return passed
+        if ours:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # stopping has a bound of its own
+            stack.down(root)
 
 
-def _wait_for_a_day_with_time(settings: OwnerSettings) -> None:
+def _interrupt_at(*signals: signal.Signals) -> None:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in signals:
+        signal.signal(number, interrupt)
+
+
+def _start(root: Path) -> bool:
+    """Start the stack, or attach to the one that is up; return whether it is ours to stop."""
+    lock = StackFolder(root).lock()
+    if lock is None:
+        stack.up(root)
+        return False
+    lock.close()
+    stack.up_detached(root)
+    return True
+
+
+def _surroundings(root: Path, console: Console) -> Surroundings:
+    variables = stack.environment(root)
+    os.environ.update(variables)  # what an earlier start left may name other ports
+    return Surroundings(root, read_settings(OwnerSettings), variables, console)
+
+
+def _go(at: Surroundings, *, once: bool) -> bool:
+    _await_time_to_plan(at)
+    load_and_show(at.settings, at.root / "examples", at.console)
+    since = datetime.now(UTC)
+    deadline = time.monotonic() + GIVE_UP_SECONDS
+    _plan_today(at)
+    _show_plan(at)
+    show_addresses(at.console, at.variables)
+    if not once:
+        at.console.print("Serving until Ctrl-C.")
+        return _watch_for_ever(at)
+    _watch_first_mails(at, since, deadline)
+    return _tell(at.console, _verdict(at, since))
+
+
+def _await_time_to_plan(at: Surroundings) -> None:
     now = datetime.now(UTC)
-    ends = settings.calendar.end_of(settings.calendar.day_of(now))
-    if ends - now < LEAST_REST:
-        console.print(f"This planning day ends in {(ends - now).seconds} s; the plan waits for the next one.")
-        time.sleep((ends - now).total_seconds() + 1)
-
-
-def _materialize_today(settings: OwnerSettings) -> None:
-    """Run the job daily_plan for today's partition; raise StoreError if it fails."""
-    today = settings.calendar.day_of(datetime.now(UTC)).isoformat()
-    console.print(f"Planning {today} through Dagster …")
-    selector = {
-        "repositoryLocationName": "sequence_pipelines",
-        "repositoryName": "__repository__",
-        "jobName": "daily_plan",
-    }
-    tags = [{"key": "dagster/partition", "value": today}]
-    params = {
-        "selector": selector,
-        "runConfigData": {},
-        "mode": "default",
-        "executionMetadata": {"tags": tags},
-    }
-    launched = _ask(LAUNCH, {"params": params})["launchRun"]
-    if launched["__typename"] != "LaunchRunSuccess":
-        raise StoreError(f"Dagster did not start the plan: {launched.get('message', launched['__typename'])}")
-    run = launched["run"]["runId"]
-    deadline = time.monotonic() + GIVE_UP_SECONDS
-    while (status := _ask(STATUS, {"run": run})["runOrError"]["status"]) not in ENDED:
-        if time.monotonic() > deadline:
-            raise StoreError(f"The plan did not end: {os.environ['DAGSTER_URL']}/runs/{run}")
-        time.sleep(1)
-    if status != "SUCCESS":
-        raise StoreError(f"The plan ended as {status}: {os.environ['DAGSTER_URL']}/runs/{run}")
-
-
-def _ask(query: str, variables: dict[str, Any]) -> dict[str, Any]:
-    answer = httpx.post(
-        f"{os.environ['DAGSTER_URL']}/graphql", json={"query": query, "variables": variables}, timeout=30
-    ).json()
-    if "errors" in answer:
-        raise StoreError(f"Dagster refused: {answer['errors'][0]['message']}")
-    return dict(answer["data"])
-
-
-def _show_plan(connection: Any) -> None:
-    placed = connection.execute(
-        "SELECT count(*) FROM sends WHERE status NOT IN ('cancelled', 'expired')"
-    ).fetchone()
-    waiting = connection.execute(
-        "SELECT reason, count(*) FROM plan_deferrals GROUP BY 1 ORDER BY 2 DESC"
-    ).fetchall()
-    _table("Today", ("", "contacts"), [("have a place", placed[0]), *[(f"wait: {r}", n) for r, n in waiting]])
-    _table(
-        "Mailboxes, the fullest first",
-        ("mailbox", "limit", "planned"),
-        connection.execute(
-            "SELECT m.address, m.send_limit, count(*) FROM sends s JOIN mailboxes m ON m.id = s.mailbox_id "
-            "WHERE s.status NOT IN ('cancelled', 'expired') GROUP BY m.id ORDER BY 3 DESC, 1 LIMIT 10"
-        ).fetchall(),
+    ends = at.settings.calendar.end_of(at.settings.calendar.day_of(now))
+    if ends - now >= LEAST_REST:
+        return
+    at.console.print(
+        f"This planning day ends at {ends:%H:%M} UTC: too soon to mail. Waiting for the next one."
     )
-    _table(
-        "Next sends",
-        ("at (UTC)", "sequence", "step", "mailbox"),
-        connection.execute(
-            "SELECT to_char(s.send_at, 'HH24:MI:SS'), q.sequence_name, st.step_number, m.address FROM sends s "
-            "JOIN sequences q ON q.id = s.sequence_id JOIN steps st ON st.id = s.step_id "
-            "JOIN mailboxes m ON m.id = s.mailbox_id WHERE s.status IN ('planned', 'dispatched') "
-            "ORDER BY s.send_at LIMIT 8"
-        ).fetchall(),
+    while (rest := (ends - datetime.now(UTC)).total_seconds()) > -1:
+        time.sleep(min(POLL_SECONDS, max(rest + 1, 0.1)))
+
+
+def _plan_today(at: Surroundings) -> None:
+    runs = DagsterRuns(at.variables["DAGSTER_URL"])
+    day = at.settings.calendar.day_of(datetime.now(UTC)).isoformat()
+    try:
+        run = runs.launch("daily_plan", day)
+        at.console.print(f"Planning {day} in Dagster: {runs.page(run)}", soft_wrap=True)
+        for news in runs.follow(run, seconds=PLAN_SECONDS):
+            at.console.print(f"  {news}")
+    except OSError as error:
+        raise DayError(f"Dagster does not answer: {error}. Look into .local/logs/dagster-web.log.") from error
+
+
+def _progress(at: Surroundings, connection: psycopg.Connection[Any]) -> Progress:
+    row = connection.execute(statements("day")["read_progress"], _today(at)).fetchone()
+    return Progress(*row) if row else Progress(0, 0, 0, 0, 0, 0, 0, None)
+
+
+def _today(at: Surroundings) -> dict[str, Any]:
+    calendar = at.settings.calendar
+    day = calendar.day_of(datetime.now(UTC))
+    return {"day": day, "begins": calendar.start_of(day)}
+
+
+def _show_plan(at: Surroundings) -> None:
+    with at.database() as connection:
+        waiting, mailboxes, sends = (
+            connection.execute(statements("day")[name], _today(at)).fetchall()
+            for name in ("read_waiting", "read_mailboxes", "read_next_sends")
+        )
+        show_plan(at.console, _progress(at, connection), waiting, mailboxes, sends)
+
+
+def _watch_for_ever(at: Surroundings) -> bool:
+    with Ticker(at.console) as ticker:
+        while True:
+            with _passing_trouble(at), at.database() as connection:
+                ticker.show(_progress(at, connection))
+            time.sleep(POLL_SECONDS)
+
+
+def _watch_first_mails(at: Surroundings, since: datetime, deadline: float) -> None:
+    """Wait until the first mails are out, and whatever was out by then has advanced; raise DayError at the deadline."""
+    until: datetime | None = None
+    sent = waiting = 0
+    with Ticker(at.console) as ticker:
+        while time.monotonic() < deadline:
+            with _passing_trouble(at), at.database() as connection:
+                ticker.show(_progress(at, connection))
+                sent, waiting = _count_sent(connection, since, until or datetime.now(UTC))
+                if sent >= FIRST_MAILS and not waiting:
+                    return
+                if sent >= FIRST_MAILS and until is None:
+                    until = datetime.now(UTC)
+            time.sleep(POLL_SECONDS)
+    what = f"{sent} mails went out, {waiting} of them have not advanced" if sent else "no mail went out"
+    raise DayError(
+        f"After {GIVE_UP_SECONDS // 60} minutes {what} ({FIRST_MAILS} were awaited). "
+        f"Look at {at.variables['DAGSTER_URL']}/runs and into {StackFolder(at.root).path / 'logs'}."
     )
-    for name in ("DAGSTER_URL", "API_URL", "MAIL_SINK_URL"):
-        console.print(f"  {name.removesuffix('_URL').replace('_', ' ').title():10} {os.environ[name]}")
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*map(str, row))
-    console.print(table)
+def _count_sent(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> tuple[int, int]:
+    row = connection.execute(statements("day")["count_sent"], {"since": since, "until": until}).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
 
 
-def _watch(connection: Any, *, once: bool) -> bool:
-    """Show progress until Ctrl-C; with `once` until the first mails have advanced, and say whether all is right."""
-    deadline = time.monotonic() + GIVE_UP_SECONDS
-    shown = None
-    while True:
-        counts = connection.execute(
-            "SELECT count(*) FILTER (WHERE status = 'planned'), count(*) FILTER (WHERE status = 'dispatched'), "
-            "count(*) FILTER (WHERE status = 'sent'), count(*) FILTER (WHERE advanced_at IS NOT NULL) FROM sends"
-        ).fetchone()
-        if counts != shown:
-            console.print("  planned {}, dispatched {}, sent {}, advanced {}".format(*counts))
-            shown = counts
-        if once and counts[2] >= FIRST_MAILS and counts[3] >= FIRST_MAILS:
-            return _verdict(connection)
-        if once and time.monotonic() > deadline:
-            console.print(f"No {FIRST_MAILS} mails advanced in {GIVE_UP_SECONDS} s; look into .local/logs/.")
-            return False
-        time.sleep(1)
+@contextmanager
+def _passing_trouble(at: Surroundings) -> Iterator[None]:
+    """Let a look fail while Postgres is being started again, but not once the stack was stopped."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if not StackFolder(at.root).is_ready():
+            raise DayError("The stack was stopped.") from error
 
 
-def _verdict(connection: Any) -> bool:
-    """Compare what the sink accepted with what the plan promised; say what is wrong."""
-    mails = httpx.get(
-        f"{os.environ['MAIL_SINK_URL']}/api/messages", params={"limit": 1000}, timeout=30
-    ).json()
-    faults = []
-    sent = connection.execute(
-        "SELECT c.mail_address, m.address, s.send_at, s.advanced_at IS NOT NULL, e.status, e.current_step, "
-        "st.step_number, e.next_send FROM sends s JOIN contacts c ON c.id = s.contact_id "
-        "JOIN mailboxes m ON m.id = s.mailbox_id JOIN steps st ON st.id = s.step_id "
-        "JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id "
-        "WHERE s.status = 'sent'"
-    ).fetchall()
-    for contact, mailbox, send_at, advanced, status, current, number, next_send in sent:
-        accepted = [mail for mail in mails if mail["rcpt_to"] == [contact]]
-        late = [(datetime.fromisoformat(mail["accepted_at"]) - send_at).total_seconds() for mail in accepted]
-        if len(accepted) != 1 or accepted[0]["mail_from"] != mailbox:
-            faults.append(f"{len(accepted)} mails to {contact}, promised one from {mailbox}")
-        elif not 0 <= late[0] <= PROMPT_SECONDS:
-            faults.append(f"a mail left {late[0]:.1f} s after its second")
-        if advanced and status != "completed" and (current <= number or next_send is None):
-            faults.append(f"{contact} has not advanced past step {number}")
-    for fault in faults:
-        console.print(f"  wrong: {fault}")
-    console.print(
-        f"{len(sent)} mails as promised: each once, from its mailbox, within {PROMPT_SECONDS:.0f} s, advanced."
-        if not faults
-        else f"{len(faults)} promises broken."
-    )
-    return not faults
+def _verdict(at: Surroundings, since: datetime) -> Verdict:
+    until = datetime.now(UTC)
+    with urllib.request.urlopen(f"{at.variables['MAIL_SINK_URL']}/api/messages", timeout=30) as answer:  # noqa: S310
+        mails = [Mail.of(entry) for entry in json.load(answer)]
+    with at.database() as connection, connection.cursor(row_factory=class_row(Promise)) as cursor:
+        promises = cursor.execute(statements("day")["read_promises"], {"since": since}).fetchall()
+    return judge(mails, promises, since=since, until=until)
+
+
+def _tell(console: Console, verdict: Verdict) -> bool:
+    for fault in verdict.faults:
+        console.print(f"  [red]wrong[/] {fault}", soft_wrap=True)
+    if verdict.late_from_before:
+        console.print(f"  {verdict.late_from_before} mails were due while the stack was down.")
+    if not verdict.faults and verdict.mails >= FIRST_MAILS <= verdict.advanced:
+        console.print(
+            f"[green]All holds:[/] {verdict.mails} mails, each planned, there once and from its mailbox, at most "
+            f"{verdict.slowest_seconds:.1f} s after its second (allowed: {PROMPT_SECONDS:.0f} s); "
+            f"{verdict.advanced} contacts have their next step and date."
+        )
+        return True
+    console.print(f"[red]Not all holds:[/] {verdict.mails} mails, {len(verdict.faults)} faults.")
+    return False

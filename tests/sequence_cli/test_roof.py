@@ -38,7 +38,7 @@ def test_help_names_every_command_without_loading_their_programs(tmp_path: Path)
     assert subprocess.check_output([sys.executable, "-c", loaded], text=True) == "set()\n"
     shown = sequences("--help", folder=tmp_path)
     assert shown.returncode == 0
-    for command in ("stack", "migrate", "api", "worker"):
+    for command in ("stack", "migrate", "api", "worker", "sample-data", "day"):
         assert f"  {command} " in shown.stdout
 
 

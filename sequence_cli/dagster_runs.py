@@ -1,0 +1,119 @@
+"""Launches a run of one partition through Dagster's webserver, as its launchpad does, and waits for its end."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from sequence_cli.errors import DayError
+
+LOCATION = "sequence_pipelines"
+POLL_SECONDS = 0.5
+_LAUNCH = """mutation Launch($params: ExecutionParams!) { launchRun(executionParams: $params) { __typename
+    ... on LaunchRunSuccess { run { runId } } ... on Error { message }
+    ... on RunConfigValidationInvalid { errors { message } } } }"""
+_STATE = """query State($run: ID!) { runOrError(runId: $run) { __typename ... on Error { message }
+    ... on Run { status stepStats { stepKey status } } } }"""
+_FAILURES = """query Failures($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events { __typename
+    ... on ExecutionStepFailureEvent { stepKey error { message cause { message } } }
+    ... on RunFailureEvent { message error { message } } } } } }"""
+
+
+class DagsterRuns:
+    """The webserver at `url`; every failure is a DayError that names the run."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def launch(self, job: str, partition: str) -> str:
+        """Launch the job for one partition; return the run's id."""
+        selector = {
+            "repositoryLocationName": LOCATION,
+            "repositoryName": "__repository__",
+            "jobName": job,
+        }
+        tags = {"dagster/partition": partition, "dagster/partition_set": f"{job}_partition_set"}
+        params = {
+            "selector": selector,
+            "mode": "default",
+            "runConfigData": {},
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+        }
+        answer = self._ask(_LAUNCH, params=params)["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            raise DayError(f"Dagster did not launch {job} for {partition}: {_reason(answer)}")
+        return str(answer["run"]["runId"])
+
+    def page(self, run: str) -> str:
+        return f"{self._url}/runs/{run}"
+
+    def follow(self, run: str, *, seconds: float) -> Iterator[str]:
+        """Yield what is new about the run until it has succeeded; raise DayError if it does not."""
+        deadline = time.monotonic() + seconds
+        told: set[str] = set()
+        while True:
+            state = self._state(run)
+            for news in _news(state):
+                if news not in told:
+                    told.add(news)
+                    yield news
+            if state.get("status") == "SUCCESS":
+                return
+            if state.get("status") in ("FAILURE", "CANCELED"):
+                raise DayError(f"The run failed: {self.page(run)}\n{self._failures(run)}")
+            if time.monotonic() > deadline:
+                raise DayError(f"The run has not ended after {seconds:.0f} s: {self.page(run)}")
+            time.sleep(POLL_SECONDS)
+
+    def _state(self, run: str) -> dict[str, Any]:
+        try:
+            state: dict[str, Any] = self._ask(_STATE, run=run)["runOrError"]
+        except OSError:  # the webserver is being started again
+            return {}
+        if state["__typename"] != "Run":
+            raise DayError(f"Dagster knows no run {run}: {_reason(state)}")
+        return state
+
+    def _failures(self, run: str) -> str:
+        events = self._ask(_FAILURES, run=run)["logsForRun"].get("events", [])
+        lines = [
+            f"  {event.get('stepKey') or 'run'}: {_reason(event.get('error') or event)}"
+            for event in events
+            if event["__typename"] in ("ExecutionStepFailureEvent", "RunFailureEvent")
+        ]
+        return "\n".join(lines) or "  It says no reason; look into .local/logs/dagster-code.log."
+
+    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310  (the stack's own address)
+            f"{self._url}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                content = json.load(answer)
+        except http.client.HTTPException as error:
+            raise ConnectionError(str(error)) from error
+        if content.get("errors"):
+            raise DayError(f"Dagster refused the question: {content['errors'][0]['message']}")
+        data: dict[str, Any] = content["data"]
+        return data
+
+
+def _news(state: dict[str, Any]) -> Iterator[str]:
+    if state.get("status") in ("QUEUED", "STARTING", "STARTED"):
+        yield str(state["status"]).lower()
+    for step in state.get("stepStats") or ():
+        if step["status"] == "SUCCESS":
+            yield f"{step['stepKey']} done"
+
+
+def _reason(answer: dict[str, Any]) -> str:
+    cause = answer.get("cause") or {}
+    errors = answer.get("errors") or [{}]
+    found = cause.get("message") or answer.get("message") or errors[0].get("message")
+    return str(found or answer.get("__typename", "no reason")).strip()
