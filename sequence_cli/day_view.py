@@ -11,6 +11,8 @@ from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 
+ALWAYS = ("planned", "dispatched", "sent", "advanced")  # the others are shown where there are any
+
 
 class Progress(NamedTuple):
     """Where the sends of one planning day are (the columns of read_progress)."""
@@ -100,24 +102,20 @@ class Ticker:
 
 
 def _progress_line(progress: Progress) -> str:
-    counts = ", ".join(
-        f"{name.replace('_', ' ')} {count:,}" for name, count in _counts(progress) if count or name in _ALWAYS
-    )
+    counts = ", ".join(f"{name} {count:,}" for name, count in _counts(progress))
     return f"{datetime.now(UTC):%H:%M:%S}  {counts}"
 
 
-_ALWAYS = ("planned", "dispatched", "sent", "advanced")
-
-
 def _counts(progress: Progress) -> list[tuple[str, int]]:
-    return [(name, count) for name, count in progress._asdict().items() if name != "next_at"]
+    counts = {name: count for name, count in progress._asdict().items() if name != "next_at"}
+    return [(name.replace("_", " "), count) for name, count in counts.items() if count or name in ALWAYS]
 
 
 def _progress_table(progress: Progress) -> Table:
-    table = Table(title=f"{datetime.now(UTC):%H:%M:%S} UTC", title_justify="left")
+    table = Table(title=f"{datetime.now(UTC):%H:%M:%S} UTC", title_justify="left", box=box.SIMPLE)
     for name, _ in _counts(progress):
-        table.add_column(name.replace("_", " "), justify="right")
-    table.add_column("next at (UTC)")
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("next (UTC)", no_wrap=True)
     next_at = f"{progress.next_at:%H:%M:%S}" if progress.next_at else "-"
     table.add_row(*(f"{count:,}" for _, count in _counts(progress)), next_at)
     return table

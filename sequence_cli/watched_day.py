@@ -56,7 +56,7 @@ class Surroundings:
 def run(*, once: bool) -> bool:
     """Go through the day until Ctrl-C; with `once` until the first mails have advanced. Return whether all held."""
     root, console = Path.cwd(), Console(highlight=False)
-    _interrupt_at(signal.SIGTERM, signal.SIGHUP)
+    _interrupt_at(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     ours = False
     try:
         ours = _start(root)
