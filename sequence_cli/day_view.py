@@ -50,9 +50,9 @@ def show_plan(
     _table(
         console,
         "Mailboxes, the fullest first",
-        ("mailbox", "open", "zone", ">planned", ">limit"),
+        ("mailbox", "open", "zone", ">planned"),
         [
-            (address, opens, zone, str(planned), str(allowed or ""))
+            (address, opens, zone, f"{planned} of {allowed}")
             for address, opens, zone, planned, allowed in mailboxes
         ],
     )

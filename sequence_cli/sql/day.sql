@@ -23,7 +23,7 @@ SELECT reason, count(*) FROM plan_deferrals WHERE plan_day = %(day)s GROUP BY re
 -- name: read_mailboxes
 -- The ten mailboxes with the most to do.
 SELECT m.address, to_char(m.send_start_time, 'HH24:MI') || '–' || to_char(m.send_end_time, 'HH24:MI') AS opens,
-    m.time_zone, count(*) AS planned, max(d.allowed) AS allowed
+    m.time_zone, count(*) AS planned, max(coalesce(d.allowed, m.send_limit)) AS allowed
 FROM sends s
 JOIN mailboxes m ON m.id = s.mailbox_id
 LEFT JOIN mailbox_days d ON d.mailbox_id = s.mailbox_id AND d.send_day = s.send_day
