@@ -199,11 +199,20 @@ def _passing_trouble(at: Surroundings) -> Iterator[None]:
 
 def _verdict(at: Surroundings, since: datetime) -> Verdict:
     until = datetime.now(UTC)
-    with urllib.request.urlopen(f"{at.variables['MAIL_SINK_URL']}/api/messages", timeout=30) as answer:  # noqa: S310
-        mails = [Mail.of(entry) for entry in json.load(answer)]
+    mails = _read_sink(at.variables["MAIL_SINK_URL"])
     with at.database() as connection, connection.cursor(row_factory=class_row(Promise)) as cursor:
         promises = cursor.execute(statements("day")["read_promises"], {"since": since}).fetchall()
     return judge(mails, promises, since=since, until=until)
+
+
+def _read_sink(url: str) -> list[Mail]:
+    try:
+        with urllib.request.urlopen(f"{url}/api/messages", timeout=30) as answer:  # noqa: S310  (the stack's own)
+            return [Mail.of(entry) for entry in json.load(answer)]
+    except OSError as error:
+        raise DayError(
+            f"The mail sink does not answer: {error}. Look into .local/logs/mail-sink.log."
+        ) from error
 
 
 def _tell(console: Console, verdict: Verdict) -> bool:
