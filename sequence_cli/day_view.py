@@ -50,9 +50,9 @@ def show_plan(
     _table(
         console,
         "Mailboxes, the fullest first",
-        ("mailbox", "open", "zone", ">planned"),
+        ("mailbox", "open", "time of", ">planned"),
         [
-            (address, opens, zone, f"{planned} of {allowed}")
+            (address, opens, zone.rpartition("/")[2].replace("_", " "), f"{planned} of {allowed}")
             for address, opens, zone, planned, allowed in mailboxes
         ],
     )
