@@ -59,6 +59,10 @@ class Ledger:
         numbers = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started", "max_first_mails")
         return frame.assign(
             parked_until=frame["parked_until"].astype(np.int64),
+            # a null beside names would come out as NaN
+            holiday_calendar=frame["holiday_calendar"]
+            .astype(object)
+            .where(frame["holiday_calendar"].notna(), None),
             **{name: pd.to_numeric(frame[name]).astype(np.float64) for name in numbers},
         ).astype(dict.fromkeys(("mailbox_id", "send_limit", "min_gap_seconds"), np.int64))
 

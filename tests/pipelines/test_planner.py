@@ -327,3 +327,13 @@ def test_two_spread_plans_fill_each_others_gaps(world: Any) -> None:
     assert len(times) == 40
     gaps = [(b - a).total_seconds() for a, b in itertools.pairwise(times)]
     assert max(gaps) < 3 * 8 * 3600 / 40
+
+
+def test_a_holiday_calendar_beside_mailboxes_without_one_closes_its_own_mailbox_alone(world: Any) -> None:
+    christmas = datetime(2026, 12, 25, 4, 0, 30, tzinfo=UTC)
+    closed, box = world.mailbox(holiday_calendar="DE"), world.mailbox()
+    waits = world.enrol(world.sequence(mailboxes=(closed,)))
+    world.enrol(world.sequence(mailboxes=(box,)))
+    world.plan(christmas)
+    assert [row["mailbox_id"] for row in world.rows()] == [box]
+    assert world.reasons() == {waits: "window_closed"}
