@@ -59,12 +59,14 @@ BEGIN
             mailbox_address, mailbox_display_name, tracking_host,
             smtp_host, smtp_port, smtp_security, smtp_username, smtp_secret
         FROM contacts c, sequences q, steps st, mailboxes m, LATERAL (
-            -- the mails of this round that left from the same mailbox: the thread that this one continues
-            SELECT array_agg(b.step_id ORDER BY b.send_at) AS step_ids,
-                (array_agg(bs.mail_subject ORDER BY b.send_at) FILTER (WHERE bs.mail_subject <> ''))[1] AS subject
+            -- the mails of this round: those from the same mailbox are the thread that this one continues; the
+            -- subject stays also where a follow-up has moved to another mailbox
+            SELECT array_agg(b.step_id ORDER BY b.send_at) FILTER (WHERE b.mailbox_id = s.mailbox_id) AS step_ids,
+                (array_agg(bs.mail_subject ORDER BY (b.mailbox_id = s.mailbox_id) DESC, b.send_at)
+                    FILTER (WHERE bs.mail_subject <> ''))[1] AS subject
             FROM sends b JOIN steps bs ON bs.id = b.step_id
             WHERE b.sequence_id = p_sequence_id AND b.contact_id = p_contact_id AND b.round = p_round
-                AND b.status IN ('sent', 'unknown') AND b.mailbox_id = s.mailbox_id AND b.step_id <> p_step_id) t
+                AND b.status IN ('sent', 'unknown') AND b.step_id <> p_step_id) t
         WHERE c.id = p_contact_id AND q.id = p_sequence_id AND st.id = p_step_id AND m.id = s.mailbox_id;
     END IF;
     RETURN NEXT;
