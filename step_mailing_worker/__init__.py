@@ -1,1 +1,1 @@
-"""The step mailing worker: takes a message at its minute, sends the mail over SMTP, reports the outcome."""
+"""The step mailing worker: SQS wakes it, Postgres decides, SMTP sends; any number may run side by side."""

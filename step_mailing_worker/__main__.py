@@ -1,8 +1,13 @@
-"""`python -m step_mailing_worker`: the same as `sequences worker`."""
+from __future__ import annotations
 
 import sys
 
+from sequence_store.errors import StoreError
 from sequence_store.settings import WorkerSettings, read_settings
 from step_mailing_worker.main import run
 
-sys.exit(run(read_settings(WorkerSettings)))
+if __name__ == "__main__":
+    try:
+        sys.exit(run(read_settings(WorkerSettings)))
+    except StoreError as error:
+        sys.exit(str(error))

@@ -1,4 +1,4 @@
-"""Places at which a test kills or stops the worker; they cost nothing when CRASH_AT is unset."""
+"""Named points at which a test ends the process, to see what the next worker makes of what is left."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from enum import StrEnum
 
 
 class CrashPoint(StrEnum):
+    """Where an attempt can be, in order."""
+
     AFTER_RECEIVE = "after_receive"
     AFTER_CLAIM = "after_claim"
+    AFTER_EHLO = "after_ehlo"
     AFTER_RCPT = "after_rcpt"
     AFTER_TRANSMITTING = "after_transmitting"
     BEFORE_DOT = "before_dot"
@@ -19,10 +22,13 @@ class CrashPoint(StrEnum):
     AFTER_RESULT = "after_result"
 
 
-_chosen = os.environ.get("CRASH_AT")
+_SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP}
+_armed = {os.environ["CRASH_AT"]} if "CRASH_AT" in os.environ else set[str]()
+_signal = _SIGNALS[os.environ.get("CRASH_SIGNAL", "KILL")]
 
 
 def reach(point: CrashPoint) -> None:
-    """Kill (or, with CRASH_SIGNAL=STOP, stop) this process if a test asked for it here."""
-    if _chosen == point:
-        os.kill(os.getpid(), signal.SIGSTOP if os.environ.get("CRASH_SIGNAL") == "STOP" else signal.SIGKILL)
+    """Do nothing, unless CRASH_AT names the point: then kill the process, or stop it once (CRASH_SIGNAL=STOP)."""
+    if point in _armed:
+        _armed.discard(point)
+        os.kill(os.getpid(), _signal)

@@ -1,29 +1,60 @@
 """The errors of the worker.
 
 WorkerError
-├── MessageFault     this mail cannot be built: its template or its data is at fault
-├── DeliveryFailed   the server refused before the mail can have gone out; carries the reply
-└── OutcomeUnknown   the connection was lost after the final dot
+├── MailError             the mail cannot be built; `fault` says whose value is at fault
+├── GateClosedError       the database did not let the mail go out; nothing was sent
+└── SmtpError
+    ├── RefusedError      the server answered with 4xx or 5xx
+    ├── LostError         no answer: the connection broke or the bound passed, in `phase`
+    └── UntrustedError    no verified TLS, or a password that would travel without it
 """
 
 from __future__ import annotations
 
-from step_mailing_worker.replies import Reply
+from typing import TYPE_CHECKING
+
+from sequence_store.states import Fault
+
+if TYPE_CHECKING:
+    from step_mailing_worker.replies import Phase, Reply
+    from step_mailing_worker.store import Gate
 
 
 class WorkerError(Exception):
+    """Something that ends the attempt at one mail, and no more than that."""
+
+
+class MailError(WorkerError):
+    def __init__(self, reason: str, *, fault: Fault = Fault.MESSAGE) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fault = fault
+
+
+class GateClosedError(WorkerError):
+    def __init__(self, gate: Gate) -> None:
+        super().__init__(gate.verdict)
+        self.gate = gate
+
+
+class SmtpError(WorkerError):
     pass
 
 
-class MessageFault(WorkerError):  # noqa: N818
-    pass
-
-
-class DeliveryFailed(WorkerError):  # noqa: N818
+class RefusedError(SmtpError):
     def __init__(self, reply: Reply) -> None:
-        super().__init__(reply.text)
+        super().__init__(f"{reply.phase}: {reply.code}")
         self.reply = reply
 
 
-class OutcomeUnknown(WorkerError):  # noqa: N818
-    pass
+class LostError(SmtpError):
+    def __init__(self, phase: Phase, *, timed_out: bool = False) -> None:
+        self.phase = phase
+        self.reason = f"{'timeout' if timed_out else 'connection_lost'}_{phase}"
+        super().__init__(self.reason)
+
+
+class UntrustedError(SmtpError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

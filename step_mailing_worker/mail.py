@@ -1,137 +1,248 @@
-"""Builds a send's mail: the same bytes whenever the same send is built again."""
+"""Builds a mail: multipart/alternative of text and HTML, the same bytes for every attempt at the same send."""
 
 from __future__ import annotations
 
+import email
 import hashlib
 import hmac
 import html
 import re
-from email import message_from_bytes, policy
-from email.headerregistry import Address
-from email.message import EmailMessage
-from html.parser import HTMLParser
-
-from liquid import Environment, StrictUndefined
-from liquid.exceptions import LiquidError
+from binascii import b2a_qp
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email import policy
+from email.headerregistry import AddressHeader
+from email.utils import format_datetime
+from typing import cast
 
 from sequence_store.messages import SendKey
-from step_mailing_worker.errors import MessageFault
-from step_mailing_worker.store import Claimed
+from sequence_store.states import Fault
+from step_mailing_worker import headers
+from step_mailing_worker.addresses import Address, parse_address
+from step_mailing_worker.errors import MailError
+from step_mailing_worker.plain_text import plain_text_of
+from step_mailing_worker.templates import render
 
-MAX_OUTPUT = 500_000
-_HTML = re.compile(r"</?[a-zA-Z][^<>]*>")
-_FORBIDDEN = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|=\?"
-)  # also RFC 2047's encoded words (CVE-2024-6923)
-
-
-class _Liquid(Environment):
-    loop_iteration_limit = 10_000
-    output_stream_limit = MAX_OUTPUT
-    context_depth_limit = 30
+_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|<!doctype", re.IGNORECASE)
+_MIME_NAMES = frozenset({"MIME-Version", "Content-Type"})
+_LINE_END = re.compile(r"\r\n?")
 
 
-_TEXT = _Liquid(undefined=StrictUndefined)
-_MARKUP = _Liquid(undefined=StrictUndefined, autoescape=True)
+@dataclass(frozen=True)
+class MailOrder:
+    """All that a mail is made of, as the claim read it."""
+
+    key: SendKey
+    send_at: datetime
+    contact_name: str
+    contact_address: str
+    contact_attributes: Mapping[str, object]
+    mail_subject: str | None
+    mail_content: str
+    thread_subject: str | None
+    thread_step_ids: Sequence[int]
+    mailbox_address: str
+    mailbox_display_name: str | None
+    unsubscribe_url: str = ""  # filled in where the route that answers it is served
 
 
-def build_mail(send: Claimed, key: SendKey, secret: bytes) -> EmailMessage:
-    """Return the mail; raise MessageFault with a reason that holds nothing of the contact."""
-    message = EmailMessage(policy=policy.SMTP)
-    try:
-        _set_headers(message, send, key, secret)
-        _set_content(message, send)
-    except (ValueError, IndexError, UnicodeError) as error:
-        raise MessageFault(f"cannot be built: {type(error).__name__}") from None
-    _compare(message)
-    return message
+@dataclass(frozen=True)
+class Mail:
+    """What SMTP takes: the envelope, and the content in CRLF lines, not yet dot-stuffed."""
+
+    sender: Address
+    recipient: Address
+    message_id: str
+    content: bytes
+
+    @property
+    def needs_utf8(self) -> bool:
+        return self.sender.needs_utf8 or self.recipient.needs_utf8
+
+
+@dataclass(frozen=True)
+class _Bodies:
+    text: str
+    html: str
+
+
+@dataclass(frozen=True)
+class _Meant:
+    """What a mail says to whoever reads it."""
+
+    header_names: tuple[str, ...]
+    sender: tuple[str, str]
+    recipient: tuple[str, str]
+    subject: str
+    bodies: _Bodies
 
 
 def message_id(key: SendKey, domain: str, secret: bytes) -> str:
-    """Return the send's Message-ID: of its key alone, so that any step knows its predecessors'."""
-    digest = hmac.new(secret, ".".join(map(str, key)).encode(), hashlib.sha256).hexdigest()[:32]
-    return f"<{digest}@{domain}>"
+    """Return the send's Message-ID: its key with an HMAC, so that a reply names the row and none can be made up."""
+    name = ".".join(str(part) for part in key)
+    proof = hmac.digest(secret, b"message-id:" + name.encode(), hashlib.sha256).hex()[:24]
+    return f"<{name}.{proof}@{domain}>"
 
 
-def _set_headers(message: EmailMessage, send: Claimed, key: SendKey, secret: bytes) -> None:
-    domain = send.mailbox_address.rpartition("@")[2]
-    subject = _render(_TEXT, send.mail_subject or send.thread_subject or "", send)
-    message["From"] = Address(_safe(send.mailbox_display_name or ""), addr_spec=_safe(send.mailbox_address))
-    message["To"] = Address(_safe(send.contact_name), addr_spec=_safe(send.contact_address))
-    message["Subject"] = _safe(subject)
-    message["Date"] = send.send_at
-    message["Message-ID"] = message_id(key, domain, secret)
-    if earlier := [
-        message_id(key._replace(step_id=step), domain, secret) for step in send.thread_step_ids or []
-    ]:
-        message["In-Reply-To"] = earlier[-1]
-        message["References"] = " ".join(earlier)
+def build_mail(order: MailOrder, secret: bytes) -> Mail:
+    """Render and write the mail; raise MailError, whose fault says whose value stands in the way.
+
+    `secret` keys the Message-ID.
+    """
+    sender = _address(order.mailbox_address, "mailbox address", Fault.MAILBOX)
+    recipient = _address(order.contact_address, "contact address", Fault.RECIPIENT)
+    own_id = message_id(order.key, sender.domain, secret)
+    sender_name = _header(order.mailbox_display_name or "", "mailbox display name", Fault.MAILBOX)
+    recipient_name = _header(order.contact_name, "contact name")
+    subject = _subject(order)
+    bodies = _bodies(order)
+    earlier = [
+        message_id(order.key._replace(step_id=step_id), sender.domain, secret)
+        for step_id in order.thread_step_ids
+    ]
+    lines = {
+        "From": headers.mailbox(sender_name, sender),
+        "To": headers.mailbox(recipient_name, recipient),
+        "Subject": headers.text(subject),
+        "Date": format_datetime(order.send_at.astimezone(UTC)),
+        "Message-ID": own_id,
+        **_thread(earlier),
+        **_list_unsubscribe(order.unsubscribe_url),
+    }
+    content = _written(lines, bodies, boundary=f"=_{own_id.rpartition('@')[0].rpartition('.')[2]}")
+    meant = _Meant(
+        tuple(lines),
+        (_letters(sender_name), str(sender)),
+        (_letters(recipient_name), str(recipient)),
+        subject,
+        bodies,
+    )
+    if not _reads_as(content, meant):
+        raise MailError("mail: reads otherwise than it was written")
+    return Mail(sender, recipient, own_id, content)
 
 
-def _set_content(message: EmailMessage, send: Claimed) -> None:
-    if not _HTML.search(send.mail_content):
-        message.set_content(_render(_TEXT, send.mail_content, send))
-        return
-    markup = _render(_MARKUP, send.mail_content, send)
-    message.set_content(plain_text(markup))
-    message.add_alternative(markup, subtype="html")
-
-
-def _render(environment: Environment, template: str, send: Claimed) -> str:
+def _address(value: str, what: str, fault: Fault) -> Address:
     try:
-        return environment.from_string(template).render(
-            contact={
-                "name": send.contact_name,
-                "mail_address": send.contact_address,
-                "attributes": send.contact_attributes,
-            },
-            sender={"name": send.mailbox_display_name or "", "address": send.mailbox_address},
-            unsubscribe_url="",
+        return parse_address(value)
+    except (ValueError, UnicodeError):
+        raise MailError(f"{what}: not one mail address", fault=fault) from None
+
+
+def _header(value: str, what: str, fault: Fault = Fault.MESSAGE) -> str:
+    try:
+        return headers.checked(value)
+    except ValueError as error:
+        raise MailError(f"{what}: {error} in a header", fault=fault) from None
+
+
+def _names(order: MailOrder) -> dict[str, object]:
+    return {
+        "contact": {
+            "name": order.contact_name,
+            "mail_address": order.contact_address,
+            "attributes": order.contact_attributes,
+        },
+        "sender": {
+            "name": order.mailbox_display_name or order.mailbox_address,
+            "address": order.mailbox_address,
+        },
+        "unsubscribe_url": order.unsubscribe_url,
+    }
+
+
+def _subject(order: MailOrder) -> str:
+    own = (order.mail_subject or "").strip()
+    source = own or (order.thread_subject or "").strip()
+    subject = _header(render(source, _names(order), escape=False), "subject")
+    if not subject:
+        raise MailError("subject: the step has none, and no earlier mail of the thread either")
+    return subject
+
+
+def _bodies(order: MailOrder) -> _Bodies:
+    """Content without tags is text, whatever the values hold; content with tags is HTML."""
+    source = _LINE_END.sub("\n", order.mail_content)
+    is_html = _TAG.search(source) is not None
+    rendered = _LINE_END.sub("\n", render(source, _names(order), escape=is_html))
+    if is_html:
+        return _Bodies(plain_text_of(rendered), rendered.rstrip("\n") + "\n")
+    text = rendered.rstrip("\n") + "\n"
+    return _Bodies(text, _html_of(text))
+
+
+def _html_of(text: str) -> str:
+    paragraphs = re.split(r"\n{2,}", html.escape(text, quote=False).strip("\n"))
+    inner = "\n".join(f"<p>{paragraph.replace(chr(10), '<br>' + chr(10))}</p>" for paragraph in paragraphs)
+    return f"<html><body>\n{inner}\n</body></html>\n"
+
+
+def _thread(earlier: Sequence[str]) -> dict[str, str]:
+    if not earlier:
+        return {}
+    return {"In-Reply-To": earlier[-1], "References": headers.folded(earlier)}
+
+
+def _list_unsubscribe(url: str) -> dict[str, str]:
+    if not url:
+        return {}
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
+
+
+def _written(lines: Mapping[str, str], bodies: _Bodies, *, boundary: str) -> bytes:
+    """Write the mail. Quoted-printable cannot hold `=_`, so no content can end a part."""
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return b"".join(
+        (
+            head.encode(),
+            b"MIME-Version: 1.0\r\n",
+            f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n\r\n'.encode(),
+            _part(boundary, "plain", bodies.text),
+            _part(boundary, "html", bodies.html),
+            f"--{boundary}--\r\n".encode(),
         )
-    except (LiquidError, RecursionError) as error:
-        raise MessageFault(f"template: {type(error).__name__}: {error}"[:150]) from None
+    )
 
 
-def _safe(value: str) -> str:
-    if _FORBIDDEN.search(value):
-        raise MessageFault("a header value holds control characters or an encoded word")
-    return value
+def _part(boundary: str, subtype: str, body: str) -> bytes:
+    head = (
+        f"--{boundary}\r\n"
+        f"Content-Type: text/{subtype}; charset=utf-8\r\n"
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
+    )
+    return head.encode() + b2a_qp(body.encode(), istext=True).replace(b"\n", b"\r\n") + b"\r\n"
 
 
-def _compare(message: EmailMessage) -> None:
-    """Refuse what another program would read differently: serialise, parse again, compare."""
-    parsed = message_from_bytes(message.as_bytes(), policy=policy.SMTP)
-    if sorted(parsed.keys()) != sorted(message.keys()) or any(
-        str(parsed[name]) != str(message[name]) for name in ("From", "To", "Subject", "Message-ID")
-    ):
-        raise MessageFault("its headers do not survive being read again")
+def _reads_as(content: bytes, meant: _Meant) -> bool:
+    try:
+        return _read(content) == meant
+    except (ValueError, LookupError, AttributeError):  # not two parts, no such header
+        return False
 
 
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self.links: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self.links.append(dict(attrs).get("href") or "")
-        elif tag in ("br", "p", "div", "li", "tr", "h1", "h2", "h3"):
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self.links and (link := self.links.pop()):
-            self.parts.append(f" ({link})")
-        elif tag in ("p", "div"):
-            self.parts.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        self.parts.append(re.sub(r"\s+", " ", data))
+def _read(content: bytes) -> _Meant:
+    """Read a mail as any other program would, with the standard library's parser."""
+    read = email.message_from_string(content.decode(), policy=policy.default)
+    text, html_ = [
+        cast("bytes", part.get_payload(decode=True)).decode().replace("\r\n", "\n")
+        for part in read.walk()
+        if not part.is_multipart()
+    ]
+    return _Meant(
+        tuple(name for name in read.keys() if name not in _MIME_NAMES),  # noqa: SIM118  # repeated ones too
+        _only_mailbox(read["From"]),
+        _only_mailbox(read["To"]),
+        str(read["Subject"]),
+        _Bodies(text, html_),
+    )
 
 
-def plain_text(markup: str) -> str:
-    """Return HTML as text: paragraphs as lines, links behind their words."""
-    reader = _Text()
-    reader.feed(markup)
-    reader.close()
-    return re.sub(r"\n[ \n]*\n", "\n\n", html.unescape("".join(reader.parts))).strip() + "\n"
+def _only_mailbox(header: AddressHeader) -> tuple[str, str]:
+    addresses = [(_letters(a.display_name), a.addr_spec) for a in header.addresses]
+    return addresses[0] if len(addresses) == 1 else ("", "")
+
+
+def _letters(name: str) -> str:
+    """Return a name without white space: Python's parser sets a blank between the words of a long encoded name."""
+    return "".join(name.split())

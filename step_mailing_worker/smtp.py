@@ -1,173 +1,223 @@
-"""SMTP with the final-dot rule: before the dot a lost connection means again, after it nobody knows."""
+"""One SMTP connection: aiosmtplib below, the phase of every command and the final dot above.
+
+Stock clients send body and final dot as one and tell every broken connection alike. Here the dot goes out on
+its own and the phase is recorded first: what breaks before it may be tried again, what breaks after it is unknown.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
 
 import aiosmtplib
 
-from sequence_store.settings import WorkerSettings
+from sequence_store.states import Fault
 from step_mailing_worker.crash_points import CrashPoint, reach
-from step_mailing_worker.errors import DeliveryFailed, OutcomeUnknown
-from step_mailing_worker.replies import Reply
-from step_mailing_worker.store import Claimed
+from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
+from step_mailing_worker.mail import Mail
+from step_mailing_worker.replies import Phase, Reply
 
-_LOST = (aiosmtplib.SMTPServerDisconnected, aiosmtplib.SMTPTimeoutError, OSError, TimeoutError)
-_LINE_START_DOT = re.compile(rb"^\.", re.MULTILINE)
+Security = Literal["none", "starttls", "tls"]
+
+_SEND_BUFFER_BYTES = 65_536  # of the kernel: what has not left it has not been sent
+_QUIT_SECONDS = 1.0
+_SERVICE_CLOSES = 421
+_START_INPUT = 354
+_ERRORS = 400
+_LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 @dataclass(frozen=True)
-class Account:
-    """Where and how a mailbox signs in; connections are kept by it."""
+class Endpoint:
+    """A mailbox's server and its sign-in: connections are kept for each."""
 
     mailbox_id: int
     host: str
     port: int
-    security: str
-    username: str | None
-    secret: str | None = field(repr=False)
+    security: Security
+    helo: str
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
 
-    @classmethod
-    def of(cls, send: Claimed, settings: WorkerSettings) -> Account:
-        own = send.smtp_host is not None
-        return cls(
-            send.mailbox_id,
-            send.smtp_host or settings.smtp_host,
-            send.smtp_port or (587 if own else settings.smtp_port),
-            send.smtp_security or ("starttls" if own else settings.smtp_security),
-            send.smtp_username,
-            open_secret(send.smtp_secret),
+
+@dataclass(frozen=True)
+class Bounds:
+    """How long the server may take, in seconds."""
+
+    command: float
+    final_dot: float
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+class SmtpConnection:
+    """A signed-in connection. `broken` once it must not be used again; `dirty` while a mail is begun."""
+
+    def __init__(self, endpoint: Endpoint, bounds: Bounds) -> None:
+        self.endpoint = endpoint
+        self.dirty = False
+        self.mails = 0
+        self.phase = Phase.CONNECT
+        self._bounds = bounds
+        self._client = aiosmtplib.SMTP(
+            hostname=endpoint.host,
+            port=endpoint.port,
+            local_hostname=endpoint.helo,
+            timeout=bounds.command,
+            use_tls=endpoint.security == "tls",
+            start_tls=False,
+            tls_context=None if endpoint.security == "none" else _tls_context(),
         )
 
+    @property
+    def broken(self) -> bool:
+        return not self._client.is_connected
 
-def open_secret(stored: str | None) -> str | None:
-    """Return a stored secret in clear."""
-    return stored
+    async def open(self) -> None:
+        """Connect, greet, secure and sign in; raise SmtpError."""
+        async with self._in(Phase.CONNECT):
+            await self._client.connect()
+            self._limit_send_buffer()
+        async with self._in(Phase.EHLO):
+            await self._client.ehlo()
+        if self.endpoint.security == "starttls":
+            await self._start_tls()
+        if self.endpoint.username is not None:
+            await self._sign_in(self.endpoint.username, self.endpoint.password or "")
 
+    async def mail(self, mail: Mail) -> None:
+        """Begin a mail: MAIL FROM."""
+        if mail.needs_utf8 and not self._client.supports_extension("smtputf8"):
+            fault = Fault.MAILBOX if mail.sender.needs_utf8 else Fault.RECIPIENT
+            raise MailError("smtputf8_not_offered", fault=fault)
+        options = [b"SMTPUTF8", b"BODY=8BITMIME"] if mail.needs_utf8 else []
+        if self._client.supports_extension("size"):
+            options.append(b"SIZE=%d" % len(mail.content))
+        await self._command(Phase.MAIL, b"MAIL", f"FROM:<{mail.sender}>".encode(), *options)
+        self.dirty = True
 
-Client = aiosmtplib.SMTP
+    async def rcpt(self, mail: Mail) -> None:
+        await self._command(Phase.RCPT, b"RCPT", f"TO:<{mail.recipient}>".encode())
 
+    async def transfer(self, mail: Mail) -> Reply:
+        """Send DATA, the body and the final dot; return the final answer, whatever it is.
 
-class Connections:
-    """Kept connections, a list a mailbox; one is used by one send at a time."""
+        LostError.phase is DOT if the mail may have been accepted, an earlier one if it cannot have been.
+        """
+        await self._command(Phase.DATA, b"DATA", expected=_START_INPUT)
+        async with self._in(Phase.BODY):
+            self._write(_LEADING_DOT.sub(b"..", mail.content))
+            await self._drained()
+            reach(CrashPoint.BEFORE_DOT)
+            self._write(b".\r\n")  # what cannot be written has not gone out
+        async with self._in(Phase.DOT):
+            return await self._final_answer()
 
-    def __init__(self, settings: WorkerSettings) -> None:
-        self._settings = settings
-        self._idle: dict[Account, list[Client]] = defaultdict(list)
+    async def reset(self) -> None:
+        """Forget the mail that was begun, so that the connection can be kept."""
+        await self._command(Phase.MAIL, b"RSET")
+        self.dirty = False
 
-    async def take(self, account: Account) -> tuple[Client, bool]:
-        """Return a connection that is signed in, and whether it was kept from an earlier send."""
-        while self._idle[account]:
-            client = self._idle[account].pop()
-            if client.is_connected:
-                return client, True
-        return await self.open(account), False
+    async def quit(self) -> None:
+        with suppress(aiosmtplib.SMTPException, OSError):
+            await self._client.quit(timeout=_QUIT_SECONDS)
+        self.close()
 
-    async def open(self, account: Account) -> Client:
-        client = aiosmtplib.SMTP(
-            hostname=account.host,
-            port=account.port,
-            use_tls=account.security == "tls",
-            start_tls=account.security == "starttls",
-            timeout=self._settings.smtp_timeout_seconds,
-        )
-        try:
-            await client.connect()
-            await client.ehlo()
-            if account.username:
-                await client.login(account.username, account.secret or "")
-        except aiosmtplib.SMTPAuthenticationError as error:
-            client.close()
-            raise DeliveryFailed(Reply("AUTH", error.code, error.message)) from None
-        except aiosmtplib.SMTPResponseException as error:
-            client.close()
-            raise DeliveryFailed(Reply("CONNECT", error.code, error.message)) from None
-        except (aiosmtplib.SMTPException, *_LOST) as error:
-            client.close()
-            raise DeliveryFailed(Reply("CONNECT", 0, type(error).__name__)) from None
-        return client
+    def close(self) -> None:
+        self._client.close()
 
-    def keep(self, account: Account, client: Client) -> None:
-        if client.is_connected:
-            self._idle[account].append(client)
+    async def _start_tls(self) -> None:
+        async with self._in(Phase.TLS):
+            if not self._client.supports_extension("starttls"):
+                raise UntrustedError("starttls_not_offered")
+            await self._client.starttls()
+        async with self._in(Phase.EHLO):
+            await self._client.ehlo()
 
-    async def close(self) -> None:
-        for clients in self._idle.values():
-            for client in clients:
-                with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-                    await client.quit(timeout=2)
-        self._idle.clear()
+    async def _sign_in(self, username: str, password: str) -> None:
+        async with self._in(Phase.AUTH):
+            if not self._client.supported_auth_methods:
+                raise UntrustedError("sign_in_not_offered")
+            await self._client.login(username, password)
 
+    async def _command(self, phase: Phase, *words: bytes, expected: int | None = None) -> Reply:
+        async with self._in(phase):
+            answer = await self._client.execute_command(*words)
+        reply = Reply(phase, answer.code, answer.message)
+        if reply.code >= _ERRORS or reply.code < 0 or (expected and reply.code != expected):
+            raise RefusedError(reply)
+        return reply
 
-async def transmit(
-    client: Client,
-    sender: str,
-    recipient: str,
-    body: bytes,
-    gate: Callable[[], Awaitable[bool]],
-    settings: WorkerSettings,
-) -> Reply | None:
-    """Send one mail; return the final answer, or None where `gate` (asked after RCPT) forbids it.
-
-    Raises DeliveryFailed where the mail cannot have gone out, OutcomeUnknown where it may have.
-    """
-    await _command(client, "MAIL", f"FROM:<{sender}>".encode())
-    await _command(client, "RCPT", f"TO:<{recipient}>".encode())
-    reach(CrashPoint.AFTER_RCPT)
-    if not await gate():
-        await _command(client, "RSET")
-        return None
-    reach(CrashPoint.AFTER_TRANSMITTING)
-    await _command(client, "DATA", expected=354)
-    await _write(client, body)
-    reach(CrashPoint.BEFORE_DOT)
-    return await _final_dot(client, settings.smtp_final_dot_seconds)
-
-
-async def _command(client: Client, name: str, argument: bytes | None = None, *, expected: int = 250) -> Reply:
-    parts = [name.encode()] if argument is None else [name.encode(), argument]
-    try:
-        code, text = await client.execute_command(*parts)
-    except (aiosmtplib.SMTPException, *_LOST) as error:
-        client.close()
-        raise DeliveryFailed(Reply(name, 0, type(error).__name__)) from None
-    reply = Reply(name, code, text)
-    if code != expected and not (name == "RCPT" and code == 251):  # noqa: PLR2004
-        if name != "RSET":
-            with suppress(DeliveryFailed):
-                await _command(client, "RSET")
-        raise DeliveryFailed(reply)
-    return reply
-
-
-async def _write(client: Client, body: bytes) -> None:
-    """Write the body without its dot; a server that is gone by now cannot have taken the mail."""
-    stuffed = _LINE_START_DOT.sub(b"..", body)
-    transport = client.transport
-    if not isinstance(transport, asyncio.WriteTransport) or transport.is_closing():
-        raise DeliveryFailed(Reply("DATA", 0, "connection lost"))
-    transport.write(stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n")
-    await asyncio.sleep(0)
-    if transport.is_closing():
-        client.close()
-        raise DeliveryFailed(Reply("DATA", 0, "connection lost"))
-
-
-async def _final_dot(client: Client, seconds: int) -> Reply:
-    try:
-        answer = asyncio.ensure_future(client.execute_command(b".", timeout=seconds))
-        await asyncio.sleep(0)
+    async def _final_answer(self) -> Reply:
         reach(CrashPoint.AFTER_DOT)
-        code, text = await answer
-    except (aiosmtplib.SMTPException, *_LOST) as error:
-        client.close()
-        raise OutcomeUnknown(type(error).__name__) from None
-    reply = Reply("DATA", code, text)
-    if code != 250:  # noqa: PLR2004
-        raise DeliveryFailed(reply)
-    return reply
+        protocol = self._client.protocol
+        if protocol is None:
+            raise LostError(Phase.DOT)
+        answer = await protocol.read_response(timeout=self._bounds.final_dot)
+        self.mails += 1
+        self.dirty = False
+        if answer.code == _SERVICE_CLOSES:
+            self.close()
+        return Reply(Phase.DOT, answer.code, answer.message)
+
+    def _write(self, data: bytes) -> None:
+        if self._client.protocol is None:
+            raise LostError(self.phase)
+        self._client.protocol.write(data)
+
+    async def _drained(self) -> None:
+        """Wait until the kernel has taken the whole body, and let a close that came meanwhile be seen."""
+        deadline = time.monotonic() + self._bounds.command
+        while True:
+            await asyncio.sleep(0)
+            transport = self._client.transport
+            if not isinstance(transport, asyncio.WriteTransport) or self.broken:
+                raise LostError(Phase.BODY)
+            if not transport.get_write_buffer_size():
+                return
+            if time.monotonic() > deadline:
+                raise LostError(Phase.BODY, timed_out=True)
+            await asyncio.sleep(0.005)
+
+    def _limit_send_buffer(self) -> None:
+        raw = self._client.get_transport_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+
+    @asynccontextmanager
+    async def _in(self, phase: Phase) -> AsyncIterator[None]:
+        """Record the phase, and turn what the client raises in it into ours; anything raised breaks it."""
+        self.phase = phase
+        try:
+            yield
+        except BaseException as error:
+            self.close()
+            if translated := _translated(error, phase):
+                raise translated from error
+            raise
+
+
+def _translated(error: BaseException, phase: Phase) -> Exception | None:
+    if isinstance(error.__cause__ or error, ssl.SSLCertVerificationError):
+        return UntrustedError("certificate_not_trusted")
+    match error:
+        case aiosmtplib.SMTPResponseException():
+            return RefusedError(Reply(phase, error.code, error.message))
+        case TimeoutError():
+            return LostError(phase, timed_out=True)
+        case aiosmtplib.SMTPException() | OSError():
+            return LostError(phase)
+        case Exception() if phase is Phase.DOT and not isinstance(error, LostError):
+            return LostError(phase)  # whatever happened: the mail may be on its way
+    return None

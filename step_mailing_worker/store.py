@@ -1,47 +1,64 @@
-"""The worker's whole view of the database: functions that claim, mark and finish a send."""
+"""The worker's whole view of the database: five functions, called by name, answered in frozen dataclasses."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from sequence_store.database import plain_url
 from sequence_store.messages import SendKey
 from sequence_store.queries import query
 from sequence_store.settings import WorkerSettings
-from step_mailing_worker.replies import Reply
+from sequence_store.states import Fault, Outcome, SendStatus
+
+MOST_CONNECTIONS = 8  # statements of a millisecond: more of them would only wait for each other's locks
+CONNECTION_WAIT_SECONDS = 10.0
+
+DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
+
+
+class ClaimVerdict(StrEnum):
+    CLAIMED = "claimed"
+    EARLY = "early"
+    HELD = "held"
+    STALE = "stale"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    ABSENT = "absent"
+
+
+class GateVerdict(StrEnum):
+    TRANSMITTING = "transmitting"
+    WAIT = "wait"
+    PLANNED = "planned"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    FENCED = "fenced"
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """claim_send's answer; the mail's fields are there where `verdict` is `claimed`."""
+class ClaimedSend:
+    """All that a mail needs, as the claim read it."""
 
-    verdict: str
-    reason: str | None
-    retry_at: datetime | None
     mailbox_id: int
-    send_day: date
     send_at: datetime
-    not_after: datetime
     contact_name: str
     contact_address: str
-    contact_attributes: dict[str, Any]
-    contact_external_id: UUID
-    sequence_external_id: UUID
-    open_tracking_enabled: bool
-    click_tracking_enabled: bool
+    contact_attributes: Mapping[str, object]
     mail_subject: str | None
     mail_content: str
     thread_subject: str | None
     thread_step_ids: list[int] | None
     mailbox_address: str
     mailbox_display_name: str | None
-    tracking_host: str | None
     smtp_host: str | None
     smtp_port: int | None
     smtp_security: str | None
@@ -50,102 +67,128 @@ class Claimed:
 
 
 @dataclass(frozen=True)
-class Gate:
-    """mark_transmitting's answer."""
+class Claim:
+    """What a claim came to; `send` with `claimed` alone, `retry_seconds` with `early` and `held`."""
 
-    verdict: str
-    reason: str | None
-    retry_at: datetime | None
+    verdict: ClaimVerdict
+    reason: str | None = None
+    retry_seconds: float = 0.0
+    send: ClaimedSend | None = None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What the gate before DATA says; `retry_seconds` with `wait`."""
+
+    verdict: GateVerdict
+    reason: str | None = None
+    retry_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finish:
+    """An attempt's outcome, as the database is to record it."""
+
+    outcome: Outcome
+    fault: Fault | None
+    reason: str
+    smtp_code: int | None = None
+    enhanced_code: str | None = None
+    smtp_reply: str | None = None
+    provider_message_id: str | None = None
+    retry_seconds: float = 0.0
+    park_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The state that the row is in after finish_send."""
+    """The state that the row is in now."""
 
-    status: str
+    status: SendStatus
     reason: str | None
-    send_at: datetime
-    attempt: int
-
-
-def open_pool(settings: WorkerSettings) -> AsyncConnectionPool[Any]:
-    """Make a pool that checks a connection before it hands it out: Postgres may have been restarted."""
-    return AsyncConnectionPool(
-        plain_url(settings.worker_database_url),
-        min_size=1,
-        max_size=min(settings.worker_concurrency, 8),
-        check=AsyncConnectionPool.check_connection,
-        kwargs={
-            "autocommit": True,
-            "row_factory": dict_row,
-            "application_name": "step_mailing_worker",
-            "options": "-c timezone=UTC",
-        },
-        open=False,
-    )
 
 
 class Store:
-    """Calls the functions; each call is one transaction."""
+    """Calls the functions. Every call is a transaction; DATABASE_AWAY means that it may or may not have happened."""
 
-    def __init__(self, pool: AsyncConnectionPool[Any], settings: WorkerSettings) -> None:
-        self._pool = pool
-        self._settings = settings
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._lease_seconds = settings.claim_lease_seconds
+        self._pads = settings.address_pads
+        self._pool = AsyncConnectionPool(
+            plain_url(settings.worker_database_url),
+            kwargs={
+                "autocommit": True,
+                "application_name": "step_mailing_worker",
+                "connect_timeout": 5,
+                "options": "-c timezone=UTC",
+                "row_factory": dict_row,
+            },
+            connection_class=psycopg.AsyncConnection[DictRow],
+            min_size=1,
+            max_size=min(MOST_CONNECTIONS, settings.worker_concurrency),
+            timeout=CONNECTION_WAIT_SECONDS,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+        )
 
-    async def claim(self, key: SendKey, attempt: int, claim: UUID) -> Claimed:
-        row = await self._one("claim_send", key, claim, attempt=attempt)
-        assert row is not None  # noqa: S101  (the function always answers)
-        return Claimed(**row)
+    async def open(self) -> None:
+        """Start connecting; a database that is away now is waited for by each call."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        await self._pool.close(timeout=1)
+
+    async def claim(self, key: SendKey, *, attempt: int, claim: UUID) -> Claim:
+        row = await self._one(
+            "claim_send", key, claim, attempt=attempt, lease_seconds=self._lease_seconds, pads=self._pads
+        )
+        verdict = ClaimVerdict(row["verdict"])
+        send = _claimed_send(row) if verdict is ClaimVerdict.CLAIMED else None
+        return Claim(verdict, row["reason"], row["retry_seconds"] or 0.0, send)
 
     async def renew(self, key: SendKey, claim: UUID) -> bool:
-        row = await self._one("renew_claim", key, claim)
-        return bool(row and row["renew_claim"])
+        row = await self._one("renew_claim", key, claim, lease_seconds=self._lease_seconds)
+        return bool(row["renew_claim"])
 
-    async def release(self, key: SendKey, claim: UUID) -> None:
-        await self._one("release_claim", key, claim)
+    async def release(self, key: SendKey, claim: UUID) -> bool:
+        row = await self._one("release_claim", key, claim)
+        return bool(row["release_claim"])
 
     async def mark_transmitting(self, key: SendKey, claim: UUID) -> Gate:
-        row = await self._one("mark_transmitting", key, claim)
-        assert row is not None  # noqa: S101
-        return Gate(**row)
+        row = await self._one("mark_transmitting", key, claim, pads=self._pads)
+        return Gate(GateVerdict(row["verdict"]), row["reason"], row["retry_seconds"] or 0.0)
 
-    async def finish(
-        self,
-        key: SendKey,
-        claim: UUID,
-        *,
-        outcome: str,
-        fault: str | None = None,
-        reason: str | None = None,
-        reply: Reply | None = None,
-        provider_message_id: str | None = None,
-        retry_seconds: int = 0,
-    ) -> Finished | None:
-        """Record an outcome; None where the claim is no longer the caller's."""
-        row = await self._one(
+    async def finish(self, key: SendKey, claim: UUID, finish: Finish) -> Finished | None:
+        """Record the outcome; None: the claim is not ours any more, or the outcome has landed before."""
+        row = await self._first(
             "finish_send",
             key,
             claim,
-            outcome=outcome,
-            fault=fault,
-            reason=reason,
-            code=reply.code or None if reply else None,
-            enhanced_code=reply.enhanced_code if reply else None,
-            reply=reply.scrubbed if reply else None,
-            provider_message_id=provider_message_id,
-            retry_seconds=retry_seconds,
-            park_seconds=self._settings.park_seconds,
+            outcome=finish.outcome.value,
+            fault=finish.fault.value if finish.fault else None,
+            reason=finish.reason,
+            smtp_code=finish.smtp_code,
+            enhanced_code=finish.enhanced_code,
+            smtp_reply=finish.smtp_reply,
+            provider_message_id=finish.provider_message_id,
+            retry_seconds=finish.retry_seconds,
+            park_seconds=finish.park_seconds,
+            pads=self._pads,
         )
-        return Finished(**row) if row else None
+        return Finished(SendStatus(row["status"]), row["reason"]) if row else None
 
-    async def _one(self, name: str, key: SendKey, claim: UUID, **more: Any) -> dict[str, Any] | None:
-        parameters = {
-            **key._asdict(),
-            "claim": claim,
-            "pads": self._settings.address_pads,
-            "lease_seconds": self._settings.claim_lease_seconds,
-            **more,
-        }
+    async def _one(self, name: str, key: SendKey, claim: UUID, **values: Any) -> DictRow:
+        row = await self._first(name, key, claim, **values)
+        if row is None:
+            raise psycopg.InterfaceError(f"{name} returned no row")
+        return row
+
+    async def _first(self, name: str, key: SendKey, claim: UUID, **values: Any) -> DictRow | None:
+        parameters = {**key._asdict(), "claim": claim, **values}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(query("worker", name), parameters)
             return await cursor.fetchone()
+
+
+def _claimed_send(row: DictRow) -> ClaimedSend:
+    return ClaimedSend(**{name: row[name] for name in ClaimedSend.__dataclass_fields__})

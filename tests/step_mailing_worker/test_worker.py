@@ -1,236 +1,281 @@
-"""Claims about the worker, with real Postgres, SQS and SMTP, and a real worker process."""
+"""What the worker promises, on real Postgres, SQS and SMTP."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
 
 from local_stack.processes import wait_until
-from sequence_store.queues import Outgoing
-from step_mailing_worker.main import WAIT_SECONDS
+from tests.conftest import SmtpSink
+from tests.step_mailing_worker.conftest import Team
+
+ADDRESS_HMAC = (
+    "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac(mail_address, %s), 'x' FROM contacts"
+)
 
 
-class Bench:
-    """One sequence of two steps, one mailbox open all day, and workers to start."""
-
-    def __init__(self, database: Any, queues: Any, sink: Any) -> None:
-        self.database, self.queues, self.sink = database, queues, sink
-        self.connection = database.connect("owner", autocommit=True)
-        self.workers: list[subprocess.Popen[bytes]] = []
-        self.sequence = self.one("INSERT INTO sequences (sequence_name) VALUES ('s') RETURNING id")
-        self.step = self.one(
-            "INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content) "
-            "VALUES (%s, 1, 'Hi {{ contact.name }}', '<p>Dear {{ contact.name }}</p>') RETURNING id",
-            self.sequence,
-        )
-        self.mailbox = self.one(
-            "INSERT INTO mailboxes (address, display_name, send_limit, send_start_time, send_end_time) "
-            "VALUES ('ann@sender.example', 'Ann', 50, '00:00', '00:00') RETURNING id"
-        )
-
-    def one(self, statement: str, *parameters: Any) -> Any:
-        row = self.connection.execute(statement, parameters).fetchone()
-        return row[0] if row and len(row) == 1 else row
-
-    def run(self, statement: str, *parameters: Any) -> None:
-        self.connection.execute(statement, parameters)
-
-    def send(
-        self, address: str = "bob@people.example", *, name: str = "Bob", seconds: float = 0, tell: int = 1
-    ) -> int:
-        """Enter a dispatched send due in `seconds` and put `tell` messages for it on the queue."""
-        contact = self.one(
-            "INSERT INTO contacts (name, mail_address) VALUES (%s, %s) RETURNING id", name, address
-        )
-        self.run(
-            "INSERT INTO sequences_contacts (sequence_id, contact_id, next_send) VALUES (%s, %s, current_date)",
-            self.sequence,
-            contact,
-        )
-        at = datetime.now(UTC) + timedelta(seconds=seconds)
-        self.run(
-            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after, status) "
-            "VALUES (%s, %s, %s, 1, %s, current_date, current_date, current_date, date_trunc('second', %s), %s, 'dispatched')",
-            self.sequence,
-            contact,
-            self.step,
-            self.mailbox,
-            at,
-            at + timedelta(hours=1),
-        )
-        self.tell(contact, times=tell)
-        return int(contact)
-
-    def tell(self, contact: int, *, times: int = 1, attempt: int = 1, environment: str = "local") -> None:
-        body = {
-            "v": 1,
-            "sequence_id": self.sequence,
-            "contact_id": contact,
-            "sequence_step_id": self.step,
-            "round": 1,
-            "mailbox_id": self.mailbox,
-            "send_at": datetime.now(UTC).isoformat(),
-            "not_after": datetime.now(UTC).isoformat(),
-            "attempt": attempt,
-            "environment": environment,
-        }
-        list(self.queues.sends.send([Outgoing(str(n), json.dumps(body)) for n in range(times)], threads=1))
-
-    def start(self, **environment: str) -> subprocess.Popen[bytes]:
-        settings = self.queues.settings.worker
-        variables = {
-            "WORKER_DATABASE_URL": self.database.worker,
-            "AWS_ENDPOINT_URL_SQS": self.queues.endpoint,
-            "SENDS_QUEUE": settings.sends_queue,
-            "DELIVERY_RESULTS_QUEUE": settings.delivery_results_queue,
-            "SMTP_HOST": self.sink.host,
-            "SMTP_PORT": str(self.sink.port),
-        }
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "step_mailing_worker"], env=os.environ | variables | environment
-        )
-        self.workers.append(worker)
-        return worker
-
-    def row(self, contact: int) -> Any:
-        return self.one("SELECT status, reason, attempt FROM sends WHERE contact_id = %s", contact)
-
-    def settled(self, contact: int, *statuses: str) -> Any:
-        assert wait_until(lambda: self.row(contact)[0] in statuses, 30), self.row(contact)
-        return self.row(contact)
-
-    def end(self) -> None:
-        for worker in self.workers:
-            if worker.poll() is None:
-                worker.terminate()
-        for worker in self.workers:
-            worker.wait(40)
-        self.connection.close()
-
-
-@pytest.fixture
-def bench(database: Any, queues: Any, smtp_sink: Any) -> Iterator[Bench]:
-    bench = Bench(database, queues, smtp_sink)
-    try:
-        yield bench
-    finally:
-        bench.end()
-
-
-def test_a_mail_goes_out_once_at_its_second_and_its_result_is_reported(bench: Bench) -> None:
-    contact = bench.send(seconds=3, tell=3)
-    bench.start()
-    bench.start()
-    bench.settled(contact, "sent")
-    (mail,) = bench.sink.wait_for(1)
-    due = bench.one("SELECT send_at FROM sends WHERE contact_id = %s", contact)
-    assert timedelta(0) <= mail.at - due <= timedelta(seconds=2)
-    parsed = message_from_bytes(mail.data, policy=policy.default)
-    assert (parsed["From"], parsed["To"], parsed["Subject"]) == (
-        "Ann <ann@sender.example>",
-        "Bob <bob@people.example>",
-        "Hi Bob",
+def test_mail_goes_out_once_at_its_second_from_two_workers_that_were_each_told_twice(
+    team: Team, smtp_sink: SmtpSink
+) -> None:
+    message = team.dispatch(due_in=2)
+    team.tell(message, times=4)
+    team.start(claim_lease_seconds=2)
+    team.start(claim_lease_seconds=2)
+    team.becomes(message, "sent")
+    (mail,) = smtp_sink.wait_for(1)
+    assert timedelta(0) <= mail.at - message.send_at < timedelta(seconds=1.5)
+    assert team.handled()
+    assert len(smtp_sink.mails) == 1
+    assert team.results() == ["sent"]
+    assert team.one("SELECT used FROM mailbox_days") == 1
+    assert team.one("SELECT smtp_code, enhanced_code, smtp_reply FROM sends") == (
+        250,
+        "2.0.0",
+        "2.0.0 accepted",
     )
-    assert parsed.get_body(("plain",)).get_content().strip() == "Dear Bob"
-    assert parsed["Date"].datetime == due
-    assert wait_until(lambda: bench.queues.delivery_results.depth() >= 1, 20)
-    assert wait_until(lambda: bench.queues.sends.depth() == 0, 20)
-    assert len(bench.sink.mails) == 1
-    assert bench.one("SELECT used FROM mailbox_days") == 1
 
 
-@pytest.mark.parametrize(
-    ("reply", "status", "enrolment", "suppressed"),
-    [
-        ({"RCPT": "550 5.1.1 no such user bob@people.example"}, "hard_failed", "bounced", 1),
-        ({"RCPT": "450 4.2.1 busy, try again in 300 seconds"}, "planned", "active", 0),
-        ({"DATA": "554 5.6.0 content refused"}, "cancelled", "paused", 0),
-        ({"RCPT": "550 5.4.5 Daily user sending limit exceeded"}, "cancelled", "active", 0),
-    ],
-)
-def test_a_refusal_costs_only_whose_fault_it_is(
-    bench: Bench, reply: dict[str, str], status: str, enrolment: str, suppressed: int
+def test_two_workers_that_race_for_many_sends_mail_each_once(team: Team, smtp_sink: SmtpSink) -> None:
+    messages = [team.dispatch(team.contact()) for _ in range(40)]
+    team.tell(*messages[:20], times=1)
+    team.tell(*messages[20:], times=1)
+    team.tell(*messages[:20], times=1)
+    team.start(claim_lease_seconds=2)
+    team.start(claim_lease_seconds=2, worker_concurrency=4)
+    assert wait_until(lambda: team.one("SELECT bool_and(status = 'sent') FROM sends"), 20)
+    assert team.handled()
+    recipients = [mail.rcpt_to[0] for mail in smtp_sink.mails]
+    assert len(recipients) == len(set(recipients)) == 40
+
+
+def test_mail_says_who_sends_it_what_it_answers_and_what_it_is(team: Team, smtp_sink: SmtpSink) -> None:
+    contact = team.contact("bob@people.example", name="Bob & Söhne")
+    first = team.send(contact=contact)
+    team.start()
+    team.becomes(first, "sent")
+    second = team.send(contact=contact, step=team.enter_step(2, None, "<p>Dear {{ contact.name }}</p>"))
+    team.becomes(second, "sent")
+    opening, follow_up = (message_from_bytes(m.data, policy=policy.default) for m in smtp_sink.wait_for(2))
+    assert opening["From"] == "Ann Sender <ann@sender.example>"
+    assert follow_up["Subject"] == opening["Subject"] == "Hello Bob & Söhne"
+    assert follow_up["In-Reply-To"] == follow_up["References"] == opening["Message-ID"]
+    assert follow_up["Date"].datetime == second.send_at
+    assert follow_up.get_body(("plain",)).get_content().strip() == "Dear Bob & Söhne"
+    assert follow_up.get_body(("html",)).get_content().strip() == "<p>Dear Bob &amp; Söhne</p>"
+
+
+def test_follow_up_from_another_mailbox_keeps_the_subject_and_begins_a_new_thread(
+    team: Team, smtp_sink: SmtpSink
 ) -> None:
-    bench.sink.replies.update(reply)
-    contact = bench.send()
-    bench.start()
-    bench.settled(contact, status)
-    assert bench.one("SELECT status FROM sequences_contacts") == enrolment
-    assert bench.one("SELECT count(*) FROM suppressions") == suppressed
-    assert (bench.one("SELECT parked_until IS NOT NULL FROM mailboxes")) == ("5.4.5" in str(reply))
-    assert "bob@" not in str(bench.one("SELECT smtp_reply FROM sends"))
-    assert bench.one("SELECT coalesce(sum(used), 0)::int FROM mailbox_days") == 0
+    contact = team.contact()
+    first = team.send(contact=contact)
+    team.start()
+    team.becomes(first, "sent")
+    other = team.one(
+        "INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)"
+        " VALUES ('cid@sender.example', 50, '00:00', '00:00') RETURNING id"
+    )
+    second = team.send(contact=contact, step=team.enter_step(2, None), mailbox_id=other)
+    team.becomes(second, "sent")
+    parsed = message_from_bytes(smtp_sink.wait_for(2)[1].data, policy=policy.default)
+    assert parsed["Subject"] == "Hello Bob"
+    assert parsed["In-Reply-To"] is None
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ("UPDATE sequences_contacts SET status = 'unsubscribed'", "enrolment_unsubscribed"),
-        ("UPDATE contacts SET is_active = false", "contact_inactive"),
-        ("UPDATE mailboxes SET is_active = false", "mailbox_inactive"),
-        ("UPDATE sequences SET is_active = false", "sequence_inactive"),
-        ("UPDATE steps SET deleted_at = now()", "step_deleted"),
-        ("UPDATE mailboxes SET send_limit = 0", "limit_reached"),
-        ("UPDATE steps SET mail_content = '{{ contact.nothing }}'", "template"),
-    ],
-)
-def test_what_changed_after_dispatch_stops_the_mail(bench: Bench, change: str, reason: str) -> None:
-    contact = bench.send()
-    bench.run(change)
-    bench.start()
-    assert bench.settled(contact, "cancelled")[1].startswith(reason)
-    assert bench.sink.mails == []
+def test_message_of_an_older_attempt_is_deleted_and_nothing_is_sent(team: Team, smtp_sink: SmtpSink) -> None:
+    message = team.dispatch()
+    team.run("UPDATE sends SET attempt = 2")
+    team.tell(message)
+    team.start()
+    assert team.handled()
+    assert team.row(message)[0] == "dispatched"
+    assert (smtp_sink.mails, team.results()) == ([], [])
 
 
-def test_an_older_attempt_is_deleted_and_bad_messages_go_to_the_dead_letters_with_their_reason(
-    bench: Bench,
+def test_message_of_an_unknown_send_is_deleted(team: Team) -> None:
+    team.tell(team.dispatch().model_copy(update={"round": 9}))
+    team.start()
+    assert team.handled()
+    assert team.results() == []
+
+
+def test_early_message_is_hidden_until_its_minute(team: Team, smtp_sink: SmtpSink) -> None:
+    message = team.send(due_in=600)
+    team.start()
+    assert wait_until(lambda: team.messages() == (0, 1), 10)
+    assert team.row(message)[0] == "dispatched"
+    assert smtp_sink.mails == []
+
+
+def test_message_of_a_send_that_is_held_by_another_is_hidden_and_kept(
+    team: Team, smtp_sink: SmtpSink
 ) -> None:
-    stale = bench.send()
-    bench.run("UPDATE sends SET attempt = 2")
-    bench.tell(stale, environment="production")
-    list(bench.queues.sends.send([Outgoing("0", "not json"), Outgoing("1", '{"v": 99}')], threads=1))
-    fine = bench.send("eve@people.example")
-    bench.start()
-    bench.settled(fine, "sent")
-    assert wait_until(lambda: bench.queues.sends.dead_letters() == 3, 20)
-    assert bench.row(stale)[0] == "dispatched"
-    assert len(bench.sink.mails) == 1
+    message = team.dispatch()
+    team.run(
+        "UPDATE sends SET status = 'claimed', claim = gen_random_uuid(), lease_until = now() + interval '2 s'"
+    )
+    team.tell(message)
+    team.start()
+    team.becomes(message, "sent")  # once the lease has run out
+    assert len(smtp_sink.wait_for(1)) == 1
 
 
-BEFORE = ("after_receive", "after_claim", "after_rcpt")
-MAYBE = ("after_transmitting", "before_dot", "after_dot", "after_answer")
+def test_late_message_expires_its_send_and_says_so(team: Team, smtp_sink: SmtpSink) -> None:
+    message = team.send(due_in=-100, lives=50)
+    team.start()
+    assert team.becomes(message, "expired") == "not_after"
+    assert team.handled()
+    assert (smtp_sink.mails, team.results()) == ([], ["expired"])
 
 
-@pytest.mark.parametrize("point", [*BEFORE, *MAYBE, "after_finish", "after_result"])
-def test_killed_anywhere_a_mail_never_goes_out_twice(bench: Bench, point: str) -> None:
-    contact = bench.send()
-    killed = bench.start(CRASH_AT=point)
-    assert killed.wait(30) == -signal.SIGKILL
-    bench.run("UPDATE sends SET lease_until = now() - interval '1 second' WHERE status = 'claimed'")
-    wait_until(lambda: False, WAIT_SECONDS + 0.5)  # the dead worker's long poll would take the next message
-    bench.tell(contact)
-    bench.start()
-    if point in MAYBE:
-        assert wait_until(lambda: bench.queues.sends.depth() == 0, 20)
-        assert bench.row(contact)[0] == "transmitting"  # the sweep makes it unknown; nobody sends it again
-        assert len(bench.sink.mails) <= 1
+CLOSED_GATES = [
+    ("UPDATE sequences_contacts SET status = 'unsubscribed'", "enrolment_unsubscribed"),
+    ("UPDATE sequences_contacts SET status = 'paused'", "enrolment_paused"),
+    ("UPDATE sequences_contacts SET status = 'replied'", "enrolment_replied"),
+    ("UPDATE contacts SET is_active = false", "contact_inactive"),
+    ("UPDATE mailboxes SET is_active = false", "mailbox_inactive"),
+    ("UPDATE mailboxes SET parked_until = now() + interval '1 day'", "mailbox_parked"),
+    ("UPDATE sequences SET is_active = false", "sequence_inactive"),
+    ("UPDATE steps SET deleted_at = now()", "step_deleted"),
+    ("SUPPRESS", "suppressed"),
+    ("UPDATE mailboxes SET send_limit = 0", "limit_reached"),
+]
+
+
+def _close_gate(team: Team, statement: str) -> None:
+    if statement == "SUPPRESS":
+        team.run(ADDRESS_HMAC, team.settings().address_pads)
     else:
-        bench.settled(contact, "sent")
-        assert len(bench.sink.wait_for(1)) == 1
+        team.run(statement)
 
 
-def test_a_worker_told_to_stop_ends_at_once_and_cleanly(bench: Bench) -> None:
-    contact = bench.send()
-    worker = bench.start()
-    bench.settled(contact, "sent")
-    worker.terminate()
-    assert worker.wait(30) == 0
+@pytest.mark.parametrize(("statement", "reason"), CLOSED_GATES, ids=[reason for _, reason in CLOSED_GATES])
+def test_what_is_closed_after_dispatch_or_even_after_the_claim_is_never_sent(
+    team: Team, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch, statement: str, reason: str
+) -> None:
+    """One send is claimed before and reaches the gate before DATA, one is claimed after."""
+    claimed = team.send()
+    later = team.dispatch()
+
+    def close_after_rcpt(*_: object) -> str:
+        _close_gate(team, statement)
+        team.tell(later)
+        return "250 2.1.5 ok"
+
+    monkeypatch.setattr(smtp_sink, "replies", _Computed(close_after_rcpt))
+    team.start(worker_concurrency=1)
+    assert team.becomes(claimed, "cancelled") == reason
+    assert team.becomes(later, "cancelled") == reason
+    assert team.handled()
+    assert smtp_sink.mails == []
+    assert sorted(team.results() + team.results()) == ["cancelled", "cancelled"]
+    assert team.one("SELECT coalesce(sum(used), 0)::int FROM mailbox_days") == 0
+
+
+class _Computed(dict[str, str]):
+    """Answers RCPT by a call, the first time."""
+
+    def __init__(self, answer: Any) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def get(self, key: str, default: Any = None) -> Any:
+        if key != "RCPT" or not self._answer:
+            return default
+        answer, self._answer = self._answer, None
+        return answer()
+
+
+def test_limit_lets_no_mail_through_that_it_does_not_count(team: Team, smtp_sink: SmtpSink) -> None:
+    team.run("UPDATE mailboxes SET send_limit = 3")
+    team.tell(*[team.dispatch(team.contact()) for _ in range(8)])
+    team.start()
+    assert team.handled()
+    assert len(smtp_sink.mails) == 3
+    assert team.one("SELECT count(*) FROM sends WHERE reason = 'limit_reached'") == 5
+
+
+def test_gap_of_a_moment_is_waited_for_and_a_longer_one_gets_a_later_place(
+    team: Team, smtp_sink: SmtpSink
+) -> None:
+    team.run("UPDATE mailboxes SET min_gap_seconds = 2")
+    team.tell(*[team.dispatch(team.contact()) for _ in range(2)])
+    team.start()
+    first, second = (mail.at for mail in smtp_sink.wait_for(2))
+    assert second - first > timedelta(seconds=1.5)
+    team.run("UPDATE mailboxes SET min_gap_seconds = 600")
+    message = team.send()
+    assert team.becomes(message, "planned") == "gap"
+    assert team.row(message)[2] == 2
+    assert team.handled()
+    assert len(smtp_sink.mails) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "enrolment", "reason"),
+    [
+        ("UPDATE steps SET mail_content = '{{ contact.nothing }}'", "cancelled", "paused", "template"),
+        (
+            "UPDATE contacts SET name = E'Bob\\r\\nBcc: eve@evil.example'",
+            "cancelled",
+            "paused",
+            "contact name",
+        ),
+        (
+            "UPDATE steps SET mail_subject = '=?utf-8?q?Hi=0ABcc=3A_e=40x=2Ecom?='",
+            "cancelled",
+            "paused",
+            "subject",
+        ),
+        (
+            "UPDATE contacts SET mail_address = 'a@b.example, c@d.example'",
+            "hard_failed",
+            "bounced",
+            "contact address",
+        ),
+        ("UPDATE mailboxes SET display_name = E'A\\nB'", "cancelled", "active", "mailbox display name"),
+    ],
+    ids=["unknown_name", "line_in_name", "encoded_word", "two_addresses", "line_in_sender"],
+)
+def test_what_cannot_be_built_is_never_begun_and_costs_only_whose_fault_it_is(
+    team: Team, smtp_sink: SmtpSink, change: str, status: str, enrolment: str, reason: str
+) -> None:
+    message = team.send()
+    team.run(change)
+    team.start()
+    assert team.becomes(message, status).startswith(reason)
+    assert team.handled()
+    assert team.status_of(message.contact_id) == enrolment
+    assert team.one("SELECT parked_until IS NOT NULL FROM mailboxes") == (enrolment == "active")
+    assert smtp_sink.mails == []
+
+
+def test_malformed_and_foreign_messages_are_buried_with_their_reason_and_their_neighbours_go_on(
+    team: Team, smtp_sink: SmtpSink
+) -> None:
+    good = team.dispatch()
+    foreign = team.dispatch().model_copy(update={"environment": "production"})
+    team.tell_raw("no json", good.model_dump_json(exclude={"attempt"}), foreign.model_dump_json(), "{}")
+    team.tell(good)
+    team.start()
+    team.becomes(good, "sent")
+    assert team.handled()
+    answer = team.queues.client.receive_message(
+        QueueUrl=team.queues.sends.dead_letter_url, MaxNumberOfMessages=10, MessageAttributeNames=["reason"]
+    )
+    reasons = sorted(m["MessageAttributes"]["reason"]["StringValue"] for m in answer["Messages"])
+    assert [reason.partition(":")[0] for reason in reasons] == [
+        "attempt",
+        "body",
+        "environment",
+        "sequence_id",
+    ]
+    assert len(smtp_sink.mails) == 1
+
+
+def test_worker_waits_for_a_queue_that_is_away_and_can_be_stopped_meanwhile(team: Team) -> None:
+    worker = team.start(aws_endpoint_url_sqs="http://127.0.0.1:9")
+    worker.stop()

@@ -1,0 +1,58 @@
+"""Mail addresses as SMTP takes them: one addr-spec, its domain in ASCII, its local part as it is."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+_LOCAL = re.compile(r"[^\s\"(),:;<>@\[\]\\.]+(?:\.[^\s\"(),:;<>@\[\]\\.]+)*")
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_LONGEST_LOCAL = 64
+_LONGEST = 254
+
+
+@dataclass(frozen=True)
+class Address:
+    """One mailbox: `local@domain`, the domain in ASCII."""
+
+    local: str
+    domain: str
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def needs_utf8(self) -> bool:
+        """Whether only a server with SMTPUTF8 can take it."""
+        return not self.local.isascii()
+
+
+def parse_address(text: str) -> Address:
+    """Read one bare address; raise ValueError for anything else (a list, a name, a quoted local part)."""
+    local, _, domain = text.strip().rpartition("@")
+    ascii_domain = _ascii_domain(domain)
+    fits = len(local.encode()) <= _LONGEST_LOCAL and len(local.encode()) + len(ascii_domain) < _LONGEST
+    if not (_LOCAL.fullmatch(local) and _is_printable(local) and fits):
+        raise ValueError("not a mail address")
+    return Address(local, ascii_domain)
+
+
+def _is_printable(text: str) -> bool:
+    return all(c.isprintable() for c in text) and not text.startswith("=?")
+
+
+def _ascii_domain(domain: str) -> str:
+    labels = [_ascii_label(label) for label in domain.split(".")]
+    if not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("not a mail address")
+    return ".".join(labels)
+
+
+def _ascii_label(label: str) -> str:
+    # By hand: Python's own idna codec is IDNA 2003, which makes another domain of one with an ß.
+    if label.isascii():
+        return label
+    if not all(c == "-" or unicodedata.category(c)[0] in "LMN" for c in label):
+        raise ValueError("not a mail address")
+    return "xn--" + unicodedata.normalize("NFC", label.lower()).encode("punycode").decode("ascii")

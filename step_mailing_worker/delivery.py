@@ -1,0 +1,125 @@
+"""From a claimed send to its outcome: build the mail, begin it, pass the gate, transfer it, read the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from sequence_store.messages import SendMessage
+from sequence_store.settings import WorkerSettings
+from sequence_store.states import Fault, Outcome
+from step_mailing_worker.crash_points import CrashPoint, reach
+from step_mailing_worker.endpoints import endpoint_of
+from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
+from step_mailing_worker.mail import Mail, MailOrder, build_mail
+from step_mailing_worker.mailbox_connections import MailboxConnections
+from step_mailing_worker.replies import Phase, Reply, meaning_of, provider_message_id, retry_delay, storable
+from step_mailing_worker.smtp import Endpoint
+from step_mailing_worker.store import DATABASE_AWAY, ClaimedSend, Finish
+
+_AFTER_PARKING_SECONDS = 5.0  # a retry while the mailbox is still parked would be cancelled
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How this worker delivers."""
+
+    settings: WorkerSettings
+    connections: MailboxConnections
+
+    async def deliver(
+        self, message: SendMessage, send: ClaimedSend, pass_gate: Callable[[], Awaitable[None]]
+    ) -> Finish:
+        """Return the outcome. `pass_gate` runs after RCPT and directly before DATA; what closes it is raised."""
+        try:
+            mail = build_mail(_order(message, send), self.settings.address_key.get_secret_value().encode())
+            reply = await self._transmit(mail, endpoint_of(send, mail.sender, self.settings), pass_gate)
+        except MailError as error:
+            return self._unbuildable(error)
+        except RefusedError as error:
+            return self._answered(error.reply, message.attempt)
+        except UntrustedError as error:
+            return self._parking(error.reason)
+        except LostError as error:
+            return self._lost(error, message.attempt)
+        except DATABASE_AWAY:
+            # Nothing has gone out. Whether the gate was passed is told by the row, whose claim is still ours.
+            return self._soft(Fault.CONNECTION, "database_lost_at_gate", "", message.attempt)
+        return self._answered(reply, message.attempt)
+
+    async def _transmit(
+        self, mail: Mail, endpoint: Endpoint, pass_gate: Callable[[], Awaitable[None]]
+    ) -> Reply:
+        async with self.connections.begun(endpoint, mail) as connection:
+            await connection.rcpt(mail)
+            reach(CrashPoint.AFTER_RCPT)
+            await pass_gate()
+            reach(CrashPoint.AFTER_TRANSMITTING)
+            reply = await connection.transfer(mail)
+        reach(CrashPoint.AFTER_ANSWER)
+        return reply
+
+    def _answered(self, reply: Reply, attempt: int) -> Finish:
+        meaning = meaning_of(reply)
+        retry = 0.0
+        park = float(self.settings.park_seconds)
+        if meaning.outcome is Outcome.SOFT_FAILED:
+            retry = self._retry(reply.text, attempt)
+            if meaning.fault is Fault.MAILBOX:  # what is said of one mail holds for the mailbox's others
+                park, retry = retry, retry + _AFTER_PARKING_SECONDS
+        return Finish(
+            meaning.outcome,
+            meaning.fault,
+            meaning.reason,
+            smtp_code=reply.code if reply.code > 0 else None,
+            enhanced_code=reply.enhanced_code,
+            smtp_reply=storable(reply.text),
+            provider_message_id=provider_message_id(reply.text) if meaning.outcome is Outcome.SENT else None,
+            retry_seconds=retry,
+            park_seconds=park,
+        )
+
+    def _unbuildable(self, error: MailError) -> Finish:
+        match error.fault:
+            case Fault.MAILBOX:
+                return self._parking(error.reason)
+            case Fault.RECIPIENT:
+                return Finish(Outcome.HARD_FAILED, error.fault, error.reason)
+            case Fault.MESSAGE:
+                return Finish(Outcome.CANCELLED, error.fault, error.reason)
+            case Fault.DOMAIN | Fault.CONNECTION:
+                raise AssertionError(error.fault)
+            case _:
+                assert_never(error.fault)
+
+    def _lost(self, error: LostError, attempt: int) -> Finish:
+        if error.phase is Phase.DOT:
+            return Finish(Outcome.UNKNOWN, None, error.reason, park_seconds=float(self.settings.park_seconds))
+        return self._soft(Fault.CONNECTION, error.reason, "", attempt)
+
+    def _parking(self, reason: str) -> Finish:
+        park = float(self.settings.park_seconds)
+        return Finish(Outcome.CANCELLED, Fault.MAILBOX, reason, park_seconds=park)
+
+    def _soft(self, fault: Fault, reason: str, text: str, attempt: int) -> Finish:
+        return Finish(Outcome.SOFT_FAILED, fault, reason, retry_seconds=self._retry(text, attempt))
+
+    def _retry(self, text: str, attempt: int) -> float:
+        return retry_delay(text, first=self.settings.soft_failure_retry_seconds, attempt=attempt)
+
+
+def _order(message: SendMessage, send: ClaimedSend) -> MailOrder:
+    return MailOrder(
+        key=message.key,
+        send_at=send.send_at,
+        contact_name=send.contact_name,
+        contact_address=send.contact_address,
+        contact_attributes=send.contact_attributes,
+        mail_subject=send.mail_subject,
+        mail_content=send.mail_content,
+        thread_subject=send.thread_subject,
+        thread_step_ids=send.thread_step_ids or (),
+        mailbox_address=send.mailbox_address,
+        mailbox_display_name=send.mailbox_display_name,
+    )

@@ -1,0 +1,84 @@
+"""Customers' Liquid templates: only the names that are handed in, nothing undefined, bounded in every way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache, wraps
+from typing import Any
+
+from liquid import BoundTemplate, Environment
+from liquid.exceptions import LiquidError
+from liquid.undefined import StrictDefaultUndefined
+
+from step_mailing_worker.errors import MailError
+
+LONGEST_OUTPUT = 1_000_000
+LOOP_LIMIT = 10_000
+NAMESPACE_LIMIT = 2_000_000
+
+
+class _MailEnvironment(Environment):
+    loop_iteration_limit = LOOP_LIMIT
+    local_namespace_limit = NAMESPACE_LIMIT
+    output_stream_limit = LONGEST_OUTPUT
+
+    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
+        super().setup_tags_and_filters(extra=extra)
+        del self.filters["safe"]  # values are escaped in HTML, without exception
+        for name, call in self.filters.items():
+            self.filters[name] = _bounded(name, call)
+
+
+def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse what a filter would blow up; Liquid's own limits see only what a template puts out."""
+
+    @wraps(call)
+    def bounded(value: Any, *arguments: Any, **keywords: Any) -> Any:
+        if _is(value, range) and len(value) > LOOP_LIMIT:
+            raise MailError("template: a range is too long")
+        if _result_length(name, value, arguments) > LONGEST_OUTPUT:
+            raise MailError(f"template: the result of the filter {name} is too long")
+        return call(value, *arguments, **keywords)
+
+    return bounded
+
+
+def _result_length(name: str, value: Any, arguments: tuple[Any, ...]) -> int:
+    """Return a bound of the length of what a filter makes of `value`; 0 where it cannot grow much."""
+    lengths = [len(part) if _is(part, str) else 0 for part in (value, *arguments)]
+    if name.startswith("replace") and all(lengths[:2]):
+        return lengths[0] + value.count(arguments[0]) * sum(lengths[2:])
+    if name == "join" and _is(value, (list, tuple)):
+        return sum(len(part) if _is(part, str) else 32 for part in value) + sum(lengths[1:]) * len(value)
+    return sum(lengths)
+
+
+def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Do as isinstance does, without asking the value: an undefined one refuses every question."""
+    return issubclass(type(value), kind)
+
+
+_TEXT = _MailEnvironment(undefined=StrictDefaultUndefined, autoescape=False)
+_HTML = _MailEnvironment(undefined=StrictDefaultUndefined, autoescape=True)
+
+
+@lru_cache(maxsize=512)
+def _parsed(source: str, escape: bool) -> BoundTemplate:  # noqa: FBT001
+    return (_HTML if escape else _TEXT).from_string(source)
+
+
+def render(source: str, names: Mapping[str, object], *, escape: bool) -> str:
+    """Render a template; `escape` its values for HTML. Raise MailError with a reason that holds no value."""
+    try:
+        return _parsed(source, escape).render(**names)
+    except LiquidError as error:
+        raise MailError(f"template: {_reason(error)}") from None
+    except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
+        raise MailError(f"template: {type(error).__name__}") from None
+
+
+def _reason(error: LiquidError) -> str:
+    # A message of these kinds can quote a value: the kind alone is told.
+    kind = type(error).__name__
+    told = kind in {"UndefinedError", "UnknownFilterError", "LiquidSyntaxError", "TemplateNotFoundError"}
+    return f"{kind}: {error.message}"[:150] if told else kind

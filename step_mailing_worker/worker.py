@@ -1,0 +1,136 @@
+"""Receives messages and handles many at once, until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from sequence_store.queues import BATCH, Incoming
+from sequence_store.settings import WorkerSettings
+from step_mailing_worker import logs
+from step_mailing_worker.attempt import Attempt, Tools
+from step_mailing_worker.delivery import Delivery
+from step_mailing_worker.inbox import QUEUE_AWAY, Inbox, Queues
+from step_mailing_worker.mailbox_connections import MailboxConnections
+from step_mailing_worker.smtp import Bounds
+from step_mailing_worker.store import Store
+
+_ATTEMPTS_PER_RECEIVER = 32
+_LONGEST_PAUSE_SECONDS = 30.0
+_ASK_AGAIN_SECONDS = 0.2
+
+
+class Worker:
+    """One process's work. Make it inside the event loop that runs it."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._settings = settings
+        self._stopping = asyncio.Event()
+        self._places = _Places(settings.worker_concurrency)
+        self._receivers = -(-settings.worker_concurrency // _ATTEMPTS_PER_RECEIVER)
+        self._attempts: set[Attempt] = set()
+
+    def stop(self) -> None:
+        """Receive no more; finish what is being sent and give the rest back."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Work until `stop`; raise QueueMissingError if there is nothing to receive from."""
+        inbox = await self._opened_inbox()
+        if inbox is None:
+            return
+        store = Store(self._settings)
+        bounds = Bounds(
+            float(self._settings.smtp_timeout_seconds), float(self._settings.smtp_final_dot_seconds)
+        )
+        connections = MailboxConnections(bounds)
+        tools = Tools(self._settings, store, inbox, Delivery(self._settings, connections))
+        await store.open()
+        logs.event("started", concurrency=self._settings.worker_concurrency)
+        try:
+            await self._work(tools)
+        finally:
+            await connections.close()
+            await store.close()
+            await inbox.close()
+            logs.event("stopped")
+
+    async def _work(self, tools: Tools) -> None:
+        receivers = [asyncio.create_task(self._receive(tools)) for _ in range(self._receivers)]
+        await self._stopping.wait()
+        while self._attempts or not all(receiver.done() for receiver in receivers):
+            for attempt in self._attempts:
+                attempt.interrupt()
+            await asyncio.wait(
+                [*receivers, *(attempt.task for attempt in self._attempts)], timeout=_ASK_AGAIN_SECONDS
+            )
+        await asyncio.gather(*receivers)
+
+    async def _receive(self, tools: Tools) -> None:
+        """Receive what there is a place for; a queue that is away is asked again, ever less often."""
+        pause = 0.0
+        while not self._stopping.is_set():
+            room = await self._places.take(BATCH)
+            try:
+                messages = await tools.inbox.receive(most=room)
+            except QUEUE_AWAY as error:
+                self._places.give(room)
+                if not pause:
+                    logs.warn("receive_failed", error=type(error).__name__)
+                pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 or 0.5)
+                await self._stopped_within(pause)
+                continue
+            if pause:
+                logs.event("receives_again")
+                pause = 0.0
+            self._places.give(room - len(messages))
+            for message in messages:
+                self._start(tools, message)
+
+    def _start(self, tools: Tools, message: Incoming) -> None:
+        attempt = Attempt(tools, message)
+        self._attempts.add(attempt)
+        attempt.task.add_done_callback(lambda _: self._ended(attempt))
+        if self._stopping.is_set():
+            attempt.interrupt()
+
+    def _ended(self, attempt: Attempt) -> None:
+        self._attempts.discard(attempt)
+        self._places.give(1)
+
+    async def _opened_inbox(self) -> Inbox | None:
+        pause = 0.5
+        while not self._stopping.is_set():
+            try:
+                queues = await asyncio.to_thread(Queues.look_up, self._settings, receivers=self._receivers)
+                return Inbox(queues, receivers=self._receivers)
+            except QUEUE_AWAY as error:
+                logs.warn("queues_not_reached", error=type(error).__name__)
+                await self._stopped_within(pause)
+                pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
+        return None
+
+    async def _stopped_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+class _Places:
+    """What may still be prefetched: a message is received only if its claim can be tried at once."""
+
+    def __init__(self, free: int) -> None:
+        self._free = free
+        self._returned = asyncio.Event()
+
+    async def take(self, most: int) -> int:
+        """Wait for a place; return how many were taken, at least one."""
+        while not self._free:
+            self._returned.clear()
+            await self._returned.wait()
+        taken = min(most, self._free)
+        self._free -= taken
+        return taken
+
+    def give(self, places: int) -> None:
+        self._free += places
+        self._returned.set()

@@ -1,0 +1,152 @@
+"""Worker processes that are killed at every named point, stopped for a while, or asked to end."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from local_stack.processes import wait_until
+from sequence_store.messages import SendMessage
+from step_mailing_worker.crash_points import CrashPoint
+from tests.conftest import SmtpSink
+from tests.step_mailing_worker.conftest import Team
+from tests.step_mailing_worker.scripted_smtp import HANG, ScriptedSmtp
+
+# What the next worker finds and makes of it: the row's state, and how many mails there are at last.
+AFTERMATH = {
+    CrashPoint.AFTER_RECEIVE: ("sent", 1),
+    CrashPoint.AFTER_CLAIM: ("sent", 1),
+    CrashPoint.AFTER_EHLO: ("sent", 1),
+    CrashPoint.AFTER_RCPT: ("sent", 1),
+    CrashPoint.AFTER_TRANSMITTING: ("transmitting", 0),  # the sweep makes it unknown
+    CrashPoint.BEFORE_DOT: ("transmitting", 0),
+    CrashPoint.AFTER_DOT: ("transmitting", 1),
+    CrashPoint.AFTER_ANSWER: ("transmitting", 1),
+    CrashPoint.AFTER_FINISH: ("sent", 1),
+    CrashPoint.AFTER_RESULT: ("sent", 1),
+}
+
+
+def test_every_crash_point_has_its_aftermath() -> None:
+    assert set(AFTERMATH) == set(CrashPoint)
+
+
+def _take_over(team: Team, *messages: SendMessage) -> None:
+    """Let leases run out and messages come back, and start the worker that finds them."""
+    team.run("UPDATE sends SET lease_until = now() - interval '1 s' WHERE status = 'claimed'")
+    team.tell(*messages)
+    team.start()
+
+
+def _visible_messages_are_handled(team: Team) -> bool:
+    return wait_until(lambda: team.messages()[0] == 0, 10)
+
+
+def test_worker_that_is_killed_at_any_point_and_followed_by_another_never_mails_twice(
+    team: Team, smtp_sink: SmtpSink
+) -> None:
+    found = {}
+    for point in CrashPoint:
+        found[point] = team.send()
+        assert team.start_process(CRASH_AT=point).wait(20) == -signal.SIGKILL, point
+    _take_over(team, *found.values())
+    for point, message in found.items():
+        status, mails = AFTERMATH[point]
+        team.becomes(message, status)
+        address = team.one("SELECT mail_address FROM contacts WHERE id = %s", message.contact_id)
+        reached = [mail for mail in smtp_sink.mails if mail.rcpt_to == [address]]
+        assert len(reached) == mails, point
+    assert _visible_messages_are_handled(team)
+    assert len(smtp_sink.mails) == sum(mails for _, mails in AFTERMATH.values())
+
+
+def test_worker_that_sleeps_past_its_lease_while_another_sends_is_fenced(
+    team: Team, smtp_sink: SmtpSink
+) -> None:
+    process = team.start_process(CRASH_AT=CrashPoint.AFTER_RCPT, CRASH_SIGNAL="STOP")
+    message = team.send()
+    assert wait_until(lambda: _is_stopped(process), 15)
+    _take_over(team, message)
+    team.becomes(message, "sent")
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(15) == 0
+    assert "event=fenced" in team.log.read_text()
+    assert len(smtp_sink.mails) == 1
+
+
+def test_worker_that_sleeps_while_transmitting_may_still_say_sent(team: Team, smtp_sink: SmtpSink) -> None:
+    process = team.start_process(CRASH_AT=CrashPoint.AFTER_ANSWER, CRASH_SIGNAL="STOP")
+    message = team.send()
+    assert wait_until(lambda: _is_stopped(process), 15)
+    team.run("UPDATE sends SET status = 'unknown' WHERE status = 'transmitting'")
+    process.send_signal(signal.SIGCONT)
+    team.becomes(message, "sent")
+    assert len(smtp_sink.mails) == 1
+
+
+def _is_stopped(process: subprocess.Popen[bytes]) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def test_idle_worker_ends_when_asked_and_its_log_names_no_address(team: Team, smtp_sink: SmtpSink) -> None:
+    process = team.start_process()
+    message = team.send()
+    team.becomes(message, "sent")
+    process.terminate()
+    assert process.wait(10) == 0
+    log = team.log.read_text()
+    assert "@" not in log
+    assert "Bob" not in log
+    assert re.search(
+        rf"event=sent sequence_id=1 contact_id={message.contact_id} step_id=1 round=1 attempt=1", log
+    )
+
+
+def test_worker_that_is_asked_to_end_during_the_body_or_the_dot_finishes_that_mail(
+    team: Team, scripted: ScriptedSmtp
+) -> None:
+    scripted.script["dot"] = HANG
+    team.smtp = {"smtp_host": "127.0.0.1", "smtp_port": scripted.port, "smtp_final_dot_seconds": 2}
+    message = team.send()
+    worker = team.start()
+    assert scripted.reached.wait(10)
+    worker.stop()
+    assert team.row(message)[0] == "unknown"
+    assert team.results() == ["unknown"]
+
+
+@pytest.mark.parametrize("stage", ["banner", "RCPT"])
+def test_worker_that_is_asked_to_end_before_the_gate_gives_claim_and_message_back_at_once(
+    team: Team, scripted: ScriptedSmtp, stage: str
+) -> None:
+    scripted.script[stage] = HANG
+    team.smtp = {"smtp_host": "127.0.0.1", "smtp_port": scripted.port, "smtp_timeout_seconds": 20}
+    message = team.send()
+    worker = team.start()
+    assert scripted.reached.wait(10)
+    worker.stop(seconds=5)
+    assert team.one("SELECT status, lease_until <= now() FROM sends") == ("claimed", True)
+    assert team.messages()[0] >= 1
+    scripted.script.clear()
+    team.start()
+    team.becomes(message, "sent")
+    assert team.row(message)[2] == 1
+    assert len(scripted.mails) == 1
+
+
+def test_message_that_arrives_as_the_worker_is_asked_to_end_is_visible_again(
+    team: Team, smtp_sink: SmtpSink
+) -> None:
+    worker = team.start()
+    team.becomes(team.send(), "sent")
+    assert team.handled()
+    message = team.dispatch()
+    worker.ask_to_stop()
+    team.tell(message, times=5)
+    worker.stop()
+    assert team.messages()[1] == 0

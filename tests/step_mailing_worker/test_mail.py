@@ -1,0 +1,243 @@
+"""What a mail may and may not be made of."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sequence_store.messages import SendKey
+from sequence_store.states import Fault
+from step_mailing_worker.addresses import parse_address
+from step_mailing_worker.errors import MailError
+from step_mailing_worker.mail import Mail, MailOrder, build_mail, message_id
+from step_mailing_worker.plain_text import plain_text_of
+from step_mailing_worker.templates import render
+
+SECRET = b"secret"
+
+
+def built(**values: Any) -> Mail:
+    order = {
+        "key": SendKey(1, 2, 3, 1),
+        "send_at": datetime(2026, 6, 15, 9, 30, tzinfo=UTC),
+        "contact_name": "Bob",
+        "contact_address": "bob@people.example",
+        "contact_attributes": {},
+        "mail_subject": "Hello",
+        "mail_content": "Hi",
+        "thread_subject": None,
+        "thread_step_ids": (),
+        "mailbox_address": "ann@sender.example",
+        "mailbox_display_name": "Ann",
+    }
+    return build_mail(MailOrder(**(order | values)), SECRET)
+
+
+def parsed(**values: Any) -> Any:
+    return message_from_bytes(built(**values).content, policy=policy.default)
+
+
+def test_mail_has_what_receivers_ask_for() -> None:
+    mail = parsed()
+    assert mail["Date"] == "Mon, 15 Jun 2026 09:30:00 +0000"
+    assert mail["Message-ID"] == message_id(SendKey(1, 2, 3, 1), "sender.example", SECRET)
+    assert mail["MIME-Version"] == "1.0"
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    assert mail["List-Unsubscribe"] is None
+
+
+def test_mail_is_the_same_for_every_attempt() -> None:
+    assert built().content == built().content
+
+
+def test_message_id_names_the_send_and_cannot_be_made_up() -> None:
+    ours = message_id(SendKey(1, 2, 3, 1), "sender.example", SECRET)
+    assert ours.startswith("<1.2.3.1.")
+    assert ours != message_id(SendKey(1, 2, 3, 1), "sender.example", b"another secret")
+    assert ours.rpartition(".3.1.")[2] != message_id(SendKey(1, 2, 4, 1), "x", SECRET).rpartition(".4.1.")[2]
+
+
+def test_unsubscribe_headers_come_with_an_unsubscribe_url_alone() -> None:
+    mail = parsed(unsubscribe_url="https://u.example/u/1", mail_content="Bye: {{ unsubscribe_url }}")
+    assert mail["List-Unsubscribe"] == "<https://u.example/u/1>"
+    assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert "https://u.example/u/1" in mail.get_body(("plain",)).get_content()
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        "Hi\r\nBcc: evil@x.example",
+        "Hi\nBcc: evil@x.example",
+        "=?utf-8?q?Hi=0ABcc=3A_evil=40x=2Ecom?=",
+        *(f"a{c}b" for c in "\u2028\u2029\u0085\v\f\0\x7f\x1b\t"),
+    ],
+)
+def test_no_header_takes_a_line_a_control_character_or_an_encoded_word(poison: str) -> None:
+    for values, fault in [
+        ({"mail_subject": poison}, Fault.MESSAGE),
+        ({"contact_name": poison}, Fault.MESSAGE),
+        ({"mail_subject": "{{ contact.attributes.x }}", "contact_attributes": {"x": poison}}, Fault.MESSAGE),
+        ({"mailbox_display_name": poison}, Fault.MAILBOX),
+        ({"mailbox_address": f"{poison}@sender.example"}, Fault.MAILBOX),
+        ({"contact_address": f"{poison}@people.example"}, Fault.RECIPIENT),
+        ({"contact_address": f"bob@{poison}.example"}, Fault.RECIPIENT),
+    ]:
+        with pytest.raises(MailError) as refused:
+            built(**values)
+        assert refused.value.fault is fault
+        assert "evil" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "name", ['Bob, "x" <y@z.example>', "Å\\sa", "a" * 300, "ümlaut" * 80, "(comment)", "🎈", "'q'"]
+)
+def test_any_name_is_one_mailbox_for_whoever_reads_it(name: str) -> None:
+    mail = parsed(mailbox_display_name=name, contact_name=name)
+    for header in ("From", "To"):
+        (mailbox,) = mail[header].addresses
+        assert mailbox.display_name.replace(" ", "") == name.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "subject", ["word " * 1000 + "end", "🎈" * 1200, "x" * 5000, "שלום עולם", "a  b", "100% = ?"]
+)
+def test_any_subject_reads_as_it_was_written_and_no_line_is_too_long(subject: str) -> None:
+    mail = built(mail_subject=subject)
+    assert message_from_bytes(mail.content, policy=policy.default)["Subject"] == subject
+    assert max(len(line) for line in mail.content.split(b"\r\n")) <= 78
+
+
+PRINTABLE = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=120)
+ANY = st.text(st.characters(exclude_categories=("Cs",)), max_size=400)
+
+
+@settings(max_examples=300, deadline=None)
+@given(subject=PRINTABLE, name=PRINTABLE, value=ANY)
+def test_what_is_built_reads_as_it_was_meant_and_all_else_is_refused(
+    subject: str, name: str, value: str
+) -> None:
+    attributes = {"s": subject, "v": value}
+    content = "<p>{{ contact.attributes.v }}</p>"
+    if "=?" in subject + name or not subject.strip(" "):
+        with pytest.raises(MailError):
+            built(contact_name=name, contact_attributes=attributes, mail_subject="{{ contact.attributes.s }}")
+        return
+    mail = parsed(
+        mailbox_display_name=name,
+        contact_attributes=attributes,
+        mail_subject="{{ contact.attributes.s }}",
+        mail_content=content,
+    )
+    assert mail.keys() == ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"]
+    assert mail["Subject"] == subject.strip(" ")
+    (mailbox,) = mail["From"].addresses
+    assert "".join(mailbox.display_name.split()) == "".join(name.split())
+    assert mailbox.addr_spec == "ann@sender.example"
+
+
+def test_values_are_escaped_in_html_and_nowhere_else() -> None:
+    attributes = {"x": "<b>&\"'"}
+    markup = parsed(
+        mail_subject="{{ contact.attributes.x }}",
+        mail_content="<p>{{ contact.attributes.x }}</p>",
+        contact_attributes=attributes,
+    )
+    assert markup["Subject"] == "<b>&\"'"
+    assert markup.get_body(("html",)).get_content().strip() == "<p>&lt;b&gt;&amp;&#34;&#39;</p>"
+    assert markup.get_body(("plain",)).get_content().strip() == "<b>&\"'"
+    text = parsed(mail_content="{{ contact.attributes.x }}\n\nBye\nAnn", contact_attributes=attributes)
+    assert text.get_body(("plain",)).get_content().splitlines() == ["<b>&\"'", "", "Bye", "Ann"]
+    html = text.get_body(("html",)).get_content().splitlines()
+    assert html[1:4] == ["<p>&lt;b&gt;&amp;\"'</p>", "<p>Bye<br>", "Ann</p>"]
+
+
+def test_html_has_a_plain_part_that_says_the_same() -> None:
+    html = """<style>p {}</style><h1>Hi   Bob</h1><p>See <a href="https://a.example/x">the plan</a> &amp; more<br>now</p>
+    <ul><li>one</li><li>two</li></ul><a href="mailto:a@b.example">a@b.example</a>"""
+    assert plain_text_of(html) == (
+        "Hi Bob\n\nSee the plan (https://a.example/x) & more\nnow\n\n- one\n- two\n\na@b.example\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ contact.nothing }}",
+        "{{ nothing }}",
+        "{{ contact.attributes.missing }}",
+        "{{ contact.__class__ }}",
+        "{{ contact.name.__class__ }}",
+        "{{ contact.attributes | safe }}",
+        "{{ contact | attr: 'x' }}",
+        "{% include 'secrets' %}",
+        "{% render 'secrets' %}",
+        "{% import os %}",
+        "{{ contact.name",
+        "{% for x in (1..1000000000) %}x{% endfor %}",
+        "{% for a in (1..1000) %}{% for b in (1..1000) %}{% for c in (1..1000) %}x{% endfor %}{% endfor %}{% endfor %}",
+        "{{ (1..1000000000) | join: 'x' }}",
+        "{% assign s = 'xxxxxxxxxx' %}" + "{% assign s = s | replace: 'x', s %}" * 30 + "{{ s }}",
+        "{% assign s = 'xxxxxxxxxx' %}" + "{% assign s = s | append: s %}" * 60 + "{{ s }}",
+        "{% assign s = 'xxxxxxxxxx' %}" + "{% assign s = s | split: '' | join: s %}" * 30 + "{{ s }}",
+        "{% if true %}" * 500 + "{% endif %}" * 500,
+        "{{ 1 | divided_by: 0 }}",
+    ],
+)
+def test_template_that_asks_for_too_much_or_for_the_unknown_is_refused_at_once(template: str) -> None:
+    started = time.perf_counter()
+    with pytest.raises(MailError, match=r"^template: ") as refused:
+        render(template, {"contact": {"name": "Bob", "attributes": {"a": 1}}}, escape=False)
+    assert refused.value.fault is Fault.MESSAGE
+    assert time.perf_counter() - started < 1
+    assert len(str(refused.value)) < 200
+
+
+def test_missing_attribute_may_have_a_default() -> None:
+    names = {"contact": {"attributes": {}}}
+    assert render("{{ contact.attributes.firm | default: 'you' }}", names, escape=False) == "you"
+
+
+def test_mail_without_any_subject_is_refused_and_a_follow_up_takes_the_threads() -> None:
+    with pytest.raises(MailError, match="subject"):
+        built(mail_subject=None)
+    assert parsed(mail_subject=" ", thread_subject="Hello {{ contact.name }}")["Subject"] == "Hello Bob"
+
+
+def test_follow_up_names_every_earlier_mail_of_its_thread() -> None:
+    mail = parsed(thread_step_ids=[7, 8])
+    first, second = (message_id(SendKey(1, 2, step, 1), "sender.example", SECRET) for step in (7, 8))
+    assert (mail["In-Reply-To"], mail["References"]) == (second, f"{first} {second}")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("bob@people.example", "bob@people.example"),
+        (" bob+tag@People.Example ", "bob+tag@People.Example"),
+        ("bob@bücher.example", "bob@xn--bcher-kva.example"),
+        ("bob@straße.example", "bob@xn--strae-oqa.example"),
+        ("bob@BÜCHER.example", "bob@xn--bcher-kva.example"),
+        ("jürgen@people.example", "jürgen@people.example"),
+    ],
+)
+def test_address_keeps_its_local_part_and_gets_an_ascii_domain(text: str, address: str) -> None:
+    assert str(parse_address(text)) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "bob", "@x.example", "bob@", "a@b@c.example", "a@b.example, c@d.example", "Bob <b@x.example>", '"a b"@x.example',
+     "a b@x.example", "a..b@x.example", ".a@x.example", "a@x..example", "a@-x.example", "a@[127.0.0.1]", "=?x?@y.example",
+     "a" * 65 + "@x.example", "a@" + "b" * 64 + ".example", "a@" + "bcd." * 80 + "example"],
+)  # fmt: skip
+def test_what_is_not_one_plain_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="not a mail address"):
+        parse_address(text)
