@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from scipy.sparse.csgraph import maximum_flow
 
 OLDEST_DISTINGUISHED = 15  # days overdue; longer is alike
 UNBOUNDED = 2**30
+Kind = Literal["first", "moved", "pinned"]  # first mails, follow-ups without their mailbox, follow-ups
 ROUNDS = 8  # of level filling; each places its share of what is left, so that mailboxes fill side by side
 
 
@@ -65,7 +67,7 @@ class Flow:
         placed = np.minimum(wanted, self.free)
         self.free -= placed
         if (short := wanted - placed).any() and (self.first.any() or self.moved.any()):
-            placed = placed + self._augment(pinned=short)
+            placed = placed + self._augment("pinned", short)
         return placed
 
     def place(self, wanted: np.ndarray, *, first_mails: bool) -> np.ndarray:
@@ -75,7 +77,7 @@ class Flow:
         placed = self._served(first_mails=first_mails) - before
         short = wanted - placed
         if short.any():
-            placed = placed + (self._augment(first=short) if first_mails else self._augment(moved=short))
+            placed = placed + self._augment("first" if first_mails else "moved", short)
         return placed
 
     def _served(self, *, first_mails: bool) -> np.ndarray:
@@ -129,13 +131,7 @@ class Flow:
         given[order] = np.floor(whole * scale[mailbox] + 1e-9)
         return given
 
-    def _augment(
-        self,
-        *,
-        pinned: np.ndarray | None = None,
-        first: np.ndarray | None = None,
-        moved: np.ndarray | None = None,
-    ) -> np.ndarray:
+    def _augment(self, kind: Kind, wanted: np.ndarray) -> np.ndarray:
         """Place as many more as a maximum flow through the residual network can; return them a source.
 
         Nodes: source, sink, a sequence's first mails, its moved follow-ups, a mailbox's first mails, a
@@ -143,12 +139,7 @@ class Flow:
         """
         s, m = self.sequence_count, len(self.free)
         firsts, moves, gates, boxes = 2, 2 + s, 2 + 2 * s, 2 + 2 * s + m
-        if first is not None:
-            wanted, entry = first, firsts
-        elif moved is not None:
-            wanted, entry = moved, moves
-        else:
-            wanted, entry = pinned if pinned is not None else np.zeros(m, dtype=np.int64), boxes
+        entry = {"first": firsts, "moved": moves, "pinned": boxes}[kind]
         targets = np.flatnonzero(wanted)
         each = np.arange(m)
         through_gate = np.bincount(self.mailboxes, weights=self.first, minlength=m).astype(np.int64)
