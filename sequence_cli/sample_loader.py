@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from sequence_cli.errors import SampleError
-from sequence_cli.queries import statements
+from sequence_store.queries import query
 from sequence_store.settings import Settings
 
 EXPORTED = date(2026, 6, 1)
@@ -69,24 +69,22 @@ def load_sample(
     Raises SampleError where a file is missing or the database holds sequences of somebody else.
     """
     files = {name: _read(folder / f"{name}.csv") for name in FILES}
-    connection.execute(statements("sample")["lock_loading"])
+    connection.execute(query("sample", "lock_loading"))
     if _is_there(connection, files["sequences"]):
         return None
     moment = Moment(now, settings.calendar.day_of(now))
     _load_people(connection, files, moment)
     _load_links(connection, files, moment)
-    connection.execute(statements("sample")["suppress_ended"], {"pads": settings.address_pads})
-    connection.execute(statements("sample")["gather_statistics"])
-    summary = connection.execute(statements("sample")["summarise_enrolments"], {"day": moment.day})
+    connection.execute(query("sample", "suppress_ended"), {"pads": settings.address_pads})
+    connection.execute(query("sample", "gather_statistics"))
+    summary = connection.execute(query("sample", "summarise_enrolments"), {"day": moment.day})
     return Loaded({name: len(rows) for name, rows in files.items()}, summary.fetchall())
 
 
 def _is_there(connection: psycopg.Connection[Any], sequences: Iterable[Row]) -> bool:
     names = [row["Sequence"] for row in sequences]
-    (there,) = connection.execute(statements("sample")["count_sequences"]).fetchone() or (0,)
-    (of_sample,) = connection.execute(statements("sample")["count_sample"], {"names": names}).fetchone() or (
-        0,
-    )
+    (there,) = connection.execute(query("sample", "count_sequences")).fetchone() or (0,)
+    (of_sample,) = connection.execute(query("sample", "count_sample"), {"names": names}).fetchone() or (0,)
     if there and of_sample < len(names):
         raise SampleError(
             f"The database holds {there} sequences already, and the sample is for an empty one. "
@@ -184,10 +182,10 @@ def _read(file: Path) -> list[Row]:
 
 
 def _ids(connection: psycopg.Connection[Any], name: str) -> dict[str, int]:
-    return dict(connection.execute(statements("sample")[name]).fetchall())
+    return dict(connection.execute(query("sample", name)).fetchall())
 
 
 def _copy(connection: psycopg.Connection[Any], name: str, rows: Iterable[tuple[Any, ...]]) -> None:
-    with connection.cursor() as cursor, cursor.copy(statements("sample")[name]) as copy:
+    with connection.cursor() as cursor, cursor.copy(query("sample", name)) as copy:
         for row in rows:
             copy.write_row(row)

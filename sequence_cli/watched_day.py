@@ -25,9 +25,9 @@ from sequence_cli.dagster_runs import DagsterRuns
 from sequence_cli.day_verdict import PROMPT_SECONDS, Mail, Promise, Verdict, judge
 from sequence_cli.day_view import Progress, Ticker, show_addresses, show_plan
 from sequence_cli.errors import DayError
-from sequence_cli.queries import statements
 from sequence_cli.sample_data import load_and_show
 from sequence_store.database import connect
+from sequence_store.queries import query
 from sequence_store.settings import OwnerSettings, read_settings
 
 LEAST_REST = timedelta(minutes=3)  # a plan made nearer to the next planning day finds no time to use
@@ -134,7 +134,7 @@ def _plan_today(at: Surroundings) -> None:
 
 
 def _progress(at: Surroundings, connection: psycopg.Connection[Any]) -> Progress:
-    row = connection.execute(statements("day")["read_progress"], _today(at)).fetchone()
+    row = connection.execute(query("day", "read_progress"), _today(at)).fetchone()
     return Progress(*row) if row else Progress(0, 0, 0, 0, 0, 0, 0, None)
 
 
@@ -147,7 +147,7 @@ def _today(at: Surroundings) -> dict[str, Any]:
 def _show_plan(at: Surroundings) -> None:
     with at.database() as connection:
         waiting, mailboxes, sends = (
-            connection.execute(statements("day")[name], _today(at)).fetchall()
+            connection.execute(query("day", name), _today(at)).fetchall()
             for name in ("read_waiting", "read_mailboxes", "read_next_sends")
         )
         show_plan(at.console, _progress(at, connection), waiting, mailboxes, sends)
@@ -183,7 +183,7 @@ def _watch_first_mails(at: Surroundings, since: datetime, deadline: float) -> No
 
 
 def _count_sent(connection: psycopg.Connection[Any], since: datetime, until: datetime) -> tuple[int, int]:
-    row = connection.execute(statements("day")["count_sent"], {"since": since, "until": until}).fetchone()
+    row = connection.execute(query("day", "count_sent"), {"since": since, "until": until}).fetchone()
     return (row[0], row[1]) if row else (0, 0)
 
 
@@ -201,7 +201,7 @@ def _verdict(at: Surroundings, since: datetime) -> Verdict:
     until = datetime.now(UTC)
     mails = _read_sink(at.variables["MAIL_SINK_URL"])
     with at.database() as connection, connection.cursor(row_factory=class_row(Promise)) as cursor:
-        promises = cursor.execute(statements("day")["read_promises"], {"since": since}).fetchall()
+        promises = cursor.execute(query("day", "read_promises"), {"since": since}).fetchall()
     return judge(mails, promises, since=since, until=until)
 
 
