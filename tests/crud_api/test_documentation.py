@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -71,3 +72,10 @@ def test_docs_page_is_served(shared_api: Api) -> None:
     page = shared_api.get("/docs")
     assert page.status_code == 200
     assert "Sequence API" in page.text
+
+
+def test_docs_page_loads_nothing_from_outside(shared_api: Api) -> None:
+    page = shared_api.get("/docs").text
+    assert not re.search(r"(?:src|href)=\"?https?://", page)
+    (script,) = re.findall(r"src=\"([^\"]+\.js)\"", page)
+    assert shared_api.get(script).status_code == 200
