@@ -11,23 +11,26 @@ import pandas as pd
 import psycopg
 from psycopg.rows import dict_row
 
-from sequence_pipelines.copy_binary import read_columns, write_columns
+from sequence_pipelines.arrays import read_arrays, write_columns
 from sequence_pipelines.planning.windows import epoch_day, from_epoch_day
 from sequence_store.queries import query
+from sequence_store.states import Deferral
 
-ENROLMENT_COLUMNS = (
-    "sequence_id",
-    "contact_id",
-    "round",
-    "current_step",
-    "due_day",
-    "pinned_mailbox_id",
-    "follow_up",
-    "gate",
-)
-GATES = ("", "contact_inactive", "suppressed", "invalid_address")
-PLACE_COLUMNS = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "today")
-SEND_TYPES = ("int8", "int8", "int8", "int2", "int8", "date", "date", "date", "timestamptz", "timestamptz")
+SEND_COLUMNS = {
+    "sequence_id": "int8",
+    "contact_id": "int8",
+    "step_id": "int8",
+    "round": "int2",
+    "mailbox_id": "int8",
+    "due_day": "date",
+    "plan_day": "date",
+    "send_day": "date",
+    "send_at": "timestamptz",
+    "not_after": "timestamptz",
+}
+REASONS = [str(reason) for reason in Deferral]
+PLACE_COLUMNS = ("mailbox_id", "send_day", "send_at", "contact_id", "today")
+HASHED_AT_ONCE = 20_000
 LOOK_BACK = timedelta(days=2)  # a send lives for a planning day and its grace
 
 
@@ -47,6 +50,10 @@ class Ledger:
             cursor.execute(query("plan", name), parameters)
             columns = [column.name for column in cursor.description or ()]
             return pd.DataFrame(cursor.fetchall(), columns=columns)
+
+    def arrays(self, name: str, **parameters: Any) -> list[np.ndarray]:
+        """Run a named query of groups and return its columns as int64 arrays."""
+        return read_arrays(self.connection, query("plan", name), parameters)
 
     def oldest_live(self, day_starts: datetime) -> datetime:
         """Return an instant before which no send can be live or not yet advanced."""
@@ -74,21 +81,37 @@ class Ledger:
     def routes(self) -> pd.DataFrame:
         return self.frame("read_routes").astype(np.int64)
 
-    def candidates(self, day: date, since: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Return the enrolments that are due by `day` with their due step, and those that have none left.
+    def steps(self) -> pd.DataFrame:
+        """Return the live steps in their order: sequence_id, step_id, step_number."""
+        return self.frame("read_steps").astype(np.int64)
 
-        Columns: sequence_id, contact_id, round, due_day (epoch day), pinned_mailbox_id (0: none), follow_up,
-        gate (an index of GATES), step_id, step_number. Enrolments of deleted sequences are left out.
-        """
-        types = ("int8", "int8", "int4", "int4", "int4", "int8", "int4", "int4")
-        parameters = {"day": day, "since": since, "pads": self.pads}
-        columns = read_columns(self.connection, query("plan", "copy_due"), parameters, types)
-        enrolments = pd.DataFrame(dict(zip(ENROLMENT_COLUMNS, columns, strict=True)))
-        enrolments["follow_up"] = enrolments["follow_up"].astype(bool)
-        steps = self.frame("read_steps").astype(np.int64)
-        mailed = self.frame("read_mailed_ahead", day=day)
-        known = enrolments["sequence_id"].isin(self.frame("read_sequences")["sequence_id"])
-        return find_due_steps(enrolments[known].reset_index(drop=True), steps, mailed)
+    def written(self, day: date) -> pd.DataFrame:
+        """Return what the ledger has of the due steps already: sequence_id, contact_id, row_is."""
+        columns = self.arrays("read_written", day=day)
+        return pd.DataFrame(dict(zip(("sequence_id", "contact_id", "row_is"), columns, strict=True)))
+
+    def under_way(self, since: datetime) -> pd.DataFrame:
+        """Return the enrolments that something is under way for: sequence_id, contact_id, round."""
+        columns = self.arrays("read_under_way", since=since)
+        return pd.DataFrame(dict(zip(("sequence_id", "contact_id", "round"), columns, strict=True)))
+
+    def unmailable(self) -> pd.DataFrame:
+        """Return the contacts that get no mail: gate, contact_id."""
+        gate, contact_id = self.arrays("read_unmailable", pads=self.pads)
+        return pd.DataFrame({"gate": gate, "contact_id": contact_id})
+
+    def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
+        """Return the due step after one that was mailed: sequence_id, contact_id, step_id, step_number, row_is."""
+        keys = {"sequence_ids": sequence_ids.tolist(), "contact_ids": contact_ids.tolist()}
+        return self.frame("find_next_steps", **keys).astype(np.int64)
+
+    def hash_new_addresses(self) -> int:
+        """Keep the HMAC of addresses that have none yet, and commit, batch by batch; return how many."""
+        hashed = 0
+        while done := self.execute("hash_new_addresses", pads=self.pads, batch=HASHED_AT_ONCE).rowcount:
+            self.connection.commit()
+            hashed += done
+        return hashed
 
     def complete(self, ended: pd.DataFrame) -> int:
         return self.execute(
@@ -98,10 +121,11 @@ class Ledger:
         ).rowcount
 
     def places(self, day: date, since: datetime) -> pd.DataFrame:
-        """Return every row that counts against a limit from `since` on; times in epoch days and seconds."""
-        types = ("int8", "int4", "int8", "int8", "int8", "int4")
-        parameters = {"day": day, "since": since}
-        columns = read_columns(self.connection, query("plan", "copy_places"), parameters, types)
+        """Return every row that counts against a limit from `since` on.
+
+        Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), contact_id, today (0 or 1).
+        """
+        columns = self.arrays("read_places", day=day, since=since)
         return pd.DataFrame(dict(zip(PLACE_COLUMNS, columns, strict=True)))
 
     def first_mails(
@@ -114,19 +138,18 @@ class Ledger:
             "count_first_mails", day=day, since=since, sequence_ids=sequence_ids, mailbox_ids=mailbox_ids
         ).astype(np.int64)
 
-    def enter(self, plan: pd.DataFrame) -> int:
-        """Write the plan's new places; return how many rows entered or were retaken."""
-        if plan.empty:
-            return 0
-        ordered = plan.sort_values(["send_at", "sequence_id", "contact_id"])
-        names = (
-            *("sequence_id", "contact_id", "step_id", "round", "mailbox_id"),
-            *("due_day", "plan_day", "send_day", "send_at", "not_after"),
-        )
-        self.execute("stage_sends")
-        columns = [ordered[name].to_numpy(np.int64) for name in names]
-        write_columns(self.connection, query("plan", "copy_staged_sends"), columns, SEND_TYPES)
-        return self.execute("enter_staged_sends").rowcount
+    def enter(self, places: pd.DataFrame, retaken: np.ndarray) -> None:
+        """Write the plan's places in the order given; `retaken` says which have an open row already."""
+        if retaken.any():
+            self.execute("stage_retaken")
+            self._copy("copy_retaken", places[retaken])
+            self.execute("retake_sends")
+        if not retaken.all():
+            self._copy("copy_sends", places[~retaken] if retaken.any() else places)
+
+    def _copy(self, name: str, rows: pd.DataFrame) -> None:
+        columns = [rows[column].to_numpy() for column in SEND_COLUMNS]
+        write_columns(self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()))
 
     def allow(self, days: pd.DataFrame) -> None:
         """Tell the gate before DATA each mailbox's limit: mailbox_id, send_day (epoch day), allowed."""
@@ -138,61 +161,14 @@ class Ledger:
         )
 
     def defer(self, waiting: pd.DataFrame, day: date, since: datetime) -> None:
-        """Replace the deferrals by `waiting`: sequence_id, contact_id, reason."""
+        """Replace the deferrals by `waiting`: sequence_id, contact_id, reason (categorical)."""
         self.execute("stage_deferrals")
-        with self.connection.cursor() as cursor, cursor.copy(query("plan", "copy_staged_deferrals")) as copy:
-            copy.write(
-                waiting.to_csv(
-                    columns=["sequence_id", "contact_id", "reason"], sep="\t", header=False, index=False
-                )
-            )
-        self.execute("stage_unknown_deferrals", since=since, day=day)
+        reason = waiting["reason"].cat.set_categories(REASONS).cat.codes.to_numpy(np.int64) + 1
+        columns = [waiting["sequence_id"].to_numpy(), waiting["contact_id"].to_numpy(), reason]
+        write_columns(self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2"))
+        self.execute("stage_unknown_deferrals", since=since, day=day, reasons=REASONS)
         self.execute("drop_deferrals")
-        self.execute("enter_deferrals", day=day)
-
-
-def find_due_steps(
-    enrolments: pd.DataFrame, steps: pd.DataFrame, mailed: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split enrolments into those with a due step (step_id, step_number added) and those with none left.
-
-    The due step is the lowest live one at or above current_step that was not mailed in this round.
-    """
-    sequence_ids = np.unique(steps["sequence_id"].to_numpy())
-    stride = 2**31
-    keys = (
-        np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy()) * stride
-        + steps["step_number"].to_numpy()
-    )
-    sequence = enrolments["sequence_id"].to_numpy()
-    where = np.searchsorted(sequence_ids, sequence)
-    position = np.searchsorted(keys, where * stride + enrolments["current_step"].to_numpy())
-    done = _mailed_steps(mailed)
-    if done:
-        pairs = list(zip(sequence.tolist(), enrolments["contact_id"].tolist(), strict=True))
-        for row in [n for n, pair in enumerate(pairs) if pair in done]:
-            position[row] = _next_unmailed(steps, position[row], done[pairs[row]])
-    found = position < len(steps)
-    owner = steps["sequence_id"].to_numpy()
-    found[found] = owner[position[found]] == sequence[found]
-    due = enrolments[found].drop(columns="current_step").reset_index(drop=True)
-    at = position[found]
-    due = due.assign(step_id=steps["step_id"].to_numpy()[at], step_number=steps["step_number"].to_numpy()[at])
-    return due, enrolments[~found]
-
-
-def _mailed_steps(mailed: pd.DataFrame) -> dict[tuple[int, int], set[int]]:
-    done: dict[tuple[int, int], set[int]] = {}
-    for sequence_id, contact_id, step_id in mailed.itertuples(index=False):
-        done.setdefault((sequence_id, contact_id), set()).add(step_id)
-    return done
-
-
-def _next_unmailed(steps: pd.DataFrame, position: int, mailed: set[int]) -> int:
-    ids = steps["step_id"].to_numpy()
-    while position < len(ids) and ids[position] in mailed:
-        position += 1
-    return position
+        self.execute("enter_deferrals", day=day, reasons=REASONS)
 
 
 def instants(seconds: np.ndarray | pd.Series) -> list[datetime]:
@@ -207,6 +183,3 @@ def dates(days: np.ndarray | pd.Series) -> list[date]:
 def seconds_of(instant: datetime) -> int:
     """Return the first whole second at or after the instant."""
     return -int(-instant.timestamp() // 1)
-
-
-__all__ = ["GATES", "Ledger", "dates", "epoch_day", "find_due_steps", "instants", "seconds_of"]

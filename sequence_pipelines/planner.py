@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -18,7 +19,8 @@ import pandas as pd
 import psycopg
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
-from sequence_pipelines.ledger import GATES, Ledger, dates, instants, seconds_of
+from sequence_pipelines.candidates import GATES, are_among, read_candidates, skip_mailed
+from sequence_pipelines.ledger import Ledger, dates, instants, seconds_of
 from sequence_pipelines.planning import (
     capacity,
     new_left,
@@ -27,11 +29,14 @@ from sequence_pipelines.planning import (
     room_of,
     send_windows,
 )
+from sequence_pipelines.planning.allocation import stable_order
 from sequence_pipelines.planning.capacity import daily_limits
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
+CLOSED = (*GATES, "sequence_inactive", "one_mail_a_day")
+QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks ahead
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
 
 
@@ -78,7 +83,6 @@ class Plan:
     waiting: pd.DataFrame
     picture: Picture
     applied: Applied
-    entered: int = 0
     released: int = 0
     completed: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
@@ -137,30 +141,34 @@ def make_plan(
             released |= _keys(ledger.execute("cancel_over_limit", since=since, **_limits(lowered)))
             picture = read_picture(ledger, day, windows, mailboxes)
     with _timed(seconds, "read due contacts"):
-        candidates, ended = ledger.candidates(day.day, since)
+        candidates, ended = read_candidates(ledger, day.day, since)
         candidates = _still_considered(candidates, considered, released)
-        completed = ledger.complete(ended)
-    with _timed(seconds, "assign"):
+    with _timed(seconds, "assign"), ThreadPoolExecutor(max_workers=1) as beside:
+        looked_up = beside.submit(ledger.written, day.day)  # Postgres looks while we compute
         plan = assign(candidates, picture, day, settings.send_grace_seconds)
-    placed, waiting = plan[plan["mailbox_id"] > 0], plan[plan["mailbox_id"] == 0]
+        candidates, written, mailed = skip_mailed(ledger, candidates, looked_up.result())
+        if len(mailed):
+            plan = assign(candidates, picture, day, settings.send_grace_seconds)
+        placed, waiting = split(plan)
     with _timed(seconds, "write"):
-        entered = ledger.enter(placed)
+        completed = ledger.complete(pd.concat([ended, mailed]))
         ledger.defer(waiting, day.day, since)
+        ledger.enter(placed, are_among(placed, written, []))
         ledger.allow(windows)
-    return Plan(day, placed, waiting, picture, applied, entered, len(released), completed, seconds)
+    return Plan(day, placed, waiting, picture, applied, len(released), completed, seconds)
 
 
 def assign(candidates: pd.DataFrame, picture: Picture, day: Day, grace_seconds: int) -> pd.DataFrame:
     """Return the candidates with mailbox_id, send_day, send_at, not_after, plan_day; mailbox_id 0: reason."""
-    candidates = candidates.merge(
-        picture.sequences[["sequence_id", "priority", "is_active"]], on="sequence_id", how="left"
-    )
+    at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
     candidates = candidates.assign(
-        overdue=epoch_day(day.day) - candidates["due_day"], reason=_gates(candidates, picture)
+        priority=picture.sequences["priority"].to_numpy()[at] if len(at) else 0,
+        overdue=epoch_day(day.day) - candidates["due_day"],
     )
-    shut = candidates[candidates["reason"] != ""].assign(mailbox_id=0, send_day=0, send_at=0, window_ends=0)
+    gate = _gates(candidates, picture, at)
+    shut = gate > 0
     planned = plan_places(
-        candidates[candidates["reason"] == ""].reset_index(drop=True),
+        candidates if not shut.any() else candidates[~shut].reset_index(drop=True),
         mailboxes=picture.mailboxes,
         routes=picture.routes,
         pieces=picture.pieces,
@@ -168,23 +176,45 @@ def assign(candidates: pd.DataFrame, picture: Picture, day: Day, grace_seconds: 
         room=picture.room,
         new_left=new_left(picture.sequences, picture.first_mails),
     )
-    plan = pd.concat([planned, shut], ignore_index=True) if len(shut) else planned
+    plan = planned
+    if shut.any():
+        refused = candidates[shut].assign(mailbox_id=0, send_day=0, send_at=0, window_ends=0)
+        refused["reason"] = pd.Categorical.from_codes(gate[shut], categories=list(CLOSED))
+        plan = _joined(planned, refused)
     not_after = np.minimum(np.minimum(plan["window_ends"], day.closes), plan["send_at"] + grace_seconds)
     return plan.assign(not_after=not_after, plan_day=epoch_day(day.day))
 
 
-def _gates(candidates: pd.DataFrame, picture: Picture) -> np.ndarray:
-    """Return why a candidate may not even ask for a place; empty where it may."""
-    mailed_today = picture.places["contact_id"][picture.places["today"] == 1]
+def split(plan: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return who has a place, in the order of writing, and who waits.
+
+    Written by the quarter of an hour that they are dispatched in, and within it by the ledger's key: the rows of a
+    dispatch lie together, and the key's index is filled in its own order.
+    """
+    placed = np.flatnonzero(plan["mailbox_id"] > 0)
+    quarter = plan["send_at"].to_numpy()[placed] // QUARTER
+    order = stable_order(quarter - quarter.min(initial=np.iinfo(np.int64).max))
+    return plan.iloc[placed[order]], plan[plan["mailbox_id"] == 0]
+
+
+def _gates(candidates: pd.DataFrame, picture: Picture, sequence: np.ndarray) -> np.ndarray:
+    """Return why a candidate may not even ask for a place, as an index of CLOSED; 0 where it may."""
+    active = picture.sequences["is_active"].to_numpy(bool)
+    mailed_today = picture.places["contact_id"].to_numpy()[picture.places["today"].to_numpy() == 1]
     return np.select(
         [
-            candidates["gate"] > 0,
-            ~candidates["is_active"].astype(bool),
-            candidates["contact_id"].isin(mailed_today),
+            candidates["gate"].to_numpy() > 0,
+            ~active[sequence] if len(sequence) else np.zeros(0, dtype=bool),
+            np.isin(candidates["contact_id"].to_numpy(), mailed_today),
         ],
-        [np.array(GATES)[candidates["gate"]], "sequence_inactive", "one_mail_a_day"],
-        default="",
-    ).astype(object)
+        [candidates["gate"].to_numpy(), CLOSED.index("sequence_inactive"), CLOSED.index("one_mail_a_day")],
+        default=0,
+    )
+
+
+def _joined(planned: pd.DataFrame, refused: pd.DataFrame) -> pd.DataFrame:
+    reason = pd.api.types.union_categoricals([planned["reason"], refused["reason"]])
+    return pd.concat([planned, refused], ignore_index=True).assign(reason=reason)
 
 
 def _release(ledger: Ledger, day: Day, since: datetime, windows: pd.DataFrame) -> set[tuple[int, int]]:
@@ -228,10 +258,11 @@ def _still_considered(
 ) -> pd.DataFrame:
     if considered is None:
         return candidates
-    known = pd.MultiIndex.from_frame(candidates[KEY]).isin(pd.MultiIndex.from_frame(considered[KEY]))
+    known = are_among(candidates, considered, ["step_id", "round"])
     if released:
-        known |= pd.MultiIndex.from_frame(candidates[["sequence_id", "contact_id"]]).isin(list(released))
-    return candidates[known].reset_index(drop=True)
+        again = pd.DataFrame(list(released), columns=["sequence_id", "contact_id"])
+        known |= are_among(candidates, again, [])
+    return candidates if known.all() else candidates[known].reset_index(drop=True)
 
 
 @contextmanager

@@ -97,4 +97,6 @@ class Deferral(StrEnum):
     PINNED_MAILBOX_FULL = "pinned_mailbox_full"
     UNKNOWN_OUTCOME = "unknown_outcome"
     SEQUENCE_INACTIVE = "sequence_inactive"
+    CONTACT_INACTIVE = "contact_inactive"
+    SUPPRESSED = "suppressed"
     INVALID_ADDRESS = "invalid_address"

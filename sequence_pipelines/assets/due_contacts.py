@@ -4,7 +4,8 @@ import dagster as dg
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
-from sequence_pipelines.ledger import GATES, Ledger
+from sequence_pipelines.candidates import GATES, read_candidates
+from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.planner import Day
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_pipelines.reporting import counts, table
@@ -33,7 +34,7 @@ def due_contacts(
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
         ledger = Ledger(connection, settings.address_pads)
-        due, ended = ledger.candidates(day.day, ledger.oldest_live(day.begins))
+        due, ended = read_candidates(ledger, day.day, ledger.oldest_live(day.begins))
     asked = epoch_day(pd.Timestamp(context.partition_key).date())
     context.log.info(
         f"{len(due)} enrolments are due by {day.day}; {(due['due_day'] == asked).sum()} fell due on the day asked for."
@@ -84,7 +85,7 @@ def addresses_are_valid(
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
         ledger = Ledger(connection, settings.address_pads)
-        due, _ = ledger.candidates(day.day, ledger.oldest_live(day.begins))
+        due, _ = read_candidates(ledger, day.day, ledger.oldest_live(day.begins))
     bad = due[due["gate"] == GATES.index("invalid_address")]
     return dg.AssetCheckResult(
         passed=bad.empty,

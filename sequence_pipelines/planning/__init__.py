@@ -102,20 +102,19 @@ def plan_places(
     usable = room["mailbox_id"][(room["state"] != "mailbox_inactive")]
     pinned = candidates["pinned_mailbox_id"].where(candidates["pinned_mailbox_id"].isin(usable), 0)
     found = allocate(candidates.assign(pinned_mailbox_id=pinned), routes, room, new_left)
-    plan = candidates.assign(
-        mailbox_id=found["mailbox_id"], reason=found["reason"], send_day=0, send_at=0, window_ends=0
-    )
-    urgent = plan[plan["mailbox_id"] > 0].sort_values(
-        ["follow_up", "step_number", "due_day", "priority", "sequence_id", "contact_id"],
-        ascending=[False, False, True, False, True, True],
-        kind="stable",
-    )
+    in_turn = np.empty(len(found), dtype=np.int64)
+    in_turn[found["turn"]] = np.arange(len(found))
+    mailbox_ids = found["mailbox_id"].to_numpy()
+    placed = in_turn[mailbox_ids[in_turn] > 0]
     paced = pace(
-        urgent["mailbox_id"].to_numpy(),
+        mailbox_ids[placed],
         mailboxes,
         pieces.sort_values(["mailbox_id", "opens"], ignore_index=True),
         places,
     )
+    plan = candidates.assign(mailbox_id=mailbox_ids, reason=found["reason"])
     for column in ("send_day", "send_at", "window_ends"):
-        plan.loc[urgent.index, column] = paced[column].to_numpy()
+        values = np.zeros(len(plan), dtype=np.int64)
+        values[placed] = paced[column].to_numpy()
+        plan[column] = values
     return plan

@@ -22,6 +22,17 @@ from scipy.sparse.csgraph import maximum_flow
 OLDEST_DISTINGUISHED = 15  # days overdue; longer is alike
 UNBOUNDED = 2**30
 Kind = Literal["first", "moved", "pinned"]  # first mails, follow-ups without their mailbox, follow-ups
+# What may be said of a sequence's mailboxes, the nearer to having a place the later.
+NEARNESS = (
+    "no_mailbox",
+    "mailbox_inactive",
+    "mailbox_misconfigured",
+    "mailbox_parked",
+    "window_closed",
+    "no_capacity",
+    "max_first_mails",
+)
+REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *NEARNESS)
 ROUNDS = 8  # of level filling; each places its share of what is left, so that mailboxes fill side by side
 
 
@@ -193,7 +204,7 @@ def _entries(matrix: csr_array, rows: np.ndarray, columns: np.ndarray) -> np.nda
 def allocate(
     candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return, a candidate, `mailbox_id` (0: waits) and `reason` (empty: has a place).
+    """Return, a candidate, `mailbox_id` (0: waits), `reason` (empty: has a place) and `turn` in order of service.
 
     candidates   sequence_id, contact_id, step_number, follow_up (bool), pinned_mailbox_id (0: none),
                  due_day, overdue (days), priority; one row a (sequence, contact)
@@ -208,7 +219,10 @@ def allocate(
     while len(standing := work.next_candidates()):
         work.serve(standing)
     work.route()
-    return pd.DataFrame({"mailbox_id": work.mailbox_ids, "reason": work.reasons()}, index=candidates.index)
+    turn = np.empty(len(candidates), dtype=np.int64)
+    turn[work.order] = np.arange(len(candidates))
+    found = {"mailbox_id": work.mailbox_ids, "reason": work.reasons(), "turn": turn}
+    return pd.DataFrame(found, index=candidates.index)
 
 
 class _Work:
@@ -217,11 +231,8 @@ class _Work:
     def __init__(
         self, candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
     ) -> None:
-        self.candidates = candidates
-        self.sequence_ids, self.sequence = np.unique(
-            candidates["sequence_id"].to_numpy(np.int64), return_inverse=True
-        )
-        self.contact = pd.factorize(candidates["contact_id"].to_numpy())[0]
+        self.sequence, self.sequence_ids = pd.factorize(candidates["sequence_id"].to_numpy(), sort=True)
+        self.contact, self.contacts = pd.factorize(candidates["contact_id"].to_numpy())
         self.follow_up = candidates["follow_up"].to_numpy(bool)
         self.room = Room(
             *(
@@ -241,10 +252,11 @@ class _Work:
         )
         left = new_left.set_index("sequence_id")["new_left"].reindex(self.sequence_ids)
         self.new_left = left.fillna(UNBOUNDED).to_numpy(np.int64)
-        self.class_of, self.order = self._classes()
+        self.class_of = _classes(candidates, self.follow_up)
+        self.order = self._order(candidates)
         self.tried = np.zeros(len(candidates), dtype=bool)
         self.served = np.zeros(len(candidates), dtype=bool)
-        self.contact_served = np.zeros(self.contact.max(initial=-1) + 1, dtype=bool)
+        self.contact_served = np.zeros(len(self.contacts), dtype=bool)
         self.mailbox_ids = np.zeros(len(candidates), dtype=np.int64)
 
     def _offering_routes(self) -> pd.DataFrame:
@@ -252,28 +264,17 @@ class _Work:
         offers = (where >= 0) & (self.room.capacity[where] > 0)
         return self.routes[offers].sort_values(["sequence_id", "mailbox_id"])
 
-    def _classes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return each candidate's class (0 is served first) and the order of service within the classes."""
-        c = self.candidates
-        keys = np.column_stack(
-            [
-                ~self.follow_up,
-                -c["step_number"].to_numpy(np.int64),
-                -np.minimum(c["overdue"].to_numpy(np.int64), OLDEST_DISTINGUISHED),
-                -c["priority"].to_numpy(np.int64),
-            ]
-        ).astype(np.int64)
-        order = np.lexsort(
-            (c["contact_id"], c["sequence_id"], c["due_day"], keys[:, 3], keys[:, 2], keys[:, 1], keys[:, 0])
-        )
-        ordered = keys[order]
-        changes = np.r_[False, (ordered[1:] != ordered[:-1]).any(axis=1)] if len(order) else np.zeros(0, bool)
-        class_of = np.empty(len(order), dtype=np.int64)
-        class_of[order] = np.cumsum(changes)
-        return class_of, order
+    def _order(self, candidates: pd.DataFrame) -> np.ndarray:
+        """Return the order of service: by class, then the longer overdue, then by sequence and contact."""
+        order = np.lexsort((candidates["contact_id"].to_numpy(), self.sequence))
+        for codes in (_codes(candidates["due_day"].to_numpy()), self.class_of):
+            order = order[stable_order(codes[order])]
+        return order
 
     def next_candidates(self) -> np.ndarray:
         """Return the highest untried candidate of each contact that has no mail yet, in order of priority."""
+        if len(self.contacts) == len(self.contact):  # nobody stands twice
+            return self.order[~self.tried[self.order]]
         open_ = self.order[~self.tried[self.order] & ~self.contact_served[self.contact[self.order]]]
         _, first = np.unique(self.contact[open_], return_index=True)
         return open_[np.sort(first)]
@@ -287,15 +288,14 @@ class _Work:
         self.contact_served[self.contact[standing[self.served[standing]]]] = True
 
     def _serve_class(self, members: np.ndarray) -> None:
-        pinned = self.pinned[members] >= 0
-        held = members[pinned]
+        pinned = self.pinned[members]
+        held = members[pinned >= 0]
         if len(held):
-            wanted = np.bincount(self.pinned[held], minlength=len(self.room.mailbox_ids))
-            placed = self.flow.place_pinned(wanted)
-            chosen = held[_rank(self.pinned[held]) < placed[self.pinned[held]]]
+            groups = self.pinned[held]
+            chosen = held[_first(groups, self.flow.place_pinned(np.bincount(groups, minlength=len(self.room.load))))]
             self.served[chosen] = True
             self.mailbox_ids[chosen] = self.room.mailbox_ids[self.pinned[chosen]]
-        free = members[~pinned]
+        free = members[pinned < 0]
         for first_mails in (False, True):
             kind = free[self.follow_up[free] != first_mails]
             if len(kind):
@@ -309,7 +309,7 @@ class _Work:
         placed = self.flow.place(wanted, first_mails=first_mails)
         if first_mails:
             self.new_left = self.new_left - placed
-        self.served[members[_rank(sequence) < placed[sequence]]] = True
+        self.served[members[_first(sequence, placed)]] = True
 
     def route(self) -> None:
         """Give each served contact that is not pinned its mailbox: the sequence's mailboxes in turn."""
@@ -319,67 +319,84 @@ class _Work:
             route = np.repeat(np.arange(len(counts)), counts)
             turn = (_rank(route) + 0.5) / np.maximum(counts[route], 1)
             in_turn = route[np.lexsort((route, turn, self.flow.sequences[route]))]
-            by_sequence = members[np.argsort(self.sequence[members], kind="stable")]
+            by_sequence = members[stable_order(self.sequence[members])]
             self.mailbox_ids[by_sequence] = self.room.mailbox_ids[self.flow.mailboxes[in_turn]]
 
-    def reasons(self) -> np.ndarray:
+    def reasons(self) -> pd.Categorical:
         """Return why each candidate waits; empty where it has a place."""
-        return np.select(
+        codes = np.zeros(len(self.served), dtype=np.int8)
+        waits = np.flatnonzero(~self.served)
+        reasons = np.select(
             [
-                self.served,
-                self.contact_served[self.contact],
-                self.pinned >= 0,
-                ~self.follow_up & (self.new_left[self.sequence] <= 0),
+                self.contact_served[self.contact[waits]],
+                self.pinned[waits] >= 0,
+                ~self.follow_up[waits] & (self.new_left[self.sequence[waits]] <= 0),
             ],
-            ["", "one_mail_a_day", self._pinned_reason(), "max_new_per_day"],
-            default=self._routes_reason(),
-        ).astype(object)
+            ["one_mail_a_day", self._pinned_reason(waits), "max_new_per_day"],
+            default=self._routes_reason(waits),
+        )
+        codes[waits] = pd.Index(REASONS).get_indexer(pd.Index(reasons.astype(object)))
+        return pd.Categorical.from_codes(codes, categories=list(REASONS))
 
-    def _pinned_reason(self) -> np.ndarray:
+    def _pinned_reason(self, waits: np.ndarray) -> np.ndarray:
         if not len(self.room.state):
-            return np.full(len(self.pinned), "")
-        state = self.room.state[np.maximum(self.pinned, 0)]
+            return np.full(len(waits), "")
+        state = self.room.state[np.maximum(self.pinned[waits], 0)]
         return np.where(state == "", "pinned_mailbox_full", state)
 
-    def _routes_reason(self) -> np.ndarray:
+    def _routes_reason(self, waits: np.ndarray) -> np.ndarray:
         """Return the best that can be said of a sequence's mailboxes: the one nearest to having a place."""
         where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
         sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy(np.int64))
         state = self.room.state[where] if len(self.room.state) else np.zeros(0, dtype=object)
         full = state == ""
         spare = full & (self.flow.free[where] > 0) if len(where) else full
-        names = np.array(
-            [
-                "no_mailbox",
-                "mailbox_inactive",
-                "mailbox_misconfigured",
-                "mailbox_parked",
-                "window_closed",
-                "no_capacity",
-                "max_first_mails",
-            ]
-        )
         rank = np.select(
-            [
-                spare,
-                full,
-                state == "window_closed",
-                state == "mailbox_parked",
-                state == "mailbox_misconfigured",
-            ],
+            [spare, full, *(state == name for name in NEARNESS[4:1:-1])],
             [6, 5, 4, 3, 2],
             default=1,
         )
         best = np.zeros(len(self.sequence_ids), dtype=np.int64)
         np.maximum.at(best, sequence, rank)
-        by_candidate = best[self.sequence]
-        by_candidate = np.where((by_candidate == 6) & self.follow_up, 5, by_candidate)  # noqa: PLR2004
-        return names[by_candidate]
+        nearest = np.array(NEARNESS)[best[self.sequence[waits]]]
+        return np.where((nearest == "max_first_mails") & self.follow_up[waits], "no_capacity", nearest)
+
+
+def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
+    """Return each candidate's priority class; 0 is served first."""
+    step = _codes(-candidates["step_number"].to_numpy(np.int64))
+    fresh = OLDEST_DISTINGUISHED - np.clip(candidates["overdue"].to_numpy(), 0, OLDEST_DISTINGUISHED)
+    priority = _codes(-candidates["priority"].to_numpy(np.int64))
+    packed = np.where(follow_up, 0, step.max(initial=0) + 1) + step
+    packed = (packed * (OLDEST_DISTINGUISHED + 1) + fresh) * (priority.max(initial=0) + 1) + priority
+    return _codes(packed)
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    """Return each value's rank among the distinct ones."""
+    return pd.factorize(values, sort=True)[0]
+
+
+def stable_order(codes: np.ndarray) -> np.ndarray:
+    """Return the stable order of small codes (0, 1, …): numpy sorts 16 bits by counting, in linear time."""
+    order = np.argsort(codes.astype(np.uint16), kind="stable")
+    if codes.max(initial=0) > np.iinfo(np.uint16).max:
+        order = order[np.argsort((codes[order] >> 16).astype(np.uint16), kind="stable")]
+    return order
+
+
+def _first(groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return which elements are among the first counts[group] of their group, in the order given."""
+    cut = np.bincount(groups, minlength=len(counts)) > counts
+    chosen = ~cut[groups]
+    some = np.flatnonzero(~chosen)
+    chosen[some] = _rank(groups[some]) < counts[groups[some]]
+    return chosen
 
 
 def _rank(groups: np.ndarray) -> np.ndarray:
     """Return each element's place (from 0) among the elements of its group, in the order given."""
-    order = np.argsort(groups, kind="stable")
+    order = stable_order(groups)
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else np.zeros(0, np.int64)
     ranks = np.empty(len(groups), dtype=np.int64)

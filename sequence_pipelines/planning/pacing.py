@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sequence_pipelines.planning.allocation import stable_order
 from sequence_pipelines.planning.capacity import NO_TIMES, free_cells, occupied_times
 
 JITTER = 0.25  # of the distance between two places, to either side
@@ -19,7 +20,7 @@ def pace(
     `pieces` come from `capacity.capacity`; a mailbox has at most the sum of its pieces' capacity assigned.
     Where places are held already, the new ones go where an even spread of all of them has its gaps.
     """
-    order = np.argsort(assigned, kind="stable")
+    order = stable_order(pd.factorize(assigned, sort=True)[0])
     counts = _share_out(assigned, pieces)
     times = np.empty(len(assigned), dtype=np.int64)
     times[order] = _times(counts, mailboxes, pieces, places)
@@ -40,8 +41,8 @@ def _share_out(assigned: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
     piece_mailbox = pieces["mailbox_id"].to_numpy()
     ids, starts, inverse = np.unique(piece_mailbox, return_index=True, return_inverse=True)
     wanted = np.zeros(len(ids), dtype=np.int64)
-    mailbox, count = np.unique(assigned, return_counts=True)
-    wanted[np.searchsorted(ids, mailbox)] = count
+    mailbox, box_ids = pd.factorize(assigned, sort=True)
+    wanted[np.searchsorted(ids, box_ids)] = np.bincount(mailbox, minlength=len(box_ids))
     total = np.add.reduceat(capacity, starts) if len(ids) else np.zeros(0, dtype=np.int64)
     if (wanted > total).any():
         raise ValueError("more mails are assigned to a mailbox than it has capacity for")

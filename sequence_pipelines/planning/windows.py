@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import holidays
@@ -48,17 +49,34 @@ def is_holiday(country: str | None, day: date) -> bool:
     return day in (_holidays_of(country, day.year) or frozenset())
 
 
+class Hours(NamedTuple):
+    """When a mailbox is open, by its wall clock."""
+
+    start_seconds: int
+    end_seconds: int
+    time_zone: str
+    send_days: tuple[int, ...]
+    holiday_calendar: str | None
+
+
+def _hours(mailboxes: pd.DataFrame) -> Iterator[Hours]:
+    columns = {name: mailboxes[name].tolist() for name in Hours._fields}
+    columns["send_days"] = [tuple(days or ()) for days in columns["send_days"]]
+    return (Hours(*values) for values in zip(*columns.values(), strict=True))
+
+
 def misconfigured(mailboxes: pd.DataFrame) -> np.ndarray:
     """Return, a mailbox, whether its zone, days or holiday calendar cannot be: such a one has no window."""
-    return np.array(
-        [
-            zone_of(m.time_zone) is None
-            or not m.send_days
-            or (bool(m.holiday_calendar) and _holidays_of(m.holiday_calendar, EPOCH.year + 56) is None)
-            for m in mailboxes.itertuples()
-        ],
-        dtype=bool,
-    )
+    cannot_be: dict[Hours, bool] = {}
+    hours = list(_hours(mailboxes))
+    for h in set(hours):
+        calendar = h.holiday_calendar
+        cannot_be[h] = (
+            zone_of(h.time_zone) is None
+            or not h.send_days
+            or (bool(calendar) and _holidays_of(str(calendar), EPOCH.year + 56) is None)
+        )
+    return np.array([cannot_be[h] for h in hours], dtype=bool)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -92,20 +110,24 @@ def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFram
     weekdays), holiday_calendar. A window counts for the local date on which it starts, and is there only on
     send days that are no holiday.
     """
-    rows = [row for m in mailboxes.itertuples() for row in _windows_of(m, begins, ends)]
+    windows: dict[Hours, list[tuple[int, int, int]]] = {}
+    rows = []
+    for mailbox_id, hours in zip(mailboxes["mailbox_id"], _hours(mailboxes), strict=True):
+        if hours not in windows:  # mailboxes have few different hours
+            windows[hours] = list(_windows_of(hours, begins, ends))
+        rows += [(mailbox_id, *found) for found in windows[hours]]
     return pd.DataFrame(np.array(rows, dtype=np.int64).reshape(-1, 4), columns=list(WINDOW_COLUMNS))
 
 
-def _windows_of(mailbox: object, begins: int, ends: int) -> Iterator[tuple[int, int, int, int]]:
-    m: pd.Series = mailbox  # type: ignore[assignment]  # a named tuple of the frame's columns
-    zone = zone_of(m.time_zone)
+def _windows_of(hours: Hours, begins: int, ends: int) -> Iterator[tuple[int, int, int]]:
+    zone = zone_of(hours.time_zone)
     if zone is None:
         return
     day = datetime.fromtimestamp(begins, zone).date() - timedelta(days=1)
     last = datetime.fromtimestamp(ends, zone).date()
     while day <= last:
-        if day.isoweekday() in m.send_days and not is_holiday(m.holiday_calendar, day):
-            found = window(zone, day, int(m.start_seconds), int(m.end_seconds))
+        if day.isoweekday() in hours.send_days and not is_holiday(hours.holiday_calendar, day):
+            found = window(zone, day, hours.start_seconds, hours.end_seconds)
             if found and found[0] < ends and found[1] > begins:
-                yield int(m.mailbox_id), epoch_day(day), *found
+                yield epoch_day(day), *found
         day += timedelta(days=1)

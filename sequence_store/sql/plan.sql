@@ -2,6 +2,10 @@
 -- One plan at a time, whichever day's run makes it; the lock goes with the transaction.
 SELECT pg_advisory_xact_lock(7236002)
 
+-- name: give_memory
+-- For this transaction: the due contacts of a day are grouped and joined in memory.
+SET LOCAL work_mem = '256MB'
+
 -- name: read_last_send_before
 -- The last plan before this planning day ended with about this send: nothing older can still be live.
 SELECT send_at FROM sends WHERE send_at < %(before)s ORDER BY send_at DESC LIMIT 1
@@ -59,9 +63,7 @@ SELECT id AS sequence_id, external_id::text AS external_id, is_active, max_new_p
 
 -- name: read_steps
 -- Live steps in their order.
-SELECT s.sequence_id, s.id AS step_id, s.step_number
-FROM steps s JOIN sequences q ON q.id = s.sequence_id AND q.deleted_at IS NULL
-WHERE s.deleted_at IS NULL ORDER BY s.sequence_id, s.step_number
+SELECT sequence_id, id AS step_id, step_number FROM steps WHERE deleted_at IS NULL ORDER BY sequence_id, step_number
 
 -- name: read_routes
 -- Which mailboxes a sequence may use.
@@ -69,38 +71,75 @@ SELECT sm.sequence_id, sm.mailbox_id FROM sequences_mailboxes sm
 JOIN mailboxes m ON m.id = sm.mailbox_id AND m.deleted_at IS NULL
 ORDER BY sm.sequence_id, sm.mailbox_id
 
--- name: copy_due
--- Enrolments whose step is due by the planning day and that nothing is under way for; `gate` says what is wrong
--- with the contact (0 nothing, 1 inactive, 2 suppressed, 3 no valid address). `since` bounds the look for rows
--- under way: older ones cannot be. No join with steps: on the step's number it would be estimated far too low.
-COPY (
-    SELECT e.sequence_id, e.contact_id, e.round::integer, e.current_step,
-        e.next_send - date '1970-01-01', coalesce(e.mailbox_id, 0),
-        (e.last_send IS NOT NULL OR e.mailbox_id IS NOT NULL)::integer,
-        CASE WHEN NOT c.is_active THEN 1
-            WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, %(pads)s))
-                THEN 2
-            WHEN c.mail_address !~ '^[^@[:space:]<>,;]+@[^@[:space:]<>,;]+$' THEN 3
-            ELSE 0 END
-    FROM sequences_contacts e
-    JOIN contacts c ON c.id = e.contact_id AND c.deleted_at IS NULL
-    WHERE e.status = 'active' AND e.next_send <= %(day)s
-        AND NOT EXISTS (
-            SELECT FROM sends s
-            WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
-                AND s.send_at >= %(since)s
-                AND (s.status IN ('planned', 'dispatched', 'claimed', 'transmitting')
-                    OR (s.status IN ('sent', 'hard_failed', 'unknown') AND s.advanced_at IS NULL)))
-) TO STDOUT (FORMAT binary)
+-- name: read_due
+-- Enrolments whose step is due by the planning day, by sequence and step. The last column packs the due day, the
+-- round, and whether a mail went before. No join: the steps and the few contacts that get no mail are matched in
+-- memory, where nothing is estimated too low.
+SELECT sequence_id, current_step::bigint, array_agg(contact_id), array_agg(coalesce(mailbox_id, 0)),
+    array_agg(((greatest(next_send, date '1970-01-01') - date '1970-01-01')::bigint << 20) | (round::integer << 4)
+        | (last_send IS NOT NULL OR mailbox_id IS NOT NULL)::integer)
+FROM sequences_contacts
+WHERE status = 'active' AND next_send <= %(day)s
+GROUP BY sequence_id, current_step
 
--- name: read_mailed_ahead
--- Steps at or above an enrolment's current step that were mailed already (steps can be renumbered): skipped.
-SELECT e.sequence_id, e.contact_id, s.step_id
-FROM sequences_contacts e
-JOIN sends s ON s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
-JOIN steps st ON st.id = s.step_id AND st.deleted_at IS NULL AND st.step_number >= e.current_step
-WHERE e.status = 'active' AND e.next_send <= %(day)s AND s.status IN ('sent', 'hard_failed', 'unknown')
-    AND s.advanced_at IS NOT NULL
+-- name: read_written
+-- Due steps that the ledger has a row of already: 1 an open one, 2 one that was mailed (steps can be renumbered).
+-- Looked up by the key, one by one, whatever the optimizer thinks: the ledger's size must cost nothing.
+SELECT e.sequence_id, array_agg(e.contact_id), array_agg(w.row_is) FROM sequences_contacts e
+CROSS JOIN LATERAL (
+    SELECT st.id FROM steps st
+    WHERE st.sequence_id = e.sequence_id AND st.step_number >= e.current_step AND st.deleted_at IS NULL
+    ORDER BY st.step_number LIMIT 1) st
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN s.status IN ('cancelled', 'expired') THEN 1 ELSE 2 END::bigint AS row_is FROM sends s
+    WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.step_id = st.id AND s.round = e.round
+        AND (s.status IN ('cancelled', 'expired') OR s.advanced_at IS NOT NULL)
+    OFFSET 0) w
+WHERE e.status = 'active' AND e.next_send <= %(day)s
+GROUP BY e.sequence_id
+
+-- name: read_under_way
+-- Enrolments with a live row, or with a spent one that is not advanced: not due. `since` bounds the look, since
+-- older rows cannot be live. Matched in memory: joined to the due ones it would be estimated far too low.
+SELECT sequence_id, array_agg(contact_id), array_agg(round::bigint) FROM sends
+WHERE send_at >= %(since)s AND (status IN ('planned', 'dispatched', 'claimed', 'transmitting')
+    OR (status IN ('sent', 'hard_failed', 'unknown') AND advanced_at IS NULL))
+GROUP BY sequence_id
+
+-- name: read_unmailable
+-- Contacts that get no mail, by reason: 1 inactive, 2 suppressed, 3 no valid address, 4 deleted. An address that
+-- was not hashed yet is hashed here.
+SELECT gate, array_agg(id) FROM (
+    SELECT id, CASE WHEN deleted_at IS NOT NULL THEN 4 WHEN NOT is_active THEN 1 ELSE 3 END::bigint AS gate
+    FROM contacts WHERE NOT is_active OR deleted_at IS NOT NULL
+        OR mail_address !~ '^[^@[:space:]<>,;]+@[^@[:space:]<>,;]+$'
+    UNION ALL
+    SELECT c.id, 2 FROM suppressions x JOIN contacts c ON c.address_hmac = x.address_hmac
+    UNION ALL
+    SELECT c.id, 2 FROM contacts c WHERE c.address_hmac IS NULL AND EXISTS (
+        SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, %(pads)s))) c
+GROUP BY gate
+
+-- name: hash_new_addresses
+-- A batch of the contacts whose address has no HMAC yet; those that a worker holds are left to the next one.
+UPDATE contacts SET address_hmac = address_hmac(mail_address, %(pads)s)
+WHERE id IN (SELECT id FROM contacts WHERE address_hmac IS NULL LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+
+-- name: find_next_steps
+-- Of enrolments whose due step was mailed already: the lowest live step after it whose row is absent or open, 0 with
+-- none; and whether it has an open row.
+SELECT k.sequence_id, k.contact_id, coalesce(n.step_id, 0) AS step_id, coalesce(n.step_number, 0) AS step_number,
+    coalesce(n.row_is, 0) AS row_is
+FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_id, contact_id)
+JOIN sequences_contacts e ON e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id
+LEFT JOIN LATERAL (
+    SELECT st.id AS step_id, st.step_number, (s.status IS NOT NULL)::integer AS row_is
+    FROM steps st
+    LEFT JOIN sends s ON s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.step_id = st.id
+        AND s.round = e.round
+    WHERE st.sequence_id = e.sequence_id AND st.step_number >= e.current_step AND st.deleted_at IS NULL
+        AND (s.status IS NULL OR s.status IN ('cancelled', 'expired'))
+    ORDER BY st.step_number LIMIT 1) n ON true
 
 -- name: complete_enrolments
 -- Enrolments that have no step left.
@@ -108,14 +147,14 @@ UPDATE sequences_contacts e SET status = 'completed', next_send = NULL
 FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_id, contact_id)
 WHERE e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id AND e.status = 'active'
 
--- name: copy_places
+-- name: read_places
 -- Every row that counts against a limit and can lie in, or too near to, today's windows.
-COPY (
-    SELECT mailbox_id, send_day - date '1970-01-01', extract(epoch FROM send_at)::bigint, sequence_id, contact_id,
-        (plan_day = %(day)s OR status IN ('planned', 'dispatched', 'claimed', 'transmitting'))::integer
-    FROM sends
-    WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
-) TO STDOUT (FORMAT binary)
+SELECT mailbox_id, (send_day - date '1970-01-01')::bigint, array_agg(date_part('epoch', send_at)::bigint),
+    array_agg(contact_id),
+    array_agg((plan_day = %(day)s OR status IN ('planned', 'dispatched', 'claimed', 'transmitting'))::integer::bigint)
+FROM sends
+WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
+GROUP BY mailbox_id, send_day ORDER BY mailbox_id, send_day
 
 -- name: count_first_mails
 -- First mails of this planning day by sequence and mailbox: what max_new_per_day and max_first_mails bound.
@@ -128,28 +167,30 @@ WHERE s.send_at >= %(since)s AND s.plan_day = %(day)s AND s.status NOT IN ('canc
             AND b.round = s.round AND b.step_id <> s.step_id AND b.status IN ('sent', 'unknown'))
 GROUP BY s.sequence_id, s.mailbox_id
 
--- name: stage_sends
--- Where COPY writes the plan before it enters the ledger.
-CREATE TEMP TABLE staged_sends (
+-- name: copy_sends
+-- New rows, binary; they are planned.
+COPY sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after)
+FROM STDIN (FORMAT binary)
+
+-- name: stage_retaken
+-- Where COPY writes the open rows that get a place again.
+CREATE TEMP TABLE retaken (
     sequence_id bigint, contact_id bigint, step_id bigint, round smallint, mailbox_id bigint,
     due_day date, plan_day date, send_day date, send_at timestamptz, not_after timestamptz
 ) ON COMMIT DROP
 
--- name: copy_staged_sends
--- Binary, in the order of send_at.
-COPY staged_sends FROM STDIN (FORMAT binary)
+-- name: copy_retaken
+-- Binary, as the new ones.
+COPY retaken FROM STDIN (FORMAT binary)
 
--- name: enter_staged_sends
--- New rows enter, open rows are retaken with a higher attempt; a row that is live or spent stays as it is.
-INSERT INTO sends AS s (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
-    send_at, not_after, status)
-SELECT *, 'planned' FROM staged_sends
-ON CONFLICT (sequence_id, contact_id, step_id, round) DO UPDATE SET
-    mailbox_id = excluded.mailbox_id, due_day = excluded.due_day, plan_day = excluded.plan_day,
-    send_day = excluded.send_day, send_at = excluded.send_at, not_after = excluded.not_after,
-    status = 'planned', reason = NULL, attempt = s.attempt + 1, dispatched_at = NULL, claim = NULL,
-    lease_until = NULL, transmitting_at = NULL, finished_at = NULL
-WHERE s.status IN ('cancelled', 'expired')
+-- name: retake_sends
+-- Open rows become planned with a higher attempt; a row that is live or spent stays as it is.
+UPDATE sends s SET mailbox_id = r.mailbox_id, due_day = r.due_day, plan_day = r.plan_day, send_day = r.send_day,
+    send_at = r.send_at, not_after = r.not_after, status = 'planned', reason = NULL, attempt = s.attempt + 1,
+    dispatched_at = NULL, claim = NULL, lease_until = NULL, transmitting_at = NULL, finished_at = NULL
+FROM retaken r
+WHERE s.sequence_id = r.sequence_id AND s.contact_id = r.contact_id AND s.step_id = r.step_id
+    AND s.round = r.round AND s.status IN ('cancelled', 'expired')
 
 -- name: allow_days
 -- The day's limits as this plan knows them, for the gate before DATA.
@@ -158,17 +199,17 @@ SELECT * FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(allowed
 ON CONFLICT (mailbox_id, send_day) DO UPDATE SET allowed = excluded.allowed WHERE d.allowed <> excluded.allowed
 
 -- name: stage_deferrals
--- Where COPY writes who waits.
-CREATE TEMP TABLE staged_deferrals (sequence_id bigint, contact_id bigint, reason text) ON COMMIT DROP
+-- Where COPY writes who waits; `reason` is a place in the list of reasons.
+CREATE TEMP TABLE staged_deferrals (sequence_id bigint, contact_id bigint, reason smallint) ON COMMIT DROP
 
 -- name: copy_staged_deferrals
--- Text: one row a contact that waits.
-COPY staged_deferrals FROM STDIN
+-- One row a contact that waits.
+COPY staged_deferrals FROM STDIN (FORMAT binary)
 
 -- name: stage_unknown_deferrals
 -- A contact whose last mail has an unknown outcome waits for its settlement.
 INSERT INTO staged_deferrals
-SELECT e.sequence_id, e.contact_id, 'unknown_outcome'
+SELECT e.sequence_id, e.contact_id, array_position(%(reasons)s::text[], 'unknown_outcome')
 FROM sends s
 JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
 WHERE s.send_at >= %(since)s AND s.status = 'unknown' AND s.advanced_at IS NULL
@@ -182,7 +223,7 @@ DELETE FROM plan_deferrals p WHERE NOT EXISTS (
 -- name: enter_deferrals
 -- Who waits, with today's reason.
 INSERT INTO plan_deferrals AS p (sequence_id, contact_id, plan_day, reason)
-SELECT sequence_id, contact_id, %(day)s, reason FROM staged_deferrals
+SELECT sequence_id, contact_id, %(day)s, (%(reasons)s::text[])[reason] FROM staged_deferrals
 ON CONFLICT (sequence_id, contact_id) DO UPDATE SET plan_day = excluded.plan_day, reason = excluded.reason
 WHERE p.plan_day <> excluded.plan_day OR p.reason <> excluded.reason
 

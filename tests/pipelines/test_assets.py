@@ -137,7 +137,7 @@ def now_world(world: Any, *, offset: timedelta = timedelta(seconds=30), count: i
         datetime.now(UTC),
         plan_at=(datetime.now(UTC) - timedelta(hours=1)).time().replace(second=0, microsecond=0),
     )
-    assert plan.entered == count
+    assert len(plan.placed) == count
     world.run("UPDATE sends SET send_at = now() + %s, not_after = now() + interval '1 hour'", offset)
     return contacts
 

@@ -43,7 +43,7 @@ def test_a_plan_made_again_changes_no_row(world: Any) -> None:
     world.plan()
     before = world.ledger()
     again = world.plan(MORNING + timedelta(minutes=1))
-    assert (again.entered, again.released) == (0, 0)
+    assert (len(again.placed), again.released) == (0, 0)
     assert world.ledger() == before
 
 
@@ -55,7 +55,7 @@ def test_limits_hold_and_who_waits_is_told_why(world: Any) -> None:
     plan = world.plan()
     assert len(world.rows()) == 5
     assert list(world.reasons().values()) == ["no_capacity"] * 3
-    assert plan.entered == 5
+    assert len(plan.placed) == 5
 
 
 def test_follow_ups_come_before_first_mails_and_stay_with_their_mailbox(world: Any) -> None:
@@ -285,7 +285,7 @@ def test_plans_at_once_make_one_plan(world: Any) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(plan.entered for plan in plans) == [0, 0, 0, 14]
+    assert sorted(len(plan.placed) for plan in plans) == [0, 0, 0, 14]
     assert len(world.rows()) == 14
 
 

@@ -1,0 +1,99 @@
+"""The made-up team that is planned for: N contacts due, three times as many enrolled.
+
+N / 200 sequences of log-normal size with 3 steps, N / 100 mailboxes with a limit of 150, five random mailboxes a
+sequence. One address in a hundred is suppressed. Two thirds of the due are follow-ups, each pinned to one of its sequence's mailboxes; due up to 20 days ago.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import psycopg
+
+from sequence_pipelines.arrays import write_columns
+from sequence_pipelines.planning.windows import epoch_day
+
+DAY = date(2026, 6, 15)
+LIMIT = 150
+MAILBOXES_A_SEQUENCE = 5
+STEPS = 3
+CHUNK = 1_000_000
+
+TEAM = """
+INSERT INTO sequences (sequence_name) SELECT 'sequence ' || n FROM generate_series(1, {sequences}) n;
+INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days)
+    SELECT s, n, 'Hello', 'Hi {{ contact.name }}', 3 FROM generate_series(1, {sequences}) s, generate_series(1, 3) n;
+INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)
+    SELECT 'box' || n || '@sender.example', {limit}, '09:00', '17:00' FROM generate_series(1, {mailboxes}) n;
+INSERT INTO contacts (name, mail_address)
+    SELECT 'Contact ' || n, 'contact' || n || '@people.example' FROM generate_series(1, {contacts}) n
+"""
+ENROL = """
+COPY sequences_contacts (sequence_id, contact_id, current_step, next_send, last_send, mailbox_id)
+FROM STDIN (FORMAT binary)
+"""
+ENROL_FIRST = """
+COPY sequences_contacts (sequence_id, contact_id, current_step, next_send) FROM STDIN (FORMAT binary)
+"""
+ROUTE = "COPY sequences_mailboxes FROM STDIN (FORMAT binary)"
+HASH = "UPDATE contacts SET address_hmac = address_hmac(mail_address, %(pads)s)"
+SUPPRESS = "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac, 'unsubscribed' FROM contacts WHERE id % 100 = 1"
+HISTORY = """
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at,
+    not_after, status, finished_at, smtp_code, smtp_reply, provider_message_id, advanced_at)
+SELECT 1 + n % {sequences}, {contacts} + n / 3, 1 + 3 * (n % {sequences}) + n % 3, 1, 1 + n % {mailboxes}, d, d, d,
+    at, at + interval '2 hours', 'sent', at, 250, '2.0.0 Ok: queued', 'id' || n, at
+FROM (SELECT n, date '{day}' - 365 + (n * 363 / {rows})::int AS d FROM generate_series(0, {rows} - 1) n) x,
+    LATERAL (SELECT d + time '09:00' + make_interval(secs => n % 28800) AS at) y
+"""
+
+
+def fill(connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1) -> None:
+    """Enter the team for `due` due contacts; the connection commits by itself."""
+    rng = np.random.default_rng(seed)
+    sequences, mailboxes, contacts = max(1, due // 200), max(5, due // 100), 3 * due
+    sizes = {"sequences": sequences, "mailboxes": mailboxes, "contacts": contacts, "limit": LIMIT}
+    for statement in TEAM.replace("{{", "<<").replace("}}", ">>").format(**sizes).split(";\n"):
+        connection.execute(statement.replace("<<", "{{").replace(">>", "}}").encode())
+    routes = np.argsort(rng.random((sequences, min(mailboxes, 400))), axis=1)[:, :MAILBOXES_A_SEQUENCE]
+    routes = (routes + rng.integers(0, mailboxes, (sequences, 1))) % mailboxes + 1
+    each = np.repeat(np.arange(1, sequences + 1), MAILBOXES_A_SEQUENCE)
+    write_columns(connection, ROUTE.encode(), [each, routes.ravel()], ("int8", "int8"))
+    weights = rng.lognormal(0, 0.5, sequences)
+    for begin in range(0, contacts, CHUNK):
+        people = np.arange(begin, min(begin + CHUNK, contacts)) + 1
+        _enrol(connection, rng, people, weights / weights.sum(), routes)
+    connection.execute(HASH.encode(), {"pads": pads})
+    connection.execute(SUPPRESS.encode())
+    connection.execute("VACUUM ANALYZE")
+
+
+def _enrol(
+    connection: psycopg.Connection,
+    rng: np.random.Generator,
+    people: np.ndarray,
+    weights: np.ndarray,
+    routes: np.ndarray,
+) -> None:
+    today = epoch_day(DAY)
+    sequence = rng.choice(len(weights), len(people), p=weights) + 1
+    due = people % STEPS == 0
+    next_send = today + np.where(
+        due, -np.minimum(rng.geometric(0.4, len(people)) - 1, 20), rng.integers(1, 30, len(people))
+    )
+    follow_up = rng.random(len(people)) < 2 / 3
+    box = routes[sequence - 1, rng.integers(0, MAILBOXES_A_SEQUENCE, len(people))]
+    step = rng.integers(2, STEPS + 1, len(people))
+    columns = [sequence, people, step, next_send, next_send - 3, box]
+    types = ("int8", "int8", "int4", "date", "date", "int8")
+    write_columns(connection, ENROL.encode(), [c[follow_up] for c in columns], types)
+    first = [sequence, people, np.ones(len(people), np.int64), next_send]
+    write_columns(connection, ENROL_FIRST.encode(), [c[~follow_up] for c in first], types[:4])
+
+
+def add_history(connection: psycopg.Connection, due: int, rows: int) -> None:
+    """Enter a year of finished sends of contacts whose enrolments ended; the last one two days ago."""
+    sizes = {"sequences": max(1, due // 200), "mailboxes": max(5, due // 100), "contacts": 3 * due}
+    connection.execute(HISTORY.format(rows=rows, day=DAY, **sizes).encode())
+    connection.execute("VACUUM ANALYZE sends")
