@@ -2,31 +2,51 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
-
 import numpy as np
 import pandas as pd
 
 from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.picture import Picture
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
-DELETED = 4
+CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
 OPEN_ROW, MAILED = 1, 2  # what the ledger may have of a due step
 STRIDE = 2**31  # more than a step's number can be
 
 
-def read_candidates(ledger: Ledger, day: date, since: datetime) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the enrolments that are due by `day` with their due step, and those that have none left.
+def read_due(ledger: Ledger, picture: Picture, unmailable: pd.DataFrame) -> pd.DataFrame:
+    """Return the active enrolments that are due by the picture's day, with their due step.
 
-    Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id, step_number, due_day (epoch day), round,
-    follow_up, gate (an index of GATES); ordered by sequence and contact. Enrolments of deleted sequences and contacts
-    are left out. `since` is older than whatever can be under way.
+    Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left), due_day
+    (epoch day), round, follow_up, gate (an index of GATES).
     """
-    due = _read_due(ledger, day)
-    live = ledger.frame("read_sequences")["sequence_id"]
-    keep = due["sequence_id"].isin(live).to_numpy() & ~are_among(due, ledger.under_way(since), ["round"])
-    due["gate"] = _gates(due["contact_id"], ledger.unmailable())
-    keep &= due["gate"].to_numpy() != DELETED
+    sequence_id, current_step, contact_id, mailbox_id, packed = ledger.arrays("read_due", day=picture.day.day)
+    step_id, step_number = _due_steps(picture.steps, sequence_id, current_step)
+    return pd.DataFrame(
+        {
+            "sequence_id": sequence_id,
+            "contact_id": contact_id,
+            "pinned_mailbox_id": mailbox_id,
+            "step_id": step_id,
+            "step_number": step_number,
+            "due_day": packed >> 20,
+            "round": packed >> 4 & 0xFFFF,
+            "follow_up": (packed & 1).astype(bool),
+            "gate": _gates(contact_id, unmailable),
+        }
+    )
+
+
+def choose_candidates(due: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return who may ask for a place, ordered by sequence and contact, and who has no step left.
+
+    Enrolments of deleted sequences and contacts, and those that something is under way for, are neither.
+    """
+    keep = (
+        due["sequence_id"].isin(picture.sequences["sequence_id"]).to_numpy()
+        & (due["gate"].to_numpy() != DELETED)
+        & ~are_among(due, picture.rows[picture.rows["under_way"]], ["round"])
+    )
     left = due["step_id"].to_numpy() > 0
     return _ordered(due, keep & left), _ordered(due, keep & ~left)
 
@@ -40,7 +60,11 @@ def skip_mailed(ledger: Ledger, candidates: pd.DataFrame, written: pd.DataFrame)
     if not mailed.any():
         return candidates, written, candidates[mailed]
     found = ledger.next_steps(candidates["sequence_id"][mailed], candidates["contact_id"][mailed])
-    moved = candidates[mailed].drop(columns=["step_id", "step_number"]).merge(found, on=["sequence_id", "contact_id"])
+    moved = (
+        candidates[mailed]
+        .drop(columns=["step_id", "step_number"])
+        .merge(found, on=["sequence_id", "contact_id"])
+    )
     left = moved["step_id"] > 0
     everybody = pd.concat([candidates[~mailed], moved[left].drop(columns="row_is")])
     rows = [written[written["row_is"] == OPEN_ROW], moved[moved["row_is"] == OPEN_ROW][list(written)]]
@@ -61,41 +85,38 @@ def are_among(rows: pd.DataFrame, others: pd.DataFrame, also: list[str]) -> np.n
     return np.isin(code[: len(rows)], code[len(rows) :])
 
 
-def _read_due(ledger: Ledger, day: date) -> pd.DataFrame:
-    sequence_id, current_step, contact_id, mailbox_id, packed = ledger.arrays("read_due", day=day)
-    step_id, step_number = _due_steps(ledger.steps(), sequence_id, current_step)
-    return pd.DataFrame(
-        {
-            "sequence_id": sequence_id,
-            "contact_id": contact_id,
-            "pinned_mailbox_id": mailbox_id,
-            "step_id": step_id,
-            "step_number": step_number,
-            "due_day": packed >> 20,
-            "round": packed >> 4 & 0xFFFF,
-            "follow_up": (packed & 1).astype(bool),
-        }
-    )
-
-
 def _due_steps(
     steps: pd.DataFrame, sequence_id: np.ndarray, current_step: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return id and number of the lowest live step at or above current_step; 0 where there is none."""
     sequence_ids = np.unique(steps["sequence_id"].to_numpy())
-    places = np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy()) * STRIDE + steps["step_number"].to_numpy()
+    places = (
+        np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy()) * STRIDE
+        + steps["step_number"].to_numpy()
+    )
     at = np.searchsorted(places, np.searchsorted(sequence_ids, sequence_id) * STRIDE + current_step)
     owner = np.r_[steps["sequence_id"].to_numpy(), -1][at]
-    return tuple(np.where(owner == sequence_id, np.r_[steps[c].to_numpy(), 0][at], 0) for c in ("step_id", "step_number"))
+    due = owner == sequence_id
+    step_id, step_number = (np.r_[steps[c].to_numpy(), 0][at] for c in ("step_id", "step_number"))
+    return np.where(due, step_id, 0), np.where(due, step_number, 0)
 
 
-def _gates(contact_ids: pd.Series, unmailable: pd.DataFrame) -> np.ndarray:
+def _gates(contact_ids: np.ndarray, unmailable: pd.DataFrame) -> np.ndarray:
     gate = np.zeros(len(contact_ids), dtype=np.int64)
-    for reason in (3, 2, 1, DELETED):  # the last word is the strongest reason's
+    for reason in (
+        INVALID_ADDRESS,
+        SUPPRESSED,
+        CONTACT_INACTIVE,
+        DELETED,
+    ):  # the last word is the strongest reason's
         gate[np.isin(contact_ids, unmailable["contact_id"][unmailable["gate"] == reason])] = reason
     return gate
 
 
 def _ordered(due: pd.DataFrame, which: np.ndarray | None = None) -> pd.DataFrame:
-    order = np.lexsort((due["contact_id"], due["sequence_id"]))
-    return due.iloc[order if which is None else order[which[order]]].reset_index(drop=True)
+    if which is not None and not which.all():
+        due = due[which]
+    order = np.lexsort((due["contact_id"].to_numpy(), due["sequence_id"].to_numpy()))
+    if not (np.diff(order) == 1).all():
+        due = due.iloc[order]
+    return due.reset_index(drop=True)

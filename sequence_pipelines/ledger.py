@@ -12,7 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from sequence_pipelines.arrays import read_arrays, write_columns
-from sequence_pipelines.planning.windows import epoch_day, from_epoch_day
+from sequence_pipelines.planning.windows import from_epoch_day
 from sequence_store.queries import query
 from sequence_store.states import Deferral
 
@@ -29,7 +29,6 @@ SEND_COLUMNS = {
     "not_after": "timestamptz",
 }
 REASONS = [str(reason) for reason in Deferral]
-PLACE_COLUMNS = ("mailbox_id", "send_day", "send_at", "contact_id", "today")
 HASHED_AT_ONCE = 20_000
 LOOK_BACK = timedelta(days=2)  # a send lives for a planning day and its grace
 
@@ -90,10 +89,29 @@ class Ledger:
         columns = self.arrays("read_written", day=day)
         return pd.DataFrame(dict(zip(("sequence_id", "contact_id", "row_is"), columns, strict=True)))
 
-    def under_way(self, since: datetime) -> pd.DataFrame:
-        """Return the enrolments that something is under way for: sequence_id, contact_id, round."""
-        columns = self.arrays("read_under_way", since=since)
-        return pd.DataFrame(dict(zip(("sequence_id", "contact_id", "round"), columns, strict=True)))
+    def rows(self, day: date, since: datetime, earliest: datetime) -> pd.DataFrame:
+        """Return the rows that count against a limit from `earliest` on, and from `since` on those under way.
+
+        Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id, round,
+        and as bool: planned, under_way (live, or spent and not advanced), today (of planning day `day`, or live).
+        """
+        *ids, packed = self.arrays("read_rows", day=day, since=since, earliest=earliest)
+        columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id")
+        flags = {
+            name: (packed >> bit & 1).astype(bool)
+            for bit, name in enumerate(("planned", "under_way", "today"))
+        }
+        return pd.DataFrame(dict(zip(columns, ids, strict=True)) | {"round": packed >> 3} | flags)
+
+    def enrolments(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the enrolments of rows: sequence_id, contact_id, round, status."""
+        keys = {"sequence_ids": rows["sequence_id"].tolist(), "contact_ids": rows["contact_id"].tolist()}
+        return self.frame("read_enrolments", **keys)
+
+    def cancel(self, rows: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:
+        """Cancel planned rows; return those that were still planned: sequence_id, contact_id, step_id, round."""
+        keys = {f"{name}s": rows[name].tolist() for name in ("sequence_id", "contact_id", "step_id", "round")}
+        return self.frame("cancel_planned", **keys, reasons=reasons.tolist())
 
     def unmailable(self) -> pd.DataFrame:
         """Return the contacts that get no mail: gate, contact_id."""
@@ -119,14 +137,6 @@ class Ledger:
             sequence_ids=ended["sequence_id"].tolist(),
             contact_ids=ended["contact_id"].tolist(),
         ).rowcount
-
-    def places(self, day: date, since: datetime) -> pd.DataFrame:
-        """Return every row that counts against a limit from `since` on.
-
-        Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), contact_id, today (0 or 1).
-        """
-        columns = self.arrays("read_places", day=day, since=since)
-        return pd.DataFrame(dict(zip(PLACE_COLUMNS, columns, strict=True)))
 
     def first_mails(
         self, day: date, since: datetime, sequence_ids: list[int], mailbox_ids: list[int]
@@ -165,19 +175,17 @@ class Ledger:
         self.execute("stage_deferrals")
         reason = waiting["reason"].cat.set_categories(REASONS).cat.codes.to_numpy(np.int64) + 1
         columns = [waiting["sequence_id"].to_numpy(), waiting["contact_id"].to_numpy(), reason]
-        write_columns(self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2"))
+        write_columns(
+            self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2")
+        )
         self.execute("stage_unknown_deferrals", since=since, day=day, reasons=REASONS)
         self.execute("drop_deferrals")
         self.execute("enter_deferrals", day=day, reasons=REASONS)
 
 
-def instants(seconds: np.ndarray | pd.Series) -> list[datetime]:
-    """Return aware datetimes of epoch seconds."""
-    return [datetime.fromtimestamp(int(s), UTC) for s in seconds]
-
-
-def dates(days: np.ndarray | pd.Series) -> list[date]:
-    return [from_epoch_day(d) for d in days]
+def instant(seconds: int) -> datetime:
+    """Return the aware datetime of epoch seconds."""
+    return datetime.fromtimestamp(int(seconds), UTC)
 
 
 def seconds_of(instant: datetime) -> int:

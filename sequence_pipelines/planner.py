@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,19 +19,13 @@ import pandas as pd
 import psycopg
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
-from sequence_pipelines.candidates import GATES, are_among, read_candidates, skip_mailed
-from sequence_pipelines.ledger import Ledger, dates, instants, seconds_of
-from sequence_pipelines.planning import (
-    capacity,
-    new_left,
-    open_pieces,
-    plan_places,
-    room_of,
-    send_windows,
-)
+from sequence_pipelines.candidates import GATES, are_among, choose_candidates, read_due, skip_mailed
+from sequence_pipelines.ledger import Ledger, seconds_of
+from sequence_pipelines.picture import Day, Picture, read_picture
+from sequence_pipelines.planning import new_left, plan_places
 from sequence_pipelines.planning.allocation import stable_order
-from sequence_pipelines.planning.capacity import daily_limits
 from sequence_pipelines.planning.windows import epoch_day
+from sequence_pipelines.releasing import find_released
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
@@ -40,45 +34,10 @@ QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
 
 
-@dataclass(frozen=True)
-class Day:
-    """The planning day that contains `now`, and the time that a plan made now may use."""
-
-    day: date
-    now: datetime
-    begins: datetime
-    ends: datetime
-    opens: int  # epoch seconds: now and the lead
-    closes: int
-
-    @classmethod
-    def at(cls, now: datetime, settings: PipelineSettings) -> Day:
-        calendar = settings.calendar
-        day = calendar.day_of(now)
-        ends = calendar.end_of(day)
-        opens = seconds_of(now + timedelta(seconds=settings.plan_lead_seconds))
-        return cls(day, now, calendar.start_of(day), ends, opens, seconds_of(ends))
-
-
-@dataclass
-class Picture:
-    """The day's mailboxes: their windows, what is used, what still fits."""
-
-    mailboxes: pd.DataFrame
-    windows: pd.DataFrame
-    pieces: pd.DataFrame
-    places: pd.DataFrame
-    room: pd.DataFrame
-    first_mails: pd.DataFrame
-    sequences: pd.DataFrame
-    routes: pd.DataFrame
-
-
 @dataclass
 class Plan:
     """What a plan did; `placed` and `waiting` are candidates with mailbox_id, send_at or reason."""
 
-    day: Day
     placed: pd.DataFrame
     waiting: pd.DataFrame
     picture: Picture
@@ -87,30 +46,9 @@ class Plan:
     completed: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
 
-
-def read_picture(ledger: Ledger, day: Day, windows: pd.DataFrame, mailboxes: pd.DataFrame) -> Picture:
-    """Read what is used and compute what still fits today."""
-    widest_gap = int(mailboxes["min_gap_seconds"].max()) if len(mailboxes) else 0
-    earliest = min([seconds_of(day.begins), *windows["starts"]]) - widest_gap
-    since = instants(np.array([earliest]))[0]
-    places = ledger.places(day.day, since)
-    sequences = ledger.sequences()
-    first = ledger.first_mails(
-        day.day,
-        since,
-        sequences["sequence_id"][sequences["max_new_per_day"].notna()].tolist(),
-        mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
-    )
-    pieces = capacity(mailboxes, open_pieces(mailboxes, windows, day.opens, day.closes), places)
-    room = room_of(mailboxes, pieces, first, day.opens)
-    return Picture(mailboxes, windows, pieces, places, room, first, sequences, ledger.routes())
-
-
-def day_windows(mailboxes: pd.DataFrame, day: Day) -> pd.DataFrame:
-    """Return all windows that have a second in the planning day, with their day's limit as `allowed`."""
-    windows = send_windows(mailboxes, seconds_of(day.begins), day.closes)
-    allowed = daily_limits(mailboxes, windows["mailbox_id"].to_numpy(), windows["send_day"].to_numpy())
-    return windows.assign(allowed=allowed)
+    @property
+    def day(self) -> Day:
+        return self.picture.day
 
 
 def make_plan(
@@ -127,39 +65,58 @@ def make_plan(
     ledger = Ledger(connection, settings.address_pads)
     seconds: dict[str, float] = {}
     ledger.execute("lock_planner")
+    ledger.execute("give_memory")
     day = Day.at(now, settings)
     since = ledger.oldest_live(day.begins)
     with _timed(seconds, "apply finished sends"):
         keys = find_unapplied(connection, since=since, now=now, unknown_settles=settings.unknown_settles)
         applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
-    with _timed(seconds, "release places"):
-        mailboxes = ledger.mailboxes()
-        windows = day_windows(mailboxes, day)
-        released = _release(ledger, day, since, windows)
-        picture = read_picture(ledger, day, windows, mailboxes)
-        if len(lowered := _over_limit(picture)):
-            released |= _keys(ledger.execute("cancel_over_limit", since=since, **_limits(lowered)))
-            picture = read_picture(ledger, day, windows, mailboxes)
+        expired = connection.execute(
+            query("dispatch", "expire_overdue"), {"since": since, "now": now}
+        ).fetchall()
     with _timed(seconds, "read due contacts"):
-        candidates, ended = read_candidates(ledger, day.day, since)
+        picture = read_picture(ledger, day, since)
+        unmailable = ledger.unmailable()
+        due = read_due(ledger, picture, unmailable)
+    with _timed(seconds, "release places"):
+        picture, released = release(ledger, picture, due, unmailable)
+        released = pd.concat([released, pd.DataFrame(expired, columns=KEY)])
+        candidates, ended = choose_candidates(due, picture)
         candidates = _still_considered(candidates, considered, released)
     with _timed(seconds, "assign"), ThreadPoolExecutor(max_workers=1) as beside:
         looked_up = beside.submit(ledger.written, day.day)  # Postgres looks while we compute
-        plan = assign(candidates, picture, day, settings.send_grace_seconds)
+        plan = assign(candidates, picture, settings.send_grace_seconds)
         candidates, written, mailed = skip_mailed(ledger, candidates, looked_up.result())
         if len(mailed):
-            plan = assign(candidates, picture, day, settings.send_grace_seconds)
+            plan = assign(candidates, picture, settings.send_grace_seconds)
         placed, waiting = split(plan)
     with _timed(seconds, "write"):
         completed = ledger.complete(pd.concat([ended, mailed]))
         ledger.defer(waiting, day.day, since)
         ledger.enter(placed, are_among(placed, written, []))
-        ledger.allow(windows)
-    return Plan(day, placed, waiting, picture, applied, len(released), completed, seconds)
+        ledger.allow(picture.windows)
+    return Plan(placed, waiting, picture, applied, len(released), completed, seconds)
 
 
-def assign(candidates: pd.DataFrame, picture: Picture, day: Day, grace_seconds: int) -> pd.DataFrame:
+def release(
+    ledger: Ledger, picture: Picture, due: pd.DataFrame, unmailable: pd.DataFrame
+) -> tuple[Picture, pd.DataFrame]:
+    """Cancel the planned rows whose place does not hold; return the picture without them, and their keys."""
+    planned = picture.rows[picture.rows["planned"]]
+    gone = planned[~are_among(planned, due, ["round"])]
+    columns = ["sequence_id", "contact_id", "round", "status"]
+    enrolments = pd.concat([due.assign(status="active")[columns], ledger.enrolments(gone)])
+    reasons = find_released(picture, seconds_of(picture.day.now), unmailable, enrolments)
+    if not (reasons != "").any():
+        return picture, picture.rows[KEY][:0]
+    cancelled = ledger.cancel(picture.rows[reasons != ""], reasons[reasons != ""])
+    rows = picture.rows[~are_among(picture.rows, cancelled, ["step_id", "round"])].reset_index(drop=True)
+    return replace(picture, rows=rows), cancelled
+
+
+def assign(candidates: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:
     """Return the candidates with mailbox_id, send_day, send_at, not_after, plan_day; mailbox_id 0: reason."""
+    day = picture.day
     at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
     candidates = candidates.assign(
         priority=picture.sequences["priority"].to_numpy()[at] if len(at) else 0,
@@ -172,14 +129,14 @@ def assign(candidates: pd.DataFrame, picture: Picture, day: Day, grace_seconds: 
         mailboxes=picture.mailboxes,
         routes=picture.routes,
         pieces=picture.pieces,
-        places=picture.places,
+        places=picture.rows,
         room=picture.room,
         new_left=new_left(picture.sequences, picture.first_mails),
     )
     plan = planned
     if shut.any():
         refused = candidates[shut].assign(mailbox_id=0, send_day=0, send_at=0, window_ends=0)
-        refused["reason"] = pd.Categorical.from_codes(gate[shut], categories=list(CLOSED))
+        refused["reason"] = pd.Categorical.from_codes(gate[shut], categories=pd.Index(CLOSED))
         plan = _joined(planned, refused)
     not_after = np.minimum(np.minimum(plan["window_ends"], day.closes), plan["send_at"] + grace_seconds)
     return plan.assign(not_after=not_after, plan_day=epoch_day(day.day))
@@ -200,7 +157,7 @@ def split(plan: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def _gates(candidates: pd.DataFrame, picture: Picture, sequence: np.ndarray) -> np.ndarray:
     """Return why a candidate may not even ask for a place, as an index of CLOSED; 0 where it may."""
     active = picture.sequences["is_active"].to_numpy(bool)
-    mailed_today = picture.places["contact_id"].to_numpy()[picture.places["today"].to_numpy() == 1]
+    mailed_today = picture.rows["contact_id"][picture.rows["today"]]
     return np.select(
         [
             candidates["gate"].to_numpy() > 0,
@@ -217,51 +174,12 @@ def _joined(planned: pd.DataFrame, refused: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([planned, refused], ignore_index=True).assign(reason=reason)
 
 
-def _release(ledger: Ledger, day: Day, since: datetime, windows: pd.DataFrame) -> set[tuple[int, int]]:
-    """Cancel the undispatched places that no longer hold; return their enrolments."""
-    overdue = ledger.connection.execute(query("dispatch", "expire_overdue"), {"since": since, "now": day.now})
-    released = _keys(overdue)
-    released |= _keys(ledger.execute("cancel_closed", since=since, pads=ledger.pads))
-    misplaced = ledger.execute(
-        "cancel_misplaced",
-        since=since,
-        now=day.now,
-        mailbox_ids=windows["mailbox_id"].tolist(),
-        send_days=dates(windows["send_day"]),
-        starts=instants(windows["starts"]),
-        ends=instants(windows["ends"]),
-    )
-    return released | _keys(misplaced)
-
-
-def _keys(cursor: psycopg.Cursor[Any]) -> set[tuple[int, int]]:
-    return {(row[0], row[1]) for row in cursor}
-
-
-def _over_limit(picture: Picture) -> pd.DataFrame:
-    """Return the windows whose day has more places than its limit, as it is now, allows."""
-    used = picture.places.groupby(["mailbox_id", "send_day"]).size().rename("used").reset_index()
-    days = picture.windows.merge(used, on=["mailbox_id", "send_day"])
-    return days[days["used"] > days["allowed"]]
-
-
-def _limits(days: pd.DataFrame) -> dict[str, list[Any]]:
-    return {
-        "mailbox_ids": days["mailbox_id"].tolist(),
-        "send_days": dates(days["send_day"]),
-        "allowed": days["allowed"].tolist(),
-    }
-
-
 def _still_considered(
-    candidates: pd.DataFrame, considered: pd.DataFrame | None, released: set[tuple[int, int]]
+    candidates: pd.DataFrame, considered: pd.DataFrame | None, released: pd.DataFrame
 ) -> pd.DataFrame:
     if considered is None:
         return candidates
-    known = are_among(candidates, considered, ["step_id", "round"])
-    if released:
-        again = pd.DataFrame(list(released), columns=["sequence_id", "contact_id"])
-        known |= are_among(candidates, again, [])
+    known = are_among(candidates, considered, ["step_id", "round"]) | are_among(candidates, released, [])
     return candidates if known.all() else candidates[known].reset_index(drop=True)
 
 

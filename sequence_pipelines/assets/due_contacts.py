@@ -1,12 +1,14 @@
 """Who is due."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
-from sequence_pipelines.candidates import GATES, read_candidates
+from sequence_pipelines.candidates import INVALID_ADDRESS, choose_candidates, read_due
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.planner import Day
+from sequence_pipelines.picture import Day, read_picture
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_pipelines.reporting import counts, table
 from sequence_pipelines.resources.clock import Clock
@@ -19,13 +21,20 @@ from sequence_store.settings import PipelineSettings
     group_name=PLANNING,
     kinds={"postgres", "pandas"},
     deps=["sequences_contacts", "sequences", "contacts"],
+    check_specs=[
+        dg.AssetCheckSpec(
+            "addresses_are_valid",
+            asset="due_contacts",
+            description="Every due contact has an address that can be one. If not: correct the address in the Sequence API; the contact waits with the reason invalid_address.",
+        )
+    ],
 )
 def due_contacts(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     clock: Clock,
-) -> dg.Output[pd.DataFrame]:
+) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Enrolments that are due by the current planning day, with the step that is due: the plan's candidates.
 
     Every plan takes everything that is due, whichever day is materialized: a missed day's contacts are due today.
@@ -34,12 +43,15 @@ def due_contacts(
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
         ledger = Ledger(connection, settings.address_pads)
-        due, ended = read_candidates(ledger, day.day, ledger.oldest_live(day.begins))
+        hashed = ledger.hash_new_addresses()
+        ledger.execute("give_memory")
+        picture = read_picture(ledger, day, ledger.oldest_live(day.begins))
+        due, ended = choose_candidates(read_due(ledger, picture, ledger.unmailable()), picture)
     asked = epoch_day(pd.Timestamp(context.partition_key).date())
     context.log.info(
         f"{len(due)} enrolments are due by {day.day}; {(due['due_day'] == asked).sum()} fell due on the day asked for."
     )
-    return dg.Output(
+    yield dg.Output(
         due,
         metadata={
             "contacts_due": len(due),
@@ -49,10 +61,18 @@ def due_contacts(
             "first_mails": int((~due["follow_up"]).sum()),
             "without_a_step_left": len(ended),
             "cannot_be_mailed": int((due["gate"] > 0).sum()),
+            "addresses_hashed": hashed,
             "by_step": table(
                 pd.DataFrame(sorted(counts(due, "step_number").items()), columns=["step_number", "contacts"])
             ),
         },
+    )
+    bad = due[due["gate"] == INVALID_ADDRESS]
+    yield dg.AssetCheckResult(
+        check_name="addresses_are_valid",
+        passed=bad.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"contacts": len(bad), "which": table(bad[["sequence_id", "contact_id"]].head(20))},
     )
 
 
@@ -72,23 +92,4 @@ def sequences_can_mail(
             "sequences": len(bad),
             "which": table(bad.astype({"sequence_id": "int64"}) if len(bad) else bad),
         },
-    )
-
-
-@dg.asset_check(
-    asset=due_contacts,
-    description="Every due contact has an address that can be one. If not: correct the address in the Sequence API; the contact waits with the reason invalid_address.",
-)
-def addresses_are_valid(
-    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings], clock: Clock
-) -> dg.AssetCheckResult:
-    day = Day.at(clock.read(), settings)
-    with database.connect() as connection:
-        ledger = Ledger(connection, settings.address_pads)
-        due, _ = read_candidates(ledger, day.day, ledger.oldest_live(day.begins))
-    bad = due[due["gate"] == GATES.index("invalid_address")]
-    return dg.AssetCheckResult(
-        passed=bad.empty,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"contacts": len(bad), "which": table(bad[["sequence_id", "contact_id"]].head(20))},
     )

@@ -5,7 +5,7 @@ import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.planner import Day, day_windows, read_picture
+from sequence_pipelines.picture import Day, read_picture
 from sequence_pipelines.planning import misconfigured
 from sequence_pipelines.reporting import counts, mailboxes_of, table
 from sequence_pipelines.resources.clock import Clock
@@ -28,9 +28,8 @@ def mailbox_capacity(
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
         ledger = Ledger(connection, settings.address_pads)
-        mailboxes = ledger.mailboxes()
-        picture = read_picture(ledger, day, day_windows(mailboxes, day), mailboxes)
-    room = picture.room
+        picture = read_picture(ledger, day, ledger.oldest_live(day.begins))
+    room, mailboxes = picture.room, picture.mailboxes
     context.log.info(
         f"{len(mailboxes)} mailboxes can take {room['capacity'].sum()} more mails until {day.ends}."
     )

@@ -5,26 +5,22 @@ from datetime import date
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.dispatching import look_back
-from sequence_pipelines.ledger import Ledger, dates, instants
+from sequence_pipelines.ledger import Ledger, instant
 from sequence_pipelines.partitions import planning_days
-from sequence_pipelines.planner import KEY, Day, Plan, make_plan
+from sequence_pipelines.plan_checks import find_violations
+from sequence_pipelines.planner import KEY, make_plan
 from sequence_pipelines.reporting import bars, plan_metadata, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
-COUNTED = {
-    "within_limits": "over_limit",
-    "inside_windows": "outside_window",
-    "one_mail_a_day": "second_mail_of_a_contact",
-    "gaps_kept": "too_close",
-    "pins_kept": "pin_broken",
-}
+HOUR = 3600
 _WHAT_TO_DO = (
     "If not: the plan was rolled back and nothing of it goes out; report it, and materialize the day again."
 )
@@ -65,10 +61,11 @@ def send_plan(
     with database.connect() as connection:
         plan = make_plan(connection, settings, clock.read(), due_contacts[KEY])
         ledger = Ledger(connection, settings.address_pads)
-        violations = find_violations(ledger, plan)
+        rows = ledger.rows(plan.day.day, plan.picture.since, plan.picture.earliest)
+        violations = find_violations(rows, plan.picture, plan.placed, plan.waiting)
         if any(violations.values()):
             connection.rollback()
-        metadata = plan_metadata(plan) | _day_metadata(ledger, plan.day, asked, settings)
+        metadata = plan_metadata(plan) | _day_metadata(ledger, asked, rows, settings)
     context.log.info(
         f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
     )
@@ -77,39 +74,20 @@ def send_plan(
         yield dg.AssetCheckResult(check_name=name, passed=count == 0, metadata={"violations": count})
 
 
-def find_violations(ledger: Ledger, plan: Plan) -> dict[str, int]:
-    """Count, an invariant, what breaks it: from the ledger as the plan leaves it, not from the planner's numbers."""
-    windows = plan.picture.windows
-    (found,) = ledger.frame(
-        "check_plan",
-        since=plan.day.begins,
-        day=plan.day.day,
-        mailbox_ids=windows["mailbox_id"].tolist(),
-        send_days=dates(windows["send_day"]),
-        starts=instants(windows["starts"]),
-        ends=instants(windows["ends"]),
-    ).to_dict("records")
-    counted = {check: int(found[column]) for check, column in COUNTED.items()}
-    return counted | {"follow_ups_first": _overtaken(plan)}
-
-
-def _overtaken(plan: Plan) -> int:
-    """Count the follow-ups that wait for a mailbox in which this very plan placed a first mail."""
-    first = plan.placed[~plan.placed["follow_up"].astype(bool)]
-    waiting = plan.waiting[plan.waiting["reason"] == "pinned_mailbox_full"]
-    return int(waiting["pinned_mailbox_id"].isin(first["mailbox_id"]).sum())
-
-
-def _day_metadata(ledger: Ledger, today: Day, asked: date, settings: PipelineSettings) -> dict[str, Any]:
+def _day_metadata(
+    ledger: Ledger, asked: date, rows: pd.DataFrame, settings: PipelineSettings
+) -> dict[str, Any]:
     """Tell what became of the enrolments that fell due on the day asked for, and today's sends by hour."""
-    hours = ledger.frame("report_hours", since=today.begins, day=today.day)
+    hours, mails = np.unique(rows["send_at"][rows["today"]] // HOUR * HOUR, return_counts=True)
     became = ledger.frame("report_day", since=settings.calendar.start_of(asked), day=asked)
     waits = ledger.frame("report_waiting", day=asked)
     return {
         "fell_due_on_this_day": int(became["sends"].sum() + waits["contacts"].sum()),
         "what_became_of_them": table(became.astype({"plan_day": str, "sends": "int64"})),
         "why_they_wait": table(waits.astype({"contacts": "int64"})),
-        "sends_by_hour": bars((str(hour)[11:16], int(n)) for hour, n in hours.itertuples(index=False)),
+        "sends_by_hour": bars(
+            (f"{instant(hour):%H:%M}", int(n)) for hour, n in zip(hours, mails, strict=True)
+        ),
         "api": dg.MetadataValue.url(f"{settings.api_url}/docs"),
     }
 

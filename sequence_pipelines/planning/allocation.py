@@ -292,7 +292,9 @@ class _Work:
         held = members[pinned >= 0]
         if len(held):
             groups = self.pinned[held]
-            chosen = held[_first(groups, self.flow.place_pinned(np.bincount(groups, minlength=len(self.room.load))))]
+            chosen = held[
+                _first(groups, self.flow.place_pinned(np.bincount(groups, minlength=len(self.room.load))))
+            ]
             self.served[chosen] = True
             self.mailbox_ids[chosen] = self.room.mailbox_ids[self.pinned[chosen]]
         free = members[pinned < 0]
@@ -322,7 +324,7 @@ class _Work:
             by_sequence = members[stable_order(self.sequence[members])]
             self.mailbox_ids[by_sequence] = self.room.mailbox_ids[self.flow.mailboxes[in_turn]]
 
-    def reasons(self) -> pd.Categorical:
+    def reasons(self) -> pd.Categorical[str]:
         """Return why each candidate waits; empty where it has a place."""
         codes = np.zeros(len(self.served), dtype=np.int8)
         waits = np.flatnonzero(~self.served)
@@ -336,7 +338,7 @@ class _Work:
             default=self._routes_reason(waits),
         )
         codes[waits] = pd.Index(REASONS).get_indexer(pd.Index(reasons.astype(object)))
-        return pd.Categorical.from_codes(codes, categories=list(REASONS))
+        return pd.Categorical.from_codes(codes, categories=pd.Index(REASONS))
 
     def _pinned_reason(self, waits: np.ndarray) -> np.ndarray:
         if not len(self.room.state):

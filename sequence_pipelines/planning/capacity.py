@@ -103,10 +103,24 @@ def free_cells(mailbox_id: int, gap: int, opens: int, closes: int, occupied: np.
     return cells[after == before]
 
 
+def row_of_day(rows: pd.DataFrame, days: pd.DataFrame) -> np.ndarray:
+    """Return, a row, which of `days` has its mailbox_id and send_day; -1 where none has. `days` has each pair once."""
+    boxes = pd.Index(days["mailbox_id"].unique())
+    first, span = days["send_day"].min(), days["send_day"].max() - days["send_day"].min() + 1
+    if not len(boxes) or not len(rows):
+        return np.full(len(rows), -1, dtype=np.int64)
+    table = np.full((len(boxes), span), -1, dtype=np.int64)
+    table[boxes.get_indexer(pd.Index(days["mailbox_id"])), days["send_day"].to_numpy() - first] = np.arange(
+        len(days)
+    )
+    box, day = boxes.get_indexer(pd.Index(rows["mailbox_id"])), rows["send_day"].to_numpy() - first
+    known = (box >= 0) & (day >= 0) & (day < span)
+    return np.where(known, table[box, np.clip(day, 0, span - 1)], -1)
+
+
 def _counts(pieces: pd.DataFrame, places: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return, a piece, how many places its send_day has, and how many of them lie in the piece."""
-    keys = pd.MultiIndex.from_frame(pieces[["mailbox_id", "send_day"]])
-    row = keys.get_indexer(pd.MultiIndex.from_frame(places[["mailbox_id", "send_day"]]))
+    row = row_of_day(places, pieces)
     ours = row >= 0
     row, at = row[ours], places["send_at"].to_numpy()[ours]
     inside = (at >= pieces["opens"].to_numpy()[row]) & (at < pieces["closes"].to_numpy()[row])

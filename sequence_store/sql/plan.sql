@@ -10,42 +10,20 @@ SET LOCAL work_mem = '256MB'
 -- The last plan before this planning day ended with about this send: nothing older can still be live.
 SELECT send_at FROM sends WHERE send_at < %(before)s ORDER BY send_at DESC LIMIT 1
 
--- name: cancel_closed
--- Planned rows whose way is closed: whoever unsubscribed, was switched off or parked since the plan.
-UPDATE sends s SET status = 'cancelled', reason = g.closed
-FROM send_gates(%(pads)s) g
-WHERE s.sequence_id = g.sequence_id AND s.contact_id = g.contact_id AND s.step_id = g.step_id
-    AND s.round = g.round AND s.status = 'planned'
-    AND g.send_at >= %(since)s AND g.status = 'planned' AND g.closed IS NOT NULL
-RETURNING s.sequence_id, s.contact_id, s.reason
+-- name: cancel_planned
+-- Planned rows whose place does not hold any more; what was dispatched meanwhile stays as it is.
+UPDATE sends s SET status = 'cancelled', reason = k.reason
+FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[], %(step_ids)s::bigint[], %(rounds)s::smallint[],
+    %(reasons)s::text[]) k (sequence_id, contact_id, step_id, round, reason)
+WHERE s.sequence_id = k.sequence_id AND s.contact_id = k.contact_id AND s.step_id = k.step_id
+    AND s.round = k.round AND s.status = 'planned'
+RETURNING s.sequence_id, s.contact_id, s.step_id, s.round
 
--- name: cancel_misplaced
--- Planned rows that their mailbox's window, as it is now, does not contain; those out of time expire.
-UPDATE sends s SET
-    status = CASE WHEN s.not_after < %(now)s THEN 'expired' ELSE 'cancelled' END,
-    reason = CASE WHEN s.not_after < %(now)s THEN 'not_after' ELSE 'window_changed' END
-WHERE s.send_at >= %(since)s AND s.status = 'planned' AND (s.not_after < %(now)s OR NOT EXISTS (
-    SELECT FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(starts)s::timestamptz[],
-        %(ends)s::timestamptz[]) w (mailbox_id, send_day, starts, ends)
-    WHERE w.mailbox_id = s.mailbox_id AND w.send_day = s.send_day
-        AND s.send_at >= w.starts AND s.send_at < w.ends))
-RETURNING s.sequence_id, s.contact_id, s.reason
-
--- name: cancel_over_limit
--- Planned rows beyond a limit that was lowered: the latest places, which are the least urgent.
-WITH ranked AS (
-    SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.status, w.allowed,
-        row_number() OVER (PARTITION BY s.mailbox_id, s.send_day
-            ORDER BY (s.status = 'planned'), s.send_at, s.sequence_id, s.contact_id) AS place
-    FROM sends s
-    JOIN unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(allowed)s::integer[])
-        w (mailbox_id, send_day, allowed) ON w.mailbox_id = s.mailbox_id AND w.send_day = s.send_day
-    WHERE s.send_at >= %(since)s AND s.status NOT IN ('cancelled', 'expired'))
-UPDATE sends s SET status = 'cancelled', reason = 'limit_lowered'
-FROM ranked r
-WHERE s.sequence_id = r.sequence_id AND s.contact_id = r.contact_id AND s.step_id = r.step_id
-    AND s.round = r.round AND s.status = 'planned' AND r.status = 'planned' AND r.place > r.allowed
-RETURNING s.sequence_id, s.contact_id, s.reason
+-- name: read_enrolments
+-- Where the enrolments of planned rows stand.
+SELECT e.sequence_id, e.contact_id, e.round, e.status
+FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_id, contact_id)
+JOIN sequences_contacts e ON e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id
 
 -- name: read_mailboxes
 -- Live mailboxes with what planning needs of them; times as seconds after midnight, since 24:00 is a time here.
@@ -98,14 +76,6 @@ CROSS JOIN LATERAL (
 WHERE e.status = 'active' AND e.next_send <= %(day)s
 GROUP BY e.sequence_id
 
--- name: read_under_way
--- Enrolments with a live row, or with a spent one that is not advanced: not due. `since` bounds the look, since
--- older rows cannot be live. Matched in memory: joined to the due ones it would be estimated far too low.
-SELECT sequence_id, array_agg(contact_id), array_agg(round::bigint) FROM sends
-WHERE send_at >= %(since)s AND (status IN ('planned', 'dispatched', 'claimed', 'transmitting')
-    OR (status IN ('sent', 'hard_failed', 'unknown') AND advanced_at IS NULL))
-GROUP BY sequence_id
-
 -- name: read_unmailable
 -- Contacts that get no mail, by reason: 1 inactive, 2 suppressed, 3 no valid address, 4 deleted. An address that
 -- was not hashed yet is hashed here.
@@ -147,14 +117,20 @@ UPDATE sequences_contacts e SET status = 'completed', next_send = NULL
 FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_id, contact_id)
 WHERE e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id AND e.status = 'active'
 
--- name: read_places
--- Every row that counts against a limit and can lie in, or too near to, today's windows.
+-- name: read_rows
+-- Every row that counts against a limit and can lie in, or too near to, today's windows, and every row that is under
+-- way, which cannot be older than `since`. The last column packs the round and the bits planned, under way, today.
 SELECT mailbox_id, (send_day - date '1970-01-01')::bigint, array_agg(date_part('epoch', send_at)::bigint),
-    array_agg(contact_id),
-    array_agg((plan_day = %(day)s OR status IN ('planned', 'dispatched', 'claimed', 'transmitting'))::integer::bigint)
+    array_agg(sequence_id), array_agg(contact_id), array_agg(step_id),
+    array_agg(((round::integer << 3)
+        | (status = 'planned')::integer
+        | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR advanced_at IS NULL)::integer << 1)
+        | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR plan_day = %(day)s)::integer << 2)
+        )::bigint)
 FROM sends
 WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
-GROUP BY mailbox_id, send_day ORDER BY mailbox_id, send_day
+    AND (send_at >= %(earliest)s OR advanced_at IS NULL)
+GROUP BY mailbox_id, send_day
 
 -- name: count_first_mails
 -- First mails of this planning day by sequence and mailbox: what max_new_per_day and max_first_mails bound.
@@ -238,26 +214,6 @@ SELECT p.reason, count(*) AS contacts FROM plan_deferrals p
 JOIN sequences_contacts e ON e.sequence_id = p.sequence_id AND e.contact_id = p.contact_id
 WHERE e.next_send = %(day)s GROUP BY p.reason ORDER BY 2 DESC, 1
 
--- name: report_hours
--- The planning day's sends by hour.
-SELECT date_trunc('hour', send_at) AS hour, count(*) AS sends FROM sends
-WHERE send_at >= %(since)s AND plan_day = %(day)s AND status NOT IN ('cancelled', 'expired')
-GROUP BY 1 ORDER BY 1
-
--- name: report_mailboxes
--- Each mailbox's day: what it may, what is planned or under way, what is done.
-SELECT m.id AS mailbox_id, d.send_day, d.allowed, d.used,
-    count(s.*) FILTER (WHERE s.status IN ('planned', 'dispatched', 'claimed', 'transmitting')) AS ahead,
-    count(s.*) FILTER (WHERE s.status IN ('sent', 'hard_failed', 'unknown')) AS done
-FROM mailboxes m
-JOIN mailbox_days d ON d.mailbox_id = m.id AND d.send_day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1
-LEFT JOIN sends s ON s.mailbox_id = m.id AND s.send_day = d.send_day AND s.send_at >= %(since)s
-    AND s.plan_day = %(day)s AND s.status NOT IN ('cancelled', 'expired')
-WHERE m.deleted_at IS NULL
-GROUP BY m.id, d.send_day, d.allowed, d.used
-HAVING count(s.*) > 0
-ORDER BY count(s.*) DESC, m.id
-
 -- name: find_bad_sequences
 -- Active sequences that cannot mail anybody: without a live step, or without a mailbox.
 SELECT q.id AS sequence_id, q.external_id::text AS external_id,
@@ -270,29 +226,3 @@ WHERE q.deleted_at IS NULL AND q.is_active AND (
     OR NOT EXISTS (SELECT FROM sequences_mailboxes sm JOIN mailboxes m ON m.id = sm.mailbox_id
         AND m.deleted_at IS NULL AND m.is_active WHERE sm.sequence_id = q.id))
 ORDER BY q.id LIMIT 100
-
--- name: check_plan
--- The invariants of a planning day, counted from the ledger alone; every number must be 0.
-WITH today AS (
-    SELECT * FROM sends WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired'))
-SELECT
-    (SELECT count(*) FROM (
-        SELECT FROM today t JOIN mailbox_days d USING (mailbox_id, send_day)
-        GROUP BY mailbox_id, send_day, d.allowed
-        HAVING count(*) > d.allowed AND bool_or(t.status = 'planned')) x) AS over_limit,
-    (SELECT count(*) FROM (
-        SELECT FROM today WHERE plan_day = %(day)s
-        GROUP BY contact_id HAVING count(*) > 1 AND bool_or(status = 'planned')) x) AS second_mail_of_a_contact,
-    (SELECT count(*) FROM today t WHERE t.status = 'planned' AND NOT EXISTS (
-        SELECT FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(starts)s::timestamptz[],
-            %(ends)s::timestamptz[]) w (mailbox_id, send_day, starts, ends)
-        WHERE w.mailbox_id = t.mailbox_id AND w.send_day = t.send_day
-            AND t.send_at >= w.starts AND t.send_at < w.ends)) AS outside_window,
-    (SELECT count(*) FROM (
-        SELECT t.mailbox_id, t.send_at - lag(t.send_at) OVER (PARTITION BY t.mailbox_id ORDER BY t.send_at) AS gap,
-            m.min_gap_seconds, t.status
-        FROM today t JOIN mailboxes m ON m.id = t.mailbox_id AND m.min_gap_seconds > 0) g
-        WHERE g.status = 'planned' AND g.gap < make_interval(secs => g.min_gap_seconds)) AS too_close,
-    (SELECT count(*) FROM today t JOIN sequences_contacts e USING (sequence_id, contact_id)
-        JOIN mailboxes m ON m.id = e.mailbox_id AND m.is_active AND m.deleted_at IS NULL
-        WHERE t.status = 'planned' AND e.round = t.round AND e.mailbox_id <> t.mailbox_id) AS pin_broken

@@ -1,0 +1,88 @@
+"""What a plan made now has to know: the planning day, the team's mailboxes and sequences, the ledger's rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import cached_property
+
+import pandas as pd
+
+from sequence_pipelines.ledger import Ledger, instant, seconds_of
+from sequence_pipelines.planning import capacity, open_pieces, room_of, send_windows
+from sequence_pipelines.planning.capacity import daily_limits
+from sequence_store.settings import PipelineSettings
+
+
+@dataclass(frozen=True)
+class Day:
+    """The planning day that contains `now`, and the time that a plan made now may use."""
+
+    day: date
+    now: datetime
+    begins: datetime
+    ends: datetime
+    opens: int  # epoch seconds: now and the lead
+    closes: int
+
+    @classmethod
+    def at(cls, now: datetime, settings: PipelineSettings) -> Day:
+        calendar = settings.calendar
+        day = calendar.day_of(now)
+        ends = calendar.end_of(day)
+        opens = seconds_of(now + timedelta(seconds=settings.plan_lead_seconds))
+        return cls(day, now, calendar.start_of(day), ends, opens, seconds_of(ends))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The day as it is before a plan. All frames hold live rows alone; columns as the ledger gives them."""
+
+    day: Day
+    since: datetime  # nothing older can be under way
+    earliest: datetime  # nothing older counts against a limit or a gap
+    mailboxes: pd.DataFrame
+    windows: pd.DataFrame  # of the planning day, with the day's limit as `allowed`
+    sequences: pd.DataFrame
+    steps: pd.DataFrame
+    routes: pd.DataFrame
+    rows: pd.DataFrame  # of the ledger: what counts against a limit, and what is under way
+    first_mails: pd.DataFrame
+
+    @cached_property
+    def pieces(self) -> pd.DataFrame:
+        """The open time that is left, with what still fits into it."""
+        open_ = open_pieces(self.mailboxes, self.windows, self.day.opens, self.day.closes)
+        return capacity(self.mailboxes, open_, self.rows)
+
+    @cached_property
+    def room(self) -> pd.DataFrame:
+        """What each mailbox offers: mailbox_id, load, capacity, first_mails, state."""
+        return room_of(self.mailboxes, self.pieces, self.first_mails, self.day.opens)
+
+
+def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
+    """Read the day; `since` is older than whatever can be under way."""
+    mailboxes = ledger.mailboxes()
+    windows = send_windows(mailboxes, seconds_of(day.begins), day.closes)
+    allowed = daily_limits(mailboxes, windows["mailbox_id"].to_numpy(), windows["send_day"].to_numpy())
+    widest_gap = int(mailboxes["min_gap_seconds"].max()) if len(mailboxes) else 0
+    earliest = instant(min([seconds_of(day.begins), *windows["starts"]]) - widest_gap)
+    sequences = ledger.sequences()
+    return Picture(
+        day=day,
+        since=min(since, earliest),
+        earliest=earliest,
+        mailboxes=mailboxes,
+        windows=windows.assign(allowed=allowed),
+        sequences=sequences,
+        steps=ledger.steps(),
+        routes=ledger.routes(),
+        rows=ledger.rows(day.day, min(since, earliest), earliest),
+        first_mails=ledger.first_mails(
+            day.day,
+            earliest,
+            sequences["sequence_id"][sequences["max_new_per_day"].notna()].tolist(),
+            mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
+        ),
+    )
