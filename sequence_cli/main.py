@@ -11,7 +11,7 @@ import typer
 
 from local_stack.env_file import env_file_of, read_env_file
 from local_stack.errors import StackError
-from sequence_cli import api, day, migrate, sample_data, sends, stack, worker
+from sequence_cli import api, day, forecast, migrate, sample_data, sends, stack, worker
 from sequence_store.errors import StoreError
 
 
@@ -46,4 +46,5 @@ app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)
 app.command("sample-data")(sample_data.sample_data)
+app.command("forecast")(forecast.forecast)
 app.command("day")(day.day)

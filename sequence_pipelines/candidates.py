@@ -21,7 +21,7 @@ def read_due(ledger: Ledger, picture: Picture, unmailable: pd.DataFrame) -> pd.D
     (epoch day), round, follow_up, gate (an index of GATES).
     """
     sequence_id, current_step, contact_id, mailbox_id, packed = ledger.arrays("read_due", day=picture.day.day)
-    step_id, step_number = _due_steps(picture.steps, sequence_id, current_step)
+    step_id, step_number, _ = find_due_steps(picture.steps, sequence_id, current_step)
     return pd.DataFrame(
         {
             "sequence_id": sequence_id,
@@ -71,6 +71,22 @@ def skip_mailed(ledger: Ledger, candidates: pd.DataFrame, written: pd.DataFrame)
     return _ordered(everybody), pd.concat(rows), moved[~left]
 
 
+def find_due_steps(
+    steps: pd.DataFrame, sequence_id: np.ndarray, current_step: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return id, number and delay of the lowest live step at or above current_step; 0 where there is none."""
+    sequence_ids = np.unique(steps["sequence_id"].to_numpy())
+    owners = np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy())
+    places = owners * STRIDE + steps["step_number"].to_numpy()
+    at = np.searchsorted(places, np.searchsorted(sequence_ids, sequence_id) * STRIDE + current_step)
+    due = np.r_[steps["sequence_id"].to_numpy(), -1][at] == sequence_id
+    step_id, step_number, delay_days = (
+        np.where(due, np.r_[steps[column].to_numpy(), 0][at], 0)
+        for column in ("step_id", "step_number", "delay_days")
+    )
+    return step_id, step_number, delay_days
+
+
 def are_among(rows: pd.DataFrame, others: pd.DataFrame, also: list[str]) -> np.ndarray:
     """Return which `rows` have their sequence_id, contact_id and the columns `also` among the `others`."""
     key = ["sequence_id", "contact_id", *also]
@@ -83,22 +99,6 @@ def are_among(rows: pd.DataFrame, others: pd.DataFrame, also: list[str]) -> np.n
         codes, values = pd.factorize(np.r_[rows[column].to_numpy(), others[column].to_numpy()])
         code = pd.factorize(code * len(values) + codes)[0].astype(np.int64)
     return np.isin(code[: len(rows)], code[len(rows) :])
-
-
-def _due_steps(
-    steps: pd.DataFrame, sequence_id: np.ndarray, current_step: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return id and number of the lowest live step at or above current_step; 0 where there is none."""
-    sequence_ids = np.unique(steps["sequence_id"].to_numpy())
-    places = (
-        np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy()) * STRIDE
-        + steps["step_number"].to_numpy()
-    )
-    at = np.searchsorted(places, np.searchsorted(sequence_ids, sequence_id) * STRIDE + current_step)
-    owner = np.r_[steps["sequence_id"].to_numpy(), -1][at]
-    due = owner == sequence_id
-    step_id, step_number = (np.r_[steps[c].to_numpy(), 0][at] for c in ("step_id", "step_number"))
-    return np.where(due, step_id, 0), np.where(due, step_number, 0)
 
 
 def _gates(contact_ids: np.ndarray, unmailable: pd.DataFrame) -> np.ndarray:

@@ -8,6 +8,7 @@ from sequence_pipelines.assets import (
     delivery_results,
     due_contacts,
     mailbox_capacity,
+    send_forecast,
     send_plan,
     source_tables,
     timed_messages,
@@ -22,7 +23,7 @@ from sequence_pipelines.resources.parquet import parquet_io_manager
 from sequence_pipelines.resources.settings import pipeline_settings
 from sequence_pipelines.resources.sqs import pipeline_queues
 
-asset_modules = [due_contacts, mailbox_capacity, send_plan, timed_messages, delivery_results]
+asset_modules = [due_contacts, mailbox_capacity, send_plan, timed_messages, delivery_results, send_forecast]
 
 defs = dg.Definitions(
     assets=[*source_tables, *dg.load_assets_from_modules(asset_modules)],

@@ -81,7 +81,7 @@ class Ledger:
         return self.frame("read_routes").astype(np.int64)
 
     def steps(self) -> pd.DataFrame:
-        """Return the live steps in their order: sequence_id, step_id, step_number."""
+        """Return the live steps in their order: sequence_id, step_id, step_number, delay_days."""
         return self.frame("read_steps").astype(np.int64)
 
     def written(self, day: date) -> pd.DataFrame:

@@ -64,8 +64,7 @@ class Picture:
 def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
     """Read the day; `since` is older than whatever can be under way."""
     mailboxes = ledger.mailboxes()
-    windows = send_windows(mailboxes, seconds_of(day.begins), day.closes)
-    allowed = daily_limits(mailboxes, windows["mailbox_id"].to_numpy(), windows["send_day"].to_numpy())
+    windows = day_windows(mailboxes, day)
     widest_gap = int(mailboxes["min_gap_seconds"].max()) if len(mailboxes) else 0
     earliest = instant(min([seconds_of(day.begins), *windows["starts"]]) - widest_gap)
     sequences = ledger.sequences()
@@ -74,7 +73,7 @@ def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
         since=min(since, earliest),
         earliest=earliest,
         mailboxes=mailboxes,
-        windows=windows.assign(allowed=allowed),
+        windows=windows,
         sequences=sequences,
         steps=ledger.steps(),
         routes=ledger.routes(),
@@ -86,3 +85,10 @@ def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
             mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
         ),
     )
+
+
+def day_windows(mailboxes: pd.DataFrame, day: Day) -> pd.DataFrame:
+    """Return all windows that have a second in the planning day, with their day's limit as `allowed`."""
+    windows = send_windows(mailboxes, seconds_of(day.begins), day.closes)
+    allowed = daily_limits(mailboxes, windows["mailbox_id"].to_numpy(), windows["send_day"].to_numpy())
+    return windows.assign(allowed=allowed)

@@ -41,7 +41,7 @@ SELECT id AS sequence_id, external_id::text AS external_id, is_active, max_new_p
 
 -- name: read_steps
 -- Live steps in their order.
-SELECT sequence_id, id AS step_id, step_number FROM steps WHERE deleted_at IS NULL ORDER BY sequence_id, step_number
+SELECT sequence_id, id AS step_id, step_number, delay_days FROM steps WHERE deleted_at IS NULL ORDER BY sequence_id, step_number
 
 -- name: read_routes
 -- Which mailboxes a sequence may use.

@@ -35,7 +35,9 @@ def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
     """Materialize assets of a partition with the definitions' own resources, at a handed-in moment."""
     settings = queues.settings.pipeline
 
-    def materialize(*names: str, day: date = TODAY, now: str | None = MORNING, fails: bool = False) -> Any:
+    def materialize(
+        *names: str, day: date = TODAY, now: str | None = MORNING, fails: bool = False, config: Any = None
+    ) -> Any:
         assets = dg.load_assets_from_modules(asset_modules)
         checks = dg.load_asset_checks_from_modules(asset_modules)
         keys = [dg.AssetKey(name) for name in names]
@@ -45,6 +47,7 @@ def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
             partition_key=day.isoformat(),
             instance=instance,
             raise_on_error=not fails,
+            run_config=config,
             resources={
                 "settings": settings,
                 "database": Database(settings),
@@ -60,6 +63,21 @@ def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
 def metadata(result: Any, name: str) -> dict[str, Any]:
     (event,) = list(result.asset_materializations_for_node(name))
     return {key: value.value for key, value in event.metadata.items()}
+
+
+def test_forecast_tells_the_days_to_come_and_what_a_change_would_do(world: Any, run: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=5),), steps=1)
+    for _ in range(12):
+        world.enrol(sequence)
+    told = metadata(run("send_forecast"), "send_forecast")
+    days = [record.data for record in told["days"].records]
+    assert [day["planned"] for day in days[:4]] == [5, 5, 2, 0]
+    assert [day["waiting"] for day in days[:4]] == [7, 2, 0, 0]
+    assert (told["planned"], told["most_waiting"], told["sequences_that_wait_to_the_end"]) == (12, 7, 0)
+    assert told["queues"].records[0].data["queue_empty_on"] == "2026-06-17"
+    config = {"ops": {"send_forecast": {"config": {"days": 2, "add_mailboxes": 1, "limit": 60}}}}
+    tried = metadata(run("send_forecast", config=config), "send_forecast")
+    assert (tried["planned"], tried["most_waiting"]) == (12, 0)
 
 
 def test_definitions_load_and_every_run_has_a_bound() -> None:

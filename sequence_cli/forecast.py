@@ -1,0 +1,136 @@
+"""`sequences forecast`: the days to come, planned ahead on a copy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from sequence_pipelines.forecasting import ForecastDay
+
+FULL_MAILBOXES = 10
+
+
+def forecast(
+    days: Annotated[int, typer.Option(min=1, max=365, help="Planning days, today's first.")] = 14,
+    add_mailboxes: Annotated[int, typer.Option(min=0, help="What if every sequence had so many more.")] = 0,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="The added mailboxes' daily limit; without added ones, what if every mailbox had it."
+        ),
+    ] = None,
+    max_first_mails: Annotated[
+        int | None, typer.Option(min=0, help="What if every mailbox began at most so many a day.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Plan the days to come on a copy: due, planned, waiting, use, and when each sequence's queue is empty.
+
+    Nothing is written. It knows who is enrolled now, and assumes that nobody replies, bounces or is added.
+    """
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.progress import track
+
+    from sequence_pipelines.forecasting import WhatIf, summarise_mailboxes, summarise_sequences
+    from sequence_pipelines.forecasting import forecast as foretell
+    from sequence_pipelines.ledger import Ledger
+    from sequence_store.database import connect
+    from sequence_store.settings import PipelineSettings, read_settings
+
+    settings = read_settings(PipelineSettings)
+    what_if = WhatIf(add_mailboxes, limit, max_first_mails)
+    with connect(settings.pipeline_database_url, name="sequences forecast") as connection:
+        ledger = Ledger(connection, settings.address_pads)
+        ahead = foretell(ledger, settings, datetime.now(UTC), days, what_if)
+        shown = track(ahead, "Planning ahead", total=days, console=Console(stderr=True), transient=True)
+        told = list(shown)
+        connection.rollback()
+        names = _names(connection)
+    mailboxes = summarise_mailboxes(told).to_dict("records")
+    sequences = summarise_sequences(told).to_dict("records")
+    if as_json:
+        typer.echo(json.dumps(_document(told, mailboxes, sequences, names), indent=2, default=str))
+        return
+    Console().print(_days(told), _fullest(mailboxes, names), _queues(sequences, names))
+
+
+def _names(connection: Any) -> dict[str, dict[int, str]]:
+    from sequence_store.queries import query
+
+    mailboxes = connection.execute(query("forecast", "name_mailboxes")).fetchall()
+    return {
+        "mailboxes": dict(mailboxes),
+        "sequences": dict(connection.execute(query("forecast", "name_sequences"))),
+    }
+
+
+def _days(told: list[ForecastDay]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="Days", title_justify="left", box=None, header_style="bold")
+    for heading in ("day", "due", "planned", "follow-ups", "first mails", "waiting", "use", ""):
+        table.add_column(heading, justify="left" if heading in {"day", ""} else "right")
+    for day in told:
+        bar = "█" * round(20 * day.utilisation)
+        numbers = (day.due, day.planned, day.follow_ups, day.first_mails, day.due - day.planned)
+        table.add_row(str(day.day), *(f"{n:,}" for n in numbers), f"{day.utilisation:.0%}", bar)
+    return table
+
+
+def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="\nFullest mailboxes", title_justify="left", box=None, header_style="bold")
+    for heading in ("mailbox", "planned", "can take", "use"):
+        table.add_column(heading, justify="left" if heading == "mailbox" else "right")
+    for row in mailboxes[:FULL_MAILBOXES]:
+        name = names["mailboxes"].get(row["mailbox_id"], "an added one")
+        table.add_row(name, f"{row['planned']:,}", f"{row['capacity']:,}", f"{row['utilisation']:.0%}")
+    return table
+
+
+def _queues(sequences: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
+    from rich.table import Table
+
+    table = Table(title="\nSequences", title_justify="left", box=None, header_style="bold")
+    for heading in ("sequence", "planned", "most waiting", "nobody waits from"):
+        table.add_column(heading, justify="left" if heading == "sequence" else "right")
+    for row in sorted(sequences, key=lambda r: -r["most_waiting"]):
+        empty = row["queue_empty_on"] or "not in these days"
+        name = names["sequences"].get(row["sequence_id"], str(row["sequence_id"]))
+        table.add_row(name, f"{row['planned']:,}", f"{row['most_waiting']:,}", str(empty))
+    return table
+
+
+def _document(
+    told: list[ForecastDay],
+    mailboxes: list[dict[Hashable, Any]],
+    sequences: list[dict[Hashable, Any]],
+    names: dict[str, dict[int, str]],
+) -> dict[str, Any]:
+    return {
+        "days": [
+            {
+                "day": day.day,
+                "due": day.due,
+                "planned": day.planned,
+                "follow_ups": day.follow_ups,
+                "first_mails": day.first_mails,
+                "waiting": {str(reason): int(n) for reason, n in day.waiting.items()},
+                "capacity": day.capacity,
+                "utilisation": round(day.utilisation, 4),
+                "mailboxes": day.mailboxes.to_dict("records"),
+            }
+            for day in told
+        ],
+        "mailboxes": [{**row, "address": names["mailboxes"].get(row["mailbox_id"])} for row in mailboxes],
+        "sequences": [{**row, "name": names["sequences"].get(row["sequence_id"])} for row in sequences],
+    }

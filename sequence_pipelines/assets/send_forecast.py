@@ -1,0 +1,88 @@
+"""The days to come."""
+
+from dataclasses import asdict
+
+import dagster as dg
+import pandas as pd
+from pydantic import Field
+
+from sequence_pipelines.assets import OWNERS, PLANNING
+from sequence_pipelines.forecasting import WhatIf, forecast, summarise_mailboxes, summarise_sequences
+from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.reporting import PREVIEW_ROWS, bars, table
+from sequence_pipelines.resources.clock import Clock
+from sequence_pipelines.resources.database import Database
+from sequence_store.settings import PipelineSettings
+
+
+class ForecastConfig(dg.Config):
+    """How far to look, and what to try."""
+
+    days: int = Field(default=14, ge=1, le=365, description="Planning days, today's first")
+    add_mailboxes: int = Field(default=0, ge=0, description="What if every sequence had so many more")
+    limit: int | None = Field(
+        default=None,
+        ge=0,
+        description="The added mailboxes' daily limit; without added ones, every mailbox's",
+    )
+    max_first_mails: int | None = Field(
+        default=None, ge=0, description="What if every mailbox began at most so many a day"
+    )
+
+
+@dg.asset(
+    group_name=PLANNING,
+    owners=OWNERS,
+    kinds={"postgres", "pandas"},
+    deps=["sequences_contacts", "sequences", "contacts", "mailboxes", "send_plan"],
+)
+def send_forecast(
+    context: dg.AssetExecutionContext,
+    config: ForecastConfig,
+    settings: dg.ResourceParam[PipelineSettings],
+    database: dg.ResourceParam[Database],
+    clock: Clock,
+) -> dg.MaterializeResult:
+    """The days to come, planned ahead on a copy by the planner's own code; no row is written.
+
+    It knows who is enrolled now, and assumes that nobody replies, bounces or is enrolled anew. Its config tries more
+    mailboxes, another limit, or a bound of first mails.
+    """
+    what_if = WhatIf(config.add_mailboxes, config.limit, config.max_first_mails)
+    told = []
+    with database.connect() as connection:
+        ledger = Ledger(connection, settings.address_pads)
+        for day in forecast(ledger, settings, clock.read(), config.days, what_if):
+            told.append(day)
+            context.log.info(f"{day.day}: {day.planned} of {day.due} due contacts get a place.")
+        connection.rollback()
+    days = pd.DataFrame(
+        [
+            (
+                str(d.day),
+                d.due,
+                d.planned,
+                d.follow_ups,
+                d.first_mails,
+                d.due - d.planned,
+                round(100 * d.utilisation),
+            )
+            for d in told
+        ],
+        columns=["day", "due", "planned", "follow_ups", "first_mails", "waiting", "use_percent"],
+    )
+    sequences = summarise_sequences(told).sort_values("most_waiting", ascending=False)
+    never = int(sequences["queue_empty_on"].isna().sum())
+    return dg.MaterializeResult(
+        metadata={
+            "planned": int(days["planned"].sum()),
+            "most_waiting": int(days["waiting"].max()),
+            "sequences_that_wait_to_the_end": never,
+            "days": table(days),
+            "planned_by_day": bars(days[["day", "planned"]].itertuples(index=False, name=None)),
+            "waiting_by_day": bars(days[["day", "waiting"]].itertuples(index=False, name=None)),
+            "fullest_mailboxes": table(summarise_mailboxes(told).head(PREVIEW_ROWS)),
+            "queues": table(sequences.astype({"queue_empty_on": str}).head(PREVIEW_ROWS)),
+            "what_if": dg.MetadataValue.json(asdict(what_if)),
+        }
+    )

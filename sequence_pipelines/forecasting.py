@@ -1,0 +1,200 @@
+"""The days to come, planned ahead on a copy by the planner's own code: no row is written.
+
+It knows who is enrolled now and assumes that nobody replies, bounces or is enrolled anew, and that every mail
+that is planned is sent: an upper bound of the work, and a lower one of the time that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from sequence_pipelines.candidates import are_among, choose_candidates, find_due_steps, read_due
+from sequence_pipelines.ledger import Ledger, instant
+from sequence_pipelines.picture import Day, Picture, day_windows, read_picture
+from sequence_pipelines.planner import assign
+from sequence_pipelines.planning.windows import epoch_day
+from sequence_store.settings import PipelineSettings
+
+NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """A change to try: mailboxes added to every active sequence, another limit, a bound of first mails.
+
+    `limit` is the added mailboxes' own, or where none is added, every mailbox's. What an added mailbox has else is
+    what most mailboxes have. None and 0 change nothing.
+    """
+
+    add_mailboxes: int = 0
+    limit: int | None = None
+    max_first_mails: int | None = None
+
+
+@dataclass(frozen=True)
+class ForecastDay:
+    """One planning day as it would be planned."""
+
+    day: date
+    due: int
+    follow_ups: int  # planned
+    first_mails: int  # planned
+    capacity: int
+    waiting: pd.Series  # contacts by reason
+    mailboxes: pd.DataFrame  # mailbox_id, planned, capacity
+    sequences: pd.DataFrame  # sequence_id, due, planned, waiting
+
+    @property
+    def planned(self) -> int:
+        return self.follow_ups + self.first_mails
+
+    @property
+    def utilisation(self) -> float:
+        """Share of what the day can take that is planned; 0 where it can take nothing."""
+        return self.planned / self.capacity if self.capacity else 0.0
+
+
+def forecast(
+    ledger: Ledger, settings: PipelineSettings, now: datetime, days: int, what_if: WhatIf | None = None
+) -> Iterator[ForecastDay]:
+    """Plan `days` planning days, the first of them what is left of today's."""
+    picture = changed(
+        read_picture(ledger, Day.at(now, settings), ledger.oldest_live(now)), what_if or WhatIf()
+    )
+    last = picture.day.day + timedelta(days=days - 1)
+    enrolments = read_due(ledger, replace(picture, day=replace(picture.day, day=last)), ledger.unmailable())
+    enrolments = _as_if_mailed(enrolments, picture)
+    for _ in range(days):
+        due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]
+        candidates, _ended = choose_candidates(due, replace(picture, rows=picture.rows[:0]))
+        plan = assign(candidates, picture, settings.send_grace_seconds)
+        yield _told(plan, picture)
+        placed = plan[plan["mailbox_id"] > 0]
+        enrolments = _advance(enrolments, placed, picture)
+        picture = _next_day(picture, placed, settings)
+
+
+def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
+    """Return when each sequence's queue is empty: sequence_id, planned, most_waiting, queue_empty_on.
+
+    queue_empty_on is the first day from which on nobody of it waits until the forecast's end; None: not by then.
+    """
+    told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
+    rows = []
+    for sequence_id, own in told.groupby("sequence_id"):
+        waits = own["day"][own["waiting"] > 0]
+        empty = days[0].day if waits.empty else waits.max() + timedelta(days=1)
+        rows.append(
+            {
+                "sequence_id": int(str(sequence_id)),
+                "planned": int(own["planned"].sum()),
+                "most_waiting": int(own["waiting"].max()),
+                "queue_empty_on": empty if empty <= days[-1].day else None,
+            }
+        )
+    return pd.DataFrame(rows, columns=["sequence_id", "planned", "most_waiting", "queue_empty_on"])
+
+
+def summarise_mailboxes(days: list[ForecastDay]) -> pd.DataFrame:
+    """Return each mailbox's use over all days, the fullest first: mailbox_id, planned, capacity, utilisation."""
+    total = pd.concat([day.mailboxes for day in days]).groupby("mailbox_id", as_index=False).sum()
+    total["utilisation"] = (total["planned"] / total["capacity"].clip(lower=1)).round(4)
+    return total[["mailbox_id", "planned", "capacity", "utilisation"]].sort_values(
+        ["utilisation", "mailbox_id"], ascending=[False, True], ignore_index=True
+    )
+
+
+def changed(picture: Picture, what_if: WhatIf) -> Picture:
+    """Return the picture with the change made to its mailboxes; added ones have ids above all others."""
+    mailboxes, routes = picture.mailboxes, picture.routes
+    if what_if.limit is not None and not what_if.add_mailboxes:
+        mailboxes = mailboxes.assign(send_limit=what_if.limit)
+    if what_if.add_mailboxes and len(mailboxes):
+        hours = ["start_seconds", "end_seconds", "time_zone"]
+        alike = mailboxes.groupby(hours)["mailbox_id"].transform("size").to_numpy()
+        usual = mailboxes.iloc[int(alike.argmax())]
+        ids = mailboxes["mailbox_id"].max() + 1 + np.arange(what_if.add_mailboxes)
+        added = pd.DataFrame([usual] * len(ids)).assign(
+            mailbox_id=ids, is_active=True, parked_until=0, ramp_up_start=np.nan, ramp_up_started=np.nan
+        )
+        if what_if.limit is not None:
+            added["send_limit"] = what_if.limit
+        mailboxes = pd.concat([mailboxes, added], ignore_index=True).infer_objects()
+        active = picture.sequences["sequence_id"][picture.sequences["is_active"].astype(bool)]
+        both = pd.MultiIndex.from_product([active, ids], names=["sequence_id", "mailbox_id"]).to_frame(
+            index=False
+        )
+        routes = pd.concat([routes, both], ignore_index=True)
+    if what_if.max_first_mails is not None:
+        mailboxes = mailboxes.assign(max_first_mails=float(what_if.max_first_mails))
+    windows = day_windows(mailboxes, picture.day)
+    return replace(picture, mailboxes=mailboxes, routes=routes, windows=windows)
+
+
+def _as_if_mailed(enrolments: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+    """Advance those that have a row under way: their mail goes out today."""
+    rows = picture.rows[picture.rows["under_way"]]
+    mailed = enrolments[are_among(enrolments, rows, ["round"])].drop(columns="pinned_mailbox_id")
+    boxes = rows.drop_duplicates(["sequence_id", "contact_id"])[["sequence_id", "contact_id", "mailbox_id"]]
+    return _advance(enrolments, mailed.merge(boxes, on=["sequence_id", "contact_id"]), picture)
+
+
+def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+    """Return the enrolments as they are after these were mailed on the picture's day; the completed ones are gone."""
+    sequence_id, above = mailed["sequence_id"].to_numpy(), mailed["step_number"].to_numpy() + 1
+    step_id, step_number, delay = find_due_steps(picture.steps, sequence_id, above)
+    advanced = mailed.assign(
+        pinned_mailbox_id=mailed["mailbox_id"],
+        step_id=step_id,
+        step_number=step_number,
+        due_day=epoch_day(picture.day.day) + delay,
+        follow_up=True,
+    )
+    rest = enrolments[~are_among(enrolments, mailed, [])]
+    return pd.concat([rest, advanced[step_id > 0][list(enrolments)]], ignore_index=True)
+
+
+def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings) -> Picture:
+    """Return the next planning day's picture: what was placed before counts where a send_day spans both."""
+    day = Day.at(picture.day.ends, settings)
+    flags = {"planned": False, "under_way": False, "today": False}
+    rows = pd.concat([picture.rows, placed], ignore_index=True)[list(picture.rows)].assign(**flags)
+    windows = day_windows(picture.mailboxes, day)
+    widest_gap = int(picture.mailboxes["min_gap_seconds"].max()) if len(picture.mailboxes) else 0
+    earliest = instant(min([day.opens, *windows["starts"]]) - widest_gap)
+    kept = rows[rows["send_at"] >= earliest.timestamp()].reset_index(drop=True)
+    return replace(
+        picture,
+        day=day,
+        since=earliest,
+        earliest=earliest,
+        windows=windows,
+        rows=kept,
+        first_mails=NO_FIRST_MAILS,
+    )
+
+
+def _told(plan: pd.DataFrame, picture: Picture) -> ForecastDay:
+    placed, waiting = plan[plan["mailbox_id"] > 0], plan[plan["mailbox_id"] == 0]
+    room = picture.room[["mailbox_id", "capacity"]]
+    by_mailbox = placed.groupby("mailbox_id").size().reindex(room["mailbox_id"], fill_value=0)
+    sequences = pd.DataFrame(
+        {"due": plan.groupby("sequence_id").size(), "planned": placed.groupby("sequence_id").size()}
+    ).fillna(0)
+    return ForecastDay(
+        day=picture.day.day,
+        due=len(plan),
+        follow_ups=int(placed["follow_up"].sum()),
+        first_mails=int((~placed["follow_up"].astype(bool)).sum()),
+        capacity=int(room["capacity"].sum()),
+        waiting=waiting["reason"].value_counts().loc[lambda n: n > 0],
+        mailboxes=room.assign(planned=by_mailbox.to_numpy()),
+        sequences=sequences.assign(waiting=sequences["due"] - sequences["planned"])
+        .astype(np.int64)
+        .reset_index(),
+    )

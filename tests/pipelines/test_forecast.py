@@ -1,0 +1,105 @@
+"""The forecast is the plan, made ahead: what it says of each day is what is planned on that day, if all goes well."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from sequence_pipelines.forecasting import ForecastDay, WhatIf, forecast, summarise_sequences
+from sequence_pipelines.ledger import Ledger
+from tests.pipelines.conftest import MORNING, TODAY
+
+pytestmark = pytest.mark.usefixtures("world")
+
+
+def foretell(world: Any, days: int = 7, now: Any = MORNING, **changes: Any) -> list[ForecastDay]:
+    from sequence_store.database import connect
+
+    with connect(world.pipeline_url, name="test forecast") as connection:
+        ledger = Ledger(connection, world.settings.address_pads)
+        found = list(forecast(ledger, world.settings, now, days, WhatIf(**changes)))
+        connection.rollback()
+    return found
+
+
+def full_team(world: Any) -> tuple[int, int]:
+    """Enter two mailboxes of 10 a day, one of them far from the pipeline's zone, and 60 contacts of three steps."""
+    boxes = (
+        world.mailbox(send_limit=10),
+        world.mailbox(
+            send_limit=10, time_zone="Pacific/Auckland", send_start_time="00:00", send_end_time="23:00"
+        ),
+    )
+    sequence = world.sequence(mailboxes=boxes, steps=3, delay=2)
+    other = world.sequence(mailboxes=boxes[:1], steps=2, delay=1, max_new_per_day=4)
+    for _ in range(40):
+        world.enrol(sequence)
+    for n in range(20):
+        world.enrol(other, next_send=TODAY + timedelta(days=n % 3))
+    return sequence, other
+
+
+def test_forecast_says_of_each_day_what_is_then_planned(world: Any) -> None:
+    full_team(world)
+    foretold = foretell(world, days=10)
+    for n, told in enumerate(foretold):
+        plan = world.plan(MORNING + timedelta(days=n))
+        assert told.day == TODAY + timedelta(days=n)
+        assert (told.planned, told.capacity) == (len(plan.placed), int(plan.picture.room["capacity"].sum()))
+        assert told.first_mails == int((~plan.placed["follow_up"].astype(bool)).sum())
+        assert told.waiting.to_dict() == plan.waiting["reason"].value_counts().loc[lambda n: n > 0].to_dict()
+        world.finish()
+    assert sum(told.planned for told in foretold) > 100
+
+
+def test_forecast_writes_nothing(world: Any) -> None:
+    full_team(world)
+    before = world.ledger()
+    foretell(world)
+    assert world.ledger() == before
+
+
+def test_mails_under_way_count_as_sent_today(world: Any) -> None:
+    full_team(world)
+    fresh = foretell(world)
+    world.plan()
+    again = foretell(world, now=MORNING + timedelta(minutes=1))
+    assert again[0].planned == 0
+    assert [d.planned for d in again[1:]] == [d.planned for d in fresh[1:]]
+
+
+def test_added_mailboxes_empty_the_queues_sooner(world: Any) -> None:
+    sequence, _ = full_team(world)
+    as_it_is = summarise_sequences(foretell(world, days=14)).set_index("sequence_id")
+    with_more = summarise_sequences(foretell(world, days=14, add_mailboxes=3, limit=60)).set_index(
+        "sequence_id"
+    )
+    assert with_more.loc[sequence, "queue_empty_on"] == TODAY
+    assert as_it_is.loc[sequence, "queue_empty_on"] > date(2026, 6, 18)
+    assert with_more["most_waiting"].sum() < as_it_is["most_waiting"].sum()
+
+
+def test_a_limit_alone_is_tried_on_every_mailbox(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(), world.mailbox()))
+    for _ in range(20):
+        world.enrol(sequence)
+    assert foretell(world, days=1, limit=3)[0].planned == 6
+
+
+def test_a_bound_of_first_mails_takes_the_swing_out_of_an_overload(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=30),), steps=3, delay=3)
+    for _ in range(600):
+        world.enrol(sequence)
+    free = [d.first_mails for d in foretell(world, days=12)]
+    bound = [d.first_mails for d in foretell(world, days=12, max_first_mails=10)]
+    assert min(free) == 0
+    assert max(free) == 30
+    assert set(bound) == {10}
+
+
+def test_nobody_enrolled_and_no_mailbox_give_an_empty_forecast(world: Any) -> None:
+    told = foretell(world, days=3, add_mailboxes=2)
+    assert [(d.due, d.planned, d.capacity, d.utilisation) for d in told] == [(0, 0, 0, 0.0)] * 3
+    assert summarise_sequences(told).empty
