@@ -1,0 +1,147 @@
+"""What a plan costs, against the limit: a plain INSERT … SELECT of the same finished rows into the same table.
+
+Each plan is made by a fresh process, so that its peak memory is its own; plans and limits take turns.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+
+import migrations
+from bench.cluster import measuring_postgres
+from bench.instance import add_history, fill
+from local_stack.postgres import OWNER, SUPERUSER, Postgres
+from sequence_store.database import connect
+from sequence_store.settings import PipelineSettings
+
+SIZES = [10_000, 100_000]
+REPEATS = 5
+
+
+@dataclass
+class Costs:
+    """Seconds of each repeat."""
+
+    due: int
+    planned: int = 0
+    core: list[float] = field(default_factory=list)
+    dagster: list[float] = field(default_factory=list)
+    limit: list[float] = field(default_factory=list)
+    phases: list[dict[str, float]] = field(default_factory=list)
+    core_peak_mb: int = 0
+    dagster_peak_mb: int = 0
+
+    def ratio(self, of: list[float]) -> float:
+        return statistics.median(a / b for a, b in zip(of, self.limit, strict=True))
+
+    def line(self) -> str:
+        core, limit = statistics.median(self.core), statistics.median(self.limit)
+        return (
+            f"{self.due:>10,} due {self.planned:>10,} planned | core {core:7.2f} s {self.planned / core:>9,.0f} rows/s"
+            f" {self.core_peak_mb:>5} MB {self.ratio(self.core):5.2f} x limit ({limit:.2f} s)"
+            f" | as Dagster runs it {statistics.median(self.dagster):7.2f} s {self.dagster_peak_mb:>5} MB"
+            f" {self.ratio(self.dagster):5.2f} x limit"
+        )
+
+
+def run(sizes: list[int], *, repeats: int = REPEATS, history: int = 0) -> None:
+    with measuring_postgres() as postgres:
+        for due in sizes:
+            url = team(postgres, due)
+            costs = measure(postgres, url, due, repeats)
+            print(costs.line(), flush=True)
+            _print_phases(costs)
+            if history:
+                _compare_with_history(postgres, url, costs, history, repeats)
+            postgres.drop_database(f"bench_{due}")
+
+
+def team(postgres: Postgres, due: int) -> str:
+    """Make a database with the team for `due` contacts; return its owner's URL."""
+    name = f"bench_{due}"
+    postgres.create_database(name)
+    url = postgres.url(OWNER, name)
+    migrations.upgrade(url)
+    with connect(url, name="bench", autocommit=True) as connection:
+        fill(connection, due, PipelineSettings(pipeline_database_url=url).address_pads)
+    return url
+
+
+def measure(postgres: Postgres, url: str, due: int, repeats: int) -> Costs:
+    costs = Costs(due)
+    with (
+        connect(url, name="bench", autocommit=True) as connection,
+        psycopg.connect(postgres.url(SUPERUSER), autocommit=True) as superuser,
+    ):
+        before = "CREATE TABLE before AS SELECT * FROM sends"
+        connection.execute(before)
+        for _ in range(repeats):
+            superuser.execute("CHECKPOINT")
+            once = _in_a_process("core", url)
+            costs.core.append(once["seconds"])
+            costs.phases.append(once["phases"])
+            costs.planned, costs.core_peak_mb = once["planned"], max(costs.core_peak_mb, once["peak_mb"])
+            costs.limit.append(_limit(connection, superuser))
+            superuser.execute("CHECKPOINT")
+            once = _in_a_process("dagster", url)
+            costs.dagster.append(once["seconds"])
+            costs.dagster_peak_mb = max(costs.dagster_peak_mb, once["peak_mb"])
+            _forget_plan(connection)
+        connection.execute("DROP TABLE before")
+    return costs
+
+
+def _in_a_process(what: str, url: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.plan_once", what, url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _limit(connection: psycopg.Connection, superuser: psycopg.Connection) -> float:
+    """Time the plan's rows, in the order it wrote them, going into the same table by one statement."""
+    connection.execute("CREATE TABLE finished AS SELECT s.* FROM sends s WHERE plan_day = '2026-06-15'")
+    _forget_plan(connection)
+    superuser.execute("CHECKPOINT")
+    began = time.perf_counter()
+    connection.execute("INSERT INTO sends SELECT * FROM finished")
+    spent = time.perf_counter() - began
+    connection.execute("DROP TABLE finished")
+    _forget_plan(connection)
+    return spent
+
+
+def _forget_plan(connection: psycopg.Connection) -> None:
+    connection.execute("TRUNCATE plan_deferrals, mailbox_days")
+    if connection.execute("SELECT FROM before LIMIT 1").fetchone():
+        connection.execute("DELETE FROM sends WHERE plan_day = '2026-06-15'")
+        connection.execute("VACUUM sends")
+    else:
+        connection.execute("TRUNCATE sends")
+
+
+def _print_phases(costs: Costs) -> None:
+    names = costs.phases[0]
+    print("           " + ", ".join(f"{n} {statistics.median(p[n] for p in costs.phases):.2f} s" for n in names))
+
+
+def _compare_with_history(
+    postgres: Postgres, url: str, without: Costs, history: int, repeats: int
+) -> None:
+    with connect(url, name="bench", autocommit=True) as connection:
+        add_history(connection, without.due, history)
+    with_history = measure(postgres, url, without.due, repeats)
+    print(f"with {history:,} finished rows of the last year:")
+    print(with_history.line(), flush=True)
+    _print_phases(with_history)
+    ratio = statistics.median(with_history.core) / statistics.median(without.core)
+    print(f"           {ratio:.2f} x the core's time without them", flush=True)

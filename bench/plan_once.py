@@ -1,0 +1,68 @@
+"""One plan in a process of its own: `core` is the planner's transaction, `dagster` the three assets as Dagster runs them."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.instance import DAY
+from sequence_store.settings import PipelineSettings
+
+NOW = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)
+
+
+def core(settings: PipelineSettings) -> dict[str, Any]:
+    from sequence_pipelines.planner import make_plan
+    from sequence_store.database import connect
+
+    with connect(settings.pipeline_database_url, name="bench") as connection:
+        began = time.perf_counter()
+        plan = make_plan(connection, settings, NOW)
+        connection.commit()
+        spent = time.perf_counter() - began
+    return {"seconds": spent, "planned": len(plan.placed), "waiting": len(plan.waiting), "phases": plan.seconds}
+
+
+def dagster(settings: PipelineSettings) -> dict[str, Any]:
+    import dagster as dg
+
+    from sequence_pipelines.assets import due_contacts, mailbox_capacity, send_plan
+    from sequence_pipelines.resources.clock import Clock
+    from sequence_pipelines.resources.database import Database
+    from sequence_pipelines.resources.parquet import ParquetIOManager
+
+    modules = [due_contacts, mailbox_capacity, send_plan]
+    assets, checks = dg.load_assets_from_modules(modules), dg.load_asset_checks_from_modules(modules)
+    with tempfile.TemporaryDirectory() as store, dg.DagsterInstance.ephemeral() as instance:
+        began = time.perf_counter()
+        result = dg.materialize(
+            [*assets, *checks],
+            partition_key=DAY.isoformat(),
+            instance=instance,
+            resources={
+                "settings": settings,
+                "database": Database(settings),
+                "clock": Clock(now=NOW.isoformat()),
+                "io_manager": ParquetIOManager(store),
+            },
+        )
+        spent = time.perf_counter() - began
+    failed = [check.check_name for check in result.get_asset_check_evaluations() if not check.passed]
+    (planned,) = result.asset_materializations_for_node("send_plan")
+    return {"seconds": spent, "planned": planned.metadata["planned"].value, "failed_checks": failed}
+
+
+def main() -> None:
+    what, url = sys.argv[1:]
+    done = {"core": core, "dagster": dagster}[what](PipelineSettings(pipeline_database_url=url))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps(done | {"peak_mb": peak}))
+
+
+if __name__ == "__main__":
+    main()
