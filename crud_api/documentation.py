@@ -18,8 +18,8 @@ look up what was and will be sent.
 **Conventions.** Bodies are JSON whatever `Content-Type` says; field names are matched without regard to case and
 unknown ones are refused. `PATCH` changes what it names; `null` empties a field that may be empty. Lists are
 arrays in pages of `size` (50, at most 100): take the next one by `page` (from 0), or, at the same cost however
-long the list is, by `after` with the `X-Next-Cursor` of the page before. `X-Total-Count` is there where the list
-has at most 10,000 items. Every answer carries an `X-Request-Id`.
+long the list is, by `after` with the `X-Next-Cursor` of the page before; `sort` names the order, `-` before it turns it round.
+`X-Total-Count` is there where the list has at most 10,000 items. Every answer carries an `X-Request-Id`.
 
 **Errors** are `{"message": "…"}`: 400 names the field at fault, 404 the id that nothing has, 409 what forbids the
 change; 503 means that the same request may succeed in a moment.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -93,13 +93,38 @@ def read_page(
     starts far in there, too, and would walk up to it.
     """
     cursor = paging.cursor(1)
-    rows = statement.order_by(key).limit(paging.size + 1)
-    if cursor is None:
-        rows = rows.offset(paging.offset)
-    else:
+    rows = statement.order_by(key)
+    if cursor is not None:
         rows = rows.where(*(column > cursor[0] for column in (key, joined) if column is not None))
-    found = connection.execute(rows).all()
-    return page_of(found, paging, total=count(connection, statement), key=lambda row: (row.row_key,))
+    return _read(connection, rows, paging, total=count(connection, statement))
+
+
+def read_sorted_page(
+    connection: Connection,
+    statement: Select[Any],
+    paging: Paging,
+    *,
+    key: ColumnElement[int],
+    sort: str,
+    orders: Mapping[str, ColumnElement[Any]],
+) -> Page[AnyRow]:
+    """Read one page of `statement` in the order that `sort` names: one of `orders`, with `-` the other way.
+
+    A cursor is the `key` of the row before, whatever the order, so that it holds nobody's address.
+    """
+    cursor = paging.cursor(1)
+    column, descending = orders[sort.removeprefix("-")], sort.startswith("-")
+    rows = statement.order_by(column.desc() if descending else column.asc())
+    if cursor is not None:
+        before = select(column).where(key == cursor[0]).correlate(None).scalar_subquery()
+        rows = rows.where(column < before if descending else column > before)
+    return _read(connection, rows, paging, total=count(connection, statement))
+
+
+def _read(connection: Connection, ordered: Select[Any], paging: Paging, *, total: int | None) -> Page[AnyRow]:
+    page = ordered.limit(paging.size + 1)
+    found = connection.execute(page.offset(paging.offset) if paging.offset else page).all()
+    return page_of(found, paging, total=total, key=lambda row: (row.row_key,))
 
 
 def page_of(found: Sequence[Item], paging: Paging, *, total: int | None, key: Any) -> Page[Item]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, literal, select
+from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, any_, delete, func, literal, select
 from sqlalchemy.dialects.postgresql import insert
 
 from crud_api.mailboxes.repository import LIVE, SHOWN
@@ -25,12 +25,13 @@ def read(connection: Connection, sequence_id: int, paging: Paging) -> Page[AnyRo
 
 def named(connection: Connection, ids: Collection[UUID]) -> Sequence[AnyRow]:
     """Return the live mailboxes of these ids, in the order of their creation."""
-    statement = select(*SHOWN).where(mailboxes.c.external_id.in_(ids), LIVE).order_by(mailboxes.c.id)
+    asked = mailboxes.c.external_id == any_(literal(list(ids), ARRAY(Uuid)))
+    statement = select(*SHOWN).where(asked, LIVE).order_by(mailboxes.c.id)
     return connection.execute(statement).all()
 
 
 def assign(connection: Connection, sequence_id: int, mailbox_ids: Collection[int]) -> None:
-    chosen = select(literal(sequence_id), mailboxes.c.id).where(mailboxes.c.id.in_(mailbox_ids))
+    chosen = select(literal(sequence_id), func.unnest(literal(list(mailbox_ids), ARRAY(BigInteger))))
     link = insert(sequences_mailboxes).from_select(["sequence_id", "mailbox_id"], chosen)
     connection.execute(link.on_conflict_do_nothing())
 
@@ -39,6 +40,6 @@ def withdraw(connection: Connection, sequence_id: int, mailbox_ids: Collection[i
     connection.execute(
         delete(sequences_mailboxes).where(
             sequences_mailboxes.c.sequence_id == sequence_id,
-            sequences_mailboxes.c.mailbox_id.in_(mailbox_ids),
+            sequences_mailboxes.c.mailbox_id == any_(literal(list(mailbox_ids), ARRAY(BigInteger))),
         )
     )

@@ -9,7 +9,7 @@ from pydantic import Field
 from crud_api.bodies import Body
 from crud_api.fields import Id
 
-MOST_MAILBOXES = 1000
+MOST_MAILBOXES = 10_000
 
 
 class MailboxIds(Body):

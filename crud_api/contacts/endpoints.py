@@ -25,7 +25,6 @@ def create_contact(body: ContactCreate, store: Store) -> Contact:
 
 @router.get("", summary="List contacts", responses=answers())
 def list_contacts(query: Annotated[ContactQuery, Query()], store: Store, response: Response) -> list[Contact]:
-    """In the order of their creation."""
     with store.reading() as connection:
         return service.read(connection, query).sent_with(response)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import ARRAY, Connection, Uuid, any_, func, insert, literal, select, update
 
 from crud_api.contacts.schemas import ContactQuery
-from crud_api.paging import Page, read_page
+from crud_api.paging import Page, read_sorted_page
 from crud_api.tables import AnyRow, contacts
 
 LIVE = contacts.c.deleted_at.is_(None)
+ORDERS = {"createdAt": contacts.c.id, "mailAddress": func.lower(contacts.c.mail_address)}
 SHOWN = (
     contacts.c.id.label("row_key"),
     contacts.c.external_id.label("id"),
@@ -35,7 +36,7 @@ def read(connection: Connection, query: ContactQuery) -> Page[AnyRow]:
         statement = statement.where(func.lower(contacts.c.mail_address) == func.lower(query.mail_address))
     if query.is_active is not None:
         statement = statement.where(contacts.c.is_active == query.is_active)
-    return read_page(connection, statement, query, key=contacts.c.id)
+    return read_sorted_page(connection, statement, query, key=contacts.c.id, sort=query.sort, orders=ORDERS)
 
 
 def find(connection: Connection, contact: UUID) -> AnyRow | None:
@@ -46,6 +47,19 @@ def find_id(connection: Connection, contact: UUID) -> int | None:
     """Return the internal id of a live contact."""
     statement = select(contacts.c.id).where(contacts.c.external_id == contact, LIVE)
     return connection.execute(statement).scalar_one_or_none()
+
+
+def find_ids(connection: Connection, ids: Collection[UUID]) -> dict[UUID, int]:
+    """Return the internal ids of those that are live contacts."""
+    asked = contacts.c.external_id == any_(literal(list(ids), ARRAY(Uuid)))
+    return dict(connection.execute(select(contacts.c.external_id, contacts.c.id).where(asked, LIVE)).all())
+
+
+def find_id_ever(connection: Connection, contact: UUID) -> int | None:
+    """Return the internal id of a contact, also of a deleted one: its history is still there."""
+    return connection.execute(
+        select(contacts.c.id).where(contacts.c.external_id == contact)
+    ).scalar_one_or_none()
 
 
 def change(connection: Connection, contact: UUID, values: Mapping[str, Any]) -> AnyRow | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field
@@ -59,3 +59,6 @@ class ContactQuery(Paging):
         None, alias="mailAddress", description="Exactly this address, without regard to case"
     )
     is_active: bool | None = Field(None, alias="isActive")
+    sort: Literal["createdAt", "-createdAt", "mailAddress", "-mailAddress"] = Field(
+        "createdAt", description="In this order; with - the other way"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -48,6 +49,22 @@ def internal_id(connection: Connection, contact: UUID) -> int:
     if found is None:
         raise unknown(contact)
     return found
+
+
+def internal_id_ever(connection: Connection, contact: UUID) -> int:
+    """Do the same for a contact that may be deleted."""
+    found = repository.find_id_ever(connection, contact)
+    if found is None:
+        raise unknown(contact)
+    return found
+
+
+def internal_ids(connection: Connection, asked: Collection[UUID]) -> list[int]:
+    """Return the internal ids of live contacts; raise NotFoundError where one is none."""
+    found = repository.find_ids(connection, asked)
+    if missing := set(asked) - set(found):
+        raise unknown(min(missing))
+    return list(found.values())
 
 
 def unknown(contact: UUID) -> NotFoundError:

@@ -47,6 +47,20 @@ def enrol_contacts(
         )
 
 
+@router.delete("", status_code=204, summary="Remove contacts", responses=answers(404, 413))
+def remove_contacts(sequence_id: UUID, body: ContactIds, store: Store) -> None:
+    """Remove one or thousands: all of them, or none where one is unknown; who is not in the sequence stays out."""
+    with store.transaction() as connection:
+        service.remove_all(connection, sequence_id, body.contact_ids)
+
+
+@router.get("/{contact_id}", summary="Get an enrolment", responses=answers(404))
+def get_enrolment(sequence_id: UUID, contact_id: UUID, store: Store) -> Enrolment:
+    """Also one that has ended."""
+    with store.reading() as connection:
+        return service.find(connection, sequence_id, contact_id)
+
+
 @router.patch("/{contact_id}", summary="Pause, resume or end an enrolment", responses=answers(404, 409, 413))
 def change_enrolment(
     sequence_id: UUID, contact_id: UUID, body: EnrolmentChange, store: Store, today: Today

@@ -7,15 +7,29 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, and_, any_, func, literal, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Connection,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    func,
+    literal,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from crud_api.enrolments.schemas import EnrolmentQuery
-from crud_api.paging import Page, read_page
+from crud_api.paging import Page, count, page_of
 from crud_api.tables import AnyRow, contacts, mailboxes, sequences_contacts, suppressions
 from sequence_store.states import EnrolmentStatus
 
 ENROLLED = (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED)
+LISTED = tuple(status for status in EnrolmentStatus if status is not EnrolmentStatus.REMOVED)
 
 enrolment = sequences_contacts.c
 SHOWN = (
@@ -38,13 +52,25 @@ _shown = (
 
 
 def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Page[AnyRow]:
-    wanted = (
-        enrolment.status != EnrolmentStatus.REMOVED
-        if query.status is None
-        else enrolment.status == query.status
+    """Read a page of each status by its index and merge them, so that a million others cost nothing."""
+    statuses = literal(LISTED if query.status is None else (query.status,), ARRAY(Text))
+    of_sequence = enrolment.sequence_id == sequence_id
+    cursor = query.cursor(1)
+    wanted = func.unnest(statuses).table_valued("status", name="wanted").render_derived()
+    of_status = select(enrolment.contact_id).where(of_sequence, enrolment.status == wanted.c.status)
+    if cursor is not None:
+        of_status = of_status.where(enrolment.contact_id > cursor[0])
+    nearest = of_status.order_by(enrolment.contact_id).limit(query.offset + query.size + 1).lateral("nearest")
+    page = select(nearest.c.contact_id).select_from(wanted).join(nearest, true())
+    keys = page.order_by(nearest.c.contact_id).limit(query.size + 1).offset(query.offset)
+    rows = _shown.where(of_sequence, enrolment.contact_id.in_(keys)).order_by(enrolment.contact_id)
+    all_of_them = select(enrolment.contact_id).where(of_sequence, enrolment.status == any_(statuses))
+    return page_of(
+        connection.execute(rows).all(),
+        query,
+        total=count(connection, all_of_them),
+        key=lambda row: (row.row_key,),
     )
-    statement = _shown.where(enrolment.sequence_id == sequence_id, wanted)
-    return read_page(connection, statement, query, key=enrolment.contact_id, joined=contacts.c.id)
 
 
 def find(connection: Connection, sequence_id: int, contact: UUID) -> AnyRow | None:
@@ -113,6 +139,16 @@ def change(
         enrolment.status.in_(expected),
     )
     return connection.execute(statement.values(**values)).rowcount > 0
+
+
+def remove(connection: Connection, sequence_id: int, contact_ids: Collection[int]) -> int:
+    """End the enrolments of these contacts, whatever they are; return how many those were."""
+    statement = update(sequences_contacts).where(
+        enrolment.sequence_id == sequence_id,
+        enrolment.contact_id == any_(literal(list(contact_ids), ARRAY(BigInteger))),
+    )
+    removed = {"status": EnrolmentStatus.REMOVED, "status_reason": None, "next_send": None}
+    return connection.execute(statement.values(**removed)).rowcount
 
 
 def remove_from_all(connection: Connection, contact_id: int, *, reason: str) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, func
 
 from crud_api.contacts.service import internal_id as contact_id_of
+from crud_api.contacts.service import internal_ids as contact_ids_of
 from crud_api.enrolments import repository
 from crud_api.enrolments.schemas import Enrolment, EnrolmentQuery, EnrolmentReport, Refusal
 from crud_api.errors import ConflictError, NotFoundError
@@ -58,6 +59,12 @@ def enrol(
     return EnrolmentReport(enrolled=len(enrolled), refused=refusals)
 
 
+def find(connection: Connection, sequence: UUID, contact: UUID) -> Enrolment:
+    sequence_id = sequence_id_of(connection, sequence)
+    contact_id_of(connection, contact)
+    return Enrolment.model_validate(_found(repository.find(connection, sequence_id, contact)))
+
+
 def change(
     connection: Connection, sequence: UUID, contact: UUID, status: EnrolmentStatus, *, today: date
 ) -> Enrolment:
@@ -78,12 +85,14 @@ def change(
 def remove(connection: Connection, sequence: UUID, contact: UUID) -> None:
     """End the enrolment, whatever it is; what is planned of it is stopped by the gates of a send."""
     sequence_id = sequence_id_of(connection, sequence)
-    values = {"status": EnrolmentStatus.REMOVED, "status_reason": None, "next_send": None}
-    contact_id = contact_id_of(connection, contact)
-    if not repository.change(
-        connection, sequence_id, contact_id, expected=tuple(EnrolmentStatus), values=values
-    ):
+    if not repository.remove(connection, sequence_id, [contact_id_of(connection, contact)]):
         raise _not_enrolled()
+
+
+def remove_all(connection: Connection, sequence: UUID, asked: Collection[UUID]) -> None:
+    """End the enrolments of all these contacts, or none where one is unknown; who is not enrolled is no fault."""
+    sequence_id = sequence_id_of(connection, sequence)
+    repository.remove(connection, sequence_id, contact_ids_of(connection, asked))
 
 
 def _values(status: EnrolmentStatus, today: date) -> dict[str, Any]:

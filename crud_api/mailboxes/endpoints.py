@@ -27,7 +27,6 @@ def create_mailbox(body: MailboxCreate, store: Store) -> Mailbox:
 def list_mailboxes(
     query: Annotated[MailboxQuery, Query()], store: Store, response: Response
 ) -> list[Mailbox]:
-    """In the order of their creation."""
     with store.reading() as connection:
         return service.read(connection, query).sent_with(response)
 

@@ -9,11 +9,12 @@ from uuid import UUID
 from sqlalchemy import Connection, func, insert, select, update
 
 from crud_api.mailboxes.schemas import MailboxQuery
-from crud_api.paging import Page, read_page
+from crud_api.paging import Page, read_sorted_page
 from crud_api.tables import AnyRow, mailboxes
 
 HIDDEN = {"id", "external_id", "created", "updated", "deleted_at", "smtp_secret"}
 LIVE = mailboxes.c.deleted_at.is_(None)
+ORDERS = {"createdAt": mailboxes.c.id, "address": mailboxes.c.address}
 SHOWN = (
     mailboxes.c.id.label("row_key"),
     mailboxes.c.external_id.label("id"),
@@ -33,7 +34,7 @@ def read(connection: Connection, query: MailboxQuery) -> Page[AnyRow]:
         statement = statement.where(mailboxes.c.address == query.address)
     if query.is_active is not None:
         statement = statement.where(mailboxes.c.is_active == query.is_active)
-    return read_page(connection, statement, query, key=mailboxes.c.id)
+    return read_sorted_page(connection, statement, query, key=mailboxes.c.id, sort=query.sort, orders=ORDERS)
 
 
 def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> AnyRow | None:

@@ -140,3 +140,6 @@ class MailboxQuery(Paging):
 
     address: SearchText | None = Field(None, description="Exactly this address")
     is_active: bool | None = Field(None, alias="isActive")
+    sort: Literal["createdAt", "-createdAt", "address", "-address"] = Field(
+        "createdAt", description="In this order; with - the other way"
+    )

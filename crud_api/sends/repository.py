@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, and_, cast, func, literal, select, true, tuple_
+from sqlalchemy import BigInteger, Connection, Select, and_, cast, false, func, literal, select, true, tuple_
 
 from crud_api.sends.schemas import WAITING
 from crud_api.tables import (
@@ -62,12 +62,18 @@ def waiting_of_contact(contact_id: int) -> Statement:
     return _WAITING.where(enrolment.contact_id == contact_id)
 
 
-def sends_of_sequence(sequence_id: int) -> Statement:
-    return _SENDS.where(sends.c.sequence_id == sequence_id)
+def sends_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
+    statement = _SENDS.where(sends.c.sequence_id == sequence_id)
+    return statement if contact_id is None else statement.where(sends.c.contact_id == contact_id)
 
 
-def waiting_of_sequence(sequence_id: int) -> Statement:
-    return _WAITING.where(plan_deferrals.c.sequence_id == sequence_id)
+def waiting_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
+    statement = _WAITING.where(plan_deferrals.c.sequence_id == sequence_id)
+    return statement if contact_id is None else statement.where(plan_deferrals.c.contact_id == contact_id)
+
+
+def chosen(statement: Statement, wanted: bool) -> Statement:  # noqa: FBT001
+    return statement if wanted else statement.where(false())
 
 
 def after(statement: Statement, columns: Sequence[Any], values: Sequence[int] | None) -> Statement:

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from crud_api.bodies import Answer
+from crud_api.paging import Paging
 from sequence_store.states import SendStatus
 
 WAITING: Literal["waiting"] = "waiting"
@@ -37,3 +38,17 @@ class Send(Answer):
     smtp_code: int | None = None
     enhanced_code: str | None = None
     smtp_reply: str | None = None
+
+
+class SendQuery(Paging):
+    """The query of a history."""
+
+    waiting: bool | None = Field(
+        None, description="true: only who is due and waits for a place; false: only what has one"
+    )
+
+
+class SequenceSendQuery(SendQuery):
+    """The query of a sequence's history."""
+
+    contact_id: UUID | None = Field(None, alias="contactId", description="Only this contact's")

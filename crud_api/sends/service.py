@@ -10,12 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from crud_api.contacts.service import internal_id as contact_id_of
+from crud_api.contacts.service import internal_id_ever as contact_id_of
 from crud_api.errors import InvalidInputError
 from crud_api.paging import COUNTED_UP_TO, Key, Page, Paging, count, page_of
 from crud_api.sends import repository
-from crud_api.sends.schemas import WAITING, Send
-from crud_api.sequences.service import internal_id as sequence_id_of
+from crud_api.sends.schemas import WAITING, Send, SendQuery, SequenceSendQuery
+from crud_api.sequences.service import internal_id_ever as sequence_id_of
 from crud_api.tables import AnyRow, sends
 
 FURTHEST_BY_NUMBER = 10_000
@@ -23,12 +23,12 @@ CHRONOLOGICAL = (repository.SEND_AT_EPOCH, sends.c.sequence_id, sends.c.step_id,
 BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
 
 
-def of_contact(connection: Connection, contact: UUID, paging: Paging) -> Page[Send]:
+def of_contact(connection: Connection, contact: UUID, query: SendQuery) -> Page[Send]:
     """Return what the contact was and will be sent, by time; last, where it is due and waits."""
     contact_id = contact_id_of(connection, contact)
-    cursor, most = paging.cursor(5), _most(paging)
-    some_sends = repository.sends_of_contact(contact_id)
-    waiting = repository.waiting_of_contact(contact_id)
+    cursor, most = query.cursor(5), _most(query)
+    some_sends = repository.chosen(repository.sends_of_contact(contact_id), query.waiting is not True)
+    waiting = repository.chosen(repository.waiting_of_contact(contact_id), query.waiting is not False)
     behind = cursor[2] if cursor and cursor[0] else None
     sent: Iterable[AnyRow] = ()
     if behind is None:
@@ -37,15 +37,20 @@ def of_contact(connection: Connection, contact: UUID, paging: Paging) -> Page[Se
     start = repository.waiting_after(waiting, "sequence_id", behind)
     waits = repository.read_waiting(connection, start.limit(most))
     total = _sum(count(connection, some_sends), count(connection, waiting))
-    return _page(sent, waits, paging, total=total, key=_chronological)
+    return _page(sent, waits, query, total=total, key=_chronological)
 
 
-def of_sequence(connection: Connection, sequence: UUID, paging: Paging) -> Page[Send]:
+def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery) -> Page[Send]:
     """Return what the sequence's contacts were and will be sent, and who waits, contact by contact."""
     sequence_id = sequence_id_of(connection, sequence)
-    cursor, most = paging.cursor(4), _most(paging)
-    some_sends = repository.sends_of_sequence(sequence_id)
-    waiting = repository.waiting_of_sequence(sequence_id)
+    contact_id = None if query.contact_id is None else contact_id_of(connection, query.contact_id)
+    cursor, most = query.cursor(4), _most(query)
+    some_sends = repository.chosen(
+        repository.sends_of_sequence(sequence_id, contact_id), query.waiting is not True
+    )
+    waiting = repository.chosen(
+        repository.waiting_of_sequence(sequence_id, contact_id), query.waiting is not False
+    )
     # A contact's waiting comes after its sends: the cursor's second number tells which of the two it names.
     start = repository.after(some_sends, BY_CONTACT, cursor and _after_contact(cursor))
     sent = repository.read_sends(connection, start.limit(most))
@@ -53,7 +58,7 @@ def of_sequence(connection: Connection, sequence: UUID, paging: Paging) -> Page[
     start = repository.waiting_after(waiting, "contact_id", behind)
     waits = repository.read_waiting(connection, start.limit(most))
     total = _sum(count(connection, some_sends), count(connection, waiting))
-    return _page(sent, waits, paging, total=total, key=_by_contact)
+    return _page(sent, waits, query, total=total, key=_by_contact)
 
 
 def _most(paging: Paging) -> int:

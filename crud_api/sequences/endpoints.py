@@ -10,9 +10,8 @@ from fastapi import APIRouter, Query, Response
 from crud_api.dependencies import Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
-from crud_api.paging import Paging
 from crud_api.sequences import service
-from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate
+from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate, SequenceQuery
 
 router = APIRouter(prefix="/sequences", tags=["sequences"], route_class=JsonRoute)
 
@@ -25,10 +24,12 @@ def create_sequence(body: SequenceCreate, store: Store) -> Sequence:
 
 
 @router.get("", summary="List sequences", responses=answers())
-def list_sequences(paging: Annotated[Paging, Query()], store: Store, response: Response) -> list[Sequence]:
-    """In the order of their creation, with their steps."""
+def list_sequences(
+    query: Annotated[SequenceQuery, Query()], store: Store, response: Response
+) -> list[Sequence]:
+    """With their steps."""
     with store.reading() as connection:
-        return service.read(connection, paging).sent_with(response)
+        return service.read(connection, query).sent_with(response)
 
 
 @router.get("/{sequence_id}", summary="Get a sequence", responses=answers(404))

@@ -8,10 +8,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from crud_api.paging import Page, Paging, read_page
+from crud_api.paging import Page, read_sorted_page
+from crud_api.sequences.schemas import SequenceQuery
 from crud_api.tables import AnyRow, sequences
 
 LIVE = sequences.c.deleted_at.is_(None)
+ORDERS = {"createdAt": sequences.c.id, "name": sequences.c.sequence_name}
 SHOWN = (
     sequences.c.id.label("row_key"),
     sequences.c.external_id.label("id"),
@@ -30,8 +32,13 @@ def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
     return connection.execute(insert(sequences).values(**values).returning(*SHOWN)).one()
 
 
-def read(connection: Connection, paging: Paging) -> Page[AnyRow]:
-    return read_page(connection, select(*SHOWN).where(LIVE), paging, key=sequences.c.id)
+def read(connection: Connection, query: SequenceQuery) -> Page[AnyRow]:
+    statement = select(*SHOWN).where(LIVE)
+    if query.name is not None:
+        statement = statement.where(sequences.c.sequence_name == query.name)
+    if query.is_active is not None:
+        statement = statement.where(sequences.c.is_active == query.is_active)
+    return read_sorted_page(connection, statement, query, key=sequences.c.id, sort=query.sort, orders=ORDERS)
 
 
 def find(connection: Connection, sequence: UUID) -> AnyRow | None:
@@ -42,6 +49,13 @@ def find_id(connection: Connection, sequence: UUID) -> int | None:
     """Return the internal id of a live sequence."""
     statement = select(sequences.c.id).where(sequences.c.external_id == sequence, LIVE)
     return connection.execute(statement).scalar_one_or_none()
+
+
+def find_id_ever(connection: Connection, sequence: UUID) -> int | None:
+    """Return the internal id of a sequence, also of a deleted one: its history is still there."""
+    return connection.execute(
+        select(sequences.c.id).where(sequences.c.external_id == sequence)
+    ).scalar_one_or_none()
 
 
 def change(connection: Connection, sequence: UUID, values: Mapping[str, Any]) -> AnyRow | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, field_validator
 
 from crud_api.bodies import UNSENT, Answer, Body, Changes
-from crud_api.fields import AnyInt, Count, Line
+from crud_api.fields import AnyInt, Count, Line, SearchText
+from crud_api.paging import Paging
 from crud_api.steps.schemas import EXAMPLE as STEP_EXAMPLE
 from crud_api.steps.schemas import Step, StepCreate
 
@@ -65,3 +66,13 @@ class Sequence(Answer):
     created_at: datetime
     last_updated_at: datetime | None
     steps: list[Step]
+
+
+class SequenceQuery(Paging):
+    """The query of the list of sequences."""
+
+    name: SearchText | None = Field(None, description="Exactly this name")
+    is_active: bool | None = Field(None, alias="isActive")
+    sort: Literal["createdAt", "-createdAt", "name", "-name"] = Field(
+        "createdAt", description="In this order; with - the other way"
+    )

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from crud_api.errors import NotFoundError
-from crud_api.paging import Page, Paging
+from crud_api.paging import Page
 from crud_api.sequences import repository
-from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate
+from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate, SequenceQuery
 from crud_api.steps import repository as steps
 from crud_api.tables import AnyRow
 
@@ -22,8 +22,8 @@ def create(connection: Connection, body: SequenceCreate) -> Sequence:
     return _shown(sequence, added)
 
 
-def read(connection: Connection, paging: Paging) -> Page[Sequence]:
-    page = repository.read(connection, paging)
+def read(connection: Connection, query: SequenceQuery) -> Page[Sequence]:
+    page = repository.read(connection, query)
     theirs = steps.of_sequences(connection, [row.row_key for row in page.items])
     return page.with_items([_shown(row, theirs[row.row_key]) for row in page.items])
 
@@ -48,6 +48,14 @@ def delete(connection: Connection, sequence: UUID) -> None:
 def internal_id(connection: Connection, sequence: UUID) -> int:
     """Return the internal id of a live sequence; raise NotFoundError where there is none."""
     found = repository.find_id(connection, sequence)
+    if found is None:
+        raise _unknown(sequence)
+    return found
+
+
+def internal_id_ever(connection: Connection, sequence: UUID) -> int:
+    """Do the same for a sequence that may be deleted."""
+    found = repository.find_id_ever(connection, sequence)
     if found is None:
         raise _unknown(sequence)
     return found

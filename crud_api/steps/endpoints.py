@@ -22,6 +22,12 @@ def add_step(sequence_id: UUID, body: StepCreate, store: Store) -> Step:
         return service.add(connection, sequence_id, body)
 
 
+@router.get("/{step_id}", summary="Get a step", responses=answers(404))
+def get_step(sequence_id: UUID, step_id: UUID, store: Store) -> Step:
+    with store.reading() as connection:
+        return service.find(connection, sequence_id, step_id)
+
+
 @router.patch("/{step_id}", summary="Change a step", responses=answers(404, 409, 413))
 def change_step(sequence_id: UUID, step_id: UUID, body: StepChanges, store: Store) -> Step:
     """Change what is named. A mail is written from the step as it is when it is sent, whenever it was planned."""

@@ -11,6 +11,7 @@ from crud_api.sequences import repository as sequences
 from crud_api.sequences.service import internal_id
 from crud_api.steps import repository
 from crud_api.steps.schemas import Step, StepChanges, StepCreate
+from crud_api.tables import AnyRow
 
 
 def add(connection: Connection, sequence: UUID, body: StepCreate) -> Step:
@@ -19,17 +20,16 @@ def add(connection: Connection, sequence: UUID, body: StepCreate) -> Step:
     return Step.model_validate(step)
 
 
+def find(connection: Connection, sequence: UUID, step: UUID) -> Step:
+    return _shown(repository.find(connection, internal_id(connection, sequence), step), step)
+
+
 def change(connection: Connection, sequence: UUID, step: UUID, body: StepChanges) -> Step:
     sequence_id = internal_id(connection, sequence)
     changes = body.changes()
-    changed = (
-        repository.change(connection, sequence_id, step, changes)
-        if changes
-        else repository.find(connection, sequence_id, step)
-    )
-    if changed is None:
-        raise NotFoundError(f"The sequence has no step with the id {step}.")
-    return Step.model_validate(changed)
+    if not changes:
+        return _shown(repository.find(connection, sequence_id, step), step)
+    return _shown(repository.change(connection, sequence_id, step, changes), step)
 
 
 def delete(connection: Connection, sequence: UUID, step: UUID) -> None:
@@ -40,3 +40,9 @@ def delete(connection: Connection, sequence: UUID, step: UUID) -> None:
     step_id = repository.delete(connection, sequence_id, step)
     if step_id is not None:
         repository.cancel_sends(connection, step_id)
+
+
+def _shown(row: AnyRow | None, step: UUID) -> Step:
+    if row is None:
+        raise NotFoundError(f"The sequence has no step with the id {step}.")
+    return Step.model_validate(row)

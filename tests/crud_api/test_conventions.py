@@ -59,6 +59,7 @@ def test_total_is_told_up_to_ten_thousand(api: Api) -> None:
         ("after=MSwy", "after"),
         ("after=MQ&page=1", "page"),
         ("sort=name", "sort"),
+        ("sort=--createdAt", "sort"),
         ("order=1;DROP TABLE contacts", "order"),
         ("isActive=perhaps", "isActive"),
         ("mailAddress=%00", "mailAddress"),
@@ -140,3 +141,33 @@ def test_unknown_route_and_method_answer_in_the_same_form(shared_api: Api) -> No
     other = shared_api.request("PUT", "/sequences")
     assert (other.status_code, set(other.json())) == (405, {"message"})
     assert "GET" in other.headers["Allow"] or "POST" in other.headers["Allow"]
+
+
+@pytest.mark.parametrize(("path", "field"), [("contacts", "mailAddress"), ("mailboxes", "address")])
+def test_lists_are_sorted_either_way_and_paged_in_that_order(api: Api, path: str, field: str) -> None:
+    make = {"contacts": api.contact, "mailboxes": api.mailbox}[path]
+    made = [make(**{field: f"{letter}@example.com"}) for letter in "dbeac"]
+    for sort, wanted in (
+        ("createdAt", "dbeac"),
+        ("-createdAt", "caebd"),
+        (field, "abcde"),
+        (f"-{field}", "edcba"),
+    ):
+        everything = api.get(f"/{path}", params={"sort": sort})
+        assert "".join(one[field][0] for one in everything.json()) == wanted
+        collected, query = [], {"sort": sort, "size": 2}
+        while query is not None:
+            answer = api.get(f"/{path}", params=query)
+            collected += answer.json()
+            following = answer.headers.get("X-Next-Cursor")
+            query = following and query | {"after": following}
+        assert collected == everything.json()
+        assert api.get(f"/{path}", params={"sort": sort, "size": 2, "page": 1}).json() == collected[2:4]
+    assert len(made) == 5
+
+
+def test_sequences_are_sorted_by_name(api: Api) -> None:
+    for name in ("c", "a", "b"):
+        api.sequence(name=name)
+    for sort, wanted in (("name", "abc"), ("-name", "cba"), ("-createdAt", "bac")):
+        assert "".join(one["name"] for one in api.get("/sequences", params={"sort": sort}).json()) == wanted

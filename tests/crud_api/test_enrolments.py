@@ -164,3 +164,50 @@ def test_five_thousand_contacts_are_enrolled_in_one_request(api: Api) -> None:
     assert api.made(path, asked) == {"enrolled": 5000, "refused": []}
     assert api.sql("SELECT count(*), count(DISTINCT contact_id) FROM sequences_contacts") == [(5000, 5000)]
     assert len(api.made(path, asked)["refused"]) == 5000
+
+
+def test_page_of_enrolments_merges_all_statuses_in_one_order(api: Api) -> None:
+    sequence = api.sequence()
+    contacts = [api.enrolled(sequence) for _ in range(len(EnrolmentStatus) * 2)]
+    for contact, status in zip(contacts, [*EnrolmentStatus] * 2, strict=True):
+        key = api.key("contacts", contact)
+        api.sql("UPDATE sequences_contacts SET status = %s WHERE contact_id = %s", status, key)
+    path = f"/sequences/{sequence['id']}/contacts"
+    listed = [one for index, one in enumerate(contacts) if index not in (6, 13)]
+    for page in range(4):
+        shown = api.get(path, params={"size": 5, "page": page})
+        assert [one["contactId"] for one in shown.json()] == [
+            one["id"] for one in listed[page * 5 : page * 5 + 5]
+        ]
+        assert shown.headers["X-Total-Count"] == "12"
+    first = api.get(path, params={"size": 5})
+    following = api.get(path, params={"size": 5, "after": first.headers["X-Next-Cursor"]})
+    assert following.json() == api.get(path, params={"size": 5, "page": 1}).json()
+
+
+def test_thousands_leave_a_sequence_in_one_request_or_none_where_one_is_unknown(api: Api) -> None:
+    sequence, outsider = api.sequence(), api.contact()
+    rows = api.sql(
+        """INSERT INTO contacts (name, mail_address) SELECT 'n', 'c' || n || '@example.com'
+           FROM generate_series(1, 5000) n RETURNING external_id::text"""
+    )
+    path, ids = f"/sequences/{sequence['id']}/contacts", [row[0] for row in rows]
+    api.made(path, {"contactIds": ids})
+    unknown = api.delete(path, {"contactIds": [*ids, NOBODY]})
+    assert (unknown.status_code, unknown.json()) == (404, {"message": f"No contact has the id {NOBODY}."})
+    assert api.sql("SELECT DISTINCT status FROM sequences_contacts") == [("active",)]
+    assert api.delete(path, {"contactIds": [*ids, outsider["id"]]}).status_code == 204
+    assert api.sql("SELECT status, next_send, count(*) FROM sequences_contacts GROUP BY 1, 2") == [
+        ("removed", None, 5000)
+    ]
+    assert api.get(path).json() == []
+
+
+def test_enrolment_is_shown_also_when_it_has_ended(api: Api) -> None:
+    sequence = api.sequence()
+    contact = api.enrolled(sequence)
+    path = f"/sequences/{sequence['id']}/contacts/{contact['id']}"
+    assert api.get(path).json() == api.enrolment(sequence, contact)
+    api.delete(path)
+    assert api.get(path).json()["status"] == "removed"
+    assert api.get(f"/sequences/{sequence['id']}/contacts/{NOBODY}").status_code == 404

@@ -93,3 +93,39 @@ def test_deleted_sequence_keeps_its_history_and_lets_nobody_wait(api: Api) -> No
     shown = api.get(f"/contacts/{contact['id']}/sends")
     assert [send["status"] for send in shown.json()] == ["sent"]
     assert shown.headers["X-Total-Count"] == "1"
+
+
+def test_deleted_contact_and_step_keep_their_history(api: Api) -> None:
+    sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
+    contact = api.enrolled(sequence)
+    api.plan(sequence, contact, mailbox, status="sent")
+    api.delete(f"/sequences/{sequence['id']}/steps/{sequence['steps'][0]['id']}")
+    api.delete(f"/contacts/{contact['id']}")
+    for path in (f"/contacts/{contact['id']}/sends", f"/sequences/{sequence['id']}/sends"):
+        [shown] = api.get(path).json()
+        assert (shown["contactId"], shown["stepNumber"], shown["status"]) == (contact["id"], 1, "sent")
+    api.delete(f"/sequences/{sequence['id']}")
+    assert len(api.get(f"/sequences/{sequence['id']}/sends").json()) == 1
+
+
+def test_history_is_narrowed_to_one_contact_and_to_who_waits(api: Api) -> None:
+    sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
+    one, other = api.enrolled(sequence), api.enrolled(sequence)
+    api.plan(sequence, one, mailbox, status="sent")
+    api.plan(sequence, other, mailbox, status="sent")
+    api.sql(
+        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'x' FROM sequences_contacts"
+    )
+
+    def shown(path: str, **query: str) -> list[tuple[str, str]]:
+        answer = api.get(path, params=query)
+        assert answer.headers["X-Total-Count"] == str(len(answer.json()))
+        return [(send["contactId"], send["status"]) for send in answer.json()]
+
+    path = f"/sequences/{sequence['id']}/sends"
+    assert shown(path, contactId=one["id"]) == [(one["id"], "sent"), (one["id"], "waiting")]
+    assert shown(path, waiting="true") == [(one["id"], "waiting"), (other["id"], "waiting")]
+    assert shown(path, waiting="false") == [(one["id"], "sent"), (other["id"], "sent")]
+    assert shown(f"/contacts/{one['id']}/sends", waiting="true") == [(one["id"], "waiting")]
+    assert api.get(path, params={"contactId": "x"}).status_code == 400
+    assert api.get(path, params={"contactId": sequence["id"]}).status_code == 404

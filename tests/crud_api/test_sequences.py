@@ -25,7 +25,6 @@ def test_deleted_sequence_is_404_and_its_row_stays(api: Api) -> None:
         api.post(f"{path}/steps", STEP | {"stepNumber": 2}),
         api.get(f"{path}/contacts"),
         api.get(f"{path}/mailboxes"),
-        api.get(f"{path}/sends"),
     ):
         assert answer.status_code == 404
         assert answer.json() == {"message": f"No sequence has the id {sequence['id']}."}
@@ -128,3 +127,33 @@ def test_unknown_mailbox_leaves_the_others_unassigned(api: Api) -> None:
     for bad in ([], None, ["x"], [1], "x"):
         refused = api.post(path, {"mailboxIds": bad})
         assert (refused.status_code, refused.json()["message"][:10]) == (400, "mailboxIds")
+
+
+def test_sequences_are_found_by_name_and_activity(api: Api) -> None:
+    one, other = api.sequence(name="Welcome"), api.sequence(isActive=False)
+    assert api.get("/sequences", params={"name": "Welcome"}).json() == [one]
+    assert api.get("/sequences", params={"isActive": "false"}).json() == [other]
+    assert api.get("/sequences", params={"name": "welcome"}).json() == []
+
+
+def test_step_is_shown_by_its_own_route(api: Api) -> None:
+    sequence, other = api.sequence(), api.sequence()
+    step = sequence["steps"][0]
+    path = f"/sequences/{sequence['id']}/steps"
+    assert api.get(f"{path}/{step['id']}").json() == step
+    assert api.get(f"/sequences/{other['id']}/steps/{step['id']}").status_code == 404
+    api.delete(f"{path}/{step['id']}")
+    assert api.get(f"{path}/{step['id']}").status_code == 404
+
+
+def test_thousands_of_mailboxes_are_assigned_and_withdrawn_in_one_request(api: Api) -> None:
+    sequence = api.sequence()
+    rows = api.sql(
+        """INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)
+           SELECT 'm' || n || '@example.com', 1, '09:00', '17:00' FROM generate_series(1, 5000) n
+           RETURNING external_id::text"""
+    )
+    path, body = f"/sequences/{sequence['id']}/mailboxes", {"mailboxIds": [row[0] for row in rows]}
+    assert len(api.made(path, body)) == 5000
+    assert api.delete(path, body).status_code == 204
+    assert api.get(path).json() == []

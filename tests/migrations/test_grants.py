@@ -18,6 +18,8 @@ DOCUMENTED = {
         "mailboxes": {"INSERT", "UPDATE"},
         **{key: {"SELECT"} for key in ("sends", "mailbox_days", "plan_deferrals")},
         "send_events": {"SELECT", "INSERT"},
+        "api_keys": {"SELECT"},
+        "idempotency_keys": EVERYTHING,
     },
     "sequence_pipeline": {
         **{key: {"SELECT"} for key in ("sequences", "steps", "contacts", "sequences_mailboxes")},

@@ -1,0 +1,3 @@
+DROP INDEX sequences_contacts_by_status, contacts_inactive_address, contacts_by_activity, contacts_live,
+    mailboxes_by_activity, mailboxes_live, sequences_by_activity, sequences_live;
+DROP TABLE idempotency_keys, api_keys;
