@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from crud_api import documentation
@@ -17,18 +17,19 @@ from crud_api.database import Database
 from crud_api.dependencies import Clock, utc_now
 from crud_api.enrolments.endpoints import router as enrolments
 from crud_api.error_answers import answer_errors
-from crud_api.errors import KeysMissingError
 from crud_api.health.endpoints import router as health
+from crud_api.keys import RateLimit, require_key
 from crud_api.mailboxes.endpoints import router as mailboxes
 from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
 from crud_api.sequences.endpoints import router as sequences
 from crud_api.steps.endpoints import router as steps
-from sequence_store.settings import LOCAL, ApiSettings, read_settings
+from sequence_store.settings import ApiSettings, read_settings
 
 log = logging.getLogger("crud_api")
 
-ROUTERS: tuple[APIRouter, ...] = (
+# Every route needs a key with the scope of its tag and method, but for those of the open routers.
+KEYED: tuple[APIRouter, ...] = (
     sequences,
     steps,
     mailboxes,
@@ -36,17 +37,18 @@ ROUTERS: tuple[APIRouter, ...] = (
     assignments,
     enrolments,
     sends,
-    health,
 )
+OPEN: tuple[APIRouter, ...] = (health,)
 
 
 def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -> FastAPI:
     """Make the API; without `settings` they are read from the environment.
 
-    Raise SettingsError for settings that cannot be, KeysMissingError where a key would be needed.
+    Raise SettingsError for settings that cannot be.
     """
     settings = settings or read_settings(ApiSettings)
-    _only_local(settings.sequence_environment)
+    if not settings.keys_needed:
+        log.warning("API_AUTH is off: no key is needed; bind loopback addresses alone")
     app = FastAPIOffline(  # /docs works where nothing outside is reached
         title=documentation.TITLE,
         description=documentation.DESCRIPTION,
@@ -59,21 +61,15 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     app.state.settings = settings
     app.state.clock = clock
     app.state.database = Database(settings)
-    for router in ROUTERS:
+    app.state.rate_limit = RateLimit(settings.api_rate_limit_per_minute)
+    for router in KEYED:
+        app.include_router(router, dependencies=[Depends(require_key)])
+    for router in OPEN:
         app.include_router(router)
     answer_errors(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog)
     return app
-
-
-def _only_local(environment: str) -> None:
-    if environment != LOCAL:
-        raise KeysMissingError(
-            f"The Sequence API has no keys yet, so it does not start in the environment {environment!r}: "
-            f"everybody could read and write everything. Set SEQUENCE_ENVIRONMENT={LOCAL} to try it locally."
-        )
-    log.warning("API_AUTH is off: in the environment 'local' no key is needed; bind loopback addresses alone")
 
 
 @asynccontextmanager

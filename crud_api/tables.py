@@ -102,6 +102,27 @@ contacts = Table(
     Column("attributes", JSONB),
 )
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("key_hash", LargeBinary),
+    Column("scopes", ARRAY(Text)),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("api_key_id", BigInteger, primary_key=True),
+    Column("idempotency_key", Text, primary_key=True),
+    Column("fingerprint", LargeBinary),
+    Column("answer", LargeBinary),
+    Column("created_id", Uuid),
+    Column("created", Instant),
+)
+
 suppressions = Table("suppressions", metadata, Column("address_hmac", LargeBinary, primary_key=True))
 
 sequences_mailboxes = Table(

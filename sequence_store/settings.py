@@ -118,6 +118,25 @@ class ApiSettings(Settings):
     api_host: str = Field("127.0.0.1", description="Address that the API binds")
     api_port: int = Field(8000, ge=0, le=65_535, description="Port that the API binds")
     api_database_connections: int = Field(10, ge=1, description="Connections of the API's pool")
+    api_auth: Literal["on", "off"] | None = Field(
+        None, description="Whether requests need a key; unset: off in the environment 'local', on elsewhere"
+    )
+    api_rate_limit_per_minute: int = Field(
+        3000, ge=0, description="Requests a minute of one key in one process; 0 for no bound"
+    )
+
+    @model_validator(mode="after")
+    def _keys_in_production(self) -> Self:
+        if self.api_auth == "off" and self.sequence_environment != LOCAL:
+            raise ValueError(
+                f"API_AUTH must not be off in the environment {self.sequence_environment!r}: everybody could "
+                "read and write everything. Leave it unset, and make keys with `sequences keys create`"
+            )
+        return self
+
+    @property
+    def keys_needed(self) -> bool:
+        return self.api_auth == "on" or (self.api_auth is None and self.sequence_environment != LOCAL)
 
 
 class WorkerSettings(Settings):

@@ -12,11 +12,10 @@ from sqlalchemy import inspect
 
 from crud_api import database as database_module
 from crud_api.app import create_app
-from crud_api.errors import KeysMissingError
 from crud_api.sequences import service
 from crud_api.tables import metadata
 from sequence_store.errors import SettingsError
-from tests.conftest import Database, MakeSettings, Services
+from tests.conftest import Database, Services
 from tests.crud_api.conftest import STEP, Api
 
 
@@ -124,15 +123,6 @@ def test_failed_request_leaves_nothing_behind(api: Api) -> None:
     assert api.sql("SELECT count(*) FROM sequences") == [(1,)]
     assert api.sql("SELECT count(*) FROM steps") == [(2,)]
     assert api.get(f"/sequences/{sequence['id']}").json() == sequence
-
-
-def test_without_keys_it_starts_locally_alone_and_says_so(
-    make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
-) -> None:
-    with pytest.raises(KeysMissingError, match=r"has no keys yet.*'production'"):
-        create_app(make_settings(sequence_environment="production", address_key="x" * 32).api)
-    create_app(make_settings().api)
-    assert "API_AUTH is off" in caplog.text
 
 
 def test_missing_database_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,102 @@
+"""Who asks: the key in `Authorization: Bearer …`, what it may do, and how often it may ask."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from sqlalchemy import func, select
+
+from crud_api.dependencies import Settings, Store
+from crud_api.errors import ForbiddenError, TooManyRequestsError, UnauthorizedError
+from crud_api.tables import api_keys
+from sequence_store.api_keys import Scope, hash_key
+
+NO_KEY = 0
+SAFE = frozenset({"GET", "HEAD"})
+
+# The area of a tag that is none itself.
+AREAS = {
+    "steps": "sequences",
+    "assignments": "sequences",
+    "enrolments": "sequences",
+}
+
+BEARER = HTTPBearer(
+    auto_error=False,
+    scheme_name="key",
+    description="A key that `sequences keys create` made. Each operation names the scope that it needs.",
+)
+
+
+class RateLimit:
+    """How often each key may ask of this process; 0 a minute is no bound."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def count(self, key_id: int) -> None:
+        """Raise TooManyRequestsError, which says when to come back, where the key has asked too often."""
+        if self._limit is None or self._limiter.hit(self._limit, str(key_id)):
+            return
+        free_at = self._limiter.get_window_stats(self._limit, str(key_id)).reset_time
+        seconds = max(1, math.ceil(free_at - time.time()))
+        raise TooManyRequestsError(
+            f"This key may ask {self._limit.amount} times a minute. Try again in {seconds} s.",
+            headers={"Retry-After": str(seconds)},
+        )
+
+
+def scope_of(tags: Collection[str], method: str) -> Scope:
+    """Return the scope that a route of these tags needs."""
+    area = next(iter(tags))
+    return Scope(f"{AREAS.get(area, area)}:{'read' if method in SAFE else 'write'}")
+
+
+def require_key(
+    request: Request,
+    settings: Settings,
+    store: Store,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+) -> None:
+    """Let a request pass whose key is valid and has the route's scope; count it."""
+    request.state.key_id = NO_KEY
+    if not settings.keys_needed:
+        return
+    route: APIRoute = request.scope["route"]
+    scope = scope_of([str(tag) for tag in route.tags], request.method)
+    key_id = _key_with(scope, store, credentials)
+    request.app.state.rate_limit.count(key_id)
+    request.state.key_id = key_id
+
+
+def _key_with(scope: Scope, store: Store, credentials: HTTPAuthorizationCredentials | None) -> int:
+    """Return the id of the key, if it is valid and has the scope."""
+    if credentials is None:
+        raise UnauthorizedError("Authorization: a key is needed, as `Bearer <key>`")
+    keys = api_keys.c
+    statement = select(
+        keys.id,
+        keys.scopes,
+        keys.revoked_at.is_not(None).label("revoked"),
+        func.coalesce(keys.expires_at <= func.now(), False).label("expired"),
+    ).where(keys.key_hash == hash_key(credentials.credentials))
+    with store.reading() as connection:
+        key = connection.execute(statement).first()
+    if key is None:
+        raise UnauthorizedError("Authorization: the key is unknown")
+    if key.revoked or key.expired:
+        raise UnauthorizedError(f"Authorization: the key {'is revoked' if key.revoked else 'has expired'}")
+    if scope not in key.scopes:
+        raise ForbiddenError(f"Authorization: the key lacks the scope {scope}")
+    key_id: int = key.id
+    return key_id

@@ -1,0 +1,164 @@
+"""Keys: every route asks for one, with the scope of what it does; only probes and the documentation do not."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.routing import iter_route_contexts
+from typer.testing import CliRunner
+
+from crud_api.app import create_app
+from crud_api.keys import scope_of
+from sequence_cli.main import app as roof
+from sequence_store.api_keys import Scope
+from sequence_store.errors import SettingsError
+from sequence_store.settings import ApiSettings, read_settings
+from tests.conftest import Database, MakeSettings
+from tests.crud_api.conftest import NOBODY, NOW, Api
+
+OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN_FOLDERS = ("/t/", "/u/", "/static-offline-docs")
+PRODUCTION = {"sequence_environment": "production", "address_key": "x" * 32}
+
+
+@pytest.fixture
+def keyed(database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """Serve as in production: each request needs a key."""
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    app = create_app(make_settings(**PRODUCTION).api, clock=lambda: NOW)
+    with asyncio.Runner() as runner:
+        yield Api(app, database, runner)
+    app.state.database.close()
+
+
+def make_key(*options: str) -> str:
+    made = CliRunner().invoke(roof, ["keys", "create", "a test", *options])
+    assert made.exit_code == 0, made.output
+    return made.stdout.strip()
+
+
+def bearing(key: str) -> dict[str, Any]:
+    return {"headers": {"Authorization": f"Bearer {key}"}}
+
+
+def requests(api: Api) -> list[tuple[str, str, Scope]]:
+    """Return method, a path and the scope of every route that is not open."""
+    asked = [
+        (method, re.sub(r"\{\w+\}", NOBODY, route.path), scope_of([str(tag) for tag in route.tags], method))
+        for route in iter_route_contexts(api.app.routes)
+        if route.path and route.path not in OPEN and not route.path.startswith(OPEN_FOLDERS)
+        for method in route.methods or ()
+    ]
+    assert len(asked) >= 28
+    return asked
+
+
+def test_every_route_refuses_no_key_a_wrong_one_an_expired_and_a_revoked_one(keyed: Api) -> None:
+    expired, revoked = make_key("--expires-in-days", "1"), make_key()
+    keyed.sql("UPDATE api_keys SET expires_at = now() WHERE expires_at IS NOT NULL")
+    assert CliRunner().invoke(roof, ["keys", "revoke", "2"]).exit_code == 0
+    refusals: list[tuple[dict[str, Any], str]] = [
+        ({}, "a key is needed, as `Bearer <key>`"),
+        ({"headers": {"Authorization": "Basic YTpi"}}, "a key is needed, as `Bearer <key>`"),
+        (bearing("seq_" + "x" * 43), "the key is unknown"),
+        (bearing(expired), "the key has expired"),
+        (bearing(revoked), "the key is revoked"),
+    ]
+    for method, path, _ in requests(keyed):
+        for request, why in refusals:
+            refused = keyed.request(method, path, **request)
+            assert (refused.status_code, refused.json()) == (401, {"message": f"Authorization: {why}"})
+            assert refused.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_every_route_refuses_a_key_without_its_scope_and_takes_one_with_it_alone(keyed: Api) -> None:
+    for method, path, scope in requests(keyed):
+        others = [option for other in Scope if other is not scope for option in ("--scope", other.value)]
+        refused = keyed.request(method, path, **bearing(make_key(*others)))
+        assert (refused.status_code, refused.json()) == (
+            403,
+            {"message": f"Authorization: the key lacks the scope {scope}"},
+        )
+        assert keyed.request(method, path, **bearing(make_key("--scope", scope))).status_code not in (
+            401,
+            403,
+        )
+
+
+def test_probes_and_documentation_need_no_key(keyed: Api) -> None:
+    for path in sorted(OPEN):
+        assert keyed.get(path).status_code == 200, path
+
+
+def test_key_is_revoked_at_once_and_only_its_hash_is_kept(keyed: Api) -> None:
+    key = make_key()
+    assert keyed.get("/sequences", **bearing(key)).status_code == 200
+    [row] = keyed.sql("SELECT to_jsonb(api_keys)::text FROM api_keys")
+    assert key not in row[0]
+    listed = CliRunner().invoke(roof, ["keys", "list"]).output
+    assert "1\tvalid\t" in listed
+    assert "a test" in listed
+    assert key not in listed
+    runner = CliRunner()
+    assert runner.invoke(roof, ["keys", "revoke", "1"]).exit_code == 0
+    assert keyed.get("/sequences", **bearing(key)).status_code == 401
+    assert runner.invoke(roof, ["keys", "revoke", "1"]).exit_code == 1
+    assert "1\trevoked\t" in runner.invoke(roof, ["keys", "list"]).output
+
+
+def test_unknown_scope_is_refused_when_a_key_is_made(keyed: Api) -> None:
+    assert CliRunner().invoke(roof, ["keys", "create", "x", "--scope", "everything"]).exit_code == 2
+    assert keyed.sql("SELECT count(*) FROM api_keys") == [(0,)]
+
+
+def test_key_that_asks_too_often_is_told_when_to_come_back_and_others_go_on(
+    database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    app = create_app(make_settings(api_auth="on", api_rate_limit_per_minute=3).api)
+    with asyncio.Runner() as runner:
+        api = Api(app, database, runner)
+        eager, other = make_key(), make_key()
+        assert [api.get("/sequences", **bearing(eager)).status_code for _ in range(4)] == [200, 200, 200, 429]
+        refused = api.get("/sequences", **bearing(eager))
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        assert refused.json()["message"].startswith("This key may ask 3 times a minute. Try again in ")
+        assert api.get("/sequences", **bearing(other)).status_code == 200
+        assert api.get("/healthz").status_code == 200
+    app.state.database.close()
+
+
+def test_keys_are_off_locally_alone_and_the_log_says_so(
+    make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        create_app(make_settings().api)
+        assert "API_AUTH is off" in caplog.text
+        caplog.clear()
+        create_app(make_settings(api_auth="on").api)
+        create_app(make_settings(**PRODUCTION).api)
+        assert "API_AUTH" not in caplog.text
+    for name, value in {
+        "SEQUENCE_ENVIRONMENT": "production",
+        "ADDRESS_KEY": "x" * 32,
+        "API_DATABASE_URL": "postgresql://x",
+        "API_AUTH": "off",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match="API_AUTH must not be off in the environment 'production'"):
+        read_settings(ApiSettings)
+
+
+def test_log_holds_no_key(keyed: Api, caplog: pytest.LogCaptureFixture) -> None:
+    key = make_key()
+    with caplog.at_level(logging.DEBUG):
+        keyed.get("/sequences", **bearing(key))
+        keyed.get("/sequences", **bearing("seq_wrong"))
+    ours = [record.getMessage() for record in caplog.records if record.name.startswith("crud_api")]
+    assert ours
+    assert not any("seq_" in line for line in ours)
