@@ -20,6 +20,7 @@ from crud_api.error_answers import answer_errors
 from crud_api.health.endpoints import router as health
 from crud_api.keys import RateLimit, require_key
 from crud_api.mailboxes.endpoints import router as mailboxes
+from crud_api.metrics import Metrics
 from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
 from crud_api.sequences.endpoints import router as sequences
@@ -61,6 +62,7 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     app.state.settings = settings
     app.state.clock = clock
     app.state.database = Database(settings)
+    app.state.metrics = Metrics(app.state.database.pool)
     app.state.rate_limit = RateLimit(settings.api_rate_limit_per_minute)
     for router in KEYED:
         app.include_router(router, dependencies=[Depends(require_key)])
@@ -68,7 +70,7 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
         app.include_router(router)
     answer_errors(app)
     app.add_middleware(BodyLimit)
-    app.add_middleware(RequestLog)
+    app.add_middleware(RequestLog, metrics=app.state.metrics)
     return app
 
 

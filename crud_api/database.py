@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import psycopg
 from psycopg import errors as pg
-from sqlalchemy import Connection, create_engine, make_url
+from sqlalchemy import Connection, QueuePool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -86,6 +86,12 @@ class Database:
         """Read without a transaction: each statement sees what is committed when it starts."""
         with _answers(), self._reading.connect() as connection:
             yield connection
+
+    @property
+    def pool(self) -> QueuePool:
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)  # noqa: S101  (create_engine makes one)
+        return pool
 
     def close(self) -> None:
         self._engine.dispose()

@@ -49,17 +49,27 @@ class ErrorAnswer(Answer):
 
 _MEANINGS = {
     400: "The input is invalid; the message names the field",
+    401: "No key, or none that is valid",
+    403: "The key lacks the scope that this needs",
     404: "Nothing has this id",
     409: "What is there already forbids it",
+    412: "It is no longer as If-Match says",
     413: "The body is too large",
+    429: "The key asks too often; Retry-After says in how many seconds to try again",
     500: "Something failed on our side; the message holds the request's id",
     503: "The database is away, busy or too slow; try again in a moment",
 }
 _EVERYWHERE = (400, 500, 503)
+_WITH_KEY = (401, 403, 429)
 
 
 def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document the errors that a route may answer: those of every route, and `statuses`."""
+    """Document the errors of a route that needs a key: those of every such route, and `statuses`."""
+    return open_answers(*_WITH_KEY, *statuses)
+
+
+def open_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the errors of a route that needs no key."""
     documented: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": _MEANINGS[status]}
         for status in sorted({*_EVERYWHERE, *statuses})

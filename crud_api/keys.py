@@ -69,8 +69,8 @@ def require_key(
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
 ) -> None:
     """Let a request pass whose key is valid and has the route's scope; count it."""
-    request.state.key_id = NO_KEY
     if not settings.keys_needed:
+        request.state.key_id = NO_KEY
         return
     route: APIRoute = request.scope["route"]
     scope = scope_of([str(tag) for tag in route.tags], request.method)

@@ -9,31 +9,38 @@ from __future__ import annotations
 import logging
 import re
 import time
-import traceback
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from crud_api.json_log import places
+from crud_api.metrics import Metrics
+
 log = logging.getLogger("crud_api.requests")
 
 REQUEST_ID = "X-Request-Id"
+NO_ROUTE = "(no route)"
 ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestLog:
-    """Names, times and logs each request; answers 500 with the request's id where a route failed."""
+    """Names, times, counts and logs each request; answers 500 with the request's id where a route failed."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
+        scope.setdefault(
+            "state", {}
+        )  # one for all that handle the request: a route works on a copy of its scope
         started = time.perf_counter()
         status: int | None = None
 
@@ -45,21 +52,29 @@ class RequestLog:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            with self._metrics.active():
+                await self._app(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001 - whatever a route fails with
-            log.error("%s failed: %s", request_id, places(error))  # noqa: TRY400 - the text may hold an address
+            failure = {"request_id": request_id, "error": places(error)}
+            log.error("request failed", extra={"fields": failure})  # noqa: TRY400 - the text may hold an address
             if status is not None:
                 raise ConnectionAbortedError("the answer broke off") from None
             await _sorry(request_id)(scope, receive, send_with_headers)
         finally:
-            milliseconds = (time.perf_counter() - started) * 1000
-            log.info("%s %s %s %s %.1fms", request_id, scope["method"], _route(scope), status, milliseconds)
+            seconds = time.perf_counter() - started
+            self._metrics.answered(scope["method"], _route(scope), status, seconds)
+            log.info("request", extra={"fields": _fields(scope, request_id, status, seconds)})
 
 
-def places(error: BaseException) -> str:
-    """Return an error's kind and where it passed, without its text."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at " + " < ".join(f"{f.filename}:{f.lineno}" for f in reversed(frames))
+def _fields(scope: Scope, request_id: str, status: int | None, seconds: float) -> dict[str, object]:
+    return {
+        "request_id": request_id,
+        "method": scope["method"],
+        "route": _route(scope),
+        "status": status,
+        "duration_ms": round(seconds * 1000, 1),
+        "key_id": scope["state"].get("key_id"),
+    }
 
 
 def _request_id(scope: Scope) -> str:
@@ -69,7 +84,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    return getattr(scope.get("route"), "path", "(no route)")
+    return getattr(scope.get("route"), "path", NO_ROUTE)
 
 
 def _sorry(request_id: str) -> JSONResponse:

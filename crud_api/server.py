@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
 import uvicorn
 
+from crud_api import json_log
 from crud_api.app import create_app
 from sequence_store.settings import ApiSettings, read_settings
 
@@ -15,7 +14,7 @@ DRAIN_SECONDS = 20
 def serve(settings: ApiSettings | None = None) -> None:
     """Serve until SIGTERM or SIGINT, finishing what has begun. One log: uvicorn's own would hold queries."""
     settings = settings or read_settings(ApiSettings)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    json_log.configure()
     uvicorn.run(
         create_app(settings),
         host=settings.api_host,

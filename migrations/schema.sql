@@ -190,6 +190,14 @@ BEGIN
     END IF;
     RETURN NEXT;
 END $$;
+CREATE FUNCTION public.forget_answers() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE idempotency_keys SET answer = NULL WHERE created_id = NEW.external_id;
+    RETURN NULL;
+END $$;
 CREATE FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) RETURNS TABLE(verdict text, reason text, retry_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -639,6 +647,7 @@ CREATE INDEX sequences_live ON public.sequences USING btree (id) WHERE (deleted_
 CREATE INDEX sequences_mailboxes_mailbox ON public.sequences_mailboxes USING btree (mailbox_id);
 CREATE UNIQUE INDEX sequences_name_key ON public.sequences USING btree (sequence_name) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX steps_number_key ON public.steps USING btree (sequence_id, step_number) WHERE (deleted_at IS NULL);
+CREATE TRIGGER contacts_forget_answers AFTER UPDATE OF mail_address ON public.contacts FOR EACH ROW WHEN ((old.mail_address IS DISTINCT FROM new.mail_address)) EXECUTE FUNCTION public.forget_answers();
 CREATE TRIGGER contacts_updated BEFORE UPDATE ON public.contacts FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
 CREATE TRIGGER mailboxes_updated BEFORE UPDATE ON public.mailboxes FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
 CREATE TRIGGER sequences_updated BEFORE UPDATE ON public.sequences FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
@@ -672,6 +681,7 @@ REVOKE ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) FROM PUBLI
 REVOKE ALL ON FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.forget_answers() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.next_free_place(p_mailbox_id bigint, gap integer, earliest timestamp with time zone, latest timestamp with time zone) FROM PUBLIC;

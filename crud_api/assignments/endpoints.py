@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from crud_api.assignments import service
 from crud_api.assignments.schemas import MailboxIds
+from crud_api.creation import Once
 from crud_api.dependencies import Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
@@ -26,11 +27,16 @@ def list_sequence_mailboxes(
         return service.read(connection, sequence_id, paging).sent_with(response)
 
 
-@router.post("", status_code=201, summary="Assign mailboxes", responses=answers(404, 413))
-def assign_mailboxes(sequence_id: UUID, body: MailboxIds, store: Store) -> list[Mailbox]:
+@router.post(
+    "",
+    status_code=201,
+    summary="Assign mailboxes",
+    response_model=list[Mailbox],
+    responses=answers(404, 409, 413),
+)
+def assign_mailboxes(sequence_id: UUID, body: MailboxIds, once: Once) -> Response:
     """Assign all of them, or none where one is unknown; one that is assigned already stays so."""
-    with store.transaction() as connection:
-        return service.assign(connection, sequence_id, body.mailbox_ids)
+    return once.answer(lambda connection: service.assign(connection, sequence_id, body.mailbox_ids))
 
 
 @router.delete("", status_code=204, summary="Withdraw mailboxes", responses=answers(404, 413))

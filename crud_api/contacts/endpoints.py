@@ -7,8 +7,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from crud_api.answers import IfMatch, shown
 from crud_api.contacts import service
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
+from crud_api.creation import Once
 from crud_api.dependencies import Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
@@ -16,11 +18,12 @@ from crud_api.json_body import JsonRoute
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 
 
-@router.post("", status_code=201, summary="Create a contact", responses=answers(409, 413))
-def create_contact(body: ContactCreate, store: Store) -> Contact:
+@router.post(
+    "", status_code=201, summary="Create a contact", response_model=Contact, responses=answers(409, 413)
+)
+def create_contact(body: ContactCreate, once: Once) -> Response:
     """Refuse an address that another contact has, without regard to case."""
-    with store.transaction() as connection:
-        return service.create(connection, body)
+    return once.answer(lambda connection: service.create(connection, body))
 
 
 @router.get("", summary="List contacts", responses=answers())
@@ -29,21 +32,28 @@ def list_contacts(query: Annotated[ContactQuery, Query()], store: Store, respons
         return service.read(connection, query).sent_with(response)
 
 
-@router.get("/{contact_id}", summary="Get a contact", responses=answers(404))
-def get_contact(contact_id: UUID, store: Store) -> Contact:
+@router.get("/{contact_id}", summary="Get a contact", response_model=Contact, responses=answers(404))
+def get_contact(contact_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
-        return service.find(connection, contact_id)
+        return shown(service.find(connection, contact_id))
 
 
-@router.patch("/{contact_id}", summary="Change a contact", responses=answers(404, 409, 413))
-def change_contact(contact_id: UUID, body: ContactChanges, store: Store) -> Contact:
+@router.patch(
+    "/{contact_id}",
+    summary="Change a contact",
+    response_model=Contact,
+    responses=answers(404, 409, 412, 413),
+)
+def change_contact(contact_id: UUID, body: ContactChanges, store: Store, match: IfMatch) -> Response:
     """Change what is named. An inactive contact is mailed nothing, also nothing that is planned already."""
     with store.transaction() as connection:
-        return service.change(connection, contact_id, body)
+        match.require(lambda: service.find(connection, contact_id, lock=True))
+        return shown(service.change(connection, contact_id, body))
 
 
-@router.delete("/{contact_id}", status_code=204, summary="Delete a contact", responses=answers(404))
-def delete_contact(contact_id: UUID, store: Store) -> None:
+@router.delete("/{contact_id}", status_code=204, summary="Delete a contact", responses=answers(404, 412))
+def delete_contact(contact_id: UUID, store: Store, match: IfMatch) -> None:
     """Take it out of all sequences, too; what it was sent stays in their histories."""
     with store.transaction() as connection:
+        match.require(lambda: service.find(connection, contact_id, lock=True))
         service.delete(connection, contact_id)

@@ -39,8 +39,9 @@ def read(connection: Connection, query: ContactQuery) -> Page[AnyRow]:
     return read_sorted_page(connection, statement, query, key=contacts.c.id, sort=query.sort, orders=ORDERS)
 
 
-def find(connection: Connection, contact: UUID) -> AnyRow | None:
-    return connection.execute(select(*SHOWN).where(contacts.c.external_id == contact, LIVE)).first()
+def find(connection: Connection, contact: UUID, *, lock: bool = False) -> AnyRow | None:
+    statement = select(*SHOWN).where(contacts.c.external_id == contact, LIVE)
+    return connection.execute(statement.with_for_update() if lock else statement).first()
 
 
 def find_id(connection: Connection, contact: UUID) -> int | None:

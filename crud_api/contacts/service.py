@@ -24,8 +24,8 @@ def read(connection: Connection, query: ContactQuery) -> Page[Contact]:
     return page.with_items([Contact.model_validate(row) for row in page.items])
 
 
-def find(connection: Connection, contact: UUID) -> Contact:
-    return _shown(repository.find(connection, contact), contact)
+def find(connection: Connection, contact: UUID, *, lock: bool = False) -> Contact:
+    return _shown(repository.find(connection, contact, lock=lock), contact)
 
 
 def change(connection: Connection, contact: UUID, body: ContactChanges) -> Contact:

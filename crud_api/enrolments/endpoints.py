@@ -7,6 +7,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from crud_api.answers import IfMatch, shown
+from crud_api.creation import Once
 from crud_api.dependencies import Settings, Store, Today
 from crud_api.documentation import answers
 from crud_api.enrolments import service
@@ -32,19 +34,26 @@ def list_enrolments(
         return service.read(connection, sequence_id, query).sent_with(response)
 
 
-@router.post("", status_code=201, summary="Enrol contacts", responses=answers(404, 409, 413))
+@router.post(
+    "",
+    status_code=201,
+    summary="Enrol contacts",
+    response_model=EnrolmentReport,
+    responses=answers(404, 409, 413),
+)
 def enrol_contacts(
-    sequence_id: UUID, body: ContactIds, store: Store, settings: Settings, today: Today
-) -> EnrolmentReport:
+    sequence_id: UUID, body: ContactIds, once: Once, settings: Settings, today: Today
+) -> Response:
     """Enrol one or thousands. Who has ended starts anew at the first step; the others' refusals say why.
 
     The first step is due on the current planning day plus its `delayDays`; after today's plan it waits for the
     next one.
     """
-    with store.transaction() as connection:
-        return service.enrol(
+    return once.answer(
+        lambda connection: service.enrol(
             connection, sequence_id, body.contact_ids, today=today, pads=settings.address_pads
         )
+    )
 
 
 @router.delete("", status_code=204, summary="Remove contacts", responses=answers(404, 413))
@@ -54,20 +63,29 @@ def remove_contacts(sequence_id: UUID, body: ContactIds, store: Store) -> None:
         service.remove_all(connection, sequence_id, body.contact_ids)
 
 
-@router.get("/{contact_id}", summary="Get an enrolment", responses=answers(404))
-def get_enrolment(sequence_id: UUID, contact_id: UUID, store: Store) -> Enrolment:
+@router.get("/{contact_id}", summary="Get an enrolment", response_model=Enrolment, responses=answers(404))
+def get_enrolment(sequence_id: UUID, contact_id: UUID, store: Store) -> Response:
     """Also one that has ended."""
     with store.reading() as connection:
-        return service.find(connection, sequence_id, contact_id)
+        return shown(service.find(connection, sequence_id, contact_id))
 
 
-@router.patch("/{contact_id}", summary="Pause, resume or end an enrolment", responses=answers(404, 409, 413))
+@router.patch(
+    "/{contact_id}",
+    summary="Pause, resume or end an enrolment",
+    response_model=Enrolment,
+    responses=answers(404, 409, 412, 413),
+)
 def change_enrolment(
-    sequence_id: UUID, contact_id: UUID, body: EnrolmentChange, store: Store, today: Today
-) -> Enrolment:
+    sequence_id: UUID, contact_id: UUID, body: EnrolmentChange, store: Store, today: Today, match: IfMatch
+) -> Response:
     """`paused` holds it, `active` resumes it, `replied` ends it. One that has ended never reopens."""
     with store.transaction() as connection:
-        return service.change(connection, sequence_id, contact_id, EnrolmentStatus(body.status), today=today)
+        match.require(lambda: service.find(connection, sequence_id, contact_id, lock=True))
+        changed = service.change(
+            connection, sequence_id, contact_id, EnrolmentStatus(body.status), today=today
+        )
+        return shown(changed)
 
 
 @router.delete("/{contact_id}", status_code=204, summary="Remove a contact", responses=answers(404))

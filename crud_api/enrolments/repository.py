@@ -73,9 +73,10 @@ def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Pag
     )
 
 
-def find(connection: Connection, sequence_id: int, contact: UUID) -> AnyRow | None:
+def find(connection: Connection, sequence_id: int, contact: UUID, *, lock: bool = False) -> AnyRow | None:
     statement = _shown.where(enrolment.sequence_id == sequence_id, contacts.c.external_id == contact)
-    return connection.execute(statement).first()
+    locked = statement.with_for_update(of=sequences_contacts) if lock else statement
+    return connection.execute(locked).first()
 
 
 def candidates(

@@ -59,10 +59,10 @@ def enrol(
     return EnrolmentReport(enrolled=len(enrolled), refused=refusals)
 
 
-def find(connection: Connection, sequence: UUID, contact: UUID) -> Enrolment:
+def find(connection: Connection, sequence: UUID, contact: UUID, *, lock: bool = False) -> Enrolment:
     sequence_id = sequence_id_of(connection, sequence)
     contact_id_of(connection, contact)
-    return Enrolment.model_validate(_found(repository.find(connection, sequence_id, contact)))
+    return Enrolment.model_validate(_found(repository.find(connection, sequence_id, contact, lock=lock)))
 
 
 def change(

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from crud_api.answers import IfMatch, shown
+from crud_api.creation import Once
 from crud_api.dependencies import Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
@@ -16,11 +18,12 @@ from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, M
 router = APIRouter(prefix="/mailboxes", tags=["mailboxes"], route_class=JsonRoute)
 
 
-@router.post("", status_code=201, summary="Create a mailbox", responses=answers(409, 413))
-def create_mailbox(body: MailboxCreate, store: Store) -> Mailbox:
+@router.post(
+    "", status_code=201, summary="Create a mailbox", response_model=Mailbox, responses=answers(409, 413)
+)
+def create_mailbox(body: MailboxCreate, once: Once) -> Response:
     """Refuse an address that another mailbox has. `smtpSecret` is written and never shown."""
-    with store.transaction() as connection:
-        return service.create(connection, body)
+    return once.answer(lambda connection: service.create(connection, body))
 
 
 @router.get("", summary="List mailboxes", responses=answers())
@@ -31,21 +34,28 @@ def list_mailboxes(
         return service.read(connection, query).sent_with(response)
 
 
-@router.get("/{mailbox_id}", summary="Get a mailbox", responses=answers(404))
-def get_mailbox(mailbox_id: UUID, store: Store) -> Mailbox:
+@router.get("/{mailbox_id}", summary="Get a mailbox", response_model=Mailbox, responses=answers(404))
+def get_mailbox(mailbox_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
-        return service.find(connection, mailbox_id)
+        return shown(service.find(connection, mailbox_id))
 
 
-@router.patch("/{mailbox_id}", summary="Change a mailbox", responses=answers(404, 409, 413))
-def change_mailbox(mailbox_id: UUID, body: MailboxChanges, store: Store) -> Mailbox:
+@router.patch(
+    "/{mailbox_id}",
+    summary="Change a mailbox",
+    response_model=Mailbox,
+    responses=answers(404, 409, 412, 413),
+)
+def change_mailbox(mailbox_id: UUID, body: MailboxChanges, store: Store, match: IfMatch) -> Response:
     """Change what is named. A lower limit holds at once, a new window from the next plan on."""
     with store.transaction() as connection:
-        return service.change(connection, mailbox_id, body)
+        match.require(lambda: service.find(connection, mailbox_id, lock=True))
+        return shown(service.change(connection, mailbox_id, body))
 
 
-@router.delete("/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=answers(404))
-def delete_mailbox(mailbox_id: UUID, store: Store) -> None:
+@router.delete("/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=answers(404, 412))
+def delete_mailbox(mailbox_id: UUID, store: Store, match: IfMatch) -> None:
     """Send nothing more from it; its contacts go on with the other mailboxes of their sequences."""
     with store.transaction() as connection:
+        match.require(lambda: service.find(connection, mailbox_id, lock=True))
         service.delete(connection, mailbox_id)

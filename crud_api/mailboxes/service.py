@@ -29,8 +29,8 @@ def read(connection: Connection, query: MailboxQuery) -> Page[Mailbox]:
     return page.with_items([Mailbox.model_validate(row) for row in page.items])
 
 
-def find(connection: Connection, mailbox: UUID) -> Mailbox:
-    return Mailbox.model_validate(_found(repository.find(connection, mailbox), mailbox))
+def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> Mailbox:
+    return Mailbox.model_validate(_found(repository.find(connection, mailbox, lock=lock), mailbox))
 
 
 def change(connection: Connection, mailbox: UUID, body: MailboxChanges) -> Mailbox:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from crud_api.answers import IfMatch, shown
+from crud_api.creation import Once
 from crud_api.dependencies import Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
@@ -16,11 +18,12 @@ from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate
 router = APIRouter(prefix="/sequences", tags=["sequences"], route_class=JsonRoute)
 
 
-@router.post("", status_code=201, summary="Create a sequence", responses=answers(409, 413))
-def create_sequence(body: SequenceCreate, store: Store) -> Sequence:
+@router.post(
+    "", status_code=201, summary="Create a sequence", response_model=Sequence, responses=answers(409, 413)
+)
+def create_sequence(body: SequenceCreate, once: Once) -> Response:
     """Create it with its steps; it sends once it has mailboxes and enrolled contacts."""
-    with store.transaction() as connection:
-        return service.create(connection, body)
+    return once.answer(lambda connection: service.create(connection, body))
 
 
 @router.get("", summary="List sequences", responses=answers())
@@ -32,20 +35,27 @@ def list_sequences(
         return service.read(connection, query).sent_with(response)
 
 
-@router.get("/{sequence_id}", summary="Get a sequence", responses=answers(404))
-def get_sequence(sequence_id: UUID, store: Store) -> Sequence:
+@router.get("/{sequence_id}", summary="Get a sequence", response_model=Sequence, responses=answers(404))
+def get_sequence(sequence_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
-        return service.find(connection, sequence_id)
+        return shown(service.find(connection, sequence_id))
 
 
-@router.patch("/{sequence_id}", summary="Change a sequence", responses=answers(404, 409, 413))
-def change_sequence(sequence_id: UUID, body: SequenceChanges, store: Store) -> Sequence:
+@router.patch(
+    "/{sequence_id}",
+    summary="Change a sequence",
+    response_model=Sequence,
+    responses=answers(404, 409, 412, 413),
+)
+def change_sequence(sequence_id: UUID, body: SequenceChanges, store: Store, match: IfMatch) -> Response:
     with store.transaction() as connection:
-        return service.change(connection, sequence_id, body)
+        match.require(lambda: service.find(connection, sequence_id, lock=True))
+        return shown(service.change(connection, sequence_id, body))
 
 
-@router.delete("/{sequence_id}", status_code=204, summary="Delete a sequence", responses=answers(404))
-def delete_sequence(sequence_id: UUID, store: Store) -> None:
+@router.delete("/{sequence_id}", status_code=204, summary="Delete a sequence", responses=answers(404, 412))
+def delete_sequence(sequence_id: UUID, store: Store, match: IfMatch) -> None:
     """Send nothing more of it; what was sent stays in the contacts' histories."""
     with store.transaction() as connection:
+        match.require(lambda: service.find(connection, sequence_id, lock=True))
         service.delete(connection, sequence_id)

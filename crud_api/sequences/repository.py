@@ -41,8 +41,9 @@ def read(connection: Connection, query: SequenceQuery) -> Page[AnyRow]:
     return read_sorted_page(connection, statement, query, key=sequences.c.id, sort=query.sort, orders=ORDERS)
 
 
-def find(connection: Connection, sequence: UUID) -> AnyRow | None:
-    return connection.execute(select(*SHOWN).where(sequences.c.external_id == sequence, LIVE)).first()
+def find(connection: Connection, sequence: UUID, *, lock: bool = False) -> AnyRow | None:
+    statement = select(*SHOWN).where(sequences.c.external_id == sequence, LIVE)
+    return connection.execute(statement.with_for_update() if lock else statement).first()
 
 
 def find_id(connection: Connection, sequence: UUID) -> int | None:

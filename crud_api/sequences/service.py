@@ -28,8 +28,8 @@ def read(connection: Connection, query: SequenceQuery) -> Page[Sequence]:
     return page.with_items([_shown(row, theirs[row.row_key]) for row in page.items])
 
 
-def find(connection: Connection, sequence: UUID) -> Sequence:
-    return _with_steps(connection, _found(repository.find(connection, sequence), sequence))
+def find(connection: Connection, sequence: UUID, *, lock: bool = False) -> Sequence:
+    return _with_steps(connection, _found(repository.find(connection, sequence, lock=lock), sequence))
 
 
 def change(connection: Connection, sequence: UUID, body: SequenceChanges) -> Sequence:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 
+from crud_api.answers import IfMatch, shown
+from crud_api.creation import Once
 from crud_api.dependencies import Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
@@ -15,24 +17,28 @@ from crud_api.steps.schemas import Step, StepChanges, StepCreate
 router = APIRouter(prefix="/sequences/{sequence_id}/steps", tags=["steps"], route_class=JsonRoute)
 
 
-@router.post("", status_code=201, summary="Add a step", responses=answers(404, 409, 413))
-def add_step(sequence_id: UUID, body: StepCreate, store: Store) -> Step:
+@router.post("", status_code=201, summary="Add a step", response_model=Step, responses=answers(404, 409, 413))
+def add_step(sequence_id: UUID, body: StepCreate, once: Once) -> Response:
     """Contacts who have not come to its number yet get it too; nobody who has completed the sequence does."""
-    with store.transaction() as connection:
-        return service.add(connection, sequence_id, body)
+    return once.answer(lambda connection: service.add(connection, sequence_id, body))
 
 
-@router.get("/{step_id}", summary="Get a step", responses=answers(404))
-def get_step(sequence_id: UUID, step_id: UUID, store: Store) -> Step:
+@router.get("/{step_id}", summary="Get a step", response_model=Step, responses=answers(404))
+def get_step(sequence_id: UUID, step_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
-        return service.find(connection, sequence_id, step_id)
+        return shown(service.find(connection, sequence_id, step_id))
 
 
-@router.patch("/{step_id}", summary="Change a step", responses=answers(404, 409, 413))
-def change_step(sequence_id: UUID, step_id: UUID, body: StepChanges, store: Store) -> Step:
+@router.patch(
+    "/{step_id}", summary="Change a step", response_model=Step, responses=answers(404, 409, 412, 413)
+)
+def change_step(
+    sequence_id: UUID, step_id: UUID, body: StepChanges, store: Store, match: IfMatch
+) -> Response:
     """Change what is named. A mail is written from the step as it is when it is sent, whenever it was planned."""
     with store.transaction() as connection:
-        return service.change(connection, sequence_id, step_id, body)
+        match.require(lambda: service.find(connection, sequence_id, step_id, lock=True))
+        return shown(service.change(connection, sequence_id, step_id, body))
 
 
 @router.delete("/{step_id}", status_code=204, summary="Delete a step", responses=answers())

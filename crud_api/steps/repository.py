@@ -47,9 +47,9 @@ def first(connection: Connection, sequence_id: int) -> AnyRow | None:
     return connection.execute(statement.order_by(steps.c.step_number).limit(1)).first()
 
 
-def find(connection: Connection, sequence_id: int, step: UUID) -> AnyRow | None:
+def find(connection: Connection, sequence_id: int, step: UUID, *, lock: bool = False) -> AnyRow | None:
     statement = select(*SHOWN).where(steps.c.external_id == step, steps.c.sequence_id == sequence_id, LIVE)
-    return connection.execute(statement).first()
+    return connection.execute(statement.with_for_update() if lock else statement).first()
 
 
 def change(connection: Connection, sequence_id: int, step: UUID, values: Mapping[str, Any]) -> AnyRow | None:

@@ -20,8 +20,8 @@ def add(connection: Connection, sequence: UUID, body: StepCreate) -> Step:
     return Step.model_validate(step)
 
 
-def find(connection: Connection, sequence: UUID, step: UUID) -> Step:
-    return _shown(repository.find(connection, internal_id(connection, sequence), step), step)
+def find(connection: Connection, sequence: UUID, step: UUID, *, lock: bool = False) -> Step:
+    return _shown(repository.find(connection, internal_id(connection, sequence), step, lock=lock), step)
 
 
 def change(connection: Connection, sequence: UUID, step: UUID, body: StepChanges) -> Step:

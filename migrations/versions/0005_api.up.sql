@@ -22,6 +22,17 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created);
 CREATE INDEX idempotency_keys_created_id ON idempotency_keys (created_id);
 
+-- An answer shows the contact as it was created: with its address gone, the answer must not keep it.
+CREATE FUNCTION forget_answers() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE idempotency_keys SET answer = NULL WHERE created_id = NEW.external_id;
+    RETURN NULL;
+END $$;
+REVOKE EXECUTE ON FUNCTION forget_answers FROM PUBLIC;
+CREATE TRIGGER contacts_forget_answers AFTER UPDATE OF mail_address ON contacts FOR EACH ROW
+WHEN (OLD.mail_address IS DISTINCT FROM NEW.mail_address) EXECUTE FUNCTION forget_answers();
+
 -- A page of a list starts where its cursor says, whatever was deleted or is filtered out before it.
 CREATE INDEX sequences_live ON sequences (id) WHERE deleted_at IS NULL;
 CREATE INDEX sequences_by_activity ON sequences (is_active, id) WHERE deleted_at IS NULL;

@@ -28,6 +28,7 @@ def test_every_operation_is_named_tagged_summarised_and_documents_its_errors(
         assert operation["tags"]
         documented = set(operation["responses"])
         assert {"400", "500", "503", "default"} <= documented, (path, method)
+        assert ({"401", "403", "429"} <= documented) == ("security" in operation)
         assert "422" not in documented
         assert ("404" in documented) == ("{" in path and operation["operationId"] != "delete_step")
         assert ("413" in documented) == ("requestBody" in operation)

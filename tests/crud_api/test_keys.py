@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from fastapi.routing import iter_route_contexts
 from typer.testing import CliRunner
 
 from crud_api.app import create_app
+from crud_api.json_log import JsonLines
 from crud_api.keys import scope_of
 from sequence_cli.main import app as roof
 from sequence_store.api_keys import Scope
@@ -21,7 +23,7 @@ from sequence_store.settings import ApiSettings, read_settings
 from tests.conftest import Database, MakeSettings
 from tests.crud_api.conftest import NOBODY, NOW, Api
 
-OPEN = {"/healthz", "/readyz", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
 OPEN_FOLDERS = ("/t/", "/u/", "/static-offline-docs")
 PRODUCTION = {"sequence_environment": "production", "address_key": "x" * 32}
 
@@ -159,6 +161,6 @@ def test_log_holds_no_key(keyed: Api, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         keyed.get("/sequences", **bearing(key))
         keyed.get("/sequences", **bearing("seq_wrong"))
-    ours = [record.getMessage() for record in caplog.records if record.name.startswith("crud_api")]
-    assert ours
-    assert not any("seq_" in line for line in ours)
+    lines = [JsonLines().format(record) for record in caplog.records if record.name.startswith("crud_api")]
+    assert [json.loads(line)["key_id"] for line in lines] == [1, None]
+    assert "seq_" not in "".join(lines)

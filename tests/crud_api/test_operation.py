@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from sqlalchemy import inspect
 
 from crud_api import database as database_module
 from crud_api.app import create_app
+from crud_api.json_log import JsonLines
 from crud_api.sequences import service
 from crud_api.tables import metadata
 from sequence_store.errors import SettingsError
@@ -63,8 +67,10 @@ def test_unexpected_failure_is_500_with_a_request_id_and_without_a_trace(
     assert "r-1" in failed.json()["message"]
     assert "fire" not in failed.text
     assert "ada@" not in caplog.text
-    assert "RuntimeError at " in caplog.text
-    assert "test_operation.py" in caplog.text
+    [failure] = [record.fields for record in caplog.records if record.message == "request failed"]
+    assert failure["request_id"] == "r-1"
+    assert failure["error"].startswith("RuntimeError at ")
+    assert "test_operation.py" in failure["error"]
 
 
 def test_logs_hold_the_route_and_no_address(api: Api, caplog: pytest.LogCaptureFixture) -> None:
@@ -75,11 +81,52 @@ def test_logs_hold_the_route_and_no_address(api: Api, caplog: pytest.LogCaptureF
         api.get("/contacts/secret.person@example.com")
         api.get("/secret.person@example.com")
         api.patch(f"/contacts/{contact['id']}", {"mailAddress": "secret.person@@example.com"})
-    ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("crud_api"))
-    assert "GET /contacts/{contact_id} 400" in ours
-    assert "POST /contacts 409" in ours
-    assert "(no route) 404" in ours
-    assert "secret" not in ours.lower()
+    lines = [JsonLines().format(record) for record in caplog.records if record.name.startswith("crud_api")]
+    logged = [json.loads(line) for line in lines]
+    assert [(line["method"], line["route"], line["status"]) for line in logged if "route" in line] == [
+        ("POST", "/contacts", 201),
+        ("POST", "/contacts", 409),
+        ("GET", "/contacts", 200),
+        ("GET", "/contacts/{contact_id}", 400),
+        ("GET", "(no route)", 404),
+        ("PATCH", "/contacts/{contact_id}", 400),
+    ]
+    assert {"at", "level", "logger", "message", "request_id", "duration_ms"} <= set(logged[-1])
+    assert "secret" not in "".join(lines).lower()
+
+
+def test_log_of_an_error_holds_its_places_and_not_its_text() -> None:
+    try:
+        int("ada@example.com is on fire")
+    except ValueError:
+        record = logging.getLogger("uvicorn.error").makeRecord(
+            "uvicorn.error", logging.ERROR, __file__, 1, "failed", (), sys.exc_info()
+        )
+    line = JsonLines().format(record)
+    assert json.loads(line)["error"].startswith("ValueError at ")
+    assert "ada@" not in line
+
+
+def test_metrics_count_requests_by_route_and_hold_no_id(api: Api) -> None:
+    contact = api.contact()
+    api.get(f"/contacts/{contact['id']}")
+    api.get("/secret.person@example.com")
+    answer = api.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    found = {
+        (sample.name, frozenset(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
+    duration = "http_server_request_duration_seconds_count"
+    assert found[duration, frozenset({"GET", "/contacts/{contact_id}", "200"})] == 1
+    assert found[duration, frozenset({"POST", "/contacts", "201"})] == 1
+    assert found[duration, frozenset({"GET", "(no route)", "404"})] == 1
+    assert found["http_server_active_requests", frozenset()] == 1
+    assert found["db_client_connection_count", frozenset({"used"})] == 0
+    assert found["db_client_connection_max", frozenset()] == 10
+    assert contact["id"] not in answer.text
+    assert "secret" not in answer.text
 
 
 def test_statement_that_takes_too_long_is_503_and_the_pool_stays_whole(impatient: Api) -> None:

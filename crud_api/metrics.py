@@ -1,0 +1,52 @@
+"""What Prometheus reads of a process, named as OpenTelemetry's conventions name it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from sqlalchemy import QueuePool
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"})
+
+
+class Metrics:
+    """One process's numbers. A route is its pattern, so that no label holds an id or an address."""
+
+    def __init__(self, pool: QueuePool) -> None:
+        self._registry = CollectorRegistry()
+        self._duration = Histogram(
+            "http_server_request_duration_seconds",
+            "Time from a request's start to the end of its answer",
+            ("http_request_method", "http_route", "http_response_status_code"),
+            registry=self._registry,
+        )
+        self._active = Gauge(
+            "http_server_active_requests", "Requests that are being answered", registry=self._registry
+        )
+        self._refused = Counter(
+            "http_server_rate_limited_requests", "Requests refused with 429", registry=self._registry
+        )
+        connections = Gauge(
+            "db_client_connection_count", "Connections of the pool", ("state",), registry=self._registry
+        )
+        connections.labels("used").set_function(lambda: float(pool.checkedout()))
+        connections.labels("idle").set_function(lambda: float(pool.checkedin()))
+        most = Gauge(
+            "db_client_connection_max", "Connections that the pool may have", registry=self._registry
+        )
+        most.set_function(lambda: float(pool.size()))
+
+    def active(self) -> AbstractContextManager[None]:
+        return self._active.track_inprogress()
+
+    def answered(self, method: str, route: str, status: int | None, seconds: float) -> None:
+        shown = method if method in METHODS else "_OTHER"
+        self._duration.labels(shown, route, str(status or "")).observe(seconds)
+        if status == 429:  # noqa: PLR2004
+            self._refused.inc()
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
