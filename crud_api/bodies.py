@@ -11,6 +11,8 @@ from pydantic.alias_generators import to_camel
 # The default of a PATCH's field: it is not read, `changes` returns only what the client sent.
 UNSENT: Any = None
 
+EXAMPLE_ID = "0d5c9d3e-6f1b-4c8e-9a53-2f1c1f7e8a10"
+
 
 @cache
 def _names(model: type[BaseModel]) -> dict[str, str]:
@@ -40,10 +42,23 @@ def _without_defaults(schema: dict[str, Any]) -> None:
         field.pop("default", None)
 
 
+def example(body: dict[str, Any]) -> ConfigDict:
+    """Document a body by an example."""
+    return ConfigDict(json_schema_extra={"examples": [body]})
+
+
+def example_of_changes(body: dict[str, Any]) -> ConfigDict:
+    """Document a PATCH's body by an example; its fields have no defaults that a client could see."""
+
+    def document(schema: dict[str, Any]) -> None:
+        _without_defaults(schema)
+        schema["examples"] = [body]
+
+    return ConfigDict(json_schema_extra=document)
+
+
 class Changes(Body):
     """The body of a PATCH: what is absent stays as it is; null is taken where the value may be absent."""
-
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
 
     def changes(self) -> dict[str, Any]:
         """Return what the client sent, by field name."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import Field
 
@@ -20,6 +22,13 @@ unknown ones are refused. `PATCH` changes what it names; `null` empties a field 
 arrays in pages of `size` (50, at most 100): take the next one by `page` (from 0), or, at the same cost however
 long the list is, by `after` with the `X-Next-Cursor` of the page before; `sort` names the order, `-` before it turns it round.
 `X-Total-Count` is there where the list has at most 10,000 items. Every answer carries an `X-Request-Id`.
+
+**Keys.** `Authorization: Bearer <key>`; `sequences keys create` makes one. Each operation names the scope that it
+needs. Without a key the answer is 401, without the scope 403, and 429 says in `Retry-After` when to ask again.
+
+**Once, and of what you saw.** A creating request with an `Idempotency-Key` is carried out once within 24 hours,
+however often it is sent; a repetition is answered like the first. What is shown by itself has an `ETag`; a change or
+a deletion that sends it back in `If-Match` is refused with 412 where somebody else was faster.
 
 **Errors** are `{"message": "…"}`: 400 names the field at fault, 404 the id that nothing has, 409 what forbids the
 change; 503 means that the same request may succeed in a moment.
@@ -75,6 +84,48 @@ def open_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
         for status in sorted({*_EVERYWHERE, *statuses})
     }
     return {**documented, "default": {"model": ErrorAnswer, "description": "Any other error"}}
+
+
+_ALWAYS = {"X-Request-Id": "The request's id: the client's own where it sent a plain word"}
+_OF_A_LIST = {
+    "X-Total-Count": "Items of the whole list, where it has at most 10,000",
+    "X-Next-Cursor": "What `after` takes to go on; absent at the end",
+}
+_OF_ONE = {"ETag": "What `If-Match` takes"}
+_OF_STATUS = {
+    "201": {
+        "Location": "Where the created thing is",
+        "Idempotency-Replayed": "`true` where the request had come before",
+    },
+    "401": {"WWW-Authenticate": "`Bearer`"},
+    "429": {"Retry-After": "Seconds"},
+}
+
+
+def complete(app: FastAPI, scope_of: Callable[[list[str], str], str]) -> None:
+    """Add to the document that `app` generates each operation's scope and the headers of its answers."""
+    generate = app.openapi
+
+    def document() -> dict[str, Any]:
+        generated = generate()
+        for operations in generated["paths"].values():
+            for method, operation in operations.items():
+                if "security" in operation:
+                    operation["security"] = [{"key": [scope_of(operation["tags"], method.upper())]}]
+                for status, response in operation["responses"].items():
+                    response["headers"] = _headers(operation, status, response)
+        return generated
+
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's way to change its document
+
+
+def _headers(operation: dict[str, Any], status: str, response: dict[str, Any]) -> dict[str, Any]:
+    texts = _ALWAYS | _OF_STATUS.get(status, {})
+    schema = response.get("content", {}).get("application/json", {}).get("schema", {})
+    if status in {"200", "201"} and "security" in operation:
+        is_list = any(parameter["name"] == "after" for parameter in operation.get("parameters", ()))
+        texts |= (_OF_ONE if "$ref" in schema else {}) | (_OF_A_LIST if is_list else {})
+    return {name: {"description": text, "schema": {"type": "string"}} for name, text in texts.items()}
 
 
 def operation_id(route: APIRoute) -> str:

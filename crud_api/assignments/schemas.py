@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crud_api.bodies import Body
+from crud_api.bodies import EXAMPLE_ID, Body, example
 from crud_api.fields import Id
 
 MOST_MAILBOXES = 10_000
@@ -14,5 +14,7 @@ MOST_MAILBOXES = 10_000
 
 class MailboxIds(Body):
     """Some mailboxes."""
+
+    model_config = example({"mailboxIds": [EXAMPLE_ID]})
 
     mailbox_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_MAILBOXES)]

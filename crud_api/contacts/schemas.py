@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from crud_api.bodies import UNSENT, Answer, Body, Changes
+from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
 from crud_api.contacts.attributes import Attributes
 from crud_api.fields import Address, Line, SearchText
 from crud_api.paging import Paging
@@ -23,7 +23,7 @@ EXAMPLE: dict[str, Any] = {
 class ContactCreate(Body):
     """A new contact."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = example(EXAMPLE)
 
     name: Line
     mail_address: Address
@@ -33,6 +33,8 @@ class ContactCreate(Body):
 
 class ContactChanges(Changes):
     """What is to change of a contact; `attributes` are replaced as a whole."""
+
+    model_config = example_of_changes({"isActive": False})
 
     name: Line = UNSENT
     mail_address: Address = UNSENT

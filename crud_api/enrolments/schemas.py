@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.bodies import Answer, Body
+from crud_api.bodies import EXAMPLE_ID, Answer, Body, example
 from crud_api.fields import Id
 from crud_api.paging import Paging
 from sequence_store.states import EnrolmentStatus
@@ -18,6 +18,8 @@ MOST_CONTACTS = 50_000
 
 class ContactIds(Body):
     """Some contacts."""
+
+    model_config = example({"contactIds": [EXAMPLE_ID]})
 
     contact_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CONTACTS)]
 
@@ -38,6 +40,8 @@ class EnrolmentReport(Answer):
 
 class EnrolmentChange(Body):
     """The status that an enrolment is to have."""
+
+    model_config = example({"status": "paused"})
 
     status: Literal["paused", "active", "replied"]
 

@@ -6,9 +6,9 @@ from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from crud_api.bodies import UNSENT, Answer, Body, Changes
+from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
 from crud_api.fields import (
     Address,
     Count,
@@ -53,7 +53,7 @@ Security = Literal["none", "starttls", "tls"]
 class MailboxCreate(Body):
     """A new mailbox."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = example(EXAMPLE)
 
     address: Address
     display_name: Line | None = None
@@ -81,6 +81,8 @@ class MailboxCreate(Body):
 
 class MailboxChanges(Changes):
     """What is to change of a mailbox."""
+
+    model_config = example_of_changes({"sendLimit": 40, "minGapSeconds": 90})
 
     address: Address = UNSENT
     display_name: Line | None = UNSENT

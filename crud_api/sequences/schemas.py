@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
-from crud_api.bodies import UNSENT, Answer, Body, Changes
+from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
 from crud_api.fields import AnyInt, Count, Line, SearchText
 from crud_api.paging import Paging
 from crud_api.steps.schemas import EXAMPLE as STEP_EXAMPLE
@@ -24,7 +24,7 @@ IsActive = Annotated[bool, Field(description="An inactive sequence sends nothing
 class SequenceCreate(Body):
     """A new sequence with its steps."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "Welcome", "steps": [STEP_EXAMPLE]}]})
+    model_config = example({"name": "Welcome", "steps": [STEP_EXAMPLE]})
 
     name: Line
     open_tracking_enabled: bool = False
@@ -44,6 +44,8 @@ class SequenceCreate(Body):
 
 class SequenceChanges(Changes):
     """What is to change of a sequence; its steps have routes of their own."""
+
+    model_config = example_of_changes({"openTrackingEnabled": True})
 
     name: Line = UNSENT
     open_tracking_enabled: bool = UNSENT

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from crud_api.bodies import UNSENT, Answer, Body, Changes
+from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
 from crud_api.fields import Line, Number, Prose
 
 LONGEST_DELAY_DAYS = 36_500
@@ -33,7 +33,7 @@ EXAMPLE: dict[str, Any] = {
 class StepCreate(Body):
     """A new step."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = example(EXAMPLE)
 
     step_number: StepNumber
     mail_subject: Subject
@@ -44,6 +44,8 @@ class StepCreate(Body):
 
 class StepChanges(Changes):
     """What is to change of a step."""
+
+    model_config = example_of_changes({"delayDays": 3})
 
     step_number: StepNumber = UNSENT
     mail_subject: Subject = UNSENT

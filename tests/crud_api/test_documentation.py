@@ -50,7 +50,7 @@ def test_names_are_camel_case_and_unknown_ones_are_said_to_be_refused(shared_api
         if name.endswith(("Create", "Changes", "Ids", "EnrolmentChange")):
             assert schema["additionalProperties"] is False
             assert schema["description"]
-        if name.endswith("Create"):
+        if name.endswith(("Create", "Changes", "Ids", "EnrolmentChange")):
             assert schema["examples"]
         if name.endswith("Changes"):
             assert "required" not in schema
@@ -60,7 +60,32 @@ def test_names_are_camel_case_and_unknown_ones_are_said_to_be_refused(shared_api
 def test_documented_examples_are_taken(api: Api) -> None:
     schemas = api.app.openapi()["components"]["schemas"]
     for path, name in (("/sequences", "Sequence"), ("/mailboxes", "Mailbox"), ("/contacts", "Contact")):
-        api.made(path, schemas[f"{name}Create"]["examples"][0])
+        made = api.made(path, schemas[f"{name}Create"]["examples"][0])
+        for example in schemas[f"{name}Changes"]["examples"]:
+            assert api.patch(f"{path}/{made['id']}", example).status_code == 200
+    sequence = api.sequence()
+    path = f"/sequences/{sequence['id']}"
+    [step], contact = sequence["steps"], api.enrolled(sequence)
+    assert api.patch(f"{path}/steps/{step['id']}", schemas["StepChanges"]["examples"][0]).status_code == 200
+    paused = api.patch(f"{path}/contacts/{contact['id']}", schemas["EnrolmentChange"]["examples"][0])
+    assert paused.status_code == 200
+
+
+def test_each_operation_names_its_scope_and_each_answer_its_headers(
+    shared_api: Api, operations: list[tuple[str, str, dict[str, Any]]]
+) -> None:
+    document = shared_api.app.openapi()
+    assert document["components"]["securitySchemes"]["key"]["scheme"] == "bearer"
+    by_name = {operation["operationId"]: operation for _, _, operation in operations}
+    assert by_name["change_contact"]["security"] == [{"key": ["contacts:write"]}]
+    assert by_name["list_enrolments"]["security"] == [{"key": ["sequences:read"]}]
+    assert "security" not in by_name["get_health"]
+    listed = by_name["list_contacts"]["responses"]
+    assert set(listed["200"]["headers"]) == {"X-Request-Id", "X-Total-Count", "X-Next-Cursor"}
+    assert set(listed["429"]["headers"]) == {"X-Request-Id", "Retry-After"}
+    created = set(by_name["create_contact"]["responses"]["201"]["headers"])
+    assert created == {"X-Request-Id", "ETag", "Location", "Idempotency-Replayed"}
+    assert set(shared_api.get("/contacts").headers) >= {"x-request-id", "x-total-count"}
 
 
 def test_secret_is_write_only_in_the_document(shared_api: Api) -> None:
