@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -163,3 +164,43 @@ def test_every_route_of_the_app_is_in_its_document(shared_api: Api) -> None:
         for method in route.methods or ()
     }
     assert served == set(routes(shared_api))
+
+
+def strings_of(schema: dict[str, Any]) -> set[str]:
+    """Return the fields of a schema that take a string."""
+    return {
+        name
+        for name, field in schema["properties"].items()
+        if any(one.get("type") == "string" for one in [field, *field.get("anyOf", [])])
+    }
+
+
+def test_hostile_strings_reach_every_field_that_takes_one(shared_api: Api) -> None:
+    schemas = shared_api.app.openapi()["components"]["schemas"]
+    kinds = ("Sequence", "Step", "Mailbox", "Contact")
+    written_only, times = {"smtpSecret"}, {"sendStartTime", "sendEndTime", "rampUpStarted", "parkedUntil"}
+    for kind in kinds:
+        plural = {"Mailbox": "mailboxes"}.get(kind, f"{kind.lower()}s")
+        tried = {field for one, field in FIELDS if one == plural}
+        assert strings_of(schemas[f"{kind}Changes"]) - written_only - times == tried
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_query_and_header_are_answered_or_refused(shared_api: Api, text: str) -> None:
+    raw = text.encode("utf-8", "surrogatepass")
+    for path, name in (
+        ("/sequences", "name"),
+        ("/mailboxes", "address"),
+        ("/contacts", "mailAddress"),
+        ("/contacts", "after"),
+        ("/contacts", "sort"),
+        ("/contacts", "size"),
+    ):
+        answer = shared_api.get(f"{path}?{name}={quote(raw)}")
+        assert answer.status_code in (200, 400)
+        if answer.status_code == 400:
+            assert answer.json()["message"].startswith(f"{name}: ")
+    path = f"/contacts/{shared_api.contact()['id']}"
+    header = raw.replace(b"\r", b"").replace(b"\n", b"").replace(b"\x00", b"")
+    for name in ("If-Match", "X-Request-Id", "Idempotency-Key"):
+        assert shared_api.patch(path, {}, headers={name: header}).status_code in (200, 400, 412)
