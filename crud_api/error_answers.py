@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 
 MOST_FAULTS = 5
@@ -40,9 +41,20 @@ async def _invalid_input(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": message}, status_code=400)
 
 
-async def _refused(_request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> JSONResponse:
     refused = error if isinstance(error, HTTPException) else HTTPException(500)
-    return JSONResponse({"message": refused.detail}, refused.status_code, refused.headers)
+    headers = {"Allow": ", ".join(_allowed(request))} if refused.status_code == 405 else refused.headers  # noqa: PLR2004
+    return JSONResponse({"message": refused.detail}, refused.status_code, headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return all methods of a path; the router names those of the first route that has it."""
+    path = request.url.path
+    contexts = iter_route_contexts(request.app.routes)
+    matching = [
+        one for one in contexts if isinstance(one.original_route, APIRoute) and one.path_regex.match(path)
+    ]
+    return sorted({method for context in matching for method in context.methods or ()})
 
 
 def describe(fault: dict[str, Any]) -> str:

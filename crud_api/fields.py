@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, time
 from functools import cache
 from typing import Annotated, Any
@@ -19,6 +20,7 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
 )
+from typing_extensions import TypeAliasType
 
 LARGEST_INT = 2**31 - 1
 EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
@@ -28,7 +30,12 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _LOCAL_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
 _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+
+# The same rules as the document tells them.
+_LINE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
+NO_NUL_PATTERN = r"^[^\u0000]*$"
 
 
 def _without_nul(value: str) -> str:
@@ -47,12 +54,8 @@ def _one_line(value: str) -> str:
 
 
 def _host_name(value: str) -> str:
-    try:
-        ascii_name = value.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise ValueError("must be a host name") from None
-    if len(ascii_name) > 253 or not all(_LABEL.fullmatch(label) for label in ascii_name.split(".")):  # noqa: PLR2004
-        raise ValueError("must be a host name")
+    if not _HOST_NAME.fullmatch(value):
+        raise ValueError("must be a host name, an international one as xn--…")
     return value
 
 
@@ -61,9 +64,11 @@ def _address(value: str) -> str:
     if not at or len(local.encode()) > 64 or not _LOCAL_PART.fullmatch(local):  # noqa: PLR2004
         raise ValueError("must be a mail address, such as ada@example.com")
     try:
-        _host_name(domain)
-    except ValueError:
-        raise ValueError("must be a mail address with a valid domain") from None
+        ascii_domain = domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        ascii_domain = ""
+    if len(ascii_domain) > 253 or not _HOST_NAME.fullmatch(ascii_domain):  # noqa: PLR2004
+        raise ValueError("must be a mail address with a valid domain")
     if "." not in domain:
         raise ValueError("must be a mail address with a full domain")
     return value
@@ -101,6 +106,11 @@ def _local_time(value: Any) -> time:
     return time.fromisoformat(value)
 
 
+def _whole(value: Any) -> Any:
+    """Take 5.0 for 5, as JSON Schema does."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _send_days(days: list[int]) -> list[int]:
     if len(set(days)) < len(days):
         raise ValueError("names a day twice")
@@ -119,25 +129,60 @@ def _plausible_instant(value: datetime) -> datetime:
     return value
 
 
+def _one_of(names: Callable[[], Iterable[str]], *, example: str) -> Any:
+    """Document a value as one of many names, which are read when the document is made."""
+
+    def document(schema: dict[str, Any]) -> None:
+        schema.update(enum=sorted(names()), examples=[example])
+
+    return Field(json_schema_extra=document)
+
+
 _TIME_SCHEMA = {"type": "string", "pattern": f"^{_LOCAL_TIME.pattern}$", "examples": ["09:00", "17:30:00"]}
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_one_line)]
-Prose = Annotated[str, StringConstraints(min_length=1, max_length=500_000), AfterValidator(_without_nul)]
+Whole = BeforeValidator(_whole)
+Line = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    AfterValidator(_one_line),
+    Field(json_schema_extra={"pattern": _LINE_PATTERN}),
+]
+Prose = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=500_000),
+    AfterValidator(_without_nul),
+    Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
+]
 Address = Annotated[
     str,
     StringConstraints(min_length=3, max_length=254),
     AfterValidator(_address),
     Field(json_schema_extra={"format": "email"}),
 ]
-SearchText = Annotated[str, StringConstraints(max_length=254), AfterValidator(_without_nul)]
-HostName = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host_name)]
+SearchText = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(_without_nul),
+    Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
+]
+HostName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=253),
+    AfterValidator(_host_name),
+    Field(json_schema_extra={"pattern": f"^{_HOST_NAME.pattern}$"}),
+]
 Secret = Annotated[
     SecretStr,
-    Field(min_length=1, max_length=4096),
+    Field(min_length=1, max_length=4096, json_schema_extra={"pattern": NO_NUL_PATTERN}),
     AfterValidator(lambda secret: SecretStr(_without_nul(secret.get_secret_value()))),
 ]
-Zone = Annotated[str, AfterValidator(_zone), Field(examples=["Europe/Paris"])]
-HolidayCalendar = Annotated[str, AfterValidator(_holiday_calendar), Field(examples=["DE"])]
+TimeZone = TypeAliasType(
+    "TimeZone", Annotated[str, AfterValidator(_zone), _one_of(_zones, example="Europe/Paris")]
+)
+HolidayCalendar = TypeAliasType(
+    "HolidayCalendar",
+    Annotated[str, AfterValidator(_holiday_calendar), _one_of(_holiday_calendars, example="DE")],
+)
 LocalTime = Annotated[
     time,
     BeforeValidator(_local_time),
@@ -145,13 +190,13 @@ LocalTime = Annotated[
     WithJsonSchema(_TIME_SCHEMA),
 ]
 SendDays = Annotated[
-    list[Annotated[int, Field(ge=1, le=7)]],
-    Field(min_length=1, max_length=7, examples=[[1, 2, 3, 4, 5]]),
+    list[Annotated[int, Field(ge=1, le=7), Whole]],
+    Field(min_length=1, max_length=7, examples=[[1, 2, 3, 4, 5]], json_schema_extra={"uniqueItems": True}),
     AfterValidator(_send_days),
 ]
-Count = Annotated[int, Field(ge=0, le=LARGEST_INT)]
-Number = Annotated[int, Field(ge=1, le=LARGEST_INT)]
-AnyInt = Annotated[int, Field(ge=-LARGEST_INT, le=LARGEST_INT)]
+Count = Annotated[int, Field(ge=0, le=LARGEST_INT), Whole]
+Number = Annotated[int, Field(ge=1, le=LARGEST_INT), Whole]
+AnyInt = Annotated[int, Field(ge=-LARGEST_INT, le=LARGEST_INT), Whole]
 Day = Annotated[date, Field(strict=False), AfterValidator(_plausible_day)]
 Instant = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible_instant)]
 Id = Annotated[UUID, Field(strict=False)]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -13,7 +10,6 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
 
-from crud_api.errors import InvalidInputError
 from crud_api.tables import AnyRow
 
 DEFAULT_SIZE = 50
@@ -23,36 +19,42 @@ COUNTED_UP_TO = 10_000
 TOTAL_COUNT = "X-Total-Count"
 NEXT_CURSOR = "X-Next-Cursor"
 
-_CURSOR = re.compile(r"-?[0-9]{1,18}(,-?[0-9]{1,18}){0,4}")
+_NUMBER = "-?[0-9]{1,18}"
 
 Item = TypeVar("Item")
 Other = TypeVar("Other")
 Key = tuple[int, ...]
 
 
+def cursor_pattern(length: int) -> str:
+    """Return what a cursor of so many numbers looks like."""
+    return "^" + "_".join([_NUMBER] * length) + "$"
+
+
 class Paging(BaseModel):
-    """The query of a list. An empty value counts as none; an unknown name is refused."""
+    """The query of a list. An empty size or page counts as none; an unknown name is refused."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Items in a page")
     page: int = Field(0, ge=0, le=LARGEST_PAGE, description="Number of the page, from 0")
     after: str | None = Field(
-        None, max_length=200, description=f"The {NEXT_CURSOR} of the page before, instead of `page`"
+        None,
+        pattern=cursor_pattern(1),
+        description=f"The {NEXT_CURSOR} of the page before; `page` then counts from there",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _empty_is_absent(cls, query: Any) -> Any:
-        return {k: v for k, v in query.items() if v != ""} if isinstance(query, dict) else query
+        if not isinstance(query, dict):
+            return query
+        return {name: value for name, value in query.items() if value != "" or name not in {"size", "page"}}
 
-    def cursor(self, length: int) -> Key | None:
-        """Return the key after which the page starts; raise InvalidInputError for one that is not ours."""
-        if self.after is None:
-            return None
-        if self.page:
-            raise InvalidInputError("page: is not taken together with after")
-        return _decode(self.after, length)
+    @property
+    def cursor(self) -> Key | None:
+        """The key after which the page starts."""
+        return None if self.after is None else tuple(int(part) for part in self.after.split("_"))
 
     @property
     def offset(self) -> int:
@@ -92,7 +94,7 @@ def read_page(
     `joined` is the column that a join equates with `key`: Postgres does not infer by itself that a page far in
     starts far in there, too, and would walk up to it.
     """
-    cursor = paging.cursor(1)
+    cursor = paging.cursor
     rows = statement.order_by(key)
     if cursor is not None:
         rows = rows.where(*(column > cursor[0] for column in (key, joined) if column is not None))
@@ -112,7 +114,7 @@ def read_sorted_page(
 
     A cursor is the `key` of the row before, whatever the order, so that it holds nobody's address.
     """
-    cursor = paging.cursor(1)
+    cursor = paging.cursor
     column, descending = orders[sort.removeprefix("-")], sort.startswith("-")
     rows = statement.order_by(column.desc() if descending else column.asc())
     if cursor is not None:
@@ -130,7 +132,7 @@ def _read(connection: Connection, ordered: Select[Any], paging: Paging, *, total
 def page_of(found: Sequence[Item], paging: Paging, *, total: int | None, key: Any) -> Page[Item]:
     """Make a page of up to `size` + 1 items; the one too many says that there is a next page."""
     items = list(found[: paging.size])
-    following = _encode(key(items[-1])) if len(found) > paging.size else None
+    following = "_".join(map(str, key(items[-1]))) if len(found) > paging.size else None
     return Page(items, total, following)
 
 
@@ -139,18 +141,3 @@ def count(connection: Connection, statement: Select[Any]) -> int | None:
     some = statement.with_only_columns(literal(1)).order_by(None).limit(COUNTED_UP_TO + 1).subquery()
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return found if found <= COUNTED_UP_TO else None
-
-
-def _encode(key: Key) -> str:
-    return base64.urlsafe_b64encode(",".join(map(str, key)).encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str, length: int) -> Key:
-    try:
-        text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
-    except (UnicodeError, binascii.Error):
-        text = ""
-    values = tuple(int(part) for part in text.split(",")) if _CURSOR.fullmatch(text) else ()
-    if len(values) != length:
-        raise InvalidInputError(f"after: is no cursor of this list; take it from {NEXT_CURSOR}")
-    return values

@@ -41,6 +41,6 @@ def assign_mailboxes(sequence_id: UUID, body: MailboxIds, once: Once) -> Respons
 
 @router.delete("", status_code=204, summary="Withdraw mailboxes", responses=answers(404, 413))
 def withdraw_mailboxes(sequence_id: UUID, body: MailboxIds, store: Store) -> None:
-    """They start no more contacts of the sequence from the next plan on."""
+    """Withdraw one or thousands; one that is not assigned stays so. They start no more contacts of the sequence from the next plan on."""
     with store.transaction() as connection:
         service.withdraw(connection, sequence_id, body.mailbox_ids)

@@ -36,10 +36,10 @@ def assign(connection: Connection, sequence_id: int, mailbox_ids: Collection[int
     connection.execute(link.on_conflict_do_nothing())
 
 
-def withdraw(connection: Connection, sequence_id: int, mailbox_ids: Collection[int]) -> None:
+def withdraw(connection: Connection, sequence_id: int, ids: Collection[UUID]) -> None:
+    asked = select(mailboxes.c.id).where(mailboxes.c.external_id == any_(literal(list(ids), ARRAY(Uuid))))
     connection.execute(
         delete(sequences_mailboxes).where(
-            sequences_mailboxes.c.sequence_id == sequence_id,
-            sequences_mailboxes.c.mailbox_id == any_(literal(list(mailbox_ids), ARRAY(BigInteger))),
+            sequences_mailboxes.c.sequence_id == sequence_id, sequences_mailboxes.c.mailbox_id.in_(asked)
         )
     )

@@ -6,7 +6,10 @@ import json
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
+
+from crud_api.fields import NO_NUL_PATTERN
 
 LARGEST_BYTES = 65_536
 DEEPEST = 10
@@ -41,8 +44,27 @@ def _storable(attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
+_NAME = {"pattern": NO_NUL_PATTERN}
+_ANY = {"$ref": "#/components/schemas/AttributeValue"}
+AttributeValue = TypeAliasType(
+    "AttributeValue",
+    Annotated[
+        Any,
+        WithJsonSchema(
+            {
+                "anyOf": [
+                    {"type": "string", **_NAME},
+                    {"type": "integer", "minimum": -LARGEST_INT, "maximum": LARGEST_INT},
+                    {"type": ["number", "boolean", "null"]},
+                    {"type": "array", "items": _ANY},
+                    {"type": "object", "propertyNames": _NAME, "additionalProperties": _ANY},
+                ]
+            }
+        ),
+    ],
+)
 Attributes = Annotated[
-    dict[str, Any],
+    dict[Annotated[str, Field(json_schema_extra=_NAME)], AttributeValue],
     AfterValidator(_storable),
     Field(description="Templates read them as contact.attributes.<name>", examples=[{"company": "Acme"}]),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -50,10 +50,10 @@ def find_id(connection: Connection, contact: UUID) -> int | None:
     return connection.execute(statement).scalar_one_or_none()
 
 
-def find_ids(connection: Connection, ids: Collection[UUID]) -> dict[UUID, int]:
+def find_ids(connection: Connection, ids: Collection[UUID]) -> Sequence[int]:
     """Return the internal ids of those that are live contacts."""
     asked = contacts.c.external_id == any_(literal(list(ids), ARRAY(Uuid)))
-    return dict(connection.execute(select(contacts.c.external_id, contacts.c.id).where(asked, LIVE)).all())
+    return connection.execute(select(contacts.c.id).where(asked, LIVE)).scalars().all()
 
 
 def find_id_ever(connection: Connection, contact: UUID) -> int | None:

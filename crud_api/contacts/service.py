@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -57,14 +56,6 @@ def internal_id_ever(connection: Connection, contact: UUID) -> int:
     if found is None:
         raise unknown(contact)
     return found
-
-
-def internal_ids(connection: Connection, asked: Collection[UUID]) -> list[int]:
-    """Return the internal ids of live contacts; raise NotFoundError where one is none."""
-    found = repository.find_ids(connection, asked)
-    if missing := set(asked) - set(found):
-        raise unknown(min(missing))
-    return list(found.values())
 
 
 def unknown(contact: UUID) -> NotFoundError:

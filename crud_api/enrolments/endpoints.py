@@ -58,7 +58,7 @@ def enrol_contacts(
 
 @router.delete("", status_code=204, summary="Remove contacts", responses=answers(404, 413))
 def remove_contacts(sequence_id: UUID, body: ContactIds, store: Store) -> None:
-    """Remove one or thousands: all of them, or none where one is unknown; who is not in the sequence stays out."""
+    """Remove one or thousands; who is not in the sequence stays out of it."""
     with store.transaction() as connection:
         service.remove_all(connection, sequence_id, body.contact_ids)
 

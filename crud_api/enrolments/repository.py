@@ -55,7 +55,7 @@ def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Pag
     """Read a page of each status by its index and merge them, so that a million others cost nothing."""
     statuses = literal(LISTED if query.status is None else (query.status,), ARRAY(Text))
     of_sequence = enrolment.sequence_id == sequence_id
-    cursor = query.cursor(1)
+    cursor = query.cursor
     wanted = func.unnest(statuses).table_valued("status", name="wanted").render_derived()
     of_status = select(enrolment.contact_id).where(of_sequence, enrolment.status == wanted.c.status)
     if cursor is not None:

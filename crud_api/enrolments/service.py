@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, func
 
+from crud_api.contacts import repository as contacts
 from crud_api.contacts.service import internal_id as contact_id_of
-from crud_api.contacts.service import internal_ids as contact_ids_of
 from crud_api.enrolments import repository
 from crud_api.enrolments.schemas import Enrolment, EnrolmentQuery, EnrolmentReport, Refusal
 from crud_api.errors import ConflictError, NotFoundError
@@ -90,9 +90,9 @@ def remove(connection: Connection, sequence: UUID, contact: UUID) -> None:
 
 
 def remove_all(connection: Connection, sequence: UUID, asked: Collection[UUID]) -> None:
-    """End the enrolments of all these contacts, or none where one is unknown; who is not enrolled is no fault."""
+    """End the enrolments of all these contacts; who is not in the sequence stays out of it."""
     sequence_id = sequence_id_of(connection, sequence)
-    repository.remove(connection, sequence_id, contact_ids_of(connection, asked))
+    repository.remove(connection, sequence_id, contacts.find_ids(connection, asked))
 
 
 def _values(status: EnrolmentStatus, today: date) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from crud_api.fields import (
     SearchText,
     Secret,
     SendDays,
-    Zone,
+    TimeZone,
+    Whole,
 )
 from crud_api.paging import Paging
 
@@ -38,14 +39,14 @@ EXAMPLE: dict[str, Any] = {
 SendLimit = Annotated[Count, Field(description="Mails a day, over all sequences")]
 StartTime = Annotated[LocalTime, Field(description="Wall-clock time at which the send window opens")]
 EndTime = Annotated[LocalTime, Field(description="At or before the start: it closes on the next day")]
-MinGapSeconds = Annotated[int, Field(ge=0, le=86_400, description="Least time between two mails")]
+MinGapSeconds = Annotated[int, Field(ge=0, le=86_400, description="Least time between two mails"), Whole]
 MaxFirstMails = Annotated[Count | None, Field(description="First mails a day; null for no bound")]
 RampUp = Annotated[Count | None, Field(description="The three rampUp… fields go together, or are null")]
 RampUpStarted = Annotated[Day | None, Field(description="The day on which the limit is rampUpStart")]
 ParkedUntil = Annotated[Instant | None, Field(description="Sends nothing until then; null unparks")]
 TrackingHost = Annotated[HostName | None, Field(description="Host of this mailbox's tracking links")]
 SmtpHost = Annotated[HostName | None, Field(description="null: the deployment's own server")]
-SmtpPort = Annotated[int, Field(ge=1, le=65_535)]
+SmtpPort = Annotated[int, Field(ge=1, le=65_535), Whole]
 SmtpSecret = Annotated[Secret | None, Field(json_schema_extra={"writeOnly": True})]
 Security = Literal["none", "starttls", "tls"]
 
@@ -60,7 +61,7 @@ class MailboxCreate(Body):
     send_limit: SendLimit
     send_start_time: StartTime
     send_end_time: EndTime
-    time_zone: Zone = "UTC"
+    time_zone: TimeZone = "UTC"
     send_days: SendDays = Field(default=[1, 2, 3, 4, 5, 6, 7])
     holiday_calendar: HolidayCalendar | None = None
     min_gap_seconds: MinGapSeconds = 0
@@ -89,7 +90,7 @@ class MailboxChanges(Changes):
     send_limit: SendLimit = UNSENT
     send_start_time: StartTime = UNSENT
     send_end_time: EndTime = UNSENT
-    time_zone: Zone = UNSENT
+    time_zone: TimeZone = UNSENT
     send_days: SendDays = UNSENT
     holiday_calendar: HolidayCalendar | None = UNSENT
     min_gap_seconds: MinGapSeconds = UNSENT

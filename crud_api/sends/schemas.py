@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from crud_api.bodies import Answer
-from crud_api.paging import Paging
+from crud_api.paging import NEXT_CURSOR, Paging, cursor_pattern
 from sequence_store.states import SendStatus
 
 WAITING: Literal["waiting"] = "waiting"
@@ -40,9 +40,17 @@ class Send(Answer):
     smtp_reply: str | None = None
 
 
-class SendQuery(Paging):
-    """The query of a history."""
+FURTHEST_PAGE = 100
+AFTER = f"The {NEXT_CURSOR} of the page before; `page` then counts from there"
 
+
+class SendQuery(Paging):
+    """The query of a contact's history."""
+
+    page: int = Field(
+        0, ge=0, le=FURTHEST_PAGE, description="Number of the page, from 0; farther in with after"
+    )
+    after: str | None = Field(None, pattern=cursor_pattern(5), description=AFTER)
     waiting: bool | None = Field(
         None, description="true: only who is due and waits for a place; false: only what has one"
     )
@@ -51,4 +59,5 @@ class SendQuery(Paging):
 class SequenceSendQuery(SendQuery):
     """The query of a sequence's history."""
 
+    after: str | None = Field(None, pattern=cursor_pattern(4), description=AFTER)
     contact_id: UUID | None = Field(None, alias="contactId", description="Only this contact's")

@@ -11,14 +11,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from crud_api.contacts.service import internal_id_ever as contact_id_of
-from crud_api.errors import InvalidInputError
 from crud_api.paging import COUNTED_UP_TO, Key, Page, Paging, count, page_of
 from crud_api.sends import repository
 from crud_api.sends.schemas import WAITING, Send, SendQuery, SequenceSendQuery
 from crud_api.sequences.service import internal_id_ever as sequence_id_of
 from crud_api.tables import AnyRow, sends
 
-FURTHEST_BY_NUMBER = 10_000
 CHRONOLOGICAL = (repository.SEND_AT_EPOCH, sends.c.sequence_id, sends.c.step_id, sends.c.round)
 BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
 
@@ -26,7 +24,7 @@ BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
 def of_contact(connection: Connection, contact: UUID, query: SendQuery) -> Page[Send]:
     """Return what the contact was and will be sent, by time; last, where it is due and waits."""
     contact_id = contact_id_of(connection, contact)
-    cursor, most = query.cursor(5), _most(query)
+    cursor, most = query.cursor, query.offset + query.size + 1
     some_sends = repository.chosen(repository.sends_of_contact(contact_id), query.waiting is not True)
     waiting = repository.chosen(repository.waiting_of_contact(contact_id), query.waiting is not False)
     behind = cursor[2] if cursor and cursor[0] else None
@@ -44,7 +42,7 @@ def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery
     """Return what the sequence's contacts were and will be sent, and who waits, contact by contact."""
     sequence_id = sequence_id_of(connection, sequence)
     contact_id = None if query.contact_id is None else contact_id_of(connection, query.contact_id)
-    cursor, most = query.cursor(4), _most(query)
+    cursor, most = query.cursor, query.offset + query.size + 1
     some_sends = repository.chosen(
         repository.sends_of_sequence(sequence_id, contact_id), query.waiting is not True
     )
@@ -61,13 +59,6 @@ def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery
     return _page(sent, waits, query, total=total, key=_by_contact)
 
 
-def _most(paging: Paging) -> int:
-    """Return how many rows of each list the page may need."""
-    if paging.offset > FURTHEST_BY_NUMBER:
-        raise InvalidInputError(f"page: is too far in; beyond {FURTHEST_BY_NUMBER} items go on with after")
-    return paging.offset + paging.size + 1
-
-
 def _after_contact(cursor: Key) -> Key:
     contact_id, waiting, step_id, round_ = cursor
     return (contact_id + 1, 0, 0) if waiting else (contact_id, step_id, round_)
@@ -77,8 +68,7 @@ def _page(
     sent: Iterable[AnyRow], waits: Iterable[AnyRow], paging: Paging, *, total: int | None, key: Any
 ) -> Page[Send]:
     both = merge(sorted(sent, key=key), sorted(waits, key=key), key=key)
-    offset = 0 if paging.after else paging.offset
-    rows = list(islice(both, offset, offset + paging.size + 1))
+    rows = list(islice(both, paging.offset, paging.offset + paging.size + 1))
     page = page_of(rows, paging, total=total, key=key)
     return page.with_items([Send.model_validate(row) for row in page.items])
 

@@ -32,7 +32,12 @@ class SequenceCreate(Body):
     is_active: IsActive = True
     max_new_per_day: MaxNewPerDay = None
     priority: Priority = 0
-    steps: list[StepCreate] = Field(min_length=1, max_length=MOST_STEPS)
+    steps: list[StepCreate] = Field(
+        min_length=1,
+        max_length=MOST_STEPS,
+        description="Their stepNumbers differ",
+        json_schema_extra={"uniqueItems": True},
+    )
 
     @field_validator("steps")
     @classmethod

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
-from crud_api.fields import Line, Number, Prose
+from crud_api.fields import Line, Number, Prose, Whole
 
 LONGEST_DELAY_DAYS = 36_500
 
@@ -18,6 +18,7 @@ DelayDays = Annotated[
     Field(
         ge=0, le=LONGEST_DELAY_DAYS, description="Days after the step before; for the first, after enrolment"
     ),
+    Whole,
 ]
 StepNumber = Annotated[Number, Field(description="Its place; unique in the sequence, gaps are allowed")]
 Subject = Annotated[Line | None, Field(description="A Liquid template; null continues the thread")]

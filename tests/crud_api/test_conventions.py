@@ -17,6 +17,8 @@ def test_pages_by_number_and_by_cursor_show_the_same(api: Api) -> None:
     assert first.headers["X-Total-Count"] == "5"
     following = api.get("/contacts", params={"size": 2, "after": first.headers["X-Next-Cursor"]})
     assert following.json() == api.get("/contacts", params={"size": 2, "page": 1}).json()
+    skipping = api.get("/contacts", params={"size": 1, "page": 1, "after": first.headers["X-Next-Cursor"]})
+    assert [one["id"] for one in skipping.json()] == [ids[3]]
     last = api.get("/contacts", params={"size": 2, "page": 2})
     assert [one["id"] for one in last.json()] == ids[4:]
     assert "X-Next-Cursor" not in last.headers
@@ -55,9 +57,11 @@ def test_total_is_told_up_to_ten_thousand(api: Api) -> None:
         ("page=1000000000", "page"),
         ("after=x", "after"),
         ("after=%00", "after"),
-        ("after=MTIz%F0%9F%92%A3", "after"),
-        ("after=MSwy", "after"),
-        ("after=MQ&page=1", "page"),
+        ("after=1%F0%9F%92%A3", "after"),
+        ("after=1_2", "after"),
+        ("after=", "after"),
+        ("after=1%0A", "after"),
+        (f"after={10**18}", "after"),
         ("sort=name", "sort"),
         ("sort=--createdAt", "sort"),
         ("order=1;DROP TABLE contacts", "order"),
@@ -140,7 +144,7 @@ def test_unknown_route_and_method_answer_in_the_same_form(shared_api: Api) -> No
     assert set(shared_api.get("/nowhere").json()) == {"message"}
     other = shared_api.request("PUT", "/sequences")
     assert (other.status_code, set(other.json())) == (405, {"message"})
-    assert "GET" in other.headers["Allow"] or "POST" in other.headers["Allow"]
+    assert other.headers["Allow"] == "GET, POST"
 
 
 @pytest.mark.parametrize(("path", "field"), [("contacts", "mailAddress"), ("mailboxes", "address")])

@@ -171,7 +171,7 @@ def strings_of(schema: dict[str, Any]) -> set[str]:
     return {
         name
         for name, field in schema["properties"].items()
-        if any(one.get("type") == "string" for one in [field, *field.get("anyOf", [])])
+        if any(one.get("type") == "string" or "$ref" in one for one in [field, *field.get("anyOf", [])])
     }
 
 

@@ -1,0 +1,22 @@
+"""Two rules of bodies that JSON Schema has no words for: what schemathesis makes up as valid keeps them, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import schemathesis
+
+RAMP_UP = ("rampUpStart", "rampUpDailyIncrement", "rampUpStarted")
+
+
+@schemathesis.hook
+def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
+    """Make step numbers differ, and the three fields of a ramp-up null where one is."""
+    if case.meta is None or not case.meta.generation.mode.is_positive or not isinstance(case.body, dict):
+        return
+    if "steps" in case.body:
+        steps = [step | {"stepNumber": number} for number, step in enumerate(case.body["steps"], 1)]
+        case.body = case.body | {"steps": steps}
+    named = [case.body[name] for name in RAMP_UP if name in case.body]
+    if named and (None in named or len(named) < len(RAMP_UP)):
+        case.body = case.body | dict.fromkeys(RAMP_UP)
