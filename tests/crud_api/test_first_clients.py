@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.crud_api.conftest import NOBODY, STEP, Api
@@ -20,10 +22,40 @@ SEQUENCE = {
 }
 
 
-def test_first_clients_flow_gives_its_statuses_and_fields(api: Api) -> None:
-    created = api.post("/sequences", SEQUENCE)
+@dataclass
+class FirstClient:
+    """Sends bodies as the first clients do: as bytes, with the Content-Type that they happen to have."""
+
+    api: Api
+    headers: dict[str, str]
+
+    def send(self, method: str, path: str, body: dict[str, Any]) -> httpx.Response:
+        return self.api.request(method, path, content=json.dumps(body).encode(), headers=self.headers)
+
+
+SEQUENCE_FIELDS = {
+    "id",
+    "name",
+    "openTrackingEnabled",
+    "clickTrackingEnabled",
+    "steps",
+    "isActive",
+    "maxNewPerDay",
+    "priority",
+    "createdAt",
+    "lastUpdatedAt",
+}
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"Content-Type": "application/json"}, {"Content-Type": "text/plain; charset=utf-8"}]
+)
+def test_first_clients_flow_gives_its_statuses_and_fields(api: Api, headers: dict[str, str]) -> None:
+    client = FirstClient(api, headers)
+    created = client.send("POST", "/sequences", SEQUENCE)
     assert created.status_code == 201
     sequence = created.json()
+    assert set(sequence) == SEQUENCE_FIELDS
     assert {name: sequence[name] for name in ("name", "openTrackingEnabled", "clickTrackingEnabled")} == {
         name: SEQUENCE[name] for name in ("name", "openTrackingEnabled", "clickTrackingEnabled")
     }
@@ -35,22 +67,31 @@ def test_first_clients_flow_gives_its_statuses_and_fields(api: Api) -> None:
     assert (listed.status_code, listed.json()) == (200, [sequence])
     assert api.get(path).json() == sequence
 
-    patched = api.patch(path, {"openTrackingEnabled": False})
+    patched = client.send("PATCH", path, {"openTrackingEnabled": False})
     assert patched.status_code == 200
     assert patched.json()["openTrackingEnabled"] is False
     assert patched.json()["clickTrackingEnabled"] is False
     assert patched.json()["lastUpdatedAt"] is not None
 
-    added = api.post(f"{path}/steps", {"stepNumber": 3, "mailSubject": "Last", "mailContent": "Third"})
+    third = {"stepNumber": 3, "mailSubject": "Last", "mailContent": "Third"}
+    added = client.send("POST", f"{path}/steps", third)
     assert added.status_code == 201
     step = f"{path}/steps/{added.json()['id']}"
-    changed = api.patch(step, {"mailContent": "Changed"})
+    changed = client.send("PATCH", step, {"mailContent": "Changed"})
     assert (changed.status_code, changed.json()["mailContent"]) == (200, "Changed")
     assert changed.json()["mailSubject"] == "Last"
 
     assert api.delete(step).status_code == 204
     assert api.delete(step).status_code == 204
     assert [one["stepNumber"] for one in api.get(path).json()["steps"]] == [1, 2]
+    for method, where, bad in (
+        ("POST", "/sequences", {"steps": []}),
+        ("PATCH", path, {"openTrackingEnabled": "yes"}),
+        ("POST", f"{path}/steps", {"stepNumber": 4}),
+        ("PATCH", f"{path}/steps/{sequence['steps'][0]['id']}", {"stepNumber": 0}),
+    ):
+        refused = client.send(method, where, bad)
+        assert (refused.status_code, set(refused.json())) == (400, {"message"})
 
 
 @pytest.mark.parametrize(
