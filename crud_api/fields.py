@@ -23,7 +23,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 LARGEST_INT = 2**31 - 1
-EARLIEST, LATEST = date(2000, 1, 1), date(2100, 1, 1)
+EARLIEST, LATEST = date(2000, 1, 1), date(2099, 12, 31)
 
 _NUL = "\x00"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -138,6 +138,7 @@ def _one_of(names: Callable[[], Iterable[str]], *, example: str) -> Any:
     return Field(json_schema_extra=document)
 
 
+_THIS_CENTURY = {"pattern": "^20"}
 _TIME_SCHEMA = {"type": "string", "pattern": f"^{_LOCAL_TIME.pattern}$", "examples": ["09:00", "17:30:00"]}
 
 Whole = BeforeValidator(_whole)
@@ -197,6 +198,8 @@ SendDays = Annotated[
 Count = Annotated[int, Field(ge=0, le=LARGEST_INT), Whole]
 Number = Annotated[int, Field(ge=1, le=LARGEST_INT), Whole]
 AnyInt = Annotated[int, Field(ge=-LARGEST_INT, le=LARGEST_INT), Whole]
-Day = Annotated[date, Field(strict=False), AfterValidator(_plausible_day)]
-Instant = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible_instant)]
+Day = Annotated[date, Field(strict=False, json_schema_extra=_THIS_CENTURY), AfterValidator(_plausible_day)]
+Instant = Annotated[
+    AwareDatetime, Field(strict=False, json_schema_extra=_THIS_CENTURY), AfterValidator(_plausible_instant)
+]
 Id = Annotated[UUID, Field(strict=False)]

@@ -1,0 +1,197 @@
+"""What a request costs: the API under load, as a ratio to the same statement over bare psycopg in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+import migrations
+from local_stack.ports import LOOPBACK, answers, free_port
+from local_stack.postgres import OWNER, Postgres
+from local_stack.processes import end, launch, wait_ready
+from sequence_store.api_keys import Scope, hash_key, new_key
+from sequence_store.database import connect
+
+CONTACTS = 1_000_000
+CONNECTIONS = 8
+SECONDS = 3.0
+REPEATS = 5
+
+COLUMNS = "id, external_id, name, mail_address, is_active, attributes, created, updated"
+READ = f"SELECT {COLUMNS} FROM contacts WHERE external_id = %s AND deleted_at IS NULL"
+LIST = f"SELECT {COLUMNS} FROM contacts WHERE deleted_at IS NULL AND id > %s ORDER BY id LIMIT 51"
+CREATE = f"INSERT INTO contacts (name, mail_address, attributes) VALUES (%s, %s, %s) RETURNING {COLUMNS}"
+FILL = """INSERT INTO contacts (name, mail_address, attributes)
+    SELECT 'Contact ' || n, 'contact' || n || '@people.example', jsonb_build_object('company', 'Company ' || n %% 1000)
+    FROM generate_series(1, %s) n"""
+
+numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of request, and the statement that it stands for."""
+
+    name: str
+    request: Callable[[], bytes]
+    statement: str
+    values: Callable[[], tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one side did in one repeat."""
+
+    per_second: float
+    p99: float
+
+
+def main() -> None:
+    settings = {"shared_buffers": "1GB", "max_wal_size": "8GB", "jit": "off"}
+    with tempfile.TemporaryDirectory() as folder:
+        postgres = Postgres(Path(folder) / "postgres", free_port(), settings=settings)
+        postgres.start()
+        try:
+            postgres.create_owner()
+            measure(postgres, Path(folder))
+        finally:
+            postgres.stop()
+
+
+def measure(postgres: Postgres, folder: Path) -> None:
+    role = "sequence_api"
+    postgres.create_database("bench_api")
+    owner, api = postgres.url(OWNER, "bench_api"), postgres.url(role, "bench_api")
+    migrations.upgrade(owner, role_passwords={role: postgres.password(role)})
+    ids, key = fill(owner)
+    port, log = free_port(), folder / "api.log"
+    environment = {
+        "API_DATABASE_URL": api,
+        "API_PORT": str(port),
+        "API_AUTH": "on",
+        "API_RATE_LIMIT_PER_MINUTE": "0",
+    }
+    server = launch([str(Path(sys.executable).parent / "sequences"), "api"], log=log, environment=environment)
+    try:
+        wait_ready(server, lambda: answers(port), log=log, seconds=30)
+        for kind in kinds(ids, key):
+            compare(kind, port, api)
+    finally:
+        end(server)
+
+
+def fill(owner: str) -> tuple[Iterator[str], str]:
+    key = new_key()
+    with connect(owner, name="bench", autocommit=True) as connection:
+        connection.execute(FILL.encode(), (CONTACTS,))
+        connection.execute("VACUUM ANALYZE contacts")
+        connection.execute(
+            "INSERT INTO api_keys (key_name, key_hash, scopes) VALUES ('bench', %s, %s)",
+            (hash_key(key), list(Scope)),
+        )
+        some = connection.execute("SELECT external_id::text FROM contacts WHERE id % 97 = 0").fetchall()
+    return itertools.cycle([one[0] for one in some]), key
+
+
+def kinds(ids: Iterator[str], key: str) -> list[Kind]:
+    starts = itertools.cycle(range(1, CONTACTS, 97))
+
+    def address() -> str:
+        return f"new{next(numbers)}@people.example"
+
+    def created() -> bytes:
+        body = {"name": "Ada", "mailAddress": address(), "attributes": {"company": "Acme"}}
+        return request("POST", "/contacts", key, json.dumps(body).encode())
+
+    return [
+        Kind("read", lambda: request("GET", f"/contacts/{next(ids)}", key), READ, lambda: (next(ids),)),
+        Kind(
+            "list of 50",
+            lambda: request("GET", f"/contacts?after={next(starts)}", key),
+            LIST,
+            lambda: (next(starts),),
+        ),
+        Kind("create", created, CREATE, lambda: ("Ada", address(), Jsonb({"company": "Acme"}))),
+    ]
+
+
+def request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
+    head = f"{method} {path} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def compare(kind: Kind, port: int, url: str) -> None:
+    """Run both sides in turns and print the medians of both and of their ratios."""
+    with connect(url, name="bench", autocommit=True) as connection:
+        pairs = [(asyncio.run(load(kind, port)), statements(kind, connection)) for _ in range(REPEATS)]
+    ratio = statistics.median(served.per_second / bare.per_second for served, bare in pairs)
+    slower = statistics.median(served.p99 / bare.p99 for served, bare in pairs)
+    served, bare = (
+        Measured(
+            *(
+                statistics.median(getattr(pair[side], name) for pair in pairs)
+                for name in ("per_second", "p99")
+            )
+        )
+        for side in (0, 1)
+    )
+    print(
+        f"{kind.name}: {served.per_second:,.0f} requests/s, p99 {served.p99 * 1000:.1f} ms; "
+        f"psycopg {bare.per_second:,.0f}/s, p99 {bare.p99 * 1000:.2f} ms; "
+        f"{ratio:.3f} x its rate, {slower:.1f} x its p99"
+    )
+
+
+async def load(kind: Kind, port: int) -> Measured:
+    """Ask over several connections at once for some seconds, each as soon as it has its answer."""
+    durations: list[float] = []
+    until = time.perf_counter() + SECONDS
+    began = time.perf_counter()
+    await asyncio.gather(*(client(kind, port, until, durations) for _ in range(CONNECTIONS)))
+    return measured(durations, time.perf_counter() - began)
+
+
+async def client(kind: Kind, port: int, until: float, durations: list[float]) -> None:
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    while time.perf_counter() < until:
+        asked = kind.request()
+        began = time.perf_counter()
+        writer.write(asked)
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head[9:11] == b"20", head
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+        durations.append(time.perf_counter() - began)
+    writer.close()
+    await writer.wait_closed()
+
+
+def statements(kind: Kind, connection: psycopg.Connection[Any]) -> Measured:
+    durations = []
+    until = time.perf_counter() + SECONDS
+    began = time.perf_counter()
+    while time.perf_counter() < until:
+        values = kind.values()
+        started = time.perf_counter()
+        connection.execute(kind.statement.encode(), values).fetchall()
+        durations.append(time.perf_counter() - started)
+    return measured(durations, time.perf_counter() - began)
+
+
+def measured(durations: list[float], seconds: float) -> Measured:
+    return Measured(len(durations) / seconds, statistics.quantiles(durations, n=100)[-1])
+
+
+if __name__ == "__main__":
+    main()
