@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
+
+from crud_api.tables import AnyRow
 
 # The default of a PATCH's field: it is not read, `changes` returns only what the client sent.
 UNSENT: Any = None
@@ -68,4 +70,9 @@ class Changes(Body):
 class Answer(BaseModel):
     """A body that the API sends."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, from_attributes=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+    @classmethod
+    def of(cls, row: AnyRow) -> Self:
+        """Make it of a row whose columns have its fields' names, among others."""
+        return cls.model_validate(row._asdict(), by_alias=False, by_name=True)

@@ -13,7 +13,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
+from starlette.concurrency import run_in_threadpool
 
 from crud_api.dependencies import Settings, Store
 from crud_api.errors import ForbiddenError, TooManyRequestsError, UnauthorizedError
@@ -35,6 +36,15 @@ BEARER = HTTPBearer(
     scheme_name="key",
     description="A key that `sequences keys create` made. Each operation names the scope that it needs.",
 )
+
+
+_keys = api_keys.c
+_FIND = select(
+    _keys.id,
+    _keys.scopes,
+    _keys.revoked_at.is_not(None).label("revoked"),
+    func.coalesce(_keys.expires_at <= func.now(), False).label("expired"),
+).where(_keys.key_hash == bindparam("key_hash"))
 
 
 class RateLimit:
@@ -62,7 +72,7 @@ def scope_of(tags: Collection[str], method: str) -> Scope:
     return Scope(f"{AREAS.get(area, area)}:{'read' if method in SAFE else 'write'}")
 
 
-def require_key(
+async def require_key(
     request: Request,
     settings: Settings,
     store: Store,
@@ -74,7 +84,7 @@ def require_key(
         return
     route: APIRoute = request.scope["route"]
     scope = scope_of([str(tag) for tag in route.tags], request.method)
-    key_id = _key_with(scope, store, credentials)
+    key_id = await run_in_threadpool(_key_with, scope, store, credentials)
     request.app.state.rate_limit.count(key_id)
     request.state.key_id = key_id
 
@@ -83,15 +93,8 @@ def _key_with(scope: Scope, store: Store, credentials: HTTPAuthorizationCredenti
     """Return the id of the key, if it is valid and has the scope."""
     if credentials is None:
         raise UnauthorizedError("Authorization: a key is needed, as `Bearer <key>`")
-    keys = api_keys.c
-    statement = select(
-        keys.id,
-        keys.scopes,
-        keys.revoked_at.is_not(None).label("revoked"),
-        func.coalesce(keys.expires_at <= func.now(), False).label("expired"),
-    ).where(keys.key_hash == hash_key(credentials.credentials))
     with store.reading() as connection:
-        key = connection.execute(statement).first()
+        key = connection.execute(_FIND, {"key_hash": hash_key(credentials.credentials)}).first()
     if key is None:
         raise UnauthorizedError("Authorization: the key is unknown")
     if key.revoked or key.expired:

@@ -10,6 +10,7 @@ from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
 
+from crud_api.answers import written
 from crud_api.tables import AnyRow
 
 DEFAULT_SIZE = 50
@@ -72,13 +73,11 @@ class Page(Generic[Item]):
     def with_items(self, items: Sequence[Other]) -> Page[Other]:
         return Page(list(items), self.total, self.next)
 
-    def sent_with(self, response: Response) -> list[Item]:
-        """Put the page's headers on the response and return its items."""
-        if self.total is not None:
-            response.headers[TOTAL_COUNT] = str(self.total)
-        if self.next is not None:
-            response.headers[NEXT_CURSOR] = self.next
-        return self.items
+    def shown(self) -> Response:
+        """Answer with the items, and with the page's headers."""
+        headers = {TOTAL_COUNT: self.total, NEXT_CURSOR: self.next}
+        told = {name: str(value) for name, value in headers.items() if value is not None}
+        return Response(written(self.items), headers=told, media_type="application/json")
 
 
 def read_page(

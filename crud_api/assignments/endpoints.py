@@ -19,12 +19,12 @@ from crud_api.paging import Paging
 router = APIRouter(prefix="/sequences/{sequence_id}/mailboxes", tags=["assignments"], route_class=JsonRoute)
 
 
-@router.get("", summary="List the mailboxes of a sequence", responses=answers(404))
-def list_sequence_mailboxes(
-    sequence_id: UUID, paging: Annotated[Paging, Query()], store: Store, response: Response
-) -> list[Mailbox]:
+@router.get(
+    "", summary="List the mailboxes of a sequence", response_model=list[Mailbox], responses=answers(404)
+)
+def list_sequence_mailboxes(sequence_id: UUID, paging: Annotated[Paging, Query()], store: Store) -> Response:
     with store.reading() as connection:
-        return service.read(connection, sequence_id, paging).sent_with(response)
+        return service.read(connection, sequence_id, paging).shown()
 
 
 @router.post(

@@ -16,7 +16,7 @@ from crud_api.sequences.service import internal_id
 
 def read(connection: Connection, sequence: UUID, paging: Paging) -> Page[Mailbox]:
     page = repository.read(connection, internal_id(connection, sequence), paging)
-    return page.with_items([Mailbox.model_validate(row) for row in page.items])
+    return page.with_items([Mailbox.of(row) for row in page.items])
 
 
 def assign(connection: Connection, sequence: UUID, mailboxes: Collection[UUID]) -> list[Mailbox]:
@@ -26,7 +26,7 @@ def assign(connection: Connection, sequence: UUID, mailboxes: Collection[UUID]) 
     if missing := set(mailboxes) - {row.id for row in found}:
         raise unknown(min(missing))
     repository.assign(connection, sequence_id, [row.row_key for row in found])
-    return [Mailbox.model_validate(row) for row in found]
+    return [Mailbox.of(row) for row in found]
 
 
 def withdraw(connection: Connection, sequence: UUID, mailboxes: Collection[UUID]) -> None:

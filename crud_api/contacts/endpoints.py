@@ -26,10 +26,10 @@ def create_contact(body: ContactCreate, once: Once) -> Response:
     return once.answer(lambda connection: service.create(connection, body))
 
 
-@router.get("", summary="List contacts", responses=answers())
-def list_contacts(query: Annotated[ContactQuery, Query()], store: Store, response: Response) -> list[Contact]:
+@router.get("", summary="List contacts", response_model=list[Contact], responses=answers())
+def list_contacts(query: Annotated[ContactQuery, Query()], store: Store) -> Response:
     with store.reading() as connection:
-        return service.read(connection, query).sent_with(response)
+        return service.read(connection, query).shown()
 
 
 @router.get("/{contact_id}", summary="Get a contact", response_model=Contact, responses=answers(404))

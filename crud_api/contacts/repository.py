@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, any_, func, insert, literal, select, update
+from sqlalchemy import ARRAY, Connection, Uuid, any_, bindparam, func, insert, literal, select, update
 
 from crud_api.contacts.schemas import ContactQuery
 from crud_api.paging import Page, read_sorted_page
@@ -24,6 +24,8 @@ SHOWN = (
     contacts.c.created.label("created_at"),
     contacts.c.updated.label("last_updated_at"),
 )
+_FIND = select(*SHOWN).where(contacts.c.external_id == bindparam("asked"), LIVE)
+_FIND_LOCKED = _FIND.with_for_update()
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
@@ -40,8 +42,7 @@ def read(connection: Connection, query: ContactQuery) -> Page[AnyRow]:
 
 
 def find(connection: Connection, contact: UUID, *, lock: bool = False) -> AnyRow | None:
-    statement = select(*SHOWN).where(contacts.c.external_id == contact, LIVE)
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+    return connection.execute(_FIND_LOCKED if lock else _FIND, {"asked": contact}).first()
 
 
 def find_id(connection: Connection, contact: UUID) -> int | None:

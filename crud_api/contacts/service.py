@@ -15,12 +15,12 @@ from crud_api.tables import AnyRow
 
 
 def create(connection: Connection, body: ContactCreate) -> Contact:
-    return Contact.model_validate(repository.add(connection, body.model_dump()))
+    return Contact.of(repository.add(connection, body.model_dump()))
 
 
 def read(connection: Connection, query: ContactQuery) -> Page[Contact]:
     page = repository.read(connection, query)
-    return page.with_items([Contact.model_validate(row) for row in page.items])
+    return page.with_items([Contact.of(row) for row in page.items])
 
 
 def find(connection: Connection, contact: UUID, *, lock: bool = False) -> Contact:
@@ -65,4 +65,4 @@ def unknown(contact: UUID) -> NotFoundError:
 def _shown(row: AnyRow | None, contact: UUID) -> Contact:
     if row is None:
         raise unknown(contact)
-    return Contact.model_validate(row)
+    return Contact.of(row)

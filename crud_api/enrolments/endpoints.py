@@ -25,13 +25,13 @@ from sequence_store.states import EnrolmentStatus
 router = APIRouter(prefix="/sequences/{sequence_id}/contacts", tags=["enrolments"], route_class=JsonRoute)
 
 
-@router.get("", summary="List the contacts of a sequence", responses=answers(404))
-def list_enrolments(
-    sequence_id: UUID, query: Annotated[EnrolmentQuery, Query()], store: Store, response: Response
-) -> list[Enrolment]:
+@router.get(
+    "", summary="List the contacts of a sequence", response_model=list[Enrolment], responses=answers(404)
+)
+def list_enrolments(sequence_id: UUID, query: Annotated[EnrolmentQuery, Query()], store: Store) -> Response:
     """In the order of the contacts' creation."""
     with store.reading() as connection:
-        return service.read(connection, sequence_id, query).sent_with(response)
+        return service.read(connection, sequence_id, query).shown()
 
 
 @router.post(

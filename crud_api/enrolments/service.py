@@ -37,7 +37,7 @@ BEFORE = {
 
 def read(connection: Connection, sequence: UUID, query: EnrolmentQuery) -> Page[Enrolment]:
     page = repository.read(connection, sequence_id_of(connection, sequence), query)
-    return page.with_items([Enrolment.model_validate(row) for row in page.items])
+    return page.with_items([Enrolment.of(row) for row in page.items])
 
 
 def enrol(
@@ -62,7 +62,7 @@ def enrol(
 def find(connection: Connection, sequence: UUID, contact: UUID, *, lock: bool = False) -> Enrolment:
     sequence_id = sequence_id_of(connection, sequence)
     contact_id_of(connection, contact)
-    return Enrolment.model_validate(_found(repository.find(connection, sequence_id, contact, lock=lock)))
+    return Enrolment.of(_found(repository.find(connection, sequence_id, contact, lock=lock)))
 
 
 def change(
@@ -79,7 +79,7 @@ def change(
         raise ConflictError(
             f"status: the enrolment is {now.status}, which is final; enrol the contact again to start anew"
         )
-    return Enrolment.model_validate(now)
+    return Enrolment.of(now)
 
 
 def remove(connection: Connection, sequence: UUID, contact: UUID) -> None:

@@ -26,12 +26,10 @@ def create_mailbox(body: MailboxCreate, once: Once) -> Response:
     return once.answer(lambda connection: service.create(connection, body))
 
 
-@router.get("", summary="List mailboxes", responses=answers())
-def list_mailboxes(
-    query: Annotated[MailboxQuery, Query()], store: Store, response: Response
-) -> list[Mailbox]:
+@router.get("", summary="List mailboxes", response_model=list[Mailbox], responses=answers())
+def list_mailboxes(query: Annotated[MailboxQuery, Query()], store: Store) -> Response:
     with store.reading() as connection:
-        return service.read(connection, query).sent_with(response)
+        return service.read(connection, query).shown()
 
 
 @router.get("/{mailbox_id}", summary="Get a mailbox", response_model=Mailbox, responses=answers(404))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from crud_api.mailboxes.schemas import MailboxQuery
 from crud_api.paging import Page, read_sorted_page
@@ -22,6 +22,8 @@ SHOWN = (
     mailboxes.c.created.label("created_at"),
     mailboxes.c.updated.label("last_updated_at"),
 )
+_FIND = select(*SHOWN).where(mailboxes.c.external_id == bindparam("asked"), LIVE)
+_FIND_LOCKED = _FIND.with_for_update()
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
@@ -38,8 +40,7 @@ def read(connection: Connection, query: MailboxQuery) -> Page[AnyRow]:
 
 
 def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> AnyRow | None:
-    statement = select(*SHOWN).where(mailboxes.c.external_id == mailbox, LIVE)
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+    return connection.execute(_FIND_LOCKED if lock else _FIND, {"asked": mailbox}).first()
 
 
 def change(connection: Connection, mailbox_id: int, values: Mapping[str, Any]) -> AnyRow:

@@ -21,16 +21,16 @@ RAMP_UP = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started")
 def create(connection: Connection, body: MailboxCreate) -> Mailbox:
     values = _columns(body.model_dump())
     _check_ramp_up(values)
-    return Mailbox.model_validate(repository.add(connection, values))
+    return Mailbox.of(repository.add(connection, values))
 
 
 def read(connection: Connection, query: MailboxQuery) -> Page[Mailbox]:
     page = repository.read(connection, query)
-    return page.with_items([Mailbox.model_validate(row) for row in page.items])
+    return page.with_items([Mailbox.of(row) for row in page.items])
 
 
 def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> Mailbox:
-    return Mailbox.model_validate(_found(repository.find(connection, mailbox, lock=lock), mailbox))
+    return Mailbox.of(_found(repository.find(connection, mailbox, lock=lock), mailbox))
 
 
 def change(connection: Connection, mailbox: UUID, body: MailboxChanges) -> Mailbox:
@@ -38,8 +38,8 @@ def change(connection: Connection, mailbox: UUID, body: MailboxChanges) -> Mailb
     before = _found(repository.find(connection, mailbox, lock=True), mailbox)
     _check_ramp_up({**before._asdict(), **changes})
     if not changes:
-        return Mailbox.model_validate(before)
-    return Mailbox.model_validate(repository.change(connection, before.row_key, changes))
+        return Mailbox.of(before)
+    return Mailbox.of(repository.change(connection, before.row_key, changes))
 
 
 def delete(connection: Connection, mailbox: UUID) -> None:

@@ -15,25 +15,33 @@ from crud_api.sends.schemas import Send, SendQuery, SequenceSendQuery
 router = APIRouter(tags=["sends"])
 
 
-@router.get("/contacts/{contact_id}/sends", summary="List a contact's sends", responses=answers(404))
-def list_contact_sends(
-    contact_id: UUID, query: Annotated[SendQuery, Query()], store: Store, response: Response
-) -> list[Send]:
+@router.get(
+    "/contacts/{contact_id}/sends",
+    summary="List a contact's sends",
+    response_model=list[Send],
+    responses=answers(404),
+)
+def list_contact_sends(contact_id: UUID, query: Annotated[SendQuery, Query()], store: Store) -> Response:
     """Show what it was and will be sent, by time; at the end, as `waiting`, what is due and why it has no place.
 
     A deleted contact keeps its history.
     """
     with store.reading() as connection:
-        return service.of_contact(connection, contact_id, query).sent_with(response)
+        return service.of_contact(connection, contact_id, query).shown()
 
 
-@router.get("/sequences/{sequence_id}/sends", summary="List a sequence's sends", responses=answers(404))
+@router.get(
+    "/sequences/{sequence_id}/sends",
+    summary="List a sequence's sends",
+    response_model=list[Send],
+    responses=answers(404),
+)
 def list_sequence_sends(
-    sequence_id: UUID, query: Annotated[SequenceSendQuery, Query()], store: Store, response: Response
-) -> list[Send]:
+    sequence_id: UUID, query: Annotated[SequenceSendQuery, Query()], store: Store
+) -> Response:
     """Show what its contacts were and will be sent, contact by contact; a due one without a place is `waiting`.
 
     A deleted sequence keeps its history.
     """
     with store.reading() as connection:
-        return service.of_sequence(connection, sequence_id, query).sent_with(response)
+        return service.of_sequence(connection, sequence_id, query).shown()

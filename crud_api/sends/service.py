@@ -70,7 +70,7 @@ def _page(
     both = merge(sorted(sent, key=key), sorted(waits, key=key), key=key)
     rows = list(islice(both, paging.offset, paging.offset + paging.size + 1))
     page = page_of(rows, paging, total=total, key=key)
-    return page.with_items([Send.model_validate(row) for row in page.items])
+    return page.with_items([Send.of(row) for row in page.items])
 
 
 def _chronological(row: AnyRow) -> Key:

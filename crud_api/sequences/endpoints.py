@@ -26,13 +26,11 @@ def create_sequence(body: SequenceCreate, once: Once) -> Response:
     return once.answer(lambda connection: service.create(connection, body))
 
 
-@router.get("", summary="List sequences", responses=answers())
-def list_sequences(
-    query: Annotated[SequenceQuery, Query()], store: Store, response: Response
-) -> list[Sequence]:
+@router.get("", summary="List sequences", response_model=list[Sequence], responses=answers())
+def list_sequences(query: Annotated[SequenceQuery, Query()], store: Store) -> Response:
     """With their steps."""
     with store.reading() as connection:
-        return service.read(connection, query).sent_with(response)
+        return service.read(connection, query).shown()
 
 
 @router.get("/{sequence_id}", summary="Get a sequence", response_model=Sequence, responses=answers(404))

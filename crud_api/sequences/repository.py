@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from crud_api.paging import Page, read_sorted_page
 from crud_api.sequences.schemas import SequenceQuery
@@ -26,6 +26,8 @@ SHOWN = (
     sequences.c.created.label("created_at"),
     sequences.c.updated.label("last_updated_at"),
 )
+_FIND = select(*SHOWN).where(sequences.c.external_id == bindparam("asked"), LIVE)
+_FIND_LOCKED = _FIND.with_for_update()
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
@@ -42,8 +44,7 @@ def read(connection: Connection, query: SequenceQuery) -> Page[AnyRow]:
 
 
 def find(connection: Connection, sequence: UUID, *, lock: bool = False) -> AnyRow | None:
-    statement = select(*SHOWN).where(sequences.c.external_id == sequence, LIVE)
-    return connection.execute(statement.with_for_update() if lock else statement).first()
+    return connection.execute(_FIND_LOCKED if lock else _FIND, {"asked": sequence}).first()
 
 
 def find_id(connection: Connection, sequence: UUID) -> int | None:

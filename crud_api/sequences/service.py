@@ -12,6 +12,7 @@ from crud_api.paging import Page
 from crud_api.sequences import repository
 from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate, SequenceQuery
 from crud_api.steps import repository as steps
+from crud_api.steps.schemas import Step
 from crud_api.tables import AnyRow
 
 
@@ -80,4 +81,5 @@ def _with_steps(connection: Connection, row: AnyRow) -> Sequence:
 
 
 def _shown(row: AnyRow, theirs: list[AnyRow]) -> Sequence:
-    return Sequence.model_validate({**row._asdict(), "steps": theirs})
+    steps_shown = [Step.of(step) for step in theirs]
+    return Sequence.model_validate({**row._asdict(), "steps": steps_shown}, by_alias=False, by_name=True)

@@ -17,7 +17,7 @@ from crud_api.tables import AnyRow
 def add(connection: Connection, sequence: UUID, body: StepCreate) -> Step:
     sequence_id = internal_id(connection, sequence)
     [step] = repository.add(connection, sequence_id, [body.model_dump()])
-    return Step.model_validate(step)
+    return Step.of(step)
 
 
 def find(connection: Connection, sequence: UUID, step: UUID, *, lock: bool = False) -> Step:
@@ -45,4 +45,4 @@ def delete(connection: Connection, sequence: UUID, step: UUID) -> None:
 def _shown(row: AnyRow | None, step: UUID) -> Step:
     if row is None:
         raise NotFoundError(f"The sequence has no step with the id {step}.")
-    return Step.model_validate(row)
+    return Step.of(row)
