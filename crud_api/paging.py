@@ -20,6 +20,8 @@ COUNTED_UP_TO = 10_000
 TOTAL_COUNT = "X-Total-Count"
 NEXT_CURSOR = "X-Next-Cursor"
 
+LONG = "_long"  # ends the cursors of a list that has too many items to count: its other pages do not try
+
 _NUMBER = "-?[0-9]{1,18}"
 
 Item = TypeVar("Item")
@@ -29,7 +31,7 @@ Key = tuple[int, ...]
 
 def cursor_pattern(length: int) -> str:
     """Return what a cursor of so many numbers looks like."""
-    return "^" + "_".join([_NUMBER] * length) + "$"
+    return "^" + "_".join([_NUMBER] * length) + f"({LONG})?$"
 
 
 class Paging(BaseModel):
@@ -55,7 +57,14 @@ class Paging(BaseModel):
     @property
     def cursor(self) -> Key | None:
         """The key after which the page starts."""
-        return None if self.after is None else tuple(int(part) for part in self.after.split("_"))
+        if self.after is None:
+            return None
+        return tuple(int(part) for part in self.after.removesuffix(LONG).split("_"))
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the page before found too many items to count."""
+        return self.after is not None and self.after.endswith(LONG)
 
     @property
     def offset(self) -> int:
@@ -97,7 +106,7 @@ def read_page(
     rows = statement.order_by(key)
     if cursor is not None:
         rows = rows.where(*(column > cursor[0] for column in (key, joined) if column is not None))
-    return _read(connection, rows, paging, total=count(connection, statement))
+    return _read(connection, rows, paging, total=count(connection, statement, paging))
 
 
 def read_sorted_page(
@@ -119,7 +128,7 @@ def read_sorted_page(
     if cursor is not None:
         before = select(column).where(key == cursor[0]).correlate(None).scalar_subquery()
         rows = rows.where(column < before if descending else column > before)
-    return _read(connection, rows, paging, total=count(connection, statement))
+    return _read(connection, rows, paging, total=count(connection, statement, paging))
 
 
 def _read(connection: Connection, ordered: Select[Any], paging: Paging, *, total: int | None) -> Page[AnyRow]:
@@ -131,12 +140,16 @@ def _read(connection: Connection, ordered: Select[Any], paging: Paging, *, total
 def page_of(found: Sequence[Item], paging: Paging, *, total: int | None, key: Any) -> Page[Item]:
     """Make a page of up to `size` + 1 items; the one too many says that there is a next page."""
     items = list(found[: paging.size])
-    following = "_".join(map(str, key(items[-1]))) if len(found) > paging.size else None
-    return Page(items, total, following)
+    if len(found) <= paging.size:
+        return Page(items, total, None)
+    following = "_".join(map(str, key(items[-1])))
+    return Page(items, total, following + LONG if total is None else following)
 
 
-def count(connection: Connection, statement: Select[Any]) -> int | None:
+def count(connection: Connection, statement: Select[Any], paging: Paging) -> int | None:
     """Count the rows of `statement`, but no further than 10,000: None means more."""
+    if paging.is_long:
+        return None
     some = statement.with_only_columns(literal(1)).order_by(None).limit(COUNTED_UP_TO + 1).subquery()
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return found if found <= COUNTED_UP_TO else None

@@ -68,7 +68,7 @@ def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Pag
     return page_of(
         connection.execute(rows).all(),
         query,
-        total=count(connection, all_of_them),
+        total=count(connection, all_of_them, query),
         key=lambda row: (row.row_key,),
     )
 

@@ -34,7 +34,7 @@ def of_contact(connection: Connection, contact: UUID, query: SendQuery) -> Page[
         sent = repository.read_sends(connection, start.limit(most))
     start = repository.waiting_after(waiting, "sequence_id", behind)
     waits = repository.read_waiting(connection, start.limit(most))
-    total = _sum(count(connection, some_sends), count(connection, waiting))
+    total = _sum(count(connection, some_sends, query), count(connection, waiting, query))
     return _page(sent, waits, query, total=total, key=_chronological)
 
 
@@ -55,7 +55,7 @@ def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery
     behind = cursor[0] - (cursor[1] == 0) if cursor else None
     start = repository.waiting_after(waiting, "contact_id", behind)
     waits = repository.read_waiting(connection, start.limit(most))
-    total = _sum(count(connection, some_sends), count(connection, waiting))
+    total = _sum(count(connection, some_sends, query), count(connection, waiting, query))
     return _page(sent, waits, query, total=total, key=_by_contact)
 
 
