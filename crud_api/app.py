@@ -18,7 +18,7 @@ from crud_api.dependencies import Clock, utc_now
 from crud_api.enrolments.endpoints import router as enrolments
 from crud_api.error_answers import answer_errors
 from crud_api.health.endpoints import router as health
-from crud_api.keys import RateLimit, require_key, scope_of
+from crud_api.keys import KeyRequired, RateLimit, scope_of
 from crud_api.mailboxes.endpoints import router as mailboxes
 from crud_api.metrics import Metrics
 from crud_api.request_log import RequestLog
@@ -64,8 +64,9 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     app.state.database = Database(settings)
     app.state.metrics = Metrics(app.state.database.pool)
     app.state.rate_limit = RateLimit(settings.api_rate_limit_per_minute)
+    key = Depends(KeyRequired())
     for router in KEYED:
-        app.include_router(router, dependencies=[Depends(require_key)])
+        app.include_router(router, dependencies=[key])
     for router in OPEN:
         app.include_router(router)
     documentation.complete(app, scope_of)

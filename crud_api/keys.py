@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection
-from typing import Annotated
 
-from fastapi import Depends, Request
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from limits import RateLimitItemPerMinute
@@ -15,13 +13,15 @@ from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import bindparam, func, select
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import HTTPConnection
 
-from crud_api.dependencies import Settings, Store
+from crud_api.database import Database
 from crud_api.errors import ForbiddenError, TooManyRequestsError, UnauthorizedError
 from crud_api.tables import api_keys
 from sequence_store.api_keys import Scope, hash_key
 
 NO_KEY = 0
+DESCRIPTION = "A key that `sequences keys create` made. Each operation names the scope that it needs."
 SAFE = frozenset({"GET", "HEAD"})
 
 # The area of a tag that is none itself.
@@ -30,13 +30,6 @@ AREAS = {
     "assignments": "sequences",
     "enrolments": "sequences",
 }
-
-BEARER = HTTPBearer(
-    auto_error=False,
-    scheme_name="key",
-    description="A key that `sequences keys create` made. Each operation names the scope that it needs.",
-)
-
 
 _keys = api_keys.c
 _FIND = select(
@@ -72,24 +65,29 @@ def scope_of(tags: Collection[str], method: str) -> Scope:
     return Scope(f"{AREAS.get(area, area)}:{'read' if method in SAFE else 'write'}")
 
 
-async def require_key(
-    request: Request,
-    settings: Settings,
-    store: Store,
-    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-) -> None:
-    """Let a request pass whose key is valid and has the route's scope; count it."""
-    if not settings.keys_needed:
-        request.state.key_id = NO_KEY
-        return
-    route: APIRoute = request.scope["route"]
-    scope = scope_of([str(tag) for tag in route.tags], request.method)
-    key_id = await run_in_threadpool(_key_with, scope, store, credentials)
-    request.app.state.rate_limit.count(key_id)
-    request.state.key_id = key_id
+class KeyRequired(HTTPBearer):
+    """Lets a request pass whose key is valid and has the route's scope; counts it.
+
+    One dependency for all of it, as each costs every request.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(auto_error=False, scheme_name="key", description=DESCRIPTION)
+
+    async def __call__(self, request: HTTPConnection) -> None:
+        state = request.app.state
+        if not state.settings.keys_needed:
+            request.state.key_id = NO_KEY
+            return
+        credentials = await super().__call__(request)
+        route: APIRoute = request.scope["route"]
+        scope = scope_of([str(tag) for tag in route.tags], request.scope["method"])
+        key_id = await run_in_threadpool(_key_with, scope, state.database, credentials)
+        state.rate_limit.count(key_id)
+        request.state.key_id = key_id
 
 
-def _key_with(scope: Scope, store: Store, credentials: HTTPAuthorizationCredentials | None) -> int:
+def _key_with(scope: Scope, store: Database, credentials: HTTPAuthorizationCredentials | None) -> int:
     """Return the id of the key, if it is valid and has the scope."""
     if credentials is None:
         raise UnauthorizedError("Authorization: a key is needed, as `Bearer <key>`")
