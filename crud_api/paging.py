@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -95,18 +95,18 @@ def read_page(
     paging: Paging,
     *,
     key: ColumnElement[int],
-    joined: ColumnElement[int] | None = None,
+    begins: Callable[[int], ColumnElement[bool]],
 ) -> Page[AnyRow]:
     """Read one page of `statement` in the order of `key`, which the statement also selects as `row_key`.
 
-    `joined` is the column that a join equates with `key`: Postgres does not infer by itself that a page far in
-    starts far in there, too, and would walk up to it.
+    `begins` says behind which row of a joined table a page starts that comes after a `key`: Postgres does not
+    infer by itself that a page far in starts far in there, too, and would walk up to it.
     """
     cursor = paging.cursor
     rows = statement.order_by(key)
     if cursor is not None:
-        rows = rows.where(*(column > cursor[0] for column in (key, joined) if column is not None))
-    return _read(connection, rows, paging, total=count(connection, statement, paging))
+        rows = rows.where(key > cursor[0], begins(cursor[0]))
+    return _read(connection, rows, paging, total=count(connection, statement.order_by(key), paging))
 
 
 def read_sorted_page(
@@ -128,7 +128,7 @@ def read_sorted_page(
     if cursor is not None:
         before = select(column).where(key == cursor[0]).correlate(None).scalar_subquery()
         rows = rows.where(column < before if descending else column > before)
-    return _read(connection, rows, paging, total=count(connection, statement, paging))
+    return _read(connection, rows, paging, total=count(connection, statement.order_by(key), paging))
 
 
 def _read(connection: Connection, ordered: Select[Any], paging: Paging, *, total: int | None) -> Page[AnyRow]:
@@ -147,9 +147,12 @@ def page_of(found: Sequence[Item], paging: Paging, *, total: int | None, key: An
 
 
 def count(connection: Connection, statement: Select[Any], paging: Paging) -> int | None:
-    """Count the rows of `statement`, but no further than 10,000: None means more."""
+    """Count the rows of `statement`, but no further than 10,000: None means more.
+
+    Where it names an order, an index leads to the rows, past those that are deleted or filtered out.
+    """
     if paging.is_long:
         return None
-    some = statement.with_only_columns(literal(1)).order_by(None).limit(COUNTED_UP_TO + 1).subquery()
+    some = statement.with_only_columns(literal(1)).limit(COUNTED_UP_TO + 1).subquery()
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return found if found <= COUNTED_UP_TO else None

@@ -628,21 +628,24 @@ ALTER TABLE ONLY public.steps
     ADD CONSTRAINT steps_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_pkey PRIMARY KEY (address_hmac);
-CREATE INDEX contacts_by_activity ON public.contacts USING btree (is_active, id) WHERE (deleted_at IS NULL);
+CREATE INDEX contacts_active ON public.contacts USING btree (id) WHERE ((deleted_at IS NULL) AND is_active);
+CREATE INDEX contacts_inactive ON public.contacts USING btree (id) WHERE ((deleted_at IS NULL) AND (NOT is_active));
 CREATE INDEX contacts_inactive_address ON public.contacts USING btree (lower(mail_address)) WHERE ((deleted_at IS NULL) AND (NOT is_active));
 CREATE INDEX contacts_live ON public.contacts USING btree (id) WHERE (deleted_at IS NULL);
 CREATE UNIQUE INDEX contacts_mail_address_key ON public.contacts USING btree (lower(mail_address)) WHERE (deleted_at IS NULL);
 CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created);
 CREATE INDEX idempotency_keys_created_id ON public.idempotency_keys USING btree (created_id);
+CREATE INDEX mailboxes_active ON public.mailboxes USING btree (id) WHERE ((deleted_at IS NULL) AND is_active);
 CREATE UNIQUE INDEX mailboxes_address_key ON public.mailboxes USING btree (address) WHERE (deleted_at IS NULL);
-CREATE INDEX mailboxes_by_activity ON public.mailboxes USING btree (is_active, id) WHERE (deleted_at IS NULL);
+CREATE INDEX mailboxes_inactive ON public.mailboxes USING btree (id) WHERE ((deleted_at IS NULL) AND (NOT is_active));
 CREATE INDEX mailboxes_live ON public.mailboxes USING btree (id) WHERE (deleted_at IS NULL);
 CREATE INDEX send_events_send ON public.send_events USING btree (sequence_id, contact_id, step_id, round);
 CREATE INDEX send_events_step ON public.send_events USING btree (step_id, kind, at);
 CREATE INDEX sends_send_at ON public.sends USING btree (send_at);
-CREATE INDEX sequences_by_activity ON public.sequences USING btree (is_active, id) WHERE (deleted_at IS NULL);
+CREATE INDEX sequences_active ON public.sequences USING btree (id) WHERE ((deleted_at IS NULL) AND is_active);
 CREATE INDEX sequences_contacts_by_status ON public.sequences_contacts USING btree (sequence_id, status, contact_id);
 CREATE INDEX sequences_contacts_contact ON public.sequences_contacts USING btree (contact_id);
+CREATE INDEX sequences_inactive ON public.sequences USING btree (id) WHERE ((deleted_at IS NULL) AND (NOT is_active));
 CREATE INDEX sequences_live ON public.sequences USING btree (id) WHERE (deleted_at IS NULL);
 CREATE INDEX sequences_mailboxes_mailbox ON public.sequences_mailboxes USING btree (mailbox_id);
 CREATE UNIQUE INDEX sequences_name_key ON public.sequences USING btree (sequence_name) WHERE (deleted_at IS NULL);

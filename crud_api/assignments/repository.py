@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Connection, Uuid, any_, delete, func, literal, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Uuid,
+    any_,
+    delete,
+    func,
+    literal,
+    select,
+    tuple_,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from crud_api.mailboxes.repository import LIVE, SHOWN
@@ -20,7 +32,12 @@ def read(connection: Connection, sequence_id: int, paging: Paging) -> Page[AnyRo
         .join(sequences_mailboxes, sequences_mailboxes.c.mailbox_id == mailboxes.c.id)
         .where(sequences_mailboxes.c.sequence_id == sequence_id, LIVE)
     )
-    return read_page(connection, statement, paging, key=mailboxes.c.id)
+    link = tuple_(sequences_mailboxes.c.sequence_id, sequences_mailboxes.c.mailbox_id)
+
+    def begins(after: int) -> ColumnElement[bool]:
+        return link > tuple_(literal(sequence_id, BigInteger), literal(after, BigInteger))
+
+    return read_page(connection, statement, paging, key=mailboxes.c.id, begins=begins)
 
 
 def named(connection: Connection, ids: Collection[UUID]) -> Sequence[AnyRow]:

@@ -8,7 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Select, and_, cast, false, func, literal, select, true, tuple_
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    FromClause,
+    Select,
+    and_,
+    cast,
+    false,
+    func,
+    literal,
+    select,
+    true,
+    tuple_,
+)
 
 from crud_api.sends.schemas import WAITING
 from crud_api.tables import (
@@ -27,28 +40,29 @@ Statement = Select[Any]
 enrolment = sequences_contacts.c
 SEND_AT_EPOCH = cast(func.extract("epoch", sends.c.send_at), BigInteger)
 
-_SENDS = select(sends, SEND_AT_EPOCH.label("epoch"))
-_WAITING = (
-    select(
-        enrolment.sequence_id,
-        enrolment.contact_id,
-        enrolment.round,
-        enrolment.current_step,
-        enrolment.mailbox_id,
-        enrolment.next_send.label("due_day"),
+
+def _waiting(enrolled: FromClause) -> Statement:
+    """Select what is shown of a deferral and of its enrolment."""
+    shown = ("sequence_id", "contact_id", "round", "current_step", "mailbox_id")
+    return select(
+        *(enrolled.c[name] for name in shown),
+        enrolled.c.next_send.label("due_day"),
         plan_deferrals.c.plan_day,
         plan_deferrals.c.reason,
     )
-    .select_from(plan_deferrals)
-    .join(
-        sequences_contacts,
-        and_(
-            enrolment.sequence_id == plan_deferrals.c.sequence_id,
-            enrolment.contact_id == plan_deferrals.c.contact_id,
-            enrolment.status == EnrolmentStatus.ACTIVE,
-        ),
-    )
-    .join(sequences, and_(sequences.c.id == enrolment.sequence_id, sequences.c.deleted_at.is_(None)))
+
+
+_SENDS = select(sends, SEND_AT_EPOCH.label("epoch"))
+_DEFERRED = and_(
+    enrolment.sequence_id == plan_deferrals.c.sequence_id,
+    enrolment.contact_id == plan_deferrals.c.contact_id,
+    enrolment.status == EnrolmentStatus.ACTIVE,
+)
+# Of a sequence's deferrals each looks up its enrolment: the limit keeps Postgres from joining all of both first.
+_ENROLLED = select(sequences_contacts).where(_DEFERRED).correlate(plan_deferrals).limit(1).lateral("enrolled")
+_WAITING_OF_SEQUENCE = _waiting(_ENROLLED).select_from(plan_deferrals).join(_ENROLLED, true())
+_WAITING_OF_CONTACT = (
+    _waiting(sequences_contacts).select_from(plan_deferrals).join(sequences_contacts, _DEFERRED)
 )
 
 
@@ -59,7 +73,8 @@ def sends_of_contact(contact_id: int) -> Statement:
 
 
 def waiting_of_contact(contact_id: int) -> Statement:
-    return _WAITING.where(enrolment.contact_id == contact_id)
+    live = and_(sequences.c.id == enrolment.sequence_id, sequences.c.deleted_at.is_(None))
+    return _WAITING_OF_CONTACT.join(sequences, live).where(enrolment.contact_id == contact_id)
 
 
 def sends_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
@@ -68,7 +83,8 @@ def sends_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
 
 
 def waiting_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
-    statement = _WAITING.where(plan_deferrals.c.sequence_id == sequence_id)
+    live = select(1).where(sequences.c.id == sequence_id, sequences.c.deleted_at.is_(None)).exists()
+    statement = _WAITING_OF_SEQUENCE.where(plan_deferrals.c.sequence_id == sequence_id, live)
     return statement if contact_id is None else statement.where(plan_deferrals.c.contact_id == contact_id)
 
 
@@ -85,11 +101,9 @@ def after(statement: Statement, columns: Sequence[Any], values: Sequence[int] | 
 
 
 def waiting_after(statement: Statement, key: str, value: int | None) -> Statement:
-    """Do the same for who waits; both sides of the join begin behind `value`, or Postgres walks up to it."""
+    """Do the same for who waits, by a column of the deferrals."""
     ordered = statement.order_by(plan_deferrals.c[key])
-    if value is None:
-        return ordered
-    return ordered.where(plan_deferrals.c[key] > value, enrolment[key] > value)
+    return ordered if value is None else ordered.where(plan_deferrals.c[key] > value)
 
 
 def read_sends(connection: Connection, statement: Statement) -> Sequence[AnyRow]:

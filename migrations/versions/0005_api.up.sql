@@ -35,11 +35,14 @@ WHEN (OLD.mail_address IS DISTINCT FROM NEW.mail_address) EXECUTE FUNCTION forge
 
 -- A page of a list starts where its cursor says, whatever was deleted or is filtered out before it.
 CREATE INDEX sequences_live ON sequences (id) WHERE deleted_at IS NULL;
-CREATE INDEX sequences_by_activity ON sequences (is_active, id) WHERE deleted_at IS NULL;
+CREATE INDEX sequences_active ON sequences (id) WHERE deleted_at IS NULL AND is_active;
+CREATE INDEX sequences_inactive ON sequences (id) WHERE deleted_at IS NULL AND NOT is_active;
 CREATE INDEX mailboxes_live ON mailboxes (id) WHERE deleted_at IS NULL;
-CREATE INDEX mailboxes_by_activity ON mailboxes (is_active, id) WHERE deleted_at IS NULL;
+CREATE INDEX mailboxes_active ON mailboxes (id) WHERE deleted_at IS NULL AND is_active;
+CREATE INDEX mailboxes_inactive ON mailboxes (id) WHERE deleted_at IS NULL AND NOT is_active;
 CREATE INDEX contacts_live ON contacts (id) WHERE deleted_at IS NULL;
-CREATE INDEX contacts_by_activity ON contacts (is_active, id) WHERE deleted_at IS NULL;
+CREATE INDEX contacts_active ON contacts (id) WHERE deleted_at IS NULL AND is_active;
+CREATE INDEX contacts_inactive ON contacts (id) WHERE deleted_at IS NULL AND NOT is_active;
 CREATE INDEX contacts_inactive_address ON contacts (lower(mail_address)) WHERE deleted_at IS NULL AND NOT is_active;
 CREATE INDEX sequences_contacts_by_status ON sequences_contacts (sequence_id, status, contact_id);
 
