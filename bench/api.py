@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from sequence_store.database import connect
 
 CONTACTS = 1_000_000
 CONNECTIONS = 8
-SECONDS = 1.5
-REPEATS = 3
+SECONDS = 3.0
+REPEATS = 5
 
 COLUMNS = "id, external_id, name, mail_address, is_active, attributes, created, updated"
 READ = f"SELECT {COLUMNS} FROM contacts WHERE external_id = %s AND deleted_at IS NULL"
@@ -56,6 +57,7 @@ class Measured:
 
     per_second: float
     p99: float
+    cpu: float  # seconds of processor time for each, in the API's process or in ours
 
 
 def main() -> None:
@@ -87,7 +89,7 @@ def measure(postgres: Postgres, folder: Path) -> None:
     try:
         wait_ready(server, lambda: answers(port), log=log, seconds=30)
         for kind in kinds(ids, key):
-            compare(kind, port, api)
+            compare(kind, port, server.pid, api)
     finally:
         end(server)
 
@@ -132,35 +134,39 @@ def request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
     return head.encode() + body
 
 
-def compare(kind: Kind, port: int, url: str) -> None:
+def compare(kind: Kind, port: int, pid: int, url: str) -> None:
     """Run both sides in turns and print the medians of both and of their ratios."""
     with connect(url, name="bench", autocommit=True) as connection:
-        pairs = [(asyncio.run(load(kind, port)), statements(kind, connection)) for _ in range(REPEATS)]
-    ratio = statistics.median(served.per_second / bare.per_second for served, bare in pairs)
-    slower = statistics.median(served.p99 / bare.p99 for served, bare in pairs)
-    served, bare = (
-        Measured(
-            *(
-                statistics.median(getattr(pair[side], name) for pair in pairs)
-                for name in ("per_second", "p99")
-            )
-        )
-        for side in (0, 1)
-    )
+        pairs = [(asyncio.run(load(kind, port, pid)), statements(kind, connection)) for _ in range(REPEATS)]
+    served, bare = (median([pair[side] for pair in pairs]) for side in (0, 1))
+    ratio = statistics.median(one.per_second / other.per_second for one, other in pairs)
+    slower = statistics.median(one.p99 / other.p99 for one, other in pairs)
     print(
-        f"{kind.name}: {served.per_second:,.0f} requests/s, p99 {served.p99 * 1000:.1f} ms; "
-        f"psycopg {bare.per_second:,.0f}/s, p99 {bare.p99 * 1000:.2f} ms; "
-        f"{ratio:.3f} x its rate, {slower:.1f} x its p99"
+        f"{kind.name}: {told(served)}; psycopg {told(bare)}; {ratio:.3f} x its rate, {slower:.0f} x its p99"
     )
 
 
-async def load(kind: Kind, port: int) -> Measured:
+def median(repeats: list[Measured]) -> Measured:
+    return Measured(*(statistics.median(values) for values in zip(*map(astuple, repeats), strict=True)))
+
+
+def told(one: Measured) -> str:
+    return f"{one.per_second:,.0f}/s, p99 {one.p99 * 1e3:.2f} ms, {one.cpu * 1e6:.0f} us of CPU each"
+
+
+async def load(kind: Kind, port: int, pid: int) -> Measured:
     """Ask over several connections at once for some seconds, each as soon as it has its answer."""
     durations: list[float] = []
     until = time.perf_counter() + SECONDS
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), processor_time(pid)
     await asyncio.gather(*(client(kind, port, until, durations) for _ in range(CONNECTIONS)))
-    return measured(durations, time.perf_counter() - began)
+    return measured(durations, time.perf_counter() - began, processor_time(pid) - cpu)
+
+
+def processor_time(pid: int) -> float:
+    """Return the seconds of processor time that a process has had (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def client(kind: Kind, port: int, until: float, durations: list[float]) -> None:
@@ -180,17 +186,18 @@ async def client(kind: Kind, port: int, until: float, durations: list[float]) ->
 def statements(kind: Kind, connection: psycopg.Connection[Any]) -> Measured:
     durations = []
     until = time.perf_counter() + SECONDS
-    began = time.perf_counter()
+    began, cpu = time.perf_counter(), time.process_time()
     while time.perf_counter() < until:
         values = kind.values()
         started = time.perf_counter()
         connection.execute(kind.statement.encode(), values).fetchall()
         durations.append(time.perf_counter() - started)
-    return measured(durations, time.perf_counter() - began)
+    return measured(durations, time.perf_counter() - began, time.process_time() - cpu)
 
 
-def measured(durations: list[float], seconds: float) -> Measured:
-    return Measured(len(durations) / seconds, statistics.quantiles(durations, n=100)[-1])
+def measured(durations: list[float], seconds: float, cpu: float) -> Measured:
+    asked = len(durations)
+    return Measured(asked / seconds, statistics.quantiles(durations, n=100)[-1], cpu / asked)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
+from crud_api.json_body import NotJson
 from crud_api.tables import AnyRow
 
 # The default of a PATCH's field: it is not read, `changes` returns only what the client sent.
@@ -33,6 +34,8 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _match_names_without_case(cls, body: Any) -> Any:
+        if isinstance(body, NotJson):
+            raise ValueError(f"is not JSON: {body.why}")  # noqa: TRY004 - Pydantic takes it for a refusal
         if not isinstance(body, dict):
             return body
         known = _names(cls)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from pydantic_core import from_json
 
-from crud_api.errors import InvalidInputError
-
 _JSON = (b"content-type", b"application/json")
+
+
+@dataclass(frozen=True)
+class NotJson:
+    """A body that could not be read: refused where bodies are validated, which is after the key is checked."""
+
+    why: str
 
 
 class JsonRequest(Request):
@@ -21,7 +27,7 @@ class JsonRequest(Request):
         try:
             return from_json(await self.body(), allow_inf_nan=False)
         except ValueError as error:
-            raise InvalidInputError(f"body: is not JSON: {error}") from None
+            return NotJson(str(error))
 
 
 class JsonRoute(APIRoute):

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from crud_api.dependencies import Store
 from crud_api.documentation import answers
 from crud_api.sends import service
-from crud_api.sends.schemas import Send, SendQuery, SequenceSendQuery
+from crud_api.sends.schemas import ContactSendQuery, Send, SequenceSendQuery
 
 router = APIRouter(tags=["sends"])
 
@@ -21,8 +21,10 @@ router = APIRouter(tags=["sends"])
     response_model=list[Send],
     responses=answers(404),
 )
-def list_contact_sends(contact_id: UUID, query: Annotated[SendQuery, Query()], store: Store) -> Response:
-    """Show what it was and will be sent, by time; at the end, as `waiting`, what is due and why it has no place.
+def list_contact_sends(
+    contact_id: UUID, query: Annotated[ContactSendQuery, Query()], store: Store
+) -> Response:
+    """Show what it was and will be sent, by time; last, as `waiting`, what is due and why it has no place.
 
     A deleted contact keeps its history.
     """

@@ -92,18 +92,20 @@ def chosen(statement: Statement, wanted: bool) -> Statement:  # noqa: FBT001
     return statement if wanted else statement.where(false())
 
 
-def after(statement: Statement, columns: Sequence[Any], values: Sequence[int] | None) -> Statement:
+def after(
+    statement: Statement, columns: Sequence[Any], values: Sequence[int] | None, *, backwards: bool = False
+) -> Statement:
     """Select in the order of `columns`, and where `values` are given only what comes after them."""
-    ordered = statement.order_by(*columns)
+    ordered = statement.order_by(*(column.desc() if backwards else column for column in columns))
     if values is None:
         return ordered
-    return ordered.where(tuple_(*columns) > tuple_(*(literal(value, BigInteger) for value in values)))
+    key, start = tuple_(*columns), tuple_(*(literal(value, BigInteger) for value in values))
+    return ordered.where(key < start if backwards else key > start)
 
 
-def waiting_after(statement: Statement, key: str, value: int | None) -> Statement:
+def waiting_after(statement: Statement, key: str, value: int | None, *, backwards: bool = False) -> Statement:
     """Do the same for who waits, by a column of the deferrals."""
-    ordered = statement.order_by(plan_deferrals.c[key])
-    return ordered if value is None else ordered.where(plan_deferrals.c[key] > value)
+    return after(statement, [plan_deferrals.c[key]], None if value is None else [value], backwards=backwards)
 
 
 def read_sends(connection: Connection, statement: Statement) -> Sequence[AnyRow]:

@@ -45,15 +45,21 @@ AFTER = f"The {NEXT_CURSOR} of the page before; `page` then counts from there"
 
 
 class SendQuery(Paging):
-    """The query of a contact's history."""
+    """The query of a history."""
 
     page: int = Field(
         0, ge=0, le=FURTHEST_PAGE, description="Number of the page, from 0; farther in with after"
     )
-    after: str | None = Field(None, pattern=cursor_pattern(5), description=AFTER)
     waiting: bool | None = Field(
         None, description="true: only who is due and waits for a place; false: only what has one"
     )
+
+
+class ContactSendQuery(SendQuery):
+    """The query of a contact's history."""
+
+    after: str | None = Field(None, pattern=cursor_pattern(5), description=AFTER)
+    sort: Literal["sendAt", "-sendAt"] = Field("sendAt", description="In this order; with - the latest first")
 
 
 class SequenceSendQuery(SendQuery):

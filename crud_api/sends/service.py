@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from crud_api.contacts.service import internal_id_ever as contact_id_of
 from crud_api.paging import COUNTED_UP_TO, Key, Page, Paging, count, page_of
 from crud_api.sends import repository
-from crud_api.sends.schemas import WAITING, Send, SendQuery, SequenceSendQuery
+from crud_api.sends.schemas import WAITING, ContactSendQuery, Send, SequenceSendQuery
 from crud_api.sequences.service import internal_id_ever as sequence_id_of
 from crud_api.tables import AnyRow, sends
 
@@ -21,21 +21,25 @@ CHRONOLOGICAL = (repository.SEND_AT_EPOCH, sends.c.sequence_id, sends.c.step_id,
 BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
 
 
-def of_contact(connection: Connection, contact: UUID, query: SendQuery) -> Page[Send]:
-    """Return what the contact was and will be sent, by time; last, where it is due and waits."""
+def of_contact(connection: Connection, contact: UUID, query: ContactSendQuery) -> Page[Send]:
+    """Return what the contact was and will be sent, by time, and where it is due and waits: that comes last."""
     contact_id = contact_id_of(connection, contact)
     cursor, most = query.cursor, query.offset + query.size + 1
     some_sends = repository.chosen(repository.sends_of_contact(contact_id), query.waiting is not True)
     waiting = repository.chosen(repository.waiting_of_contact(contact_id), query.waiting is not False)
-    behind = cursor[2] if cursor and cursor[0] else None
+    backwards = query.sort.startswith("-")
     sent: Iterable[AnyRow] = ()
-    if behind is None:
-        start = repository.after(some_sends, CHRONOLOGICAL, cursor and cursor[1:])
+    waits: Iterable[AnyRow] = ()
+    # The cursor's first number tells whether it names a send or a waiting: the page may be past all of one kind.
+    of_send, of_waiting = _apart(cursor)
+    if of_waiting is None or backwards:
+        start = repository.after(some_sends, CHRONOLOGICAL, of_send, backwards=backwards)
         sent = repository.read_sends(connection, start.limit(most))
-    start = repository.waiting_after(waiting, "sequence_id", behind)
-    waits = repository.read_waiting(connection, start.limit(most))
+    if of_send is None or not backwards:
+        start = repository.waiting_after(waiting, "sequence_id", of_waiting, backwards=backwards)
+        waits = repository.read_waiting(connection, start.limit(most))
     total = _sum(count(connection, some_sends, query), count(connection, waiting, query))
-    return _page(sent, waits, query, total=total, key=_chronological)
+    return _page(sent, waits, query, total=total, key=_chronological, backwards=backwards)
 
 
 def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery) -> Page[Send]:
@@ -59,15 +63,29 @@ def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery
     return _page(sent, waits, query, total=total, key=_by_contact)
 
 
+def _apart(cursor: Key | None) -> tuple[Key | None, int | None]:
+    """Return the key of the send that a cursor names, or the sequence of the waiting."""
+    if cursor is None:
+        return None, None
+    return (None, cursor[2]) if cursor[0] else (cursor[1:], None)
+
+
 def _after_contact(cursor: Key) -> Key:
     contact_id, waiting, step_id, round_ = cursor
     return (contact_id + 1, 0, 0) if waiting else (contact_id, step_id, round_)
 
 
 def _page(
-    sent: Iterable[AnyRow], waits: Iterable[AnyRow], paging: Paging, *, total: int | None, key: Any
+    sent: Iterable[AnyRow],
+    waits: Iterable[AnyRow],
+    paging: Paging,
+    *,
+    total: int | None,
+    key: Any,
+    backwards: bool = False,
 ) -> Page[Send]:
-    both = merge(sorted(sent, key=key), sorted(waits, key=key), key=key)
+    ordered = (sorted(rows, key=key, reverse=backwards) for rows in (sent, waits))
+    both = merge(*ordered, key=key, reverse=backwards)
     rows = list(islice(both, paging.offset, paging.offset + paging.size + 1))
     page = page_of(rows, paging, total=total, key=key)
     return page.with_items([Send.of(row) for row in page.items])

@@ -109,6 +109,11 @@ def test_body_that_is_no_json_object_is_400_with_a_message(shared_api: Api, body
     assert refused.json()["message"]
 
 
+def test_body_that_is_no_json_is_told_where_it_ends_to_be(shared_api: Api) -> None:
+    refused = shared_api.request("POST", "/sequences", content=b'{"name": }')
+    assert refused.json()["message"] == "body: is not JSON: expected value at line 1 column 10"
+
+
 def test_message_names_each_field_and_repeats_no_input(shared_api: Api) -> None:
     refused = shared_api.post("/contacts", {"mailAddress": "someone at example.com", "isActive": 1})
     assert refused.json()["message"] == (

@@ -76,6 +76,7 @@ def test_every_route_refuses_no_key_a_wrong_one_an_expired_and_a_revoked_one(key
             refused = keyed.request(method, path, **request)
             assert (refused.status_code, refused.json()) == (401, {"message": f"Authorization: {why}"})
             assert refused.headers["WWW-Authenticate"] == "Bearer"
+        assert keyed.request(method, path, content=b"{").status_code == 401
 
 
 def test_every_route_refuses_a_key_without_its_scope_and_takes_one_with_it_alone(keyed: Api) -> None:

@@ -81,6 +81,31 @@ def test_ledger_pages_show_every_row_once_in_one_order(api: Api, how: str) -> No
             assert collected == everything.json()
 
 
+@pytest.mark.parametrize("how", ["after", "page"])
+def test_contacts_history_is_turned_round(api: Api, how: str) -> None:
+    sequence, other, mailbox = api.sequence(steps=STEPS), api.sequence(), api.mailbox()
+    contact = api.enrolled(sequence)
+    api.post(f"/sequences/{other['id']}/contacts", {"contactIds": [contact["id"]]})
+    for step in range(3):
+        api.plan(sequence, contact, mailbox, step=step, at=f"2026-03-1{step} 10:00Z")
+    api.sql(
+        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'x' FROM sequences_contacts"
+    )
+    path = f"/contacts/{contact['id']}/sends"
+    forwards = api.get(path).json()
+    assert len(forwards) == 5
+    for size in (1, 2, 3, 50):
+        collected, query, page = [], {"size": size, "sort": "-sendAt"}, 0
+        while True:
+            answer = api.get(path, params=query)
+            collected += answer.json()
+            if "X-Next-Cursor" not in answer.headers:
+                break
+            page += 1
+            query |= {"after": answer.headers["X-Next-Cursor"]} if how == "after" else {"page": page}
+        assert collected == forwards[::-1]
+
+
 def test_deleted_sequence_keeps_its_history_and_lets_nobody_wait(api: Api) -> None:
     sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
     contact = api.enrolled(sequence)
