@@ -39,8 +39,8 @@ class Paging(BaseModel):
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
-    size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Items in a page")
-    page: int = Field(0, ge=0, le=LARGEST_PAGE, description="Number of the page, from 0")
+    size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Items in a page; empty for 50")
+    page: int = Field(0, ge=0, le=LARGEST_PAGE, description="Number of the page, from 0; empty for 0")
     after: str | None = Field(
         None,
         pattern=cursor_pattern(1),
