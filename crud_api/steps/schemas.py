@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from crud_api.bodies import UNSENT, Answer, Body, Changes
-from crud_api.fields import Line, Number, Prose
+from crud_api.fields import Line, Number, TemplateLine, TemplateProse
+from sequence_store.templates import KNOWN
 
 LONGEST_DELAY_DAYS = 36_500
 
@@ -20,8 +21,10 @@ DelayDays = Annotated[
     ),
 ]
 StepNumber = Annotated[Number, Field(description="Its place; unique in the sequence, gaps are allowed")]
-Subject = Annotated[Line | None, Field(description="A Liquid template; null continues the thread")]
-Content = Annotated[Prose, Field(description="A Liquid template")]
+Subject = Annotated[
+    TemplateLine | None, Field(description="A Liquid template; null continues the thread")
+]
+Content = Annotated[TemplateProse, Field(description=f"A Liquid template; it may name {KNOWN}")]
 
 EXAMPLE: dict[str, Any] = {
     "stepNumber": 1,

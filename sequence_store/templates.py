@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
@@ -10,11 +11,18 @@ from liquid import BoundTemplate, Environment
 from liquid.exceptions import LiquidError
 from liquid.undefined import StrictDefaultUndefined
 
-from step_mailing_worker.errors import MailError
+from sequence_store.errors import TemplateError
 
 LONGEST_OUTPUT = 1_000_000
 LOOP_LIMIT = 10_000
 NAMESPACE_LIMIT = 2_000_000
+LONGEST_FAULT = 150
+
+KNOWN = (
+    "contact.name, contact.mail_address, contact.attributes.…, sender.name, sender.address, unsubscribe_url"
+)
+_LINES = {("contact", "name"), ("contact", "mail_address"), ("sender", "name"), ("sender", "address")}
+_LINE_END = re.compile(r"\r\n?|\n")
 
 
 class _MailEnvironment(Environment):
@@ -35,9 +43,9 @@ def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(call)
     def bounded(value: Any, *arguments: Any, **keywords: Any) -> Any:
         if _is(value, range) and len(value) > LOOP_LIMIT:
-            raise MailError("template: a range is too long")
+            raise TemplateError("a range is too long")
         if _result_length(name, value, arguments) > LONGEST_OUTPUT:
-            raise MailError(f"template: the result of the filter {name} is too long")
+            raise TemplateError(f"the result of the filter {name} is too long")
         return call(value, *arguments, **keywords)
 
     return bounded
@@ -68,17 +76,57 @@ def _parsed(source: str, escape: bool) -> BoundTemplate:  # noqa: FBT001
 
 
 def render(source: str, names: Mapping[str, object], *, escape: bool) -> str:
-    """Render a template; `escape` its values for HTML. Raise MailError with a reason that holds no value."""
+    """Render a template; `escape` its values for HTML. Raise TemplateError with a reason that holds no value."""
     try:
         return _parsed(source, escape).render(**names)
     except LiquidError as error:
-        raise MailError(f"template: {_reason(error)}") from None
+        raise TemplateError(_reason(error)) from None
     except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
-        raise MailError(f"template: {type(error).__name__}") from None
+        raise TemplateError(type(error).__name__) from None
+
+
+def check(source: str) -> None:
+    """Raise TemplateError, with the line, for what no contact's mail could be made of.
+
+    That is a template that does not parse, and one that names what is never handed in.
+    """
+    try:
+        found = _TEXT.from_string(source).analyze()
+    except LiquidError as error:
+        context = error.context()
+        raise TemplateError(f"line {context[0] if context else _lines(source)}: {_reason(error)}") from None
+    except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
+        raise TemplateError(f"line 1: is not a template: {type(error).__name__}") from None
+    faults = [
+        (variable.span.index, f"{variable} is not a known field; known are {KNOWN}")
+        for variables in found.globals.values()
+        for variable in variables
+        if not _is_known(variable.segments)
+    ]
+    faults += [
+        (span.index, f"{name} is not a known filter")
+        for name, spans in found.filters.items()
+        for span in spans
+        if name not in _TEXT.filters
+    ]
+    if faults:
+        index, fault = min(faults)
+        raise TemplateError(f"line {_lines(source[:index])}: {fault[:LONGEST_FAULT]}")
+
+
+def _is_known(path: Sequence[object]) -> bool:
+    """Tell whether a path starts with a field; `contact` alone is none, nor is one computed from others."""
+    if path[:2] == ["contact", "attributes"] or path == ["unsubscribe_url"]:
+        return True
+    return tuple(path[:2]) in _LINES and path[2:] in ([], ["size"])
+
+
+def _lines(text: str) -> int:
+    return len(_LINE_END.findall(text)) + 1
 
 
 def _reason(error: LiquidError) -> str:
     # A message of these kinds can quote a value: the kind alone is told.
     kind = type(error).__name__
     told = kind in {"UndefinedError", "UnknownFilterError", "LiquidSyntaxError", "TemplateNotFoundError"}
-    return f"{kind}: {error.message}"[:150] if told else kind
+    return f"{kind}: {error.message}"[:LONGEST_FAULT] if told else kind
