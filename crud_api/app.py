@@ -24,6 +24,7 @@ from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
 from crud_api.sequences.endpoints import router as sequences
 from crud_api.steps.endpoints import router as steps
+from crud_api.tracking.endpoints import router as tracking
 from sequence_store.settings import LOCAL, ApiSettings, read_settings
 
 log = logging.getLogger("crud_api")
@@ -36,6 +37,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     assignments,
     enrolments,
     sends,
+    tracking,
     health,
 )
 

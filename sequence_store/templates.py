@@ -21,7 +21,7 @@ LONGEST_FAULT = 150
 KNOWN = (
     "contact.name, contact.mail_address, contact.attributes.…, sender.name, sender.address, unsubscribe_url"
 )
-_LINES = {("contact", "name"), ("contact", "mail_address"), ("sender", "name"), ("sender", "address")}
+_SCALARS = [["contact", "name"], ["contact", "mail_address"], ["sender", "name"], ["sender", "address"]]
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -118,7 +118,7 @@ def _is_known(path: Sequence[object]) -> bool:
     """Tell whether a path starts with a field; `contact` alone is none, nor is one computed from others."""
     if path[:2] == ["contact", "attributes"] or path == ["unsubscribe_url"]:
         return True
-    return tuple(path[:2]) in _LINES and path[2:] in ([], ["size"])
+    return path[:2] in _SCALARS and path[2:] in ([], ["size"])
 
 
 def _lines(text: str) -> int:

@@ -21,6 +21,7 @@ from sequence_store.states import Fault
 from step_mailing_worker import headers
 from step_mailing_worker.addresses import Address, parse_address
 from step_mailing_worker.errors import MailError
+from step_mailing_worker.links import MailLinks
 
 _MIME_NAMES = frozenset({"MIME-Version", "Content-Type"})
 
@@ -40,7 +41,7 @@ class MailOrder:
     thread_step_ids: Sequence[int]
     mailbox_address: str
     mailbox_display_name: str | None
-    unsubscribe_url: str = ""  # filled in where the route that answers it is served
+    links: MailLinks
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def build_mail(order: MailOrder, secret: bytes) -> Mail:
         "Date": format_datetime(order.send_at.astimezone(UTC)),
         "Message-ID": own_id,
         **_thread(earlier),
-        **_list_unsubscribe(order.unsubscribe_url),
+        **_list_unsubscribe(order.links.unsubscribe_url),
     }
     content = _written(lines, bodies, boundary=f"=_{own_id.rpartition('@')[0].rpartition('.')[2]}")
     meant = _Meant(
@@ -131,13 +132,14 @@ def _said(order: MailOrder) -> tuple[str, Bodies]:
     sender = Person(order.mailbox_display_name or "", order.mailbox_address)
     contact = Person(order.contact_name, order.contact_address)
     names = template_names(
-        contact, order.contact_attributes, sender, unsubscribe_url=order.unsubscribe_url
+        contact, order.contact_attributes, sender, unsubscribe_url=order.links.unsubscribe_url
     )
     try:
         subject = render_subject(order.mail_subject, order.thread_subject, names)
-        return _header(subject, "subject"), render_bodies(order.mail_content, names)
+        bodies = render_bodies(order.mail_content, names)
     except TemplateError as error:
         raise MailError(f"template: {error}") from None
+    return _header(subject, "subject"), Bodies(bodies.text, order.links.tracked(bodies.html))
 
 
 def _thread(earlier: Sequence[str]) -> dict[str, str]:
@@ -147,8 +149,6 @@ def _thread(earlier: Sequence[str]) -> dict[str, str]:
 
 
 def _list_unsubscribe(url: str) -> dict[str, str]:
-    if not url:
-        return {}
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
