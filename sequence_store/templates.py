@@ -17,11 +17,18 @@ LONGEST_OUTPUT = 1_000_000
 LOOP_LIMIT = 10_000
 NAMESPACE_LIMIT = 2_000_000
 LONGEST_FAULT = 150
+LONGEST_TAIL = 1_000
 
 KNOWN = (
     "contact.name, contact.mail_address, contact.attributes.…, sender.name, sender.address, unsubscribe_url"
 )
 _SCALARS = [["contact", "name"], ["contact", "mail_address"], ["sender", "name"], ["sender", "address"]]
+_ENDED = (
+    (re.compile(r"\{\{"), re.compile(r"\}\}")),
+    (re.compile(r"\{%-?\s*raw\b"), re.compile(r"\bendraw\b")),
+    (re.compile(r"\{%-?\s*doc\b"), re.compile(r"\benddoc\b")),
+)
+_BLANK = re.compile(r"\{\{-?\s{50}")
 _LINE_END = re.compile(r"\r\n?|\n")
 
 
@@ -71,14 +78,26 @@ _HTML = _MailEnvironment(undefined=StrictDefaultUndefined, autoescape=True)
 
 
 @lru_cache(maxsize=512)
-def _parsed(source: str, escape: bool) -> BoundTemplate:  # noqa: FBT001
+def _parsed(source: str, *, escape: bool) -> BoundTemplate:
+    _refuse_endless(source)
     return (_HTML if escape else _TEXT).from_string(source)
+
+
+def _refuse_endless(source: str) -> None:
+    """Refuse what Liquid's own reading would look for the end of again and again, for minutes."""
+    if blank := _BLANK.search(source):
+        raise TemplateError(f"line {_lines(source[: blank.start()])}: {{{{ is followed by too many blanks")
+    for opening, closing in _ENDED:
+        *_, last = [0, *(match.end() for match in closing.finditer(source))]
+        unended = opening.search(source, last)
+        if unended and len(source) - last > LONGEST_TAIL:
+            raise TemplateError(f"line {_lines(source[: unended.start()])}: {unended[0]} has no end")
 
 
 def render(source: str, names: Mapping[str, object], *, escape: bool) -> str:
     """Render a template; `escape` its values for HTML. Raise TemplateError with a reason that holds no value."""
     try:
-        return _parsed(source, escape).render(**names)
+        return _parsed(source, escape=escape).render(**names)
     except LiquidError as error:
         raise TemplateError(_reason(error)) from None
     except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
@@ -91,7 +110,7 @@ def check(source: str) -> None:
     That is a template that does not parse, and one that names what is never handed in.
     """
     try:
-        found = _TEXT.from_string(source).analyze()
+        found = _parsed(source, escape=False).analyze()
     except LiquidError as error:
         context = error.context()
         raise TemplateError(f"line {context[0] if context else _lines(source)}: {_reason(error)}") from None

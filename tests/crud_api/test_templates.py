@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -62,6 +63,28 @@ def test_subject_is_a_template_too(shared_api: Api) -> None:
     refused = shared_api.post("/sequences", {"name": "x", "steps": [STEP | {"mailSubject": "Hi {{ name }}"}]})
     assert refused.status_code == 400
     assert refused.json()["message"].startswith("steps[0].mailSubject: line 1: name is not a known field")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{" * 250_000,
+        "{{" + " " * 400_000,
+        "{{ " + " " * 20_000 + "}}",
+        ("{{" + " " * 49 + "}}") * 9_000,
+        "{% raw %}" * 50_000,
+        "{% doc %}" * 50_000,
+        "{% if contact.name %}" * 20_000,
+        "{{ (" * 100_000 + "}}",
+    ],
+    ids=range(8),
+)
+def test_template_that_would_be_read_for_minutes_is_refused_at_once(shared_api: Api, source: str) -> None:
+    started = time.perf_counter()
+    refused = shared_api.post("/sequences", {"name": "x", "steps": [STEP | {"mailContent": source}]})
+    assert time.perf_counter() - started < 5
+    assert refused.status_code == 400
+    assert refused.json()["message"].startswith("steps[0].mailContent: line 1: ")
 
 
 @pytest.mark.parametrize("source", TAKEN)
