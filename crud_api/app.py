@@ -24,6 +24,7 @@ from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
 from crud_api.sequences.endpoints import router as sequences
 from crud_api.steps.endpoints import router as steps
+from crud_api.suppressions.endpoints import router as suppressions
 from crud_api.tracking.endpoints import router as tracking
 from sequence_store.settings import LOCAL, ApiSettings, read_settings
 
@@ -37,6 +38,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     assignments,
     enrolments,
     sends,
+    suppressions,
     tracking,
     health,
 )

@@ -102,7 +102,23 @@ contacts = Table(
     Column("attributes", JSONB),
 )
 
-suppressions = Table("suppressions", metadata, Column("address_hmac", LargeBinary, primary_key=True))
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("address_hmac", LargeBinary, primary_key=True),
+    Column("id", BigInteger),
+    Column("external_id", Uuid),
+    Column("reason", Text),
+    Column("at", Instant),
+)
+
+send_events = Table(
+    "send_events",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("kind", Text),
+    Column("detail", JSONB),
+)
 
 sequences_mailboxes = Table(
     "sequences_mailboxes",
