@@ -19,6 +19,7 @@ from crud_api.enrolments.endpoints import router as enrolments
 from crud_api.error_answers import answer_errors
 from crud_api.errors import KeysMissingError
 from crud_api.health.endpoints import router as health
+from crud_api.imports.endpoints import router as imports
 from crud_api.mailboxes.endpoints import router as mailboxes
 from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
@@ -34,6 +35,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     sequences,
     steps,
     mailboxes,
+    imports,  # before contacts, whose ids stand where its names do
     contacts,
     assignments,
     enrolments,

@@ -100,6 +100,13 @@ def run(
     return connection.exec_driver_sql(query(file, name).decode(), dict(values or {}))
 
 
+def copying(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Return a cursor of the driver's, in the connection's transaction, for COPY."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101
+    return driver.cursor()
+
+
 @contextmanager
 def _answers() -> Iterator[None]:
     try:
@@ -108,6 +115,10 @@ def _answers() -> Iterator[None]:
         raise UnavailableError("All database connections are in use. Try again in a moment.") from None
     except DBAPIError as error:
         if answer := _answer_to(error.orig):
+            raise answer from None
+        raise
+    except psycopg.Error as error:  # of COPY, which SQLAlchemy does not know
+        if answer := _answer_to(error):
             raise answer from None
         raise
 

@@ -40,6 +40,10 @@ TAGS = [
         "name": "suppressions",
         "description": "Which addresses must not be mailed again, whatever happens to their contacts.",
     },
+    {
+        "name": "imports",
+        "description": "Files that were sent, how far they are, and what became of their rows.",
+    },
     {"name": "health", "description": "For probes."},
 ]
 

@@ -173,3 +173,25 @@ plan_deferrals = Table(
     Column("plan_day", Date),
     Column("reason", Text),
 )
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("external_id", Uuid),
+    Column("kind", Text),
+    Column("state", Text),
+    Column("message", Text),
+    Column("rows_read", BigInteger),
+    Column("added", BigInteger),
+    Column("changed", BigInteger),
+    Column("enrolled", BigInteger),
+    Column("merged", BigInteger),
+    Column("refused", BigInteger),
+    Column("flagged", BigInteger),
+    Column("not_enrolled", BigInteger),
+    Column("ignored_columns", ARRAY(Text)),
+    Column("created", Instant),
+    Column("updated", Instant),
+    Column("finished_at", Instant),
+)
