@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from crud_api.contacts.attributes import Attributes
 from crud_api.error_answers import describe
@@ -60,7 +59,8 @@ _PLAIN_ADDRESS = re.compile(
     r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}",
     re.IGNORECASE | re.ASCII,
 )
-_PLAIN_LENGTH = 64
+_PLAIN_LENGTH = 255
+_PLAIN_ADDRESS_LENGTH = 64  # so its part before the @ is no longer, either
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
 _LINE: TypeAdapter[str] = TypeAdapter(Line)
@@ -98,8 +98,10 @@ class ContactRows:
         """Return the attributes as JSON: those of the column `attributes`, and those with a column of their own."""
         place = self.layout.fields.get("attributes")
         found = _json(cells[place]) if place is not None and cells[place] else {}
-        found |= {name: original(cells[place]) for name, place in self.layout.attributes if cells[place]}
-        return json.dumps(_checked("attributes", _ATTRIBUTES, found), ensure_ascii=False) if found else "{}"
+        texts = {name: original(cells[place]) for name, place in self.layout.attributes if cells[place]}
+        if found or not _is_plain("".join(texts.values())):
+            found = _checked("attributes", _ATTRIBUTES, found | texts)
+        return to_json(found or texts).decode()
 
 
 @dataclass(frozen=True)
@@ -134,15 +136,19 @@ def _refused(row: Row, reason: str) -> str:
 
 def _address(cell: str) -> str:
     address = original(cell.strip())
-    if len(address) <= _PLAIN_LENGTH and _PLAIN_ADDRESS.fullmatch(address):
+    if len(address) <= _PLAIN_ADDRESS_LENGTH and _PLAIN_ADDRESS.fullmatch(address):
         return address
     return _escaped(_checked("mailAddress", _ADDRESS, address))
 
 
 def _line(field: str, value: str) -> str:
-    if value.isascii() and value.isprintable() and 0 < len(value) < 256 and "=?" not in value:  # noqa: PLR2004
+    if value and _is_plain(value) and "=?" not in value:
         return value
     return _checked(field, _LINE, value)
+
+
+def _is_plain(value: str) -> bool:
+    return len(value) <= _PLAIN_LENGTH and value.isascii() and value.isprintable()
 
 
 def _boolean(cell: str) -> str:
