@@ -82,7 +82,9 @@ def write_file(path: Path, rows: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         file.write("name,mailAddress,attributes.company,attributes.city\n")
         for n in range(rows):
-            file.write(f"Contact Number {n},contact{n}@company{n % 5000}.example,Company {n % 5000},City {n % 97}\n")
+            file.write(
+                f"Contact Number {n},contact{n}@company{n % 5000}.example,Company {n % 5000},City {n % 97}\n"
+            )
 
 
 def measure_import(postgres: Postgres, folder: Path, number: int) -> tuple[float, float]:

@@ -141,6 +141,7 @@ Address = Annotated[
     AfterValidator(_address),
     Field(json_schema_extra={"format": "email"}),
 ]
+SubjectLine = Annotated[str, AfterValidator(_one_line)]  # as it is sent, of any length
 TemplateLine = Annotated[Line, AfterValidator(_template)]
 TemplateProse = Annotated[Prose, AfterValidator(_template)]
 SearchText = Annotated[str, StringConstraints(max_length=254), AfterValidator(_without_nul)]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
 from crud_api.assignments import repository as assignments
 from crud_api.contacts import repository as contacts
 from crud_api.contacts.service import unknown as unknown_contact
 from crud_api.enrolments import repository as enrolments
+from crud_api.error_answers import describe
 from crud_api.errors import ConflictError, NotFoundError
+from crud_api.fields import SubjectLine
 from crud_api.mailboxes import repository as mailboxes
 from crud_api.mailboxes.service import unknown as unknown_mailbox
 from crud_api.paging import Paging
@@ -22,6 +25,7 @@ from sequence_store.errors import TemplateError
 from sequence_store.mail_content import Person, render_bodies, render_subject, template_names
 from sequence_store.settings import LinkSettings
 
+_SUBJECT: TypeAdapter[str] = TypeAdapter(SubjectLine)
 NO_TOKEN = "preview"  # noqa: S105 - a link to unsubscribe that unsubscribes nobody
 
 
@@ -45,10 +49,13 @@ def render(
     earlier = (one.mail_subject for one in steps if one.step_number < shown.step_number)
     of_thread = next((subject for subject in earlier if subject), None)
     try:
-        subject = render_subject(shown.mail_subject, of_thread, names)
+        subject = _SUBJECT.validate_python(render_subject(shown.mail_subject, of_thread, names))
         bodies = render_bodies(shown.mail_content, names)
     except TemplateError as error:
         raise ConflictError(f"This contact's mail cannot be written: {error}") from None
+    except ValidationError as error:
+        fault = describe({**error.errors(include_input=False)[0], "loc": ("body", "subject")})
+        raise ConflictError(f"This contact's mail cannot be written: {fault}") from None
     return Preview(
         sender_name=sender.name,
         sender_address=sender.address,

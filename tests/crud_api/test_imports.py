@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import re
 import threading
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from crud_api.imports import service
 from crud_api.imports.csv_file import LONGEST_LINE
-from tests.conftest import Services
 from tests.crud_api.conftest import NOBODY, STEP, TODAY, Api
+from tests.crud_api.test_hostile_input import HOSTILE
 
 GRACE = "name,mailAddress\nGrace Hopper,grace@example.com\n"
 
@@ -322,7 +326,7 @@ def test_import_that_fails_in_the_middle_keeps_nothing(api: Api) -> None:
     assert api.sql("SELECT count(*) FROM import_lines") == [(0,)]
 
 
-def test_import_shows_how_far_it_is_while_it_runs(api: Api, settings: Services) -> None:
+def test_import_shows_how_far_it_is_while_it_runs(api: Api) -> None:
     """A second look at the database while the first connection is in the middle of COPY."""
     seen: list[dict[str, Any]] = []
 
@@ -426,6 +430,41 @@ def test_export_holds_no_formula_and_an_import_gives_back_what_was_there(api: Ap
     shown = done(api, text)
     assert shown["refused"] == 0
     assert contacts(api) == before
+
+
+def test_hostile_cell_comes_back_verbatim_or_its_row_is_refused(api: Api) -> None:
+    file = io.StringIO()
+    writer = csv.writer(file)
+    writer.writerow(["name", "mailAddress", "attributes.x", "attributes"])
+    texts = [text for text in HOSTILE if text != "\ud800"]
+    for number, text in enumerate(texts):
+        writer.writerow([text, f"name{number}@example.com", "", ""])
+        writer.writerow(["Ada", f"attribute{number}@example.com", text, ""])
+        writer.writerow(["Ada", f"json{number}@example.com", "", json.dumps({text: [text]})])
+        writer.writerow(["Ada", text, "", text])
+    shown = done(api, file.getvalue())
+    assert shown["added"] + shown["refused"] == shown["rowsRead"] == 4 * len(texts)
+    for name, address, _, attributes in contacts(api):
+        kind, number = address.partition("@")[0].rstrip("0123456789"), re.findall(r"\d+", address)[0]
+        text = texts[int(number)]
+        assert (name, attributes) == {
+            "name": (text, {}),
+            "attribute": ("Ada", {"x": text}),
+            "json": ("Ada", {text: [text]}),
+        }[kind]
+    assert shown["added"] >= 2 * len(texts)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    file=st.one_of(st.binary(max_size=300), st.text(st.sampled_from("a@.\",;\n\r\t\\'=\0é"), max_size=200))
+)
+def test_any_file_is_taken_or_refused_with_a_reason(shared_api: Api, file: bytes | str) -> None:
+    content = file if isinstance(file, bytes) else f"name,mailAddress\n{file}".encode()
+    answer = shared_api.post("/contacts/imports", content=content)
+    assert answer.status_code in (201, 400)
+    if answer.status_code == 400:
+        assert answer.json()["message"].startswith("body: ")
 
 
 def test_export_is_of_live_contacts_and_of_active_ones_where_that_is_asked(api: Api) -> None:

@@ -147,11 +147,22 @@ def test_preview_is_from_the_mailbox_that_is_asked_for_or_that_the_contact_knows
 
 
 def test_preview_says_why_a_contacts_mail_cannot_be_written(api: Api) -> None:
-    sequence = api.sequence(steps=[STEP | {"mailContent": "Hi {{ contact.attributes.firm }}"}])
+    firm = "Hi {{ contact.attributes.firm }}"
+    sequence = api.sequence(
+        steps=[STEP | {"mailContent": firm}, STEP | {"stepNumber": 2, "mailSubject": firm}]
+    )
     mailbox, contact = api.mailbox(), api.contact()
-    refused = preview(api, sequence, contactId=contact["id"], mailboxId=mailbox["id"])
-    assert refused.status_code == 409
-    assert refused.json()["message"].startswith("This contact's mail cannot be written: UndefinedError")
+    line_end = api.contact(attributes={"firm": "Acme\nBcc: evil@example.com"})
+    for step, who, why in (
+        (0, contact, "UndefinedError: "),
+        (1, contact, "subject: UndefinedError: "),
+        (1, line_end, "subject: must be one line without control characters"),
+    ):
+        refused = preview(api, sequence, step, contactId=who["id"], mailboxId=mailbox["id"])
+        assert refused.status_code == 409
+        assert refused.json()["message"].startswith(f"This contact's mail cannot be written: {why}")
+        assert "evil" not in refused.text
+    assert preview(api, sequence, contactId=line_end["id"], mailboxId=mailbox["id"]).status_code == 200
 
 
 def test_preview_of_what_nothing_has_is_404_or_400(api: Api) -> None:
