@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from anyio import from_thread
+from starlette.requests import ClientDisconnect
 
 from crud_api.errors import InvalidInputError
 
@@ -42,6 +43,8 @@ class _Body(io.RawIOBase):
             return await asyncio.wait_for(anext(self._chunks, None), LONGEST_PAUSE_SECONDS)
         except TimeoutError:
             raise InvalidInputError(f"body: nothing came for {LONGEST_PAUSE_SECONDS} s") from None
+        except ClientDisconnect:
+            raise InvalidInputError("body: the connection broke before its end") from None
 
 
 def body_file(chunks: AsyncIterator[bytes]) -> io.BufferedReader:
