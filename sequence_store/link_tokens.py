@@ -18,7 +18,7 @@ from enum import StrEnum
 from sequence_store.messages import SendKey
 
 PROOF_BYTES = 16
-LONGEST_TOKEN = 8_000  # a longer link is left as it is: servers and mail programs refuse longer ones
+LONGEST_TOKEN = 4_000  # a longer link is left as it is: servers and mail programs refuse longer ones
 _NUMBERS = 5
 
 

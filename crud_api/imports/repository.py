@@ -16,7 +16,7 @@ from crud_api.paging import Page, read_page
 from crud_api.tables import AnyRow, imports
 from sequence_store.queries import query
 
-AT_ONCE = 2  # of all processes: each import holds two connections
+AT_ONCE = 2  # of all processes: each import holds a connection for as long as its file takes to arrive
 BLOCK = 64 * 1024
 
 SHOWN = (
@@ -56,17 +56,17 @@ def fail(connection: Connection, import_id: int, message: str) -> None:
     _run(connection, "fail_import", import_id=import_id, message=message)
 
 
-def take_slot(connection: Connection) -> None:
-    """Raise UnavailableError where too many imports are running."""
+def start(connection: Connection, import_id: int) -> None:
+    """Begin the import's transaction; raise UnavailableError where too many imports are running."""
+    _run(connection, "allow_time")
+    _run(connection, "mark_alive", import_id=import_id)
     if not any(_run(connection, "take_slot", slot=slot).scalar_one() for slot in range(AT_ONCE)):
         raise UnavailableError("Other imports are running. Try again when one of them is done.")
 
 
-def stage(connection: Connection, import_id: int, lines: Iterable[str]) -> None:
+def stage(connection: Connection, lines: Iterable[str]) -> None:
     """Copy lines of COPY's text format beside the tables."""
-    for name in ("allow_time", "create_staging"):
-        _run(connection, name)
-    _run(connection, "mark_alive", import_id=import_id)
+    _run(connection, "create_staging")
     with copying(connection) as cursor, cursor.copy(query("imports", "copy_rows")) as copy:
         for block in _blocks(lines):
             copy.write(block)
@@ -114,6 +114,7 @@ def merge_suppressions(connection: Connection, pads: bytes) -> dict[str, int]:
 def finish(
     connection: Connection, import_id: int, rows: int, counts: Mapping[str, int], ignored: Sequence[str]
 ) -> None:
+    _run(connection, "forget_old_imports")
     values = {**counts, "import_id": import_id, "rows_read": rows, "ignored_columns": list(ignored)}
     _run(connection, "finish_import", **values)
 

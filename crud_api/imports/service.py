@@ -41,7 +41,7 @@ def import_contacts(
     """Import a file of contacts, all of it or nothing; rows that are refused are in its report."""
     place = _place(store, query.sequence_id, today)
     with _noted(store, "contacts") as import_id, store.transaction() as connection:
-        repository.take_slot(connection)
+        repository.start(connection, import_id)
         source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
         layout = lay_out(
             source.header,
@@ -66,7 +66,7 @@ def import_contacts(
 def import_suppressions(store: Database, file: io.BufferedReader, query: FileQuery, *, pads: bytes) -> Import:
     """Import a file of addresses that must not be mailed, and stop everything for them."""
     with _noted(store, "suppressions") as import_id, store.transaction() as connection:
-        repository.take_slot(connection)
+        repository.start(connection, import_id)
         source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
         layout = lay_out(source.header, SUPPRESSION_COLUMNS, required=("mailAddress",), columns=query.column)
         rows = _staged(store, connection, import_id, source, SuppressionRows(layout))
@@ -95,8 +95,9 @@ def report(store: Database, wanted: UUID) -> Iterator[bytes]:
 def export_contacts(store: Database, query: ContactExportQuery) -> Iterator[bytes]:
     """Return the contacts as CSV, as an import takes them."""
     with store.transaction() as connection:
-        yield MARK
-        yield from repository.export_contacts(connection, query)
+        blocks = repository.export_contacts(connection, query)
+        yield MARK + next(blocks)
+        yield from blocks
 
 
 @contextmanager
@@ -134,13 +135,14 @@ def _staged(
             if rows % PROGRESS_ROWS == 0:
                 _show_progress(store, import_id, "reading", rows)
 
-    repository.stage(connection, import_id, lines())
+    repository.stage(connection, lines())
     _show_progress(store, import_id, "merging", rows)
     return rows
 
 
 def _show_progress(store: Database, import_id: int, state: str, rows: int) -> None:
-    with store.reading() as connection:
+    """Let others see how far it is; where all connections are in use, the next time."""
+    with suppress(ApiError), store.reading() as connection:
         repository.show_progress(connection, import_id, state, rows)
 
 

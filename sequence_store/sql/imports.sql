@@ -1,10 +1,11 @@
 -- name: take_slot
--- An import holds two connections for as long as its file takes to arrive: a few at once, whoever serves them.
+-- An import holds a connection for as long as its file takes to arrive: a few at once, whoever serves them.
 SELECT pg_try_advisory_xact_lock(72366, %(slot)s)
 
 -- name: allow_time
--- A file may take longer than a request's statements, and sorts what no page does.
-SELECT set_config('statement_timeout', '1800000', true), set_config('work_mem', '128MB', true)
+-- A file may take longer than a request's statements, comes with pauses, and sorts what no page does.
+SELECT set_config('statement_timeout', '1800000', true), set_config('work_mem', '128MB', true),
+    set_config('idle_in_transaction_session_timeout', '120000', true)
 
 -- name: mark_alive
 -- Held by the import's transaction: whoever gets it while the state says otherwise knows that the import is gone.
@@ -19,9 +20,10 @@ WHERE id = ANY(%(ids)s) AND state IN ('reading', 'merging') AND created < clock_
 SELECT pg_advisory_xact_lock(72368)
 
 -- name: begin_import
--- A report is kept for 90 days.
-WITH forgotten AS (DELETE FROM imports WHERE created < now() - interval '90 days')
 INSERT INTO imports (kind) VALUES (%(kind)s) RETURNING id
+
+-- name: forget_old_imports
+DELETE FROM imports WHERE created < now() - interval '90 days'
 
 -- name: show_progress
 UPDATE imports SET state = %(state)s, rows_read = %(rows_read)s

@@ -474,6 +474,20 @@ def test_export_is_of_live_contacts_and_of_active_ones_where_that_is_asked(api: 
     assert [row[0] for row in exported(api, isActive="false")[1][1:]] == [idle["id"]]
 
 
+def test_export_that_cannot_begin_is_an_answer_and_no_broken_file(api: Api) -> None:
+    api.sql("REVOKE SELECT ON contacts FROM sequence_api")
+    assert api.get("/contacts/export").status_code == 500
+    api.sql("GRANT SELECT ON contacts TO sequence_api")
+    assert exported(api)[1] == [["id", "name", "mailAddress", "isActive", "attributes", "createdAt"]]
+
+
+def test_export_of_many_contacts_comes_in_blocks_and_is_whole(api: Api) -> None:
+    api.sql(
+        "INSERT INTO contacts (name, mail_address) SELECT 'n', n || '@x.y' FROM generate_series(1, 20000) n"
+    )
+    assert [row[2] for row in exported(api)[1][1:]] == [f"{n}@x.y" for n in range(1, 20_001)]
+
+
 def test_suppressions_are_imported_and_stop_everything_at_once(api: Api) -> None:
     sequence, mailbox = api.sequence(), api.mailbox()
     contact = api.enrolled(sequence, mailAddress="ada@example.com")

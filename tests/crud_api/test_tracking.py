@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+from email import message_from_bytes, policy
 from typing import Any
 
 import psycopg
@@ -10,8 +12,10 @@ import pytest
 
 from sequence_store.link_tokens import Link, LinkKind, LinkSigner
 from sequence_store.messages import SendKey
+from step_mailing_worker.links import MailLinks
+from step_mailing_worker.mail import MailOrder, build_mail
 from tests.conftest import Services
-from tests.crud_api.conftest import STEP, Api
+from tests.crud_api.conftest import NOW, STEP, Api
 
 Sent = tuple[dict[str, Any], dict[str, Any], SendKey]
 
@@ -193,6 +197,45 @@ def test_claim_waits_for_whoever_unsubscribes_and_finds_the_send_cancelled(
             with pytest.raises(psycopg.errors.QueryCanceled):
                 worker.execute(claim, (*second, pads))
         assert worker.execute(claim, (*second, pads)).fetchone() == ("stale", "cancelled")
+
+
+def test_erased_contact_may_still_unsubscribe(api: Api, settings: Services, sent: Sent) -> None:
+    _, contact, key = sent
+    api.post(f"/contacts/{contact['id']}/erasure")
+    assert api.post(f"/u/{token(settings, LinkKind.UNSUBSCRIBE, key)}").status_code == 200
+    assert api.sql("SELECT reason FROM suppressions") == [("erased",)]
+
+
+def test_links_that_the_worker_writes_are_those_that_the_api_answers(
+    api: Api, settings: Services, sent: Sent
+) -> None:
+    sequence, contact, key = sent
+    links = MailLinks(key, settings.worker.link_signer, "http://api", opens=True, clicks=True)
+    mail = build_mail(
+        MailOrder(
+            key=key,
+            send_at=NOW,
+            contact_name="Ada",
+            contact_address="ada@people.example",
+            contact_attributes={},
+            mail_subject="Hi",
+            mail_content='<a href="https://example.com/?a=1&amp;b=2">x</a>',
+            thread_subject=None,
+            thread_step_ids=(),
+            mailbox_address="ann@sender.example",
+            mailbox_display_name=None,
+            links=links,
+        ),
+        b"secret",
+    )
+    read = message_from_bytes(mail.content, policy=policy.default)
+    page = read.get_body(("html",)).get_content()  # type: ignore[union-attr]
+    click, pixel = re.findall(r'"(http://api/t/[^"]+)"', page)
+    assert api.get(click).headers["Location"] == "https://example.com/?a=1&b=2"
+    assert api.get(pixel).headers["Content-Type"] == "image/gif"
+    api.request("POST", read["List-Unsubscribe"].strip("<>"), data={"List-Unsubscribe": "One-Click"})
+    assert api.enrolment(sequence, contact)["status"] == "unsubscribed"
+    assert [kind for kind, _ in events(api)] == ["clicked", "opened", "unsubscribed"]
 
 
 def test_one_link_that_is_fetched_again_and_again_fills_no_table(
