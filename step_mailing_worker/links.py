@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from html.parser import HTMLParser
 
 from sequence_store.link_tokens import LONGEST_TOKEN, Link, LinkKind, LinkSigner
@@ -29,7 +30,7 @@ class MailLinks:
     opens: bool = False
     clicks: bool = False
 
-    @property
+    @cached_property
     def unsubscribe_url(self) -> str:
         return f"{self.base_url}/u/{self.signer.sign(Link(LinkKind.UNSUBSCRIBE, self.send))}"
 

@@ -45,7 +45,7 @@ class CsvFile:
         first = self._first_line()
         character = DELIMITERS[delimiter] if delimiter else _delimiter_of(first)
         self._reader = csv.reader(self._lines(first), delimiter=character, strict=True)
-        self.header = next(self._rows(), Row(1, [])).cells
+        self.header = next(self.rows(), Row(1, [])).cells
         if not self.header:
             raise InvalidInputError("body: is empty; its first line must name the columns")
         if len(self.header) > MOST_COLUMNS:
@@ -53,9 +53,6 @@ class CsvFile:
 
     def rows(self) -> Iterator[Row]:
         """Return the rows after the header, but for blank lines."""
-        return self._rows()
-
-    def _rows(self) -> Iterator[Row]:
         while True:
             line, self._unread = self._reader.line_num + 1, 0
             try:
@@ -63,9 +60,7 @@ class CsvFile:
             except csv.Error as error:
                 raise InvalidInputError(f"body: line {line}: is no CSV: {error}") from None
             except UnicodeError:
-                raise InvalidInputError(
-                    f"body: near line {line}: is not {self._encoding} text; name the encoding that it has"
-                ) from None
+                raise self._no_text(line) from None
             if cells is None:
                 return
             if cells:
@@ -75,9 +70,12 @@ class CsvFile:
         try:
             return self._text.readline(LONGEST_LINE)
         except UnicodeError:
-            raise InvalidInputError(
-                f"body: near line 1: is not {self._encoding} text; name the encoding that it has"
-            ) from None
+            raise self._no_text(1) from None
+
+    def _no_text(self, line: int) -> InvalidInputError:
+        return InvalidInputError(
+            f"body: near line {line}: is not {self._encoding} text; name the encoding that it has"
+        )
 
     def _lines(self, first: str) -> Iterator[str]:
         line = first

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -144,6 +145,64 @@ def test_text_part_shows_where_links_lead_also_where_they_are_tracked() -> None:
 def test_tracked_mail_is_the_same_for_every_attempt() -> None:
     values = {"mail_content": LINKED, "links": links(opens=True, clicks=True)}
     assert built(**values).content == built(**values).content
+
+
+class Seen(HTMLParser):
+    """What a reader of HTML sees, with every tracked link replaced by what it leads to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.events: list[Any] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.events.append((tag, [(name, self.target(name, value)) for name, value in attrs]))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.events.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.events.append(data)
+
+    def target(self, name: str, value: str | None) -> str | None:
+        link = SIGNER.read((value or "").removeprefix("https://u.example/t/")) if name == "href" else None
+        return link.target if link else (value or "").strip()
+
+
+PIECES = st.sampled_from(
+    [
+        "<a href=",
+        "<a HREF = ",
+        "<area\nhref=",
+        "<a title='href=",
+        '"https://a.example/?x=1&amp;y=2"',
+        "'http://b.example/\n'",
+        "https://c.example/é",
+        "'",
+        '"',
+        " href=",
+        "/",
+        ">",
+        "</a>",
+        "<!--",
+        "-->",
+        "<script>",
+        "</script>",
+        "<b ",
+        " text\n",
+        "=",
+        "&quot;",
+    ]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_whatever_the_html_is_tracking_changes_nothing_in_it_but_where_its_links_lead_first(
+    page: str,
+) -> None:
+    assert Seen(links(clicks=True).tracked(page)).events == Seen(page).events
 
 
 def test_link_of_a_hostile_value_stays_one_link() -> None:
