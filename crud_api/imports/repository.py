@@ -85,22 +85,22 @@ def refuse_suppressed(connection: Connection, import_id: int, pads: bytes) -> No
     _run(connection, "refuse_suppressed", import_id=import_id, pads=pads)
 
 
-def merge_contacts(connection: Connection, *, change: bool) -> dict[str, int]:
+def merge_contacts(connection: Connection, pads: bytes, *, change: bool) -> dict[str, int]:
     """Add the contacts that are not there yet, and change the others where the file may."""
     _find_known(connection)
     changed = _run(connection, "change_known").rowcount if change else 0
-    return {"added": _run(connection, "add_new").rowcount, "changed": changed, "enrolled": 0}
+    return {"added": _run(connection, "add_new", pads=pads).rowcount, "changed": changed, "enrolled": 0}
 
 
 def merge_and_enrol(
-    connection: Connection, import_id: int, sequence_id: int, next_send: date, *, change: bool
+    connection: Connection, import_id: int, pads: bytes, sequence_id: int, next_send: date, *, change: bool
 ) -> dict[str, int]:
     """Add or change the contacts, and enrol whoever has never been in the sequence."""
     _find_known(connection)
     changed = _run(connection, "change_known").rowcount if change else 0
     place = {"sequence_id": sequence_id, "next_send": next_send}
     known = _run(connection, "enrol_known", import_id=import_id, **place).scalar_one()
-    new = _run(connection, "add_and_enrol_new", **place).one()
+    new = _run(connection, "add_and_enrol_new", pads=pads, **place).one()
     _run(connection, "report_inactive_new", import_id=import_id)
     return {"added": new.added, "changed": changed, "enrolled": known + new.enrolled}
 

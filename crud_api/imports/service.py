@@ -56,9 +56,9 @@ def import_contacts(
         repository.refuse_suppressed(connection, import_id, pads)
         change = query.existing == "update"
         if place is None:
-            counts = repository.merge_contacts(connection, change=change)
+            counts = repository.merge_contacts(connection, pads, change=change)
         else:
-            counts = repository.merge_and_enrol(connection, import_id, *place, change=change)
+            counts = repository.merge_and_enrol(connection, import_id, pads, *place, change=change)
         repository.finish(connection, import_id, rows, counts, layout.ignored)
     return _of(store, import_id)
 

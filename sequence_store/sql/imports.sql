@@ -114,15 +114,18 @@ WHERE c.id = k.contact_id AND (c.name, c.is_active, c.attributes) IS DISTINCT FR
     (r.name, coalesce(r.is_active, c.is_active), c.attributes || r.attributes)
 
 -- name: add_new
--- No ON CONFLICT: an address that somebody enters meanwhile ends the import, which is sent again.
-INSERT INTO contacts (name, mail_address, is_active, attributes)
-SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes FROM import_rows r
+-- No ON CONFLICT: an address that somebody enters meanwhile ends the import, which is sent again. The HMAC is kept
+-- at once, since a plan would have to change every row for it.
+INSERT INTO contacts (name, mail_address, is_active, attributes, address_hmac)
+SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes, address_hmac(r.mail_address, %(pads)s)
+FROM import_rows r
 WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.line = r.line) ORDER BY r.line
 
 -- name: add_and_enrol_new
 WITH added AS (
-    INSERT INTO contacts (name, mail_address, is_active, attributes)
-    SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes FROM import_rows r
+    INSERT INTO contacts (name, mail_address, is_active, attributes, address_hmac)
+    SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes, address_hmac(r.mail_address, %(pads)s)
+    FROM import_rows r
     WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.line = r.line) ORDER BY r.line
     RETURNING id, is_active
 ), enrolled AS (

@@ -9,12 +9,14 @@ import re
 import threading
 from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from crud_api.imports import service
 from crud_api.imports.csv_file import LONGEST_LINE
+from tests.conftest import Services
 from tests.crud_api.conftest import NOBODY, STEP, TODAY, Api
 from tests.crud_api.test_hostile_input import HOSTILE
 
@@ -222,6 +224,16 @@ def test_role_addresses_are_flagged_or_refused_where_that_is_asked(api: Api) -> 
     assert len(contacts(api)) == 1
     assert report(api, done(api, file)) == [(2, "flagged", reason)]
     assert len(contacts(api)) == 2
+
+
+@pytest.mark.parametrize("enrols", [True, False])
+def test_imported_contacts_have_the_hmac_that_a_plan_would_compute(
+    api: Api, settings: Services, enrols: bool
+) -> None:
+    query = {"sequenceId": api.sequence()["id"]} if enrols else {}
+    done(api, "name,mailAddress\nAda,Ada@example.com\nGrace,grace@example.com\n", **query)
+    right = "SELECT bool_and(address_hmac = address_hmac(mail_address, %s)) FROM contacts"
+    assert api.sql(right, settings.api.address_pads) == [(True,)]
 
 
 def test_contacts_are_enrolled_but_never_a_second_time(api: Api) -> None:
@@ -455,7 +467,9 @@ def test_hostile_cell_comes_back_verbatim_or_its_row_is_refused(api: Api) -> Non
     assert shown["added"] >= 2 * len(texts)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis.settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     file=st.one_of(st.binary(max_size=300), st.text(st.sampled_from("a@.\",;\n\r\t\\'=\0é"), max_size=200))
 )
