@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from crud_api.contacts import service
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
-from crud_api.dependencies import Store
+from crud_api.dependencies import Settings, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
 
@@ -48,3 +48,15 @@ def delete_contact(contact_id: UUID, store: Store) -> None:
     """Take it out of all sequences, too; what it was sent stays in their histories."""
     with store.transaction() as connection:
         service.delete(connection, contact_id)
+
+
+@router.post("/{contact_id}/erasure", status_code=204, summary="Erase a contact", responses=answers(404))
+def erase_contact(contact_id: UUID, store: Store, settings: Settings) -> None:
+    """Forget the person on request, also where the contact was deleted before.
+
+    Name, address, attributes and the stored replies of mail servers are blanked, in every contact that has had
+    the address; enrolments end and what is planned is cancelled. What remains says nothing of the person: that
+    mails were sent, and that the address is suppressed, so that entering it again mails nobody.
+    """
+    with store.transaction() as connection:
+        service.erase(connection, contact_id, settings.address_pads)

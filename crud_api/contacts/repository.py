@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, insert, literal, select, update
 
 from crud_api.contacts.schemas import ContactQuery
 from crud_api.paging import Page, read_page
@@ -59,3 +59,8 @@ def delete(connection: Connection, contact: UUID) -> int | None:
     return connection.execute(
         statement.values(deleted_at=func.now()).returning(contacts.c.id)
     ).scalar_one_or_none()
+
+
+def erase(connection: Connection, contact: UUID, pads: bytes) -> bool:
+    """Erase a contact, live or deleted; return whether there is one."""
+    return connection.execute(select(func.erase_contact(contact, literal(pads)))).scalar_one()

@@ -40,6 +40,11 @@ def many(api: Api) -> dict[str, Any]:
     api.sql(
         "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'x' FROM sequences_contacts"
     )
+    api.sql(
+        "INSERT INTO suppressions (address_hmac, reason) SELECT sha256(n::text::bytea), 'x' FROM generate_series(1, %s) n",
+        MANY,
+    )
+    api.sql("INSERT INTO imports (kind) SELECT 'contacts' FROM generate_series(1, %s)", MANY)
     api.sql("ANALYZE")
     return sequence
 
@@ -70,6 +75,8 @@ def test_page_far_in_reads_no_more_rows_than_it_shows(
 ) -> None:
     for path, after in (
         ("/contacts", cursor(FAR)),
+        ("/suppressions", cursor(FAR)),
+        ("/imports", cursor(FAR)),
         (f"/sequences/{many['id']}/contacts", cursor(FAR)),
         (f"/sequences/{many['id']}/sends", cursor(FAR, 0, 1, 1)),
         (f"/sequences/{many['id']}/sends", cursor(FAR, 1, 0, 0)),

@@ -18,6 +18,8 @@ DOCUMENTED = {
         "mailboxes": {"INSERT", "UPDATE"},
         **{key: {"SELECT"} for key in ("sends", "mailbox_days", "plan_deferrals")},
         "send_events": {"SELECT", "INSERT"},
+        "imports": EVERYTHING,
+        "import_lines": {"SELECT", "INSERT"},
     },
     "sequence_pipeline": {
         **{key: {"SELECT"} for key in ("sequences", "steps", "contacts", "sequences_mailboxes")},
@@ -40,6 +42,8 @@ DOCUMENTED = {
             "mailbox_days",
             "send_events",
             "plan_deferrals",
+            "imports",
+            "import_lines",
         )
     },
 }
