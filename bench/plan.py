@@ -131,12 +131,12 @@ def _forget_plan(connection: psycopg.Connection) -> None:
 
 def _print_phases(costs: Costs) -> None:
     names = costs.phases[0]
-    print("           " + ", ".join(f"{n} {statistics.median(p[n] for p in costs.phases):.2f} s" for n in names))
+    print(
+        "           " + ", ".join(f"{n} {statistics.median(p[n] for p in costs.phases):.2f} s" for n in names)
+    )
 
 
-def _compare_with_history(
-    postgres: Postgres, url: str, without: Costs, history: int, repeats: int
-) -> None:
+def _compare_with_history(postgres: Postgres, url: str, without: Costs, history: int, repeats: int) -> None:
     with connect(url, name="bench", autocommit=True) as connection:
         add_history(connection, without.due, history)
     with_history = measure(postgres, url, without.due, repeats)

@@ -25,7 +25,12 @@ def core(settings: PipelineSettings) -> dict[str, Any]:
         plan = make_plan(connection, settings, NOW)
         connection.commit()
         spent = time.perf_counter() - began
-    return {"seconds": spent, "planned": len(plan.placed), "waiting": len(plan.waiting), "phases": plan.seconds}
+    return {
+        "seconds": spent,
+        "planned": len(plan.placed),
+        "waiting": len(plan.waiting),
+        "phases": plan.seconds,
+    }
 
 
 def dagster(settings: PipelineSettings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from crud_api.dependencies import Clock, utc_now
 from crud_api.enrolments.endpoints import router as enrolments
 from crud_api.error_answers import answer_errors
 from crud_api.health.endpoints import router as health
+from crud_api.imports.endpoints import router as imports
 from crud_api.keys import KeyRequired, RateLimit, scope_of
 from crud_api.mailboxes.endpoints import router as mailboxes
 from crud_api.metrics import Metrics
@@ -25,6 +26,8 @@ from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
 from crud_api.sequences.endpoints import router as sequences
 from crud_api.steps.endpoints import router as steps
+from crud_api.suppressions.endpoints import router as suppressions
+from crud_api.tracking.endpoints import router as tracking
 from sequence_store.settings import ApiSettings, read_settings
 
 log = logging.getLogger("crud_api")
@@ -34,12 +37,14 @@ KEYED: tuple[APIRouter, ...] = (
     sequences,
     steps,
     mailboxes,
+    imports,  # before contacts, whose ids stand where its names do
     contacts,
     assignments,
     enrolments,
     sends,
+    suppressions,
 )
-OPEN: tuple[APIRouter, ...] = (health,)
+OPEN: tuple[APIRouter, ...] = (health, tracking)
 
 
 def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -> FastAPI:

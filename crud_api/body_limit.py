@@ -8,7 +8,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from crud_api.errors import TooLargeError
 
 LIMIT = 2 * 1024 * 1024
-MESSAGE = f"body: is larger than {LIMIT} bytes. Send it in parts."
+FILE_LIMIT = 1024 * 1024 * 1024
+FILES = frozenset({"/contacts/imports", "/suppressions/imports"})
 
 
 class BodyLimit:
@@ -21,18 +22,20 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = FILE_LIMIT if scope["path"] in FILES else LIMIT
+        refusal = f"body: is larger than {limit} bytes. Send it in parts."
         declared = Headers(scope=scope).get("content-length", "")
-        too_large = declared.isdecimal() and (len(declared) > 9 or int(declared) > LIMIT)  # noqa: PLR2004
+        too_large = declared.isdecimal() and (len(declared) > 10 or int(declared) > limit)  # noqa: PLR2004
         received = 0
 
         async def receive_within_limit() -> Message:
             nonlocal received
             if too_large:
-                raise TooLargeError(MESSAGE)
+                raise TooLargeError(refusal)
             message = await receive()
             received += len(message.get("body", b""))
-            if received > LIMIT:
-                raise TooLargeError(MESSAGE)
+            if received > limit:
+                raise TooLargeError(refusal)
             return message
 
         await self._app(scope, receive_within_limit, send)

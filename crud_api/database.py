@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import errors as pg
-from sqlalchemy import Connection, QueuePool, create_engine, make_url
+from sqlalchemy import Connection, CursorResult, QueuePool, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from crud_api.errors import ApiError, ConflictError, InvalidInputError, UnavailableError
 from sequence_store.database import plain_url
+from sequence_store.queries import query
 from sequence_store.settings import ApiSettings
 
 STATEMENT_TIMEOUT_MS = 5_000
@@ -97,6 +99,20 @@ class Database:
         self._engine.dispose()
 
 
+def run(
+    connection: Connection, file: str, name: str, values: Mapping[str, object] | None = None
+) -> CursorResult[Any]:
+    """Run a statement of sequence_store/sql, where the expression language would say it less clearly."""
+    return connection.exec_driver_sql(query(file, name).decode(), dict(values or {}))
+
+
+def copying(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Return a cursor of the driver's, in the connection's transaction, for COPY."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)  # noqa: S101
+    return driver.cursor()
+
+
 @contextmanager
 def _answers() -> Iterator[None]:
     try:
@@ -105,6 +121,10 @@ def _answers() -> Iterator[None]:
         raise UnavailableError("All database connections are in use. Try again in a moment.") from None
     except DBAPIError as error:
         if answer := _answer_to(error.orig):
+            raise answer from None
+        raise
+    except psycopg.Error as error:  # of COPY, which SQLAlchemy does not know
+        if answer := _answer_to(error):
             raise answer from None
         raise
 

@@ -45,6 +45,14 @@ TAGS = [
     {"name": "assignments", "description": "Which mailboxes send a sequence."},
     {"name": "enrolments", "description": "Which contacts are in a sequence, and how far they are."},
     {"name": "sends", "description": "What was and will be sent, and why a due contact waits."},
+    {
+        "name": "suppressions",
+        "description": "Which addresses must not be mailed again, whatever happens to their contacts.",
+    },
+    {
+        "name": "imports",
+        "description": "Files that were sent, how far they are, and what became of their rows.",
+    },
     {"name": "health", "description": "For probes."},
 ]
 

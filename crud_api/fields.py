@@ -22,6 +22,9 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+from sequence_store.errors import TemplateError
+from sequence_store.templates import check
+
 LARGEST_INT = 2**31 - 1
 EARLIEST, LATEST = date(2000, 1, 1), date(2099, 12, 31)
 
@@ -117,6 +120,15 @@ def _send_days(days: list[int]) -> list[int]:
     return sorted(days)
 
 
+def _template(value: str) -> str:
+    """Refuse what no contact's mail could be made of."""
+    try:
+        check(value)
+    except TemplateError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
 def _plausible_day(value: date) -> date:
     if not EARLIEST <= value <= LATEST:
         raise ValueError(f"must be between {EARLIEST} and {LATEST}")
@@ -160,6 +172,9 @@ Address = Annotated[
     AfterValidator(_address),
     Field(json_schema_extra={"format": "email"}),
 ]
+SubjectLine = Annotated[str, AfterValidator(_one_line)]  # as it is sent, of any length
+TemplateLine = Annotated[Line, AfterValidator(_template)]
+TemplateProse = Annotated[Prose, AfterValidator(_template)]
 SearchText = Annotated[
     str,
     StringConstraints(max_length=254),

@@ -29,6 +29,7 @@ AREAS = {
     "steps": "sequences",
     "assignments": "sequences",
     "enrolments": "sequences",
+    "imports": "contacts",
 }
 
 _keys = api_keys.c

@@ -95,7 +95,7 @@ def read_page(
     paging: Paging,
     *,
     key: ColumnElement[int],
-    begins: Callable[[int], ColumnElement[bool]],
+    begins: Callable[[int], ColumnElement[bool]] | None = None,
 ) -> Page[AnyRow]:
     """Read one page of `statement` in the order of `key`, which the statement also selects as `row_key`.
 
@@ -105,7 +105,7 @@ def read_page(
     cursor = paging.cursor
     rows = statement.order_by(key)
     if cursor is not None:
-        rows = rows.where(key > cursor[0], begins(cursor[0]))
+        rows = rows.where(key > cursor[0], *([begins(cursor[0])] if begins else []))
     return _read(connection, rows, paging, total=count(connection, statement.order_by(key), paging))
 
 

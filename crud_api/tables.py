@@ -123,7 +123,24 @@ idempotency_keys = Table(
     Column("created", Instant),
 )
 
-suppressions = Table("suppressions", metadata, Column("address_hmac", LargeBinary, primary_key=True))
+
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("address_hmac", LargeBinary, primary_key=True),
+    Column("id", BigInteger),
+    Column("external_id", Uuid),
+    Column("reason", Text),
+    Column("at", Instant),
+)
+
+send_events = Table(
+    "send_events",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("kind", Text),
+    Column("detail", JSONB),
+)
 
 sequences_mailboxes = Table(
     "sequences_mailboxes",
@@ -177,4 +194,26 @@ plan_deferrals = Table(
     Column("contact_id", BigInteger, primary_key=True),
     Column("plan_day", Date),
     Column("reason", Text),
+)
+
+imports = Table(
+    "imports",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("external_id", Uuid),
+    Column("kind", Text),
+    Column("state", Text),
+    Column("message", Text),
+    Column("rows_read", BigInteger),
+    Column("added", BigInteger),
+    Column("changed", BigInteger),
+    Column("enrolled", BigInteger),
+    Column("merged", BigInteger),
+    Column("refused", BigInteger),
+    Column("flagged", BigInteger),
+    Column("not_enrolled", BigInteger),
+    Column("ignored_columns", ARRAY(Text)),
+    Column("created", Instant),
+    Column("updated", Instant),
+    Column("finished_at", Instant),
 )

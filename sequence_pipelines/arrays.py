@@ -8,6 +8,7 @@ while the next chunk is made.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -38,14 +39,14 @@ class _ArrayBytes(Loader):
 def read_arrays(
     connection: psycopg.Connection[Any], statement: bytes, parameters: dict[str, Any]
 ) -> list[np.ndarray]:
-    """Return the columns of a grouped query as int64 arrays, a group's own values repeated.
+    """Return the columns of a grouped query as int64 arrays, a group's own values repeated, by the first column.
 
     Each result column is a bigint, one a group, or a bigint[] without nulls; all arrays of a row have one length.
     """
     with connection.cursor(binary=True) as cursor:
         cursor.adapters.register_loader(cursor.adapters.types["int8"].array_oid, _ArrayBytes)
         cursor.execute(statement, parameters)
-        rows = cursor.fetchall()
+        rows = sorted(cursor.fetchall(), key=itemgetter(0))
         if not rows:
             return [np.empty(0, dtype=np.int64) for _ in cursor.description or ()]
     groups = list(zip(*rows, strict=True))
@@ -60,14 +61,23 @@ def _flat(group: Sequence[Any], sizes: list[int]) -> np.ndarray:
 
 
 def write_columns(
-    connection: psycopg.Connection[Any], statement: bytes, columns: Sequence[np.ndarray], types: Sequence[str]
+    connection: psycopg.Connection[Any],
+    statement: bytes,
+    columns: Sequence[np.ndarray],
+    types: Sequence[str],
+    order: np.ndarray | None = None,
 ) -> None:
-    """Run a `COPY … FROM STDIN (FORMAT binary)`; dates come as epoch days, timestamptz as epoch seconds."""
+    """Run a `COPY … FROM STDIN (FORMAT binary)` with all rows, or those of `order` in that order.
+
+    Dates come as epoch days, timestamptz as epoch seconds.
+    """
     row_type = _row_type(types)
+    rows = np.arange(len(columns[0])) if order is None else order
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(HEADER)
-        for begin in range(0, len(columns[0]), CHUNK):
-            copy.write(_rows([c[begin : begin + CHUNK] for c in columns], types, row_type))
+        for begin in range(0, len(rows), CHUNK):
+            chunk = rows[begin : begin + CHUNK]
+            copy.write(_rows([column[chunk] for column in columns], types, row_type))
         copy.write(TRAILER)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import pandas as pd
 
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Picture
+from sequence_pipelines.planning.allocation import key_order
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
 CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
@@ -14,13 +17,13 @@ OPEN_ROW, MAILED = 1, 2  # what the ledger may have of a due step
 STRIDE = 2**31  # more than a step's number can be
 
 
-def read_due(ledger: Ledger, picture: Picture, unmailable: pd.DataFrame) -> pd.DataFrame:
-    """Return the active enrolments that are due by the picture's day, with their due step.
+def find_due(enrolments: list[np.ndarray], picture: Picture, unmailable: pd.DataFrame) -> pd.DataFrame:
+    """Return the active enrolments that are due, as Ledger.due read them, with their due step.
 
     Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left), due_day
     (epoch day), round, follow_up, gate (an index of GATES).
     """
-    sequence_id, current_step, contact_id, mailbox_id, packed = ledger.arrays("read_due", day=picture.day.day)
+    sequence_id, current_step, contact_id, mailbox_id, packed = enrolments
     step_id, step_number, _ = find_due_steps(picture.steps, sequence_id, current_step)
     return pd.DataFrame(
         {
@@ -37,18 +40,33 @@ def read_due(ledger: Ledger, picture: Picture, unmailable: pd.DataFrame) -> pd.D
     )
 
 
-def choose_candidates(due: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return who may ask for a place, ordered by sequence and contact, and who has no step left.
+class Candidates(NamedTuple):
+    """The due enrolments, sorted out; enrolments of deleted sequences and contacts are in none of the three."""
 
-    Enrolments of deleted sequences and contacts, and those that something is under way for, are neither.
-    """
-    keep = (
-        due["sequence_id"].isin(picture.sequences["sequence_id"]).to_numpy()
-        & (due["gate"].to_numpy() != DELETED)
-        & ~are_among(due, picture.rows[picture.rows["under_way"]], ["round"])
-    )
+    asking: pd.DataFrame  # for a place; ordered by sequence, step and contact
+    refused: pd.DataFrame  # with their reason
+    ended: pd.DataFrame  # no step is left
+
+
+def choose_candidates(due: pd.DataFrame, picture: Picture) -> Candidates:
+    """Sort the due enrolments out; those that something is under way for are not due."""
+    at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(due["sequence_id"]))
+    gate = due["gate"].to_numpy()
+    keep = (at >= 0) & (gate != DELETED) & ~are_among(due, picture.rows[picture.rows["under_way"]], ["round"])
     left = due["step_id"].to_numpy() > 0
-    return _ordered(due, keep & left), _ordered(due, keep & ~left)
+    reasons = {reason: gate == n for n, reason in enumerate(GATES) if n} | {
+        "sequence_inactive": ~np.r_[picture.sequences["is_active"].to_numpy(bool), True][at],
+        "one_mail_a_day": np.isin(due["contact_id"], picture.rows["contact_id"][picture.rows["today"]]),
+    }
+    shut = np.logical_or.reduce(list(reasons.values()))
+    refused = np.flatnonzero(keep & left & shut)
+    words = [np.full(len(refused), reason, dtype=object) for reason in reasons]
+    why = np.select([closed[refused] for closed in reasons.values()], words, default="")
+    return Candidates(
+        _ordered(due, keep & left & ~shut).drop(columns="gate"),
+        due.iloc[refused].assign(reason=why),
+        _ordered(due, keep & ~left),
+    )
 
 
 def skip_mailed(ledger: Ledger, candidates: pd.DataFrame, written: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
@@ -78,10 +96,14 @@ def find_due_steps(
     sequence_ids = np.unique(steps["sequence_id"].to_numpy())
     owners = np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy())
     places = owners * STRIDE + steps["step_number"].to_numpy()
-    at = np.searchsorted(places, np.searchsorted(sequence_ids, sequence_id) * STRIDE + current_step)
-    due = np.r_[steps["sequence_id"].to_numpy(), -1][at] == sequence_id
+    changes = (sequence_id[1:] != sequence_id[:-1]) | (current_step[1:] != current_step[:-1])
+    starts = np.flatnonzero(np.r_[len(sequence_id) > 0, changes])  # they come in runs: one look for each
+    sequence, step = sequence_id[starts], current_step[starts]
+    at = np.searchsorted(places, np.searchsorted(sequence_ids, sequence) * STRIDE + step)
+    due = np.r_[steps["sequence_id"].to_numpy(), -1][at] == sequence
+    lengths = np.diff(np.r_[starts, len(sequence_id)])
     step_id, step_number, delay_days = (
-        np.where(due, np.r_[steps[column].to_numpy(), 0][at], 0)
+        np.repeat(np.where(due, np.r_[steps[column].to_numpy(), 0][at], 0), lengths)
         for column in ("step_id", "step_number", "delay_days")
     )
     return step_id, step_number, delay_days
@@ -114,9 +136,7 @@ def _gates(contact_ids: np.ndarray, unmailable: pd.DataFrame) -> np.ndarray:
 
 
 def _ordered(due: pd.DataFrame, which: np.ndarray | None = None) -> pd.DataFrame:
-    if which is not None and not which.all():
-        due = due[which]
-    order = np.lexsort((due["contact_id"].to_numpy(), due["sequence_id"].to_numpy()))
-    if not (np.diff(order) == 1).all():
-        due = due.iloc[order]
-    return due.reset_index(drop=True)
+    """Return the rows, or `which` of them, by sequence, step and contact."""
+    rows = np.arange(len(due)) if which is None else np.flatnonzero(which)
+    order = key_order(*(due[c].to_numpy()[rows] for c in ("sequence_id", "step_number", "contact_id")))
+    return due.iloc[rows[order]].reset_index(drop=True)

@@ -13,10 +13,10 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.candidates import are_among, choose_candidates, find_due_steps, read_due
+from sequence_pipelines.candidates import are_among, choose_candidates, find_due, find_due_steps
 from sequence_pipelines.ledger import Ledger, instant
 from sequence_pipelines.picture import Day, Picture, day_windows, read_picture
-from sequence_pipelines.planner import assign
+from sequence_pipelines.planner import assign, find_waiting
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_store.settings import PipelineSettings
 
@@ -47,7 +47,7 @@ class ForecastDay:
     capacity: int
     waiting: pd.Series  # contacts by reason
     mailboxes: pd.DataFrame  # mailbox_id, planned, capacity
-    sequences: pd.DataFrame  # sequence_id, due, planned, waiting
+    sequences: pd.DataFrame  # sequence_id, planned, waiting
 
     @property
     def planned(self) -> int:
@@ -67,14 +67,14 @@ def forecast(
         read_picture(ledger, Day.at(now, settings), ledger.oldest_live(now)), what_if or WhatIf()
     )
     last = picture.day.day + timedelta(days=days - 1)
-    enrolments = read_due(ledger, replace(picture, day=replace(picture.day, day=last)), ledger.unmailable())
+    enrolments = find_due(ledger.due(last), picture, ledger.unmailable())
     enrolments = _as_if_mailed(enrolments, picture)
     for _ in range(days):
         due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]
-        candidates, _ended = choose_candidates(due, replace(picture, rows=picture.rows[:0]))
-        plan = assign(candidates, picture, settings.send_grace_seconds)
-        yield _told(plan, picture)
-        placed = plan[plan["mailbox_id"] > 0]
+        candidates = choose_candidates(due, replace(picture, rows=picture.rows.assign(under_way=False)))
+        asked = assign(candidates.asking, picture, settings.send_grace_seconds)
+        placed = asked[asked["mailbox_id"] > 0]
+        yield _told(placed, find_waiting(asked, candidates.refused), picture)
         enrolments = _advance(enrolments, placed, picture)
         picture = _next_day(picture, placed, settings)
 
@@ -154,6 +154,7 @@ def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, picture: Picture) -
         step_number=step_number,
         due_day=epoch_day(picture.day.day) + delay,
         follow_up=True,
+        gate=0,
     )
     rest = enrolments[~are_among(enrolments, mailed, [])]
     return pd.concat([rest, advanced[step_id > 0][list(enrolments)]], ignore_index=True)
@@ -179,22 +180,20 @@ def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings
     )
 
 
-def _told(plan: pd.DataFrame, picture: Picture) -> ForecastDay:
-    placed, waiting = plan[plan["mailbox_id"] > 0], plan[plan["mailbox_id"] == 0]
+def _told(placed: pd.DataFrame, waiting: pd.DataFrame, picture: Picture) -> ForecastDay:
     room = picture.room[["mailbox_id", "capacity"]]
     by_mailbox = placed.groupby("mailbox_id").size().reindex(room["mailbox_id"], fill_value=0)
     sequences = pd.DataFrame(
-        {"due": plan.groupby("sequence_id").size(), "planned": placed.groupby("sequence_id").size()}
-    ).fillna(0)
+        {"planned": placed.groupby("sequence_id").size(), "waiting": waiting.groupby("sequence_id").size()}
+    )
+    sequences = sequences.fillna(0).astype(np.int64).rename_axis("sequence_id").reset_index()
     return ForecastDay(
         day=picture.day.day,
-        due=len(plan),
+        due=len(placed) + len(waiting),
         follow_ups=int(placed["follow_up"].sum()),
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),
         capacity=int(room["capacity"].sum()),
-        waiting=waiting["reason"].value_counts().loc[lambda n: n > 0],
+        waiting=waiting["reason"].value_counts(),
         mailboxes=room.assign(planned=by_mailbox.to_numpy()),
-        sequences=sequences.assign(waiting=sequences["due"] - sequences["planned"])
-        .astype(np.int64)
-        .reset_index(),
+        sequences=sequences,
     )

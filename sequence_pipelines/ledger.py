@@ -12,7 +12,6 @@ import psycopg
 from psycopg.rows import dict_row
 
 from sequence_pipelines.arrays import read_arrays, write_columns
-from sequence_pipelines.planning.windows import from_epoch_day
 from sequence_store.queries import query
 from sequence_store.states import Deferral
 
@@ -78,11 +77,17 @@ class Ledger:
         return frame.assign(max_new_per_day=bound).astype({"sequence_id": np.int64, "priority": np.int64})
 
     def routes(self) -> pd.DataFrame:
-        return self.frame("read_routes").astype(np.int64)
+        """Return which mailboxes a sequence may use: sequence_id, mailbox_id."""
+        return pd.DataFrame(dict(zip(("sequence_id", "mailbox_id"), self.arrays("read_routes"), strict=True)))
 
     def steps(self) -> pd.DataFrame:
         """Return the live steps in their order: sequence_id, step_id, step_number, delay_days."""
-        return self.frame("read_steps").astype(np.int64)
+        columns = ("sequence_id", "step_id", "step_number", "delay_days")
+        return pd.DataFrame(dict(zip(columns, self.arrays("read_steps"), strict=True)))
+
+    def due(self, day: date) -> list[np.ndarray]:
+        """Return the active enrolments due by `day`, as candidates.find_due takes them."""
+        return self.arrays("read_due", day=day)
 
     def written(self, day: date) -> pd.DataFrame:
         """Return what the ledger has of the due steps already: sequence_id, contact_id, row_is."""
@@ -148,32 +153,33 @@ class Ledger:
             "count_first_mails", day=day, since=since, sequence_ids=sequence_ids, mailbox_ids=mailbox_ids
         ).astype(np.int64)
 
-    def enter(self, places: pd.DataFrame, retaken: np.ndarray) -> None:
-        """Write the plan's places in the order given; `retaken` says which have an open row already."""
-        if retaken.any():
+    def enter(self, places: pd.DataFrame, order: np.ndarray, retaken: np.ndarray) -> None:
+        """Write these rows of `places` in this order; `retaken` says of all which have an open row already."""
+        again = retaken[order]
+        if again.any():
             self.execute("stage_retaken")
-            self._copy("copy_retaken", places[retaken])
+            self._copy("copy_retaken", places, order[again])
             self.execute("retake_sends")
-        if not retaken.all():
-            self._copy("copy_sends", places[~retaken] if retaken.any() else places)
+        if not again.all():
+            self._copy("copy_sends", places, order[~again])
 
-    def _copy(self, name: str, rows: pd.DataFrame) -> None:
-        columns = [rows[column].to_numpy() for column in SEND_COLUMNS]
-        write_columns(self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()))
+    def _copy(self, name: str, places: pd.DataFrame, order: np.ndarray) -> None:
+        columns = [places[column].to_numpy() for column in SEND_COLUMNS]
+        write_columns(self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()), order)
 
     def allow(self, days: pd.DataFrame) -> None:
         """Tell the gate before DATA each mailbox's limit: mailbox_id, send_day (epoch day), allowed."""
         self.execute(
             "allow_days",
             mailbox_ids=days["mailbox_id"].tolist(),
-            send_days=[from_epoch_day(d) for d in days["send_day"]],
+            send_days=days["send_day"].tolist(),
             allowed=days["allowed"].tolist(),
         )
 
     def defer(self, waiting: pd.DataFrame, day: date, since: datetime) -> None:
-        """Replace the deferrals by `waiting`: sequence_id, contact_id, reason (categorical)."""
+        """Replace the deferrals by `waiting`: sequence_id, contact_id, reason."""
         self.execute("stage_deferrals")
-        reason = waiting["reason"].cat.set_categories(REASONS).cat.codes.to_numpy(np.int64) + 1
+        reason = pd.Index(REASONS).get_indexer(pd.Index(waiting["reason"].astype(object))) + 1
         columns = [waiting["sequence_id"].to_numpy(), waiting["contact_id"].to_numpy(), reason]
         write_columns(
             self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2")

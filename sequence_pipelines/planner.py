@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pandas as pd
 import psycopg
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
-from sequence_pipelines.candidates import GATES, are_among, choose_candidates, read_due, skip_mailed
+from sequence_pipelines.candidates import OPEN_ROW, are_among, choose_candidates, find_due, skip_mailed
 from sequence_pipelines.ledger import Ledger, seconds_of
 from sequence_pipelines.picture import Day, Picture, read_picture
 from sequence_pipelines.planning import new_left, plan_places
@@ -29,18 +30,17 @@ from sequence_pipelines.releasing import find_released
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
-CLOSED = (*GATES, "sequence_inactive", "one_mail_a_day")
 QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks ahead
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
-    """What a plan did; `placed` and `waiting` are candidates with mailbox_id, send_at or reason."""
+    """What a plan did."""
 
-    placed: pd.DataFrame
-    waiting: pd.DataFrame
     picture: Picture
+    asked: pd.DataFrame  # who asked for a place, with mailbox_id (0: none), send_at, reason
+    refused: pd.DataFrame  # who might not ask, with the reason
     applied: Applied
     released: int = 0
     completed: int = 0
@@ -49,6 +49,15 @@ class Plan:
     @property
     def day(self) -> Day:
         return self.picture.day
+
+    @cached_property
+    def placed(self) -> pd.DataFrame:
+        return self.asked[self.asked["mailbox_id"] > 0]
+
+    @cached_property
+    def waiting(self) -> pd.DataFrame:
+        """All who are due and have no place, with the reason."""
+        return find_waiting(self.asked, self.refused)
 
 
 def make_plan(
@@ -74,28 +83,30 @@ def make_plan(
         expired = connection.execute(
             query("dispatch", "expire_overdue"), {"since": since, "now": now}
         ).fetchall()
-    with _timed(seconds, "read due contacts"):
-        picture = read_picture(ledger, day, since)
-        unmailable = ledger.unmailable()
-        due = read_due(ledger, picture, unmailable)
-    with _timed(seconds, "release places"):
-        picture, released = release(ledger, picture, due, unmailable)
-        released = pd.concat([released, pd.DataFrame(expired, columns=KEY)])
-        candidates, ended = choose_candidates(due, picture)
-        candidates = _still_considered(candidates, considered, released)
-    with _timed(seconds, "assign"), ThreadPoolExecutor(max_workers=1) as beside:
-        looked_up = beside.submit(ledger.written, day.day)  # Postgres looks while we compute
-        plan = assign(candidates, picture, settings.send_grace_seconds)
-        candidates, written, mailed = skip_mailed(ledger, candidates, looked_up.result())
-        if len(mailed):
-            plan = assign(candidates, picture, settings.send_grace_seconds)
-        placed, waiting = split(plan)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        with _timed(seconds, "read due contacts"):
+            picture = read_picture(ledger, day, since)
+            unmailable = ledger.unmailable()
+            enrolments = ledger.due(day.day)
+            looked_up = beside.submit(ledger.written, day.day)  # Postgres looks while we compute
+            due = find_due(enrolments, picture, unmailable)
+        with _timed(seconds, "release places"):
+            picture, cancelled = release(ledger, picture, due, unmailable)
+            released = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
+        with _timed(seconds, "assign"):
+            candidates = choose_candidates(due, picture)
+            asking = _still_considered(candidates.asking, considered, released)
+            asked = assign(asking, picture, settings.send_grace_seconds)
+            written = pd.concat([looked_up.result(), cancelled.assign(row_is=OPEN_ROW)])
+            asking, written, mailed = skip_mailed(ledger, asking, written)
+            if len(mailed):
+                asked = assign(asking, picture, settings.send_grace_seconds)
     with _timed(seconds, "write"):
-        completed = ledger.complete(pd.concat([ended, mailed]))
-        ledger.defer(waiting, day.day, since)
-        ledger.enter(placed, are_among(placed, written, []))
+        completed = ledger.complete(pd.concat([candidates.ended, mailed]))
+        ledger.defer(find_waiting(asked, candidates.refused), day.day, since)
+        ledger.enter(asked, writing_order(asked), are_among(asked, written, []))
         ledger.allow(picture.windows)
-    return Plan(placed, waiting, picture, applied, len(released), completed, seconds)
+    return Plan(picture, asked, candidates.refused, applied, len(released), completed, seconds)
 
 
 def release(
@@ -103,6 +114,8 @@ def release(
 ) -> tuple[Picture, pd.DataFrame]:
     """Cancel the planned rows whose place does not hold; return the picture without them, and their keys."""
     planned = picture.rows[picture.rows["planned"]]
+    if planned.empty:
+        return picture, planned[KEY]
     gone = planned[~are_among(planned, due, ["round"])]
     columns = ["sequence_id", "contact_id", "round", "status"]
     enrolments = pd.concat([due.assign(status="active")[columns], ledger.enrolments(gone)])
@@ -114,18 +127,15 @@ def release(
     return replace(picture, rows=rows), cancelled
 
 
-def assign(candidates: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:
-    """Return the candidates with mailbox_id, send_day, send_at, not_after, plan_day; mailbox_id 0: reason."""
+def assign(asking: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:
+    """Return who asks with mailbox_id, send_day, send_at, not_after, plan_day; mailbox_id 0: reason."""
     day = picture.day
-    at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
-    candidates = candidates.assign(
-        priority=picture.sequences["priority"].to_numpy()[at] if len(at) else 0,
-        overdue=epoch_day(day.day) - candidates["due_day"],
-    )
-    gate = _gates(candidates, picture, at)
-    shut = gate > 0
-    planned = plan_places(
-        candidates if not shut.any() else candidates[~shut].reset_index(drop=True),
+    at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(asking["sequence_id"]))
+    asked = plan_places(
+        asking.assign(
+            priority=picture.sequences["priority"].to_numpy()[at] if len(at) else 0,
+            overdue=epoch_day(day.day) - asking["due_day"],
+        ),
         mailboxes=picture.mailboxes,
         routes=picture.routes,
         pieces=picture.pieces,
@@ -133,45 +143,25 @@ def assign(candidates: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd
         room=picture.room,
         new_left=new_left(picture.sequences, picture.first_mails),
     )
-    plan = planned
-    if shut.any():
-        refused = candidates[shut].assign(mailbox_id=0, send_day=0, send_at=0, window_ends=0)
-        refused["reason"] = pd.Categorical.from_codes(gate[shut], categories=pd.Index(CLOSED))
-        plan = _joined(planned, refused)
-    not_after = np.minimum(np.minimum(plan["window_ends"], day.closes), plan["send_at"] + grace_seconds)
-    return plan.assign(not_after=not_after, plan_day=epoch_day(day.day))
+    not_after = np.minimum(np.minimum(asked["window_ends"], day.closes), asked["send_at"] + grace_seconds)
+    return asked.assign(not_after=not_after, plan_day=epoch_day(day.day))
 
 
-def split(plan: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return who has a place, in the order of writing, and who waits.
+def find_waiting(asked: pd.DataFrame, refused: pd.DataFrame) -> pd.DataFrame:
+    """Return who has no place, with the reason."""
+    waiting = asked[asked["mailbox_id"] == 0]
+    return pd.concat([waiting.assign(reason=waiting["reason"].astype(object)), refused], ignore_index=True)
 
-    Written by the quarter of an hour that they are dispatched in, and within it by the ledger's key: the rows of a
+
+def writing_order(asked: pd.DataFrame) -> np.ndarray:
+    """Return the rows of those who have a place, in the order of writing.
+
+    By the quarter of an hour that they are dispatched in, and within it by the ledger's key: the rows of a
     dispatch lie together, and the key's index is filled in its own order.
     """
-    placed = np.flatnonzero(plan["mailbox_id"] > 0)
-    quarter = plan["send_at"].to_numpy()[placed] // QUARTER
-    order = stable_order(quarter - quarter.min(initial=np.iinfo(np.int64).max))
-    return plan.iloc[placed[order]], plan[plan["mailbox_id"] == 0]
-
-
-def _gates(candidates: pd.DataFrame, picture: Picture, sequence: np.ndarray) -> np.ndarray:
-    """Return why a candidate may not even ask for a place, as an index of CLOSED; 0 where it may."""
-    active = picture.sequences["is_active"].to_numpy(bool)
-    mailed_today = picture.rows["contact_id"][picture.rows["today"]]
-    return np.select(
-        [
-            candidates["gate"].to_numpy() > 0,
-            ~active[sequence] if len(sequence) else np.zeros(0, dtype=bool),
-            np.isin(candidates["contact_id"].to_numpy(), mailed_today),
-        ],
-        [candidates["gate"].to_numpy(), CLOSED.index("sequence_inactive"), CLOSED.index("one_mail_a_day")],
-        default=0,
-    )
-
-
-def _joined(planned: pd.DataFrame, refused: pd.DataFrame) -> pd.DataFrame:
-    reason = pd.api.types.union_categoricals([planned["reason"], refused["reason"]])
-    return pd.concat([planned, refused], ignore_index=True).assign(reason=reason)
+    placed = np.flatnonzero(asked["mailbox_id"] > 0)
+    quarter = asked["send_at"].to_numpy()[placed] // QUARTER
+    return placed[stable_order(quarter - quarter.min(initial=np.iinfo(np.int64).max))]
 
 
 def _still_considered(

@@ -4,6 +4,7 @@ StoreError
 ├── SettingsError          a setting is missing or impossible; names the variable
 ├── MalformedMessageError  a queue message that no version of ours wrote; goes to the dead-letter queue
 ├── QueueMissingError      a queue that a deployment or `sequences stack up` has to create first
+├── TemplateError          a step's template that no mail can be made of; the reason holds no contact's value
 └── UnknownQueryError      a query that no .sql file names
 """
 
@@ -23,6 +24,10 @@ class MalformedMessageError(StoreError):
 
 
 class QueueMissingError(StoreError):
+    pass
+
+
+class TemplateError(StoreError):
     pass
 
 

@@ -15,9 +15,11 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sequence_store.errors import SettingsError
+from sequence_store.link_tokens import LinkSigner
 from sequence_store.planning_day import PlanningCalendar
 
 LOCAL = "local"
+LOCAL_LINK_KEY = "local-link-key-not-for-production"
 LOCAL_ADDRESS_KEY = "local-address-key-not-for-production"
 
 
@@ -80,6 +82,45 @@ class Settings(BaseSettings):
         return bytes(b ^ 0x36 for b in block) + bytes(b ^ 0x5C for b in block)
 
 
+class LinkSettings(Settings):
+    """What is known to those who write links into mails and to those who answer them."""
+
+    public_url: str = Field(
+        "http://127.0.0.1:8000",
+        pattern=r"^https?://[^/?#\s<>\"]+(/[^?#\s<>\"]*)?$",
+        description="Where recipients reach /t/ and /u/ of the Sequence API; a mailbox's trackingHost comes first",
+    )
+    link_keys: SecretStr = Field(
+        SecretStr(LOCAL_LINK_KEY),
+        description="Secret keys of the links in mails, separated by commas: the first signs, all are accepted",
+    )
+
+    @model_validator(mode="after")
+    def _links_can_be_trusted(self) -> Self:
+        keys = self.link_keys.get_secret_value().split(",")
+        if not all(key.strip() for key in keys):
+            raise ValueError("LINK_KEYS must not hold an empty key")
+        if self.sequence_environment != LOCAL:
+            if LOCAL_LINK_KEY in keys:
+                raise ValueError(
+                    f"LINK_KEYS must be set in the environment {self.sequence_environment!r}: "
+                    "the default is for the environment 'local' alone"
+                )
+            if not self.public_url.startswith("https://"):
+                raise ValueError(
+                    "PUBLIC_URL must be https: mail programs unsubscribe by https alone (RFC 8058)"
+                )
+        return self
+
+    @property
+    def link_signer(self) -> LinkSigner:
+        return LinkSigner([key.strip().encode() for key in self.link_keys.get_secret_value().split(",")])
+
+    def public_url_of(self, tracking_host: str | None) -> str:
+        """Return where a mailbox's links lead, so that one customer's links do not spoil another's."""
+        return f"https://{tracking_host}" if tracking_host else self.public_url.rstrip("/")
+
+
 class OwnerSettings(Settings):
     """Migrations, sample data and operators' commands."""
 
@@ -111,7 +152,7 @@ class PipelineSettings(Settings):
     api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
 
 
-class ApiSettings(Settings):
+class ApiSettings(LinkSettings):
     """The Sequence API."""
 
     api_database_url: SecretStr = Field(description="As role sequence_api")
@@ -139,7 +180,7 @@ class ApiSettings(Settings):
         return self.api_auth == "on" or (self.api_auth is None and self.sequence_environment != LOCAL)
 
 
-class WorkerSettings(Settings):
+class WorkerSettings(LinkSettings):
     """The step mailing worker."""
 
     worker_database_url: SecretStr = Field(description="As role sequence_worker")

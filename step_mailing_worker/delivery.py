@@ -12,6 +12,7 @@ from sequence_store.states import Fault, Outcome
 from step_mailing_worker.crash_points import CrashPoint, reach
 from step_mailing_worker.endpoints import endpoint_of
 from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
+from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import Mail, MailOrder, build_mail
 from step_mailing_worker.mailbox_connections import MailboxConnections
 from step_mailing_worker.replies import Phase, Reply, meaning_of, provider_message_id, retry_delay, storable
@@ -33,7 +34,9 @@ class Delivery:
     ) -> Finish:
         """Return the outcome. `pass_gate` runs after RCPT and directly before DATA; what closes it is raised."""
         try:
-            mail = build_mail(_order(message, send), self.settings.address_key.get_secret_value().encode())
+            mail = build_mail(
+                self._order(message, send), self.settings.address_key.get_secret_value().encode()
+            )
             reply = await self._transmit(mail, endpoint_of(send, mail.sender, self.settings), pass_gate)
         except MailError as error:
             return self._unbuildable(error)
@@ -108,18 +111,24 @@ class Delivery:
     def _retry(self, text: str, attempt: int) -> float:
         return retry_delay(text, first=self.settings.soft_failure_retry_seconds, attempt=attempt)
 
-
-def _order(message: SendMessage, send: ClaimedSend) -> MailOrder:
-    return MailOrder(
-        key=message.key,
-        send_at=send.send_at,
-        contact_name=send.contact_name,
-        contact_address=send.contact_address,
-        contact_attributes=send.contact_attributes,
-        mail_subject=send.mail_subject,
-        mail_content=send.mail_content,
-        thread_subject=send.thread_subject,
-        thread_step_ids=send.thread_step_ids or (),
-        mailbox_address=send.mailbox_address,
-        mailbox_display_name=send.mailbox_display_name,
-    )
+    def _order(self, message: SendMessage, send: ClaimedSend) -> MailOrder:
+        return MailOrder(
+            key=message.key,
+            send_at=send.send_at,
+            contact_name=send.contact_name,
+            contact_address=send.contact_address,
+            contact_attributes=send.contact_attributes,
+            mail_subject=send.mail_subject,
+            mail_content=send.mail_content,
+            thread_subject=send.thread_subject,
+            thread_step_ids=send.thread_step_ids or (),
+            mailbox_address=send.mailbox_address,
+            mailbox_display_name=send.mailbox_display_name,
+            links=MailLinks(
+                message.key,
+                self.settings.link_signer,
+                self.settings.public_url_of(send.tracking_host),
+                opens=send.open_tracking_enabled,
+                clicks=send.click_tracking_enabled,
+            ),
+        )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import email
 import hashlib
 import hmac
-import html
-import re
 from binascii import b2a_qp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +14,16 @@ from email.headerregistry import AddressHeader
 from email.utils import format_datetime
 from typing import cast
 
+from sequence_store.errors import TemplateError
+from sequence_store.mail_content import Bodies, Person, render_bodies, render_subject, template_names
 from sequence_store.messages import SendKey
 from sequence_store.states import Fault
 from step_mailing_worker import headers
 from step_mailing_worker.addresses import Address, parse_address
 from step_mailing_worker.errors import MailError
-from step_mailing_worker.plain_text import plain_text_of
-from step_mailing_worker.templates import render
+from step_mailing_worker.links import MailLinks
 
-_TAG = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|<!doctype", re.IGNORECASE)
 _MIME_NAMES = frozenset({"MIME-Version", "Content-Type"})
-_LINE_END = re.compile(r"\r\n?")
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class MailOrder:
     thread_step_ids: Sequence[int]
     mailbox_address: str
     mailbox_display_name: str | None
-    unsubscribe_url: str = ""  # filled in where the route that answers it is served
+    links: MailLinks
 
 
 @dataclass(frozen=True)
@@ -62,12 +59,6 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class _Bodies:
-    text: str
-    html: str
-
-
-@dataclass(frozen=True)
 class _Meant:
     """What a mail says to whoever reads it."""
 
@@ -75,7 +66,7 @@ class _Meant:
     sender: tuple[str, str]
     recipient: tuple[str, str]
     subject: str
-    bodies: _Bodies
+    bodies: Bodies
 
 
 def message_id(key: SendKey, domain: str, secret: bytes) -> str:
@@ -95,8 +86,7 @@ def build_mail(order: MailOrder, secret: bytes) -> Mail:
     own_id = message_id(order.key, sender.domain, secret)
     sender_name = _header(order.mailbox_display_name or "", "mailbox display name", Fault.MAILBOX)
     recipient_name = _header(order.contact_name, "contact name")
-    subject = _subject(order)
-    bodies = _bodies(order)
+    subject, bodies = _said(order)
     earlier = [
         message_id(order.key._replace(step_id=step_id), sender.domain, secret)
         for step_id in order.thread_step_ids
@@ -108,7 +98,7 @@ def build_mail(order: MailOrder, secret: bytes) -> Mail:
         "Date": format_datetime(order.send_at.astimezone(UTC)),
         "Message-ID": own_id,
         **_thread(earlier),
-        **_list_unsubscribe(order.unsubscribe_url),
+        **_list_unsubscribe(order.links.unsubscribe_url),
     }
     content = _written(lines, bodies, boundary=f"=_{own_id.rpartition('@')[0].rpartition('.')[2]}")
     meant = _Meant(
@@ -137,45 +127,19 @@ def _header(value: str, what: str, fault: Fault = Fault.MESSAGE) -> str:
         raise MailError(f"{what}: {error} in a header", fault=fault) from None
 
 
-def _names(order: MailOrder) -> dict[str, object]:
-    return {
-        "contact": {
-            "name": order.contact_name,
-            "mail_address": order.contact_address,
-            "attributes": order.contact_attributes,
-        },
-        "sender": {
-            "name": order.mailbox_display_name or order.mailbox_address,
-            "address": order.mailbox_address,
-        },
-        "unsubscribe_url": order.unsubscribe_url,
-    }
-
-
-def _subject(order: MailOrder) -> str:
-    own = (order.mail_subject or "").strip()
-    source = own or (order.thread_subject or "").strip()
-    subject = _header(render(source, _names(order), escape=False), "subject")
-    if not subject:
-        raise MailError("subject: the step has none, and no earlier mail of the thread either")
-    return subject
-
-
-def _bodies(order: MailOrder) -> _Bodies:
-    """Content without tags is text, whatever the values hold; content with tags is HTML."""
-    source = _LINE_END.sub("\n", order.mail_content)
-    is_html = _TAG.search(source) is not None
-    rendered = _LINE_END.sub("\n", render(source, _names(order), escape=is_html))
-    if is_html:
-        return _Bodies(plain_text_of(rendered), rendered.rstrip("\n") + "\n")
-    text = rendered.rstrip("\n") + "\n"
-    return _Bodies(text, _html_of(text))
-
-
-def _html_of(text: str) -> str:
-    paragraphs = re.split(r"\n{2,}", html.escape(text, quote=False).strip("\n"))
-    inner = "\n".join(f"<p>{paragraph.replace(chr(10), '<br>' + chr(10))}</p>" for paragraph in paragraphs)
-    return f"<html><body>\n{inner}\n</body></html>\n"
+def _said(order: MailOrder) -> tuple[str, Bodies]:
+    """Render the subject and what the mail says."""
+    sender = Person(order.mailbox_display_name or "", order.mailbox_address)
+    contact = Person(order.contact_name, order.contact_address)
+    names = template_names(
+        contact, order.contact_attributes, sender, unsubscribe_url=order.links.unsubscribe_url
+    )
+    try:
+        subject = render_subject(order.mail_subject, order.thread_subject, names)
+        bodies = render_bodies(order.mail_content, names)
+    except TemplateError as error:
+        raise MailError(f"template: {error}") from None
+    return _header(subject, "subject"), Bodies(bodies.text, order.links.tracked(bodies.html))
 
 
 def _thread(earlier: Sequence[str]) -> dict[str, str]:
@@ -185,12 +149,10 @@ def _thread(earlier: Sequence[str]) -> dict[str, str]:
 
 
 def _list_unsubscribe(url: str) -> dict[str, str]:
-    if not url:
-        return {}
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
-def _written(lines: Mapping[str, str], bodies: _Bodies, *, boundary: str) -> bytes:
+def _written(lines: Mapping[str, str], bodies: Bodies, *, boundary: str) -> bytes:
     """Write the mail. Quoted-printable cannot hold `=_`, so no content can end a part."""
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return b"".join(
@@ -234,7 +196,7 @@ def _read(content: bytes) -> _Meant:
         _only_mailbox(read["From"]),
         _only_mailbox(read["To"]),
         str(read["Subject"]),
-        _Bodies(text, html_),
+        Bodies(text, html_),
     )
 
 

@@ -53,12 +53,15 @@ class ClaimedSend:
     contact_name: str
     contact_address: str
     contact_attributes: Mapping[str, object]
+    open_tracking_enabled: bool
+    click_tracking_enabled: bool
     mail_subject: str | None
     mail_content: str
     thread_subject: str | None
     thread_step_ids: list[int] | None
     mailbox_address: str
     mailbox_display_name: str | None
+    tracking_host: str | None
     smtp_host: str | None
     smtp_port: int | None
     smtp_security: str | None

@@ -11,7 +11,7 @@ from crud_api.answers import IfMatch, shown
 from crud_api.contacts import service
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
 from crud_api.creation import Once
-from crud_api.dependencies import Store
+from crud_api.dependencies import Settings, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
 
@@ -57,3 +57,15 @@ def delete_contact(contact_id: UUID, store: Store, match: IfMatch) -> None:
     with store.transaction() as connection:
         match.require(lambda: service.find(connection, contact_id, lock=True))
         service.delete(connection, contact_id)
+
+
+@router.post("/{contact_id}/erasure", status_code=204, summary="Erase a contact", responses=answers(404))
+def erase_contact(contact_id: UUID, store: Store, settings: Settings) -> None:
+    """Forget the person on request, also where the contact was deleted before.
+
+    Name, address, attributes and the stored replies of mail servers are blanked, in every contact that has had
+    the address; enrolments end and what is planned is cancelled. What remains says nothing of the person: that
+    mails were sent, and that the address is suppressed, so that entering it again mails nobody.
+    """
+    with store.transaction() as connection:
+        service.erase(connection, contact_id, settings.address_pads)

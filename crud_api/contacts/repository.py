@@ -75,3 +75,8 @@ def delete(connection: Connection, contact: UUID) -> int | None:
     return connection.execute(
         statement.values(deleted_at=func.now()).returning(contacts.c.id)
     ).scalar_one_or_none()
+
+
+def erase(connection: Connection, contact: UUID, pads: bytes) -> bool:
+    """Erase a contact, live or deleted; return whether there is one."""
+    return connection.execute(select(func.erase_contact(contact, literal(pads)))).scalar_one()

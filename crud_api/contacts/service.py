@@ -42,6 +42,12 @@ def delete(connection: Connection, contact: UUID) -> None:
     enrolments.remove_from_all(connection, contact_id, reason="contact_deleted")
 
 
+def erase(connection: Connection, contact: UUID, pads: bytes) -> None:
+    """Blank all that is known of the person; doing so again changes nothing."""
+    if not repository.erase(connection, contact, pads):
+        raise unknown(contact)
+
+
 def internal_id(connection: Connection, contact: UUID) -> int:
     """Return the internal id of a live contact; raise NotFoundError where there is none."""
     found = repository.find_id(connection, contact)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 
 from crud_api.answers import IfMatch, shown
 from crud_api.creation import Once
-from crud_api.dependencies import Store
+from crud_api.dependencies import Settings, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
-from crud_api.steps import service
-from crud_api.steps.schemas import Step, StepChanges, StepCreate
+from crud_api.steps import preview, service
+from crud_api.steps.schemas import Preview, PreviewQuery, Step, StepChanges, StepCreate
 
 router = APIRouter(prefix="/sequences/{sequence_id}/steps", tags=["steps"], route_class=JsonRoute)
 
@@ -46,3 +47,16 @@ def delete_step(sequence_id: UUID, step_id: UUID, store: Store) -> None:
     """Its planned sends are cancelled at once. 204 whether or not there was such a step."""
     with store.transaction() as connection:
         service.delete(connection, sequence_id, step_id)
+
+
+@router.get("/{step_id}/preview", summary="Preview a step for a contact", responses=answers(404, 409))
+def preview_step(
+    sequence_id: UUID,
+    step_id: UUID,
+    query: Annotated[PreviewQuery, Query()],
+    store: Store,
+    settings: Settings,
+) -> Preview:
+    """Render it as the mail would be now; nothing is sent. 409 says why this contact's mail cannot be written."""
+    with store.reading() as connection:
+        return preview.render(connection, sequence_id, step_id, query, settings)

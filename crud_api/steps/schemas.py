@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
-from crud_api.fields import Line, Number, Prose, Whole
+from crud_api.fields import Line, Number, TemplateLine, TemplateProse, Whole
+from sequence_store.templates import KNOWN
 
 LONGEST_DELAY_DAYS = 36_500
 
@@ -21,8 +22,8 @@ DelayDays = Annotated[
     Whole,
 ]
 StepNumber = Annotated[Number, Field(description="Its place; unique in the sequence, gaps are allowed")]
-Subject = Annotated[Line | None, Field(description="A Liquid template; null continues the thread")]
-Content = Annotated[Prose, Field(description="A Liquid template")]
+Subject = Annotated[TemplateLine | None, Field(description="A Liquid template; null continues the thread")]
+Content = Annotated[TemplateProse, Field(description=f"A Liquid template; it may name {KNOWN}")]
 
 EXAMPLE: dict[str, Any] = {
     "stepNumber": 1,
@@ -66,3 +67,28 @@ class Step(Answer):
     delay_days: int
     created_at: datetime
     last_updated_at: datetime | None
+
+
+class PreviewQuery(BaseModel):
+    """For whom a step is rendered, and from which mailbox."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    contact_id: UUID = Field(alias="contactId")
+    mailbox_id: UUID | None = Field(
+        None,
+        alias="mailboxId",
+        description="Without it, the mailbox of the contact's first mail, or the sequence's first",
+    )
+
+
+class Preview(Answer):
+    """A mail that is not sent. Its link to unsubscribe unsubscribes nobody, and nothing in it is tracked."""
+
+    sender_name: str
+    sender_address: str
+    contact_name: str
+    contact_address: str
+    mail_subject: str
+    text: str
+    html: str

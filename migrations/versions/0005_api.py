@@ -1,6 +1,6 @@
 """The API's keys, its answers to repeated requests, and the indexes that its lists are read by.
 
-Revision 0005, after 0004.
+Revision 0005, after 0006.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from migrations.revision import run_sql_file
 
 revision = "0005"
-down_revision = "0004"
+down_revision = "0006"
 
 
 def upgrade() -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
-from sequence_pipelines.candidates import INVALID_ADDRESS, choose_candidates, read_due
+from sequence_pipelines.candidates import choose_candidates, find_due
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Day, read_picture
 from sequence_pipelines.planning.windows import epoch_day
@@ -46,28 +47,36 @@ def due_contacts(
         hashed = ledger.hash_new_addresses()
         ledger.execute("give_memory")
         picture = read_picture(ledger, day, ledger.oldest_live(day.begins))
-        due, ended = choose_candidates(read_due(ledger, picture, ledger.unmailable()), picture)
-    asked = epoch_day(pd.Timestamp(context.partition_key).date())
+        asking, refused, ended = choose_candidates(
+            find_due(ledger.due(day.day), picture, ledger.unmailable()), picture
+        )
+    due_days = np.r_[asking["due_day"], refused["due_day"]]
+    fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())
     context.log.info(
-        f"{len(due)} enrolments are due by {day.day}; {(due['due_day'] == asked).sum()} fell due on the day asked for."
+        f"{len(due_days)} enrolments are due by {day.day}; {fell_due} fell due on the day asked for."
     )
     yield dg.Output(
-        due,
+        asking,
         metadata={
-            "contacts_due": len(due),
-            "fell_due_on_this_day": int((due["due_day"] == asked).sum()),
-            "overdue": int((due["due_day"] < epoch_day(day.day)).sum()),
-            "follow_ups": int(due["follow_up"].sum()),
-            "first_mails": int((~due["follow_up"]).sum()),
+            "contacts_due": len(due_days),
+            "fell_due_on_this_day": fell_due,
+            "overdue": int((due_days < epoch_day(day.day)).sum()),
+            "follow_ups": int(asking["follow_up"].sum()),
+            "first_mails": int((~asking["follow_up"]).sum()),
             "without_a_step_left": len(ended),
-            "cannot_be_mailed": int((due["gate"] > 0).sum()),
+            "cannot_be_mailed": len(refused),
+            "why_not": table(
+                pd.DataFrame(list(counts(refused, "reason").items()), columns=["reason", "contacts"])
+            ),
             "addresses_hashed": hashed,
             "by_step": table(
-                pd.DataFrame(sorted(counts(due, "step_number").items()), columns=["step_number", "contacts"])
+                pd.DataFrame(
+                    sorted(counts(asking, "step_number").items()), columns=["step_number", "contacts"]
+                )
             ),
         },
     )
-    bad = due[due["gate"] == INVALID_ADDRESS]
+    bad = refused[refused["reason"] == "invalid_address"]
     yield dg.AssetCheckResult(
         check_name="addresses_are_valid",
         passed=bad.empty,

@@ -265,8 +265,8 @@ class _Work:
         return self.routes[offers].sort_values(["sequence_id", "mailbox_id"])
 
     def _order(self, candidates: pd.DataFrame) -> np.ndarray:
-        """Return the order of service: by class, then the longer overdue, then by sequence and contact."""
-        order = np.lexsort((candidates["contact_id"].to_numpy(), self.sequence))
+        """Return the order of service: by class, then the longer overdue, then by sequence, step and contact."""
+        order = key_order(self.sequence, candidates["step_number"], candidates["contact_id"])
         for codes in (_codes(candidates["due_day"].to_numpy()), self.class_of):
             order = order[stable_order(codes[order])]
         return order
@@ -377,6 +377,15 @@ def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
 def _codes(values: np.ndarray) -> np.ndarray:
     """Return each value's rank among the distinct ones."""
     return pd.factorize(values, sort=True)[0]
+
+
+def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
+    """Return the order by the first column, then the second, …; at once where the rows have it already."""
+    keys = [np.asarray(column) for column in columns]
+    after = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
+    for key in reversed(keys):
+        after = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & after)
+    return np.arange(len(keys[0])) if after.all() else np.lexsort(keys[::-1])
 
 
 def stable_order(codes: np.ndarray) -> np.ndarray:

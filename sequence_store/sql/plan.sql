@@ -41,13 +41,15 @@ SELECT id AS sequence_id, external_id::text AS external_id, is_active, max_new_p
 
 -- name: read_steps
 -- Live steps in their order.
-SELECT sequence_id, id AS step_id, step_number, delay_days FROM steps WHERE deleted_at IS NULL ORDER BY sequence_id, step_number
+SELECT sequence_id, array_agg(id ORDER BY step_number), array_agg(step_number::bigint ORDER BY step_number),
+    array_agg(delay_days::bigint ORDER BY step_number)
+FROM steps WHERE deleted_at IS NULL GROUP BY sequence_id
 
 -- name: read_routes
 -- Which mailboxes a sequence may use.
-SELECT sm.sequence_id, sm.mailbox_id FROM sequences_mailboxes sm
+SELECT sm.sequence_id, array_agg(sm.mailbox_id ORDER BY sm.mailbox_id) FROM sequences_mailboxes sm
 JOIN mailboxes m ON m.id = sm.mailbox_id AND m.deleted_at IS NULL
-ORDER BY sm.sequence_id, sm.mailbox_id
+GROUP BY sm.sequence_id
 
 -- name: read_due
 -- Enrolments whose step is due by the planning day, by sequence and step. The last column packs the due day, the
@@ -169,9 +171,11 @@ WHERE s.sequence_id = r.sequence_id AND s.contact_id = r.contact_id AND s.step_i
     AND s.round = r.round AND s.status IN ('cancelled', 'expired')
 
 -- name: allow_days
--- The day's limits as this plan knows them, for the gate before DATA.
+-- The day's limits as this plan knows them, for the gate before DATA; days counted from 1970-01-01.
 INSERT INTO mailbox_days AS d (mailbox_id, send_day, allowed)
-SELECT * FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::date[], %(allowed)s::integer[])
+SELECT mailbox_id, date '1970-01-01' + send_day, allowed
+FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::integer[], %(allowed)s::integer[])
+    w (mailbox_id, send_day, allowed)
 ON CONFLICT (mailbox_id, send_day) DO UPDATE SET allowed = excluded.allowed WHERE d.allowed <> excluded.allowed
 
 -- name: stage_deferrals

@@ -168,3 +168,16 @@ def test_page_of_a_sequences_mailboxes_costs_the_same_far_in(api: Api, costs: Co
     path = f"/sequences/{sequence['id']}/mailboxes"
     assert len(costs.of(api, path)) == 50
     assert len(costs.of(api, path, after=f"{FAR}_long")) == 50
+
+
+@pytest.mark.parametrize("path", ["/suppressions", "/imports"])
+def test_page_of_what_came_in_costs_the_same_far_in(api: Api, costs: Costs, path: str) -> None:
+    api.sql(
+        """INSERT INTO suppressions (address_hmac, reason)
+           SELECT sha256(n::text::bytea), 'x' FROM generate_series(1, %s) n""",
+        MANY,
+    )
+    api.sql("INSERT INTO imports (kind) SELECT 'contacts' FROM generate_series(1, %s)", MANY)
+    api.sql("ANALYZE")
+    assert len(costs.of(api, path)) == 50
+    assert len(costs.of(api, path, after=f"{FAR}_long")) == 50

@@ -3,36 +3,90 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import pytest
 
+from crud_api.imports.service import GONE
 from local_stack.ports import LOOPBACK, answers, free_port
-from local_stack.processes import launch, wait_ready
+from local_stack.processes import launch, wait_ready, wait_until
 from tests.conftest import Database
+from tests.crud_api.conftest import Api
 
 SEQUENCE = (
     b'{"name": "Welcome", "steps": [{"stepNumber": 1, "mailSubject": "Hello", "mailContent": "First"}]}'
 )
 
 
-def test_server_takes_a_body_without_a_content_type_and_ends_at_sigterm(
-    database: Database, tmp_path: Path
-) -> None:
+@dataclass
+class Server:
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+
+@pytest.fixture
+def server(database: Database, tmp_path: Path) -> Iterator[Server]:
     port, log = free_port(), tmp_path / "api.log"
     program = str(Path(sys.executable).parent / "sequences")
     environment = {"API_DATABASE_URL": database.api, "API_PORT": str(port)}
     process = launch([program, "api"], log=log, environment=environment)
     try:
         wait_ready(process, lambda: answers(port), log=log, seconds=30)
-        created = httpx.post(f"http://{LOOPBACK}:{port}/sequences", content=SEQUENCE)
-        assert created.status_code == 201, created.text
-        listed = httpx.get(f"http://{LOOPBACK}:{port}/sequences?size=10&page=0")
-        assert listed.json() == [created.json()]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) in {0, -signal.SIGTERM}
+        yield Server(port, process, log)
     finally:
         process.kill()
         process.wait()
-    assert "Welcome" not in log.read_text()
+
+
+def test_server_takes_a_body_without_a_content_type_and_ends_at_sigterm(server: Server) -> None:
+    created = httpx.post(f"{server.url}/sequences", content=SEQUENCE)
+    assert created.status_code == 201, created.text
+    listed = httpx.get(f"{server.url}/sequences?size=10&page=0")
+    assert listed.json() == [created.json()]
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(timeout=20) in {0, -signal.SIGTERM}
+    assert "Welcome" not in server.log.read_text()
+
+
+def begin_import(server: Server) -> socket.socket:
+    """Send the beginning of a file and leave the connection open."""
+    client = socket.create_connection((LOOPBACK, server.port))
+    head = b"POST /contacts/imports HTTP/1.1\r\nHost: api\r\nContent-Length: 1000000\r\n\r\n"
+    client.sendall(head + b"name,mailAddress\nAda,ada@example.com\n" * 2)
+    assert wait_until(lambda: [one["state"] for one in imports(server)] == ["reading"], 10)
+    return client
+
+
+def imports(server: Server) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = httpx.get(f"{server.url}/imports").json()
+    return listed
+
+
+def test_import_whose_connection_breaks_has_failed_and_kept_nothing(server: Server) -> None:
+    begin_import(server).close()
+    assert wait_until(lambda: imports(server)[0]["state"] == "failed", 10)
+    [shown] = imports(server)
+    assert shown["message"] == "body: the connection broke before its end"
+    assert httpx.get(f"{server.url}/contacts").json() == []
+
+
+def test_import_whose_process_is_killed_has_failed_for_whoever_asks_next(server: Server, api: Api) -> None:
+    with begin_import(server):
+        assert api.get("/imports").json()[0]["state"] == "reading"
+        server.process.kill()
+        server.process.wait()
+        api.sql("UPDATE imports SET created = created - interval '1 minute'")
+        assert wait_until(lambda: api.get("/imports").json()[0]["state"] == "failed", 10)
+    assert api.get("/imports").json()[0]["message"] == GONE

@@ -20,6 +20,8 @@ DOCUMENTED = {
         "send_events": {"SELECT", "INSERT"},
         "api_keys": {"SELECT"},
         "idempotency_keys": EVERYTHING,
+        "imports": EVERYTHING,
+        "import_lines": {"SELECT", "INSERT"},
     },
     "sequence_pipeline": {
         **{key: {"SELECT"} for key in ("sequences", "steps", "contacts", "sequences_mailboxes")},
@@ -42,6 +44,8 @@ DOCUMENTED = {
             "mailbox_days",
             "send_events",
             "plan_deferrals",
+            "imports",
+            "import_lines",
         )
     },
 }

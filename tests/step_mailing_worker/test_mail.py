@@ -5,26 +5,36 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sequence_store.errors import TemplateError
+from sequence_store.link_tokens import Link, LinkKind, LinkSigner
 from sequence_store.messages import SendKey
+from sequence_store.plain_text import plain_text_of
 from sequence_store.states import Fault
+from sequence_store.templates import render
 from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.errors import MailError
+from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import Mail, MailOrder, build_mail, message_id
-from step_mailing_worker.plain_text import plain_text_of
-from step_mailing_worker.templates import render
 
 SECRET = b"secret"
+KEY = SendKey(1, 2, 3, 1)
+SIGNER = LinkSigner([b"link key"])
+
+
+def links(**tracked: bool) -> MailLinks:
+    return MailLinks(KEY, SIGNER, "https://u.example", **tracked)
 
 
 def built(**values: Any) -> Mail:
     order = {
-        "key": SendKey(1, 2, 3, 1),
+        "key": KEY,
         "send_at": datetime(2026, 6, 15, 9, 30, tzinfo=UTC),
         "contact_name": "Bob",
         "contact_address": "bob@people.example",
@@ -35,12 +45,17 @@ def built(**values: Any) -> Mail:
         "thread_step_ids": (),
         "mailbox_address": "ann@sender.example",
         "mailbox_display_name": "Ann",
+        "links": links(),
     }
     return build_mail(MailOrder(**(order | values)), SECRET)
 
 
 def parsed(**values: Any) -> Any:
     return message_from_bytes(built(**values).content, policy=policy.default)
+
+
+def part(mail: Any, kind: str) -> str:
+    return str(mail.get_body((kind,)).get_content()).replace("\r\n", "\n")
 
 
 def test_mail_has_what_receivers_ask_for() -> None:
@@ -50,7 +65,6 @@ def test_mail_has_what_receivers_ask_for() -> None:
     assert mail["MIME-Version"] == "1.0"
     assert mail.get_content_type() == "multipart/alternative"
     assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
-    assert mail["List-Unsubscribe"] is None
 
 
 def test_mail_is_the_same_for_every_attempt() -> None:
@@ -64,11 +78,145 @@ def test_message_id_names_the_send_and_cannot_be_made_up() -> None:
     assert ours.rpartition(".3.1.")[2] != message_id(SendKey(1, 2, 4, 1), "x", SECRET).rpartition(".4.1.")[2]
 
 
-def test_unsubscribe_headers_come_with_an_unsubscribe_url_alone() -> None:
-    mail = parsed(unsubscribe_url="https://u.example/u/1", mail_content="Bye: {{ unsubscribe_url }}")
-    assert mail["List-Unsubscribe"] == "<https://u.example/u/1>"
+def test_every_mail_can_be_unsubscribed_from_with_one_click() -> None:
+    mail = parsed()
+    url = mail["List-Unsubscribe"].strip("<>")
+    assert url.startswith("https://u.example/u/")
+    assert SIGNER.read(url.rpartition("/")[2]) == Link(LinkKind.UNSUBSCRIBE, KEY)
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    assert "https://u.example/u/1" in mail.get_body(("plain",)).get_content()
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ("Hi", ["Hi\n\nUnsubscribe: URL\n", '<p><a href="URL">Unsubscribe</a></p>\n</body></html>\n']),
+        ("Bye: {{ unsubscribe_url }}", ["Bye: URL\n", "<p>Bye: URL</p>\n</body></html>\n"]),
+        ("<p>Hi</p>", ["Hi\n\nUnsubscribe (URL)\n", '<p>Hi</p>\n<p><a href="URL">Unsubscribe</a></p>\n']),
+        (
+            "<html><body><p>Hi</p></BODY ></html>",
+            ["Hi\n\nUnsubscribe (URL)\n", '<p><a href="URL">Unsubscribe</a></p>\n</BODY ></html>\n'],
+        ),
+        ("<a href='{{ unsubscribe_url }}'>Stop</a>", ["Stop (URL)\n", "<a href='URL'>Stop</a>\n"]),
+    ],
+)
+def test_link_to_unsubscribe_is_seen_once_whether_or_not_the_template_has_it(
+    content: str, shown: list[str]
+) -> None:
+    mail = parsed(mail_content=content)
+    for kind, end in zip(("plain", "html"), shown, strict=True):
+        text = part(mail, kind)
+        assert text.endswith(end.replace("URL", links().unsubscribe_url)), text
+        assert text.count(links().unsubscribe_url) == 1
+
+
+LINKED = """<html><body>
+<p><a class=x HREF = 'https://example.com/?a=1&amp;b=2#c' title="href='https://no.example'">one</a>
+<a href="mailto:ann@sender.example">two</a> <a href="#top">three</a> <a>four</a> <a href>five</a>
+<!-- <a href="https://comment.example">no</a> --><a
+ href=http://example.com/bare>six</a><img src="https://img.example/x.png">
+<script>"<a href='https://script.example'>"</script>
+<a href="{{ unsubscribe_url }}">stop</a><a href="javascript:alert(1)">seven</a>
+</p></body></html>"""
+
+
+def test_links_are_rewritten_and_a_pixel_is_there_exactly_where_the_sequence_wants_them() -> None:
+    plain = part(parsed(mail_content=LINKED), "html")
+    assert plain == LINKED.replace("{{ unsubscribe_url }}", links().unsubscribe_url) + "\n"
+    opened = part(parsed(mail_content=LINKED, links=links(opens=True)), "html")
+    pixel = f"https://u.example/t/{SIGNER.sign(Link(LinkKind.OPEN, KEY))}"
+    image = f'<img src="{pixel}" width="1" height="1" alt="">\n'
+    assert opened == plain.replace("</body>", f"{image}</body>")
+    clicked = part(parsed(mail_content=LINKED, links=links(clicks=True)), "html")
+    first, second = (
+        f'"https://u.example/t/{SIGNER.sign(Link(LinkKind.CLICK, KEY, place, target))}"'
+        for place, target in ((0, "https://example.com/?a=1&b=2#c"), (3, "http://example.com/bare"))
+    )
+    wanted = plain.replace("'https://example.com/?a=1&amp;b=2#c'", first)
+    assert clicked == wanted.replace("http://example.com/bare", second)
+
+
+def test_text_part_shows_where_links_lead_also_where_they_are_tracked() -> None:
+    mail = parsed(mail_content=LINKED, links=links(opens=True, clicks=True))
+    text = part(mail, "plain")
+    assert "one (https://example.com/?a=1&b=2#c)" in text
+    assert "/t/" not in text
+
+
+def test_tracked_mail_is_the_same_for_every_attempt() -> None:
+    values = {"mail_content": LINKED, "links": links(opens=True, clicks=True)}
+    assert built(**values).content == built(**values).content
+
+
+class Seen(HTMLParser):
+    """What a reader of HTML sees, with every tracked link replaced by what it leads to."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.events: list[Any] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.events.append((tag, [(name, self.target(name, value)) for name, value in attrs]))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.events.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.events.append(data)
+
+    def target(self, name: str, value: str | None) -> str | None:
+        link = SIGNER.read((value or "").removeprefix("https://u.example/t/")) if name == "href" else None
+        return link.target if link else (value or "").strip()
+
+
+PIECES = st.sampled_from(
+    [
+        "<a href=",
+        "<a HREF = ",
+        "<area\nhref=",
+        "<a title='href=",
+        '"https://a.example/?x=1&amp;y=2"',
+        "'http://b.example/\n'",
+        "https://c.example/é",
+        "'",
+        '"',
+        " href=",
+        "/",
+        ">",
+        "</a>",
+        "<!--",
+        "-->",
+        "<script>",
+        "</script>",
+        "<b ",
+        " text\n",
+        "=",
+        "&quot;",
+    ]
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(PIECES, max_size=14).map("".join))
+def test_whatever_the_html_is_tracking_changes_nothing_in_it_but_where_its_links_lead_first(
+    page: str,
+) -> None:
+    assert Seen(links(clicks=True).tracked(page)).events == Seen(page).events
+
+
+def test_link_of_a_hostile_value_stays_one_link() -> None:
+    hostile = 'https://example.com/"><script>alert(1)</script>'
+    mail = parsed(
+        mail_content='<a href="{{ contact.attributes.x }}">x</a>',
+        contact_attributes={"x": hostile},
+        links=links(clicks=True),
+    )
+    page = part(mail, "html")
+    assert "<script" not in page
+    assert page.startswith(
+        f'<a href="https://u.example/t/{SIGNER.sign(Link(LinkKind.CLICK, KEY, 0, hostile))}">'
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,7 +284,17 @@ def test_what_is_built_reads_as_it_was_meant_and_all_else_is_refused(
         mail_subject="{{ contact.attributes.s }}",
         mail_content=content,
     )
-    assert mail.keys() == ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"]
+    assert mail.keys() == [
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Message-ID",
+        "List-Unsubscribe",
+        "List-Unsubscribe-Post",
+        "MIME-Version",
+        "Content-Type",
+    ]
     assert mail["Subject"] == subject.strip(" ")
     (mailbox,) = mail["From"].addresses
     assert "".join(mailbox.display_name.split()) == "".join(name.split())
@@ -151,10 +309,10 @@ def test_values_are_escaped_in_html_and_nowhere_else() -> None:
         contact_attributes=attributes,
     )
     assert markup["Subject"] == "<b>&\"'"
-    assert markup.get_body(("html",)).get_content().strip() == "<p>&lt;b&gt;&amp;&#34;&#39;</p>"
-    assert markup.get_body(("plain",)).get_content().strip() == "<b>&\"'"
+    assert part(markup, "html").startswith("<p>&lt;b&gt;&amp;&#34;&#39;</p>\n")
+    assert part(markup, "plain").startswith("<b>&\"'\n")
     text = parsed(mail_content="{{ contact.attributes.x }}\n\nBye\nAnn", contact_attributes=attributes)
-    assert text.get_body(("plain",)).get_content().splitlines() == ["<b>&\"'", "", "Bye", "Ann"]
+    assert part(text, "plain").splitlines()[:4] == ["<b>&\"'", "", "Bye", "Ann"]
     html = text.get_body(("html",)).get_content().splitlines()
     assert html[1:4] == ["<p>&lt;b&gt;&amp;\"'</p>", "<p>Bye<br>", "Ann</p>"]
 
@@ -193,9 +351,8 @@ def test_html_has_a_plain_part_that_says_the_same() -> None:
 )
 def test_template_that_asks_for_too_much_or_for_the_unknown_is_refused_at_once(template: str) -> None:
     started = time.perf_counter()
-    with pytest.raises(MailError, match=r"^template: ") as refused:
+    with pytest.raises(TemplateError) as refused:
         render(template, {"contact": {"name": "Bob", "attributes": {"a": 1}}}, escape=False)
-    assert refused.value.fault is Fault.MESSAGE
     assert time.perf_counter() - started < 1
     assert len(str(refused.value)) < 200
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from local_stack.processes import wait_until
+from sequence_store.link_tokens import Link, LinkKind
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 
@@ -63,8 +64,38 @@ def test_mail_says_who_sends_it_what_it_answers_and_what_it_is(team: Team, smtp_
     assert follow_up["Subject"] == opening["Subject"] == "Hello Bob & Söhne"
     assert follow_up["In-Reply-To"] == follow_up["References"] == opening["Message-ID"]
     assert follow_up["Date"].datetime == second.send_at
-    assert follow_up.get_body(("plain",)).get_content().strip() == "Dear Bob & Söhne"
-    assert follow_up.get_body(("html",)).get_content().strip() == "<p>Dear Bob &amp; Söhne</p>"
+    assert follow_up.get_body(("plain",)).get_content().startswith("Dear Bob & Söhne\r\n")
+    assert follow_up.get_body(("html",)).get_content().startswith("<p>Dear Bob &amp; Söhne</p>\r\n")
+
+
+def test_mail_links_to_the_mailboxes_own_host_and_tracks_what_the_sequence_wants(
+    team: Team, smtp_sink: SmtpSink
+) -> None:
+    step = team.enter_step(2, "Hi", "<a href='https://example.com/'>x</a>")
+    first = team.send(step=step)
+    team.start(public_url="https://mail.example/base/")
+    team.becomes(first, "sent")
+    team.run("UPDATE mailboxes SET tracking_host = 't.sender.example'")
+    team.run("UPDATE sequences SET open_tracking_enabled = true, click_tracking_enabled = true")
+    second = team.send(step=step)
+    team.becomes(second, "sent")
+    plain, tracked = (message_from_bytes(m.data, policy=policy.default) for m in smtp_sink.wait_for(2))
+    signer = team.settings().link_signer
+    for mail, send, base in (
+        (plain, first, "https://mail.example/base"),
+        (tracked, second, "https://t.sender.example"),
+    ):
+        url = f"{base}/u/{signer.sign(Link(LinkKind.UNSUBSCRIBE, send.key))}"
+        assert mail["List-Unsubscribe"] == f"<{url}>"
+        assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        assert mail.get_body(("html",)).get_content().count(url) == 1
+    assert "/t/" not in str(plain)
+    page = tracked.get_body(("html",)).get_content()
+    for link in (
+        Link(LinkKind.OPEN, second.key),
+        Link(LinkKind.CLICK, second.key, 0, "https://example.com/"),
+    ):
+        assert f'"https://t.sender.example/t/{signer.sign(link)}"' in page
 
 
 def test_follow_up_from_another_mailbox_keeps_the_subject_and_begins_a_new_thread(

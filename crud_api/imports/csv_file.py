@@ -1,0 +1,171 @@
+"""Reads a CSV file row by row, whatever program wrote it, in bounded memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from crud_api.errors import InvalidInputError
+
+Encoding = Literal["utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15"]
+Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
+
+LONGEST_LINE = 1024 * 1024
+MOST_LINES_OF_A_ROW = 1_000
+MOST_COLUMNS = 500
+LONGEST_COLUMN_NAME = 255
+
+DELIMITERS: dict[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+
+_LETTERS = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row's cells and the line on which it starts, counted from 1."""
+
+    line: int
+    cells: list[str]
+
+
+class CsvFile:
+    """A file with a header. Raise InvalidInputError, with the line, for what is no such file."""
+
+    def __init__(self, file: io.BufferedReader, *, encoding: Encoding, delimiter: Delimiter | None) -> None:
+        start = file.peek(4)[:4]
+        marked = next((name for mark, name in BYTE_ORDER_MARKS.items() if start.startswith(mark)), None)
+        self._encoding = marked or (encoding if encoding != "utf-16" else "utf-16-le")
+        self._text = io.TextIOWrapper(file, encoding=self._encoding, errors="strict", newline="")
+        self._unread = 0
+        first = self._first_line()
+        character = DELIMITERS[delimiter] if delimiter else _delimiter_of(first)
+        self._reader = csv.reader(self._lines(first), delimiter=character, strict=True)
+        self.header = next(self.rows(), Row(1, [])).cells
+        if not self.header:
+            raise InvalidInputError("body: is empty; its first line must name the columns")
+        if len(self.header) > MOST_COLUMNS:
+            raise InvalidInputError(f"body: has more than {MOST_COLUMNS} columns")
+
+    def rows(self) -> Iterator[Row]:
+        """Return the rows after the header, but for blank lines."""
+        while True:
+            line, self._unread = self._reader.line_num + 1, 0
+            try:
+                cells = next(self._reader, None)
+            except csv.Error as error:
+                raise InvalidInputError(f"body: line {line}: is no CSV: {error}") from None
+            except UnicodeError:
+                raise self._no_text(line) from None
+            if cells is None:
+                return
+            if cells:
+                yield Row(line, cells)
+
+    def _first_line(self) -> str:
+        try:
+            return self._text.readline(LONGEST_LINE)
+        except UnicodeError:
+            raise self._no_text(1) from None
+
+    def _no_text(self, line: int) -> InvalidInputError:
+        return InvalidInputError(
+            f"body: near line {line}: is not {self._encoding} text; name the encoding that it has"
+        )
+
+    def _lines(self, first: str) -> Iterator[str]:
+        line = first
+        while line:
+            self._unread += 1
+            if len(line) == LONGEST_LINE or self._unread > MOST_LINES_OF_A_ROW:
+                raise csv.Error("the row does not end; is a quote not closed?")
+            yield line
+            line = self._text.readline(LONGEST_LINE)
+
+
+def _delimiter_of(line: str) -> str:
+    return max(DELIMITERS.values(), key=line.count)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which cell of a row is which field."""
+
+    width: int
+    fields: Mapping[str, int]
+    attributes: Sequence[tuple[str, int]]
+    ignored: Sequence[str]
+
+
+def lay_out(
+    header: Sequence[str],
+    known: Mapping[str, Iterable[str]],
+    *,
+    required: Iterable[str],
+    columns: Sequence[str] = (),
+    others_are_attributes: bool = False,
+) -> Layout:
+    """Find each field's column: by `columns` (`field:column`), else by its names in `known`, whatever their case."""
+    names = [name.strip() for name in header]
+    _refuse_bad_names(names)
+    chosen = _chosen(columns, names, known)
+    by_letters = {_letters(word): field for field, words in known.items() for word in words}
+    fields: dict[str, int] = {}
+    attributes: list[tuple[str, int]] = []
+    ignored: list[str] = []
+    for place, name in enumerate(names):
+        field = chosen.get(name) or (name if _is_attribute(name) else by_letters.get(_letters(name)))
+        if field is not None and field in chosen.values() and name not in chosen:
+            field = None  # another column was chosen for it
+        if field is None and others_are_attributes and name:
+            field = f"attributes.{name}"
+        if field is None or (_is_attribute(field) and "attributes" not in known):
+            ignored.append(name)
+        elif _is_attribute(field):
+            attributes.append((field.partition(".")[2], place))
+        elif field in fields:
+            raise InvalidInputError(f"body: two columns are {field}; say which one with column={field}:…")
+        else:
+            fields[field] = place
+    for field in required:
+        if field not in fields:
+            raise InvalidInputError(f"body: no column is {field}; say which one with column={field}:…")
+    return Layout(len(names), fields, attributes, ignored)
+
+
+def _chosen(
+    columns: Sequence[str], names: Sequence[str], known: Mapping[str, Iterable[str]]
+) -> dict[str, str]:
+    chosen: dict[str, str] = {}
+    for one in columns:
+        field, colon, name = one.partition(":")
+        if not colon or not (field in known or (_is_attribute(field) and "attributes" in known)):
+            raise InvalidInputError(
+                f"column: must be a field and its column, such as {next(iter(known))}:Title"
+            )
+        if name not in names:
+            raise InvalidInputError(f"column: the file has no column for {field[:LONGEST_COLUMN_NAME]}")
+        if name in chosen or field in chosen.values():
+            raise InvalidInputError("column: names a field or a column twice")
+        chosen[name] = field
+    return chosen
+
+
+def _refuse_bad_names(names: Sequence[str]) -> None:
+    if any(len(name) > LONGEST_COLUMN_NAME or not name.isprintable() for name in names):
+        raise InvalidInputError("body: line 1: a column's name is too long or no plain text")
+    named = [name for name in names if name]
+    if len(set(named)) < len(named):
+        raise InvalidInputError("body: line 1: two columns have the same name")
+
+
+def _is_attribute(field: str) -> bool:
+    return field.startswith("attributes.") and len(field) > len("attributes.")
+
+
+def _letters(name: str) -> str:
+    return _LETTERS.sub("", name).casefold()

@@ -1,0 +1,163 @@
+"""The statements of imports: a file is copied beside the tables, then merged in sets, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, CursorResult, select
+
+from crud_api.database import copying, run
+from crud_api.errors import UnavailableError
+from crud_api.imports.schemas import ContactExportQuery, ImportQuery
+from crud_api.paging import Page, read_page
+from crud_api.tables import AnyRow, imports
+from sequence_store.queries import query
+
+AT_ONCE = 2  # of all processes: each import holds a connection for as long as its file takes to arrive
+BLOCK = 64 * 1024
+
+SHOWN = (
+    imports.c.id.label("row_key"),
+    imports.c.external_id.label("id"),
+    *(column for column in imports.c if column.name not in {"id", "external_id", "created", "updated"}),
+    imports.c.created.label("created_at"),
+)
+
+
+def read(connection: Connection, asked: ImportQuery) -> Page[AnyRow]:
+    return read_page(connection, select(*SHOWN), asked, key=imports.c.id)
+
+
+def find(connection: Connection, wanted: UUID) -> AnyRow | None:
+    return connection.execute(select(*SHOWN).where(imports.c.external_id == wanted)).first()
+
+
+def finished(connection: Connection, import_id: int) -> AnyRow:
+    return connection.execute(select(*SHOWN).where(imports.c.id == import_id)).one()
+
+
+def find_gone(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Return which of these imports ended without a word, since their process did."""
+    return set(_run(connection, "find_gone", ids=list(ids)).scalars())
+
+
+def begin(connection: Connection, kind: str) -> int:
+    return int(_run(connection, "begin_import", kind=kind).scalar_one())
+
+
+def show_progress(connection: Connection, import_id: int, state: str, rows: int) -> None:
+    _run(connection, "show_progress", import_id=import_id, state=state, rows_read=rows)
+
+
+def fail(connection: Connection, import_id: int, message: str) -> None:
+    _run(connection, "fail_import", import_id=import_id, message=message)
+
+
+def start(connection: Connection, import_id: int) -> None:
+    """Begin the import's transaction; raise UnavailableError where too many imports are running."""
+    _run(connection, "allow_time")
+    _run(connection, "mark_alive", import_id=import_id)
+    if not any(_run(connection, "take_slot", slot=slot).scalar_one() for slot in range(AT_ONCE)):
+        raise UnavailableError("Other imports are running. Try again when one of them is done.")
+
+
+def stage(connection: Connection, lines: Iterable[str]) -> None:
+    """Copy lines of COPY's text format beside the tables."""
+    _run(connection, "create_staging")
+    with copying(connection) as cursor, cursor.copy(query("imports", "copy_rows")) as copy:
+        for block in _blocks(lines):
+            copy.write(block)
+
+
+def settle_rows(connection: Connection, import_id: int) -> None:
+    """Leave one good row an address, and write the report's lines for the others."""
+    _run(connection, "wait_for_other_merges")
+    _run(connection, "report_rows", import_id=import_id)
+    _run(connection, "drop_refused")
+    _run(connection, "analyze_staging")
+    _run(connection, "merge_repeated", import_id=import_id)
+
+
+def refuse_suppressed(connection: Connection, import_id: int, pads: bytes) -> None:
+    _run(connection, "refuse_suppressed", import_id=import_id, pads=pads)
+
+
+def merge_contacts(connection: Connection, pads: bytes, *, change: bool) -> dict[str, int]:
+    """Add the contacts that are not there yet, and change the others where the file may."""
+    _find_known(connection)
+    changed = _run(connection, "change_known").rowcount if change else 0
+    return {"added": _run(connection, "add_new", pads=pads).rowcount, "changed": changed, "enrolled": 0}
+
+
+def merge_and_enrol(
+    connection: Connection, import_id: int, pads: bytes, sequence_id: int, next_send: date, *, change: bool
+) -> dict[str, int]:
+    """Add or change the contacts, and enrol whoever has never been in the sequence."""
+    _find_known(connection)
+    changed = _run(connection, "change_known").rowcount if change else 0
+    place = {"sequence_id": sequence_id, "next_send": next_send}
+    known = _run(connection, "enrol_known", import_id=import_id, **place).scalar_one()
+    new = _run(connection, "add_and_enrol_new", pads=pads, **place).one()
+    _run(connection, "report_inactive_new", import_id=import_id)
+    return {"added": new.added, "changed": changed, "enrolled": known + new.enrolled}
+
+
+def merge_suppressions(connection: Connection, pads: bytes) -> dict[str, int]:
+    """Suppress the addresses and stop everything for them."""
+    _run(connection, "stop_suppressed")
+    return {"added": _run(connection, "add_suppressions", pads=pads).rowcount, "changed": 0, "enrolled": 0}
+
+
+def finish(
+    connection: Connection, import_id: int, rows: int, counts: Mapping[str, int], ignored: Sequence[str]
+) -> None:
+    _run(connection, "forget_old_imports")
+    values = {**counts, "import_id": import_id, "rows_read": rows, "ignored_columns": list(ignored)}
+    _run(connection, "finish_import", **values)
+
+
+def export_contacts(connection: Connection, asked: ContactExportQuery) -> Iterator[bytes]:
+    _run(connection, "allow_time")
+    return _copied(connection, "export_contacts", is_active=asked.is_active)
+
+
+def export_report(connection: Connection, import_id: int) -> Iterator[bytes]:
+    _run(connection, "allow_time")
+    return _copied(connection, "export_report", import_id=import_id)
+
+
+def _find_known(connection: Connection) -> None:
+    _run(connection, "find_known")
+    _run(connection, "analyze_known")
+
+
+def _copied(connection: Connection, name: str, **values: object) -> Iterator[bytes]:
+    with copying(connection) as cursor, cursor.copy(query("imports", name), values) as copy:
+        block = bytearray()
+        for data in copy:
+            block += data
+            if len(block) >= BLOCK:
+                yield bytes(block)
+                block.clear()
+        yield bytes(block)
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines into pieces of a size that is worth a write."""
+    block: list[str] = []
+    size = 0
+    for line in lines:
+        block.append(line)
+        size += len(line)
+        if size >= BLOCK:
+            yield "".join(block)
+            block.clear()
+            size = 0
+    yield "".join(block)
+
+
+def _run(connection: Connection, name: str, **values: object) -> CursorResult[Any]:
+    return run(connection, "imports", name, values)

@@ -1,0 +1,82 @@
+"""What a step's mail to a contact would say, by the same code as the worker's; nothing is sent or noted."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import TypeAdapter, ValidationError
+from sqlalchemy import Connection
+
+from crud_api.assignments import repository as assignments
+from crud_api.contacts import repository as contacts
+from crud_api.contacts.service import unknown as unknown_contact
+from crud_api.enrolments import repository as enrolments
+from crud_api.error_answers import describe
+from crud_api.errors import ConflictError, NotFoundError
+from crud_api.fields import SubjectLine
+from crud_api.mailboxes import repository as mailboxes
+from crud_api.mailboxes.service import unknown as unknown_mailbox
+from crud_api.paging import Paging
+from crud_api.sequences.service import internal_id
+from crud_api.steps import repository
+from crud_api.steps.schemas import Preview, PreviewQuery
+from crud_api.tables import AnyRow
+from sequence_store.errors import TemplateError
+from sequence_store.mail_content import Person, render_bodies, render_subject, template_names
+from sequence_store.settings import LinkSettings
+
+_SUBJECT: TypeAdapter[str] = TypeAdapter(SubjectLine)
+NO_TOKEN = "preview"  # noqa: S105 - a link to unsubscribe that unsubscribes nobody
+
+
+def render(
+    connection: Connection, sequence: UUID, step: UUID, query: PreviewQuery, settings: LinkSettings
+) -> Preview:
+    """Render the step; raise ConflictError with what is in the way where this contact's mail cannot be made."""
+    sequence_id = internal_id(connection, sequence)
+    steps = repository.of_sequences(connection, [sequence_id])[sequence_id]
+    shown = next((one for one in steps if one.id == step), None)
+    if shown is None:
+        raise NotFoundError(f"The sequence has no step with the id {step}.")
+    contact = contacts.find(connection, query.contact_id)
+    if contact is None:
+        raise unknown_contact(query.contact_id)
+    mailbox = _mailbox(connection, sequence_id, query)
+    sender = Person(mailbox.display_name or "", mailbox.address)
+    recipient = Person(contact.name, contact.mail_address)
+    url = f"{settings.public_url_of(mailbox.tracking_host)}/u/{NO_TOKEN}"
+    names = template_names(recipient, contact.attributes, sender, unsubscribe_url=url)
+    earlier = (one.mail_subject for one in steps if one.step_number < shown.step_number)
+    of_thread = next((subject for subject in earlier if subject), None)
+    try:
+        subject = _SUBJECT.validate_python(render_subject(shown.mail_subject, of_thread, names))
+        bodies = render_bodies(shown.mail_content, names)
+    except TemplateError as error:
+        raise ConflictError(f"This contact's mail cannot be written: {error}") from None
+    except ValidationError as error:
+        fault = describe({**error.errors(include_input=False)[0], "loc": ("body", "subject")})
+        raise ConflictError(f"This contact's mail cannot be written: {fault}") from None
+    return Preview(
+        sender_name=sender.name,
+        sender_address=sender.address,
+        contact_name=recipient.name,
+        contact_address=recipient.address,
+        mail_subject=subject,
+        text=bodies.text,
+        html=bodies.html,
+    )
+
+
+def _mailbox(connection: Connection, sequence_id: int, query: PreviewQuery) -> AnyRow:
+    """Return the mailbox that is asked for, else the one that the contact's mails come from, else the first."""
+    if query.mailbox_id is not None:
+        asked = mailboxes.find(connection, query.mailbox_id)
+        if asked is None:
+            raise unknown_mailbox(query.mailbox_id)
+        return asked
+    enrolment = enrolments.find(connection, sequence_id, query.contact_id)
+    own = mailboxes.find(connection, enrolment.mailbox_id) if enrolment and enrolment.mailbox_id else None
+    assigned = own or next(iter(assignments.read(connection, sequence_id, Paging(size=1)).items), None)
+    if assigned is None:
+        raise ConflictError("The sequence has no mailbox: name one with mailboxId.")
+    return assigned

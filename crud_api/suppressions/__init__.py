@@ -1,0 +1,1 @@
+"""Who must not be mailed again, whatever happens to the contact."""

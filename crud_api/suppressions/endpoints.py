@@ -1,0 +1,44 @@
+"""Routes of suppressions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from crud_api.dependencies import Settings, Store
+from crud_api.documentation import answers
+from crud_api.json_body import JsonRoute
+from crud_api.suppressions import service
+from crud_api.suppressions.schemas import Lifting, Suppression, SuppressionCreate, SuppressionQuery
+
+router = APIRouter(prefix="/suppressions", tags=["suppressions"], route_class=JsonRoute)
+
+
+@router.get("", summary="List suppressions", response_model=list[Suppression], responses=answers())
+def list_suppressions(
+    query: Annotated[SuppressionQuery, Query()], store: Store, settings: Settings
+) -> Response:
+    """In the order in which they came. No address is kept; `mailAddress` tells whether one is suppressed."""
+    with store.reading() as connection:
+        return service.read(connection, query, settings.address_pads).shown()
+
+
+@router.post("", status_code=201, summary="Suppress an address", responses=answers(413))
+def suppress_address(body: SuppressionCreate, store: Store, settings: Settings) -> Suppression:
+    """Mail it nothing more, also nothing that is planned or on its way; its enrolments end.
+
+    Suppressing it again changes nothing: the answer is the suppression that is there.
+    """
+    with store.transaction() as connection:
+        return service.suppress(connection, body, settings.address_pads)
+
+
+@router.delete(
+    "/{suppression_id}", status_code=204, summary="Lift a suppression", responses=answers(404, 413)
+)
+def lift_suppression(suppression_id: UUID, body: Lifting, store: Store) -> None:
+    """Let the address be mailed again; who lifts it and why is kept. Enrolments that have ended stay so."""
+    with store.transaction() as connection:
+        service.lift(connection, suppression_id, body)

@@ -1,0 +1,1 @@
+"""Open pixel, click redirect and unsubscribing: what mails link to."""

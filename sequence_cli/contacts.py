@@ -1,0 +1,102 @@
+"""`sequences contacts …`: contacts as CSV files, through the Sequence API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import httpx
+
+app = typer.Typer(no_args_is_help=True, help="Import and export contacts as CSV files.")
+
+BLOCK = 256 * 1024
+
+
+class Existing(StrEnum):
+    UPDATE = "update"
+    KEEP = "keep"
+
+
+Url = Annotated[str, typer.Option(envvar="API_URL", help="Where the Sequence API is reached.")]
+Key = Annotated[str, typer.Option(envvar="API_KEY", help="A key of the API, where it wants one.")]
+Readable = Annotated[
+    Path, typer.Argument(exists=True, dir_okay=False, help="Its first line names the columns.")
+]
+
+
+@app.command("import")
+def import_contacts(
+    file: Readable,
+    sequence: Annotated[str | None, typer.Option(help="Enrol them in the sequence with this id.")] = None,
+    existing: Annotated[
+        Existing, typer.Option(help="What becomes of contacts that exist.")
+    ] = Existing.UPDATE,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Which column a field is in, `name:Title`.")
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Where to write what became of single rows.")] = None,
+    url: Url = "http://127.0.0.1:8000",
+    key: Key = "",
+) -> None:
+    """Send a file; all of it goes in but the rows that are refused, or nothing."""
+    query: dict[str, str | list[str]] = {"existing": existing.value, "column": column or []}
+    if sequence is not None:
+        query["sequenceId"] = sequence
+    with _client(url, key) as client:
+        answer = client.post("/contacts/imports", params=query, content=_blocks(file))
+        shown = _succeeded(answer).json()
+        counts = ("rowsRead", "added", "changed", "enrolled", "merged", "refused", "flagged", "notEnrolled")
+        typer.echo("\n".join(f"{shown[name]}\t{name}" for name in counts))
+        if report is not None:
+            _download(client, f"/imports/{shown['id']}/report", report)
+
+
+@app.command("export")
+def export_contacts(
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="Where to write them.")],
+    url: Url = "http://127.0.0.1:8000",
+    key: Key = "",
+) -> None:
+    """Write all contacts into a file that a spreadsheet can open and an import takes."""
+    with _client(url, key) as client:
+        _download(client, "/contacts/export", file)
+
+
+@contextmanager
+def _client(url: str, key: str) -> Iterator[httpx.Client]:
+    import httpx
+
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    try:
+        with httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(30, read=None)) as client:
+            yield client
+    except httpx.TransportError as error:
+        typer.echo(f"The API at {url} does not answer: {type(error).__name__}.", err=True)
+        raise typer.Exit(1) from None
+
+
+def _download(client: httpx.Client, path: str, file: Path) -> None:
+    with client.stream("GET", path) as answer, file.open("wb") as written:
+        if not answer.is_success:
+            answer.read()
+        for block in _succeeded(answer).iter_bytes():
+            written.write(block)
+
+
+def _succeeded(answer: httpx.Response) -> httpx.Response:
+    if not answer.is_success:
+        typer.echo(answer.json()["message"], err=True)
+        raise typer.Exit(1)
+    return answer
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while block := file.read(BLOCK):
+            yield block

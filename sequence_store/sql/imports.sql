@@ -1,0 +1,182 @@
+-- name: take_slot
+-- An import holds a connection for as long as its file takes to arrive: a few at once, whoever serves them.
+SELECT pg_try_advisory_xact_lock(72366, %(slot)s)
+
+-- name: allow_time
+-- A file may take longer than a request's statements, comes with pauses, and sorts what no page does.
+SELECT set_config('statement_timeout', '1800000', true), set_config('work_mem', '128MB', true),
+    set_config('idle_in_transaction_session_timeout', '120000', true)
+
+-- name: mark_alive
+-- Held by the import's transaction: whoever gets it while the state says otherwise knows that the import is gone.
+SELECT pg_advisory_xact_lock_shared(72367, %(import_id)s::int)
+
+-- name: find_gone
+SELECT id FROM imports
+WHERE id = ANY(%(ids)s) AND state IN ('reading', 'merging') AND created < clock_timestamp() - interval '5 seconds'
+    AND pg_try_advisory_xact_lock(72367, id::int)
+
+-- name: wait_for_other_merges
+SELECT pg_advisory_xact_lock(72368)
+
+-- name: begin_import
+INSERT INTO imports (kind) VALUES (%(kind)s) RETURNING id
+
+-- name: forget_old_imports
+DELETE FROM imports WHERE created < now() - interval '90 days'
+
+-- name: show_progress
+UPDATE imports SET state = %(state)s, rows_read = %(rows_read)s
+WHERE id = %(import_id)s AND state IN ('reading', 'merging')
+
+-- name: fail_import
+UPDATE imports SET state = 'failed', message = %(message)s, finished_at = clock_timestamp()
+WHERE id = %(import_id)s AND state IN ('reading', 'merging')
+
+-- name: finish_import
+UPDATE imports i SET state = 'done', finished_at = clock_timestamp(), rows_read = %(rows_read)s, added = %(added)s,
+    changed = %(changed)s, enrolled = %(enrolled)s, ignored_columns = %(ignored_columns)s,
+    merged = l.merged, refused = l.refused, flagged = l.flagged, not_enrolled = l.not_enrolled
+FROM (SELECT count(*) FILTER (WHERE outcome = 'merged') AS merged,
+        count(*) FILTER (WHERE outcome = 'refused') AS refused,
+        count(*) FILTER (WHERE outcome = 'flagged') AS flagged,
+        count(*) FILTER (WHERE outcome = 'not_enrolled') AS not_enrolled
+    FROM import_lines WHERE import_id = %(import_id)s) l
+WHERE i.id = %(import_id)s
+
+-- name: create_staging
+-- `outcome` is null where nothing is to be said of the row; a refused row has nothing but its line and the reason.
+CREATE TEMP TABLE import_rows (
+    line bigint NOT NULL,
+    name text,
+    mail_address text,
+    is_active boolean,
+    attributes jsonb,
+    outcome text,
+    reason text,
+    key text GENERATED ALWAYS AS (lower(mail_address)) STORED
+) ON COMMIT DROP
+
+-- name: copy_rows
+COPY import_rows (line, name, mail_address, is_active, attributes, outcome, reason) FROM STDIN
+
+-- name: report_rows
+INSERT INTO import_lines (import_id, line, outcome, reason)
+SELECT %(import_id)s, line, outcome, reason FROM import_rows WHERE outcome IS NOT NULL
+
+-- name: drop_refused
+DELETE FROM import_rows WHERE outcome = 'refused'
+
+-- name: refuse_suppressed
+WITH suppressed AS (
+    DELETE FROM import_rows r USING suppressions x WHERE x.address_hmac = address_hmac(r.mail_address, %(pads)s)
+    RETURNING r.line)
+INSERT INTO import_lines (import_id, line, outcome, reason)
+SELECT %(import_id)s, line, 'refused', 'mailAddress: is suppressed; it must not be mailed' FROM suppressed
+
+-- name: merge_repeated
+-- The first row of an address stays; what later ones say replaces what it said, attribute by attribute.
+WITH repeated AS MATERIALIZED (
+    SELECT key, min(line) AS line FROM import_rows GROUP BY key HAVING count(*) > 1
+), said AS (
+    SELECT p.line, (array_agg(r.name ORDER BY r.line DESC))[1] AS name,
+        (array_agg(r.is_active ORDER BY r.line DESC) FILTER (WHERE r.is_active IS NOT NULL))[1] AS is_active
+    FROM repeated p JOIN import_rows r USING (key) GROUP BY p.line
+), attributed AS (
+    SELECT p.line, jsonb_object_agg(a.key, a.value ORDER BY r.line) AS attributes
+    FROM repeated p JOIN import_rows r USING (key) CROSS JOIN LATERAL jsonb_each(r.attributes) a GROUP BY p.line
+), kept AS (
+    UPDATE import_rows r SET name = s.name, is_active = s.is_active, attributes = coalesce(a.attributes, '{}')
+    FROM said s LEFT JOIN attributed a USING (line) WHERE r.line = s.line
+), merged AS (
+    DELETE FROM import_rows r USING repeated p WHERE r.key = p.key AND r.line <> p.line
+    RETURNING r.line, p.line AS first)
+INSERT INTO import_lines (import_id, line, outcome, reason)
+SELECT %(import_id)s, line, 'merged', 'mailAddress: is that of line ' || first FROM merged
+
+-- name: analyze_staging
+ANALYZE import_rows
+
+-- name: find_known
+CREATE TEMP TABLE import_known ON COMMIT DROP AS
+SELECT r.line, c.id AS contact_id FROM import_rows r JOIN contacts c ON lower(c.mail_address) = r.key
+WHERE c.deleted_at IS NULL
+
+-- name: analyze_known
+ANALYZE import_known
+
+-- name: change_known
+-- What the file does not say stays: attributes are added to, and activity is changed where it has that column.
+UPDATE contacts c SET name = r.name, is_active = coalesce(r.is_active, c.is_active),
+    attributes = c.attributes || r.attributes
+FROM import_known k JOIN import_rows r USING (line)
+WHERE c.id = k.contact_id AND (c.name, c.is_active, c.attributes) IS DISTINCT FROM
+    (r.name, coalesce(r.is_active, c.is_active), c.attributes || r.attributes)
+
+-- name: add_new
+-- No ON CONFLICT: an address that somebody enters meanwhile ends the import, which is sent again. The HMAC is kept
+-- at once, since a plan would have to change every row for it.
+INSERT INTO contacts (name, mail_address, is_active, attributes, address_hmac)
+SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes, address_hmac(r.mail_address, %(pads)s)
+FROM import_rows r
+WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.line = r.line) ORDER BY r.line
+
+-- name: add_and_enrol_new
+WITH added AS (
+    INSERT INTO contacts (name, mail_address, is_active, attributes, address_hmac)
+    SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes, address_hmac(r.mail_address, %(pads)s)
+    FROM import_rows r
+    WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.line = r.line) ORDER BY r.line
+    RETURNING id, is_active
+), enrolled AS (
+    INSERT INTO sequences_contacts (sequence_id, contact_id, next_send)
+    SELECT %(sequence_id)s, id, %(next_send)s FROM added WHERE is_active
+    RETURNING 1)
+SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM enrolled) AS enrolled
+
+-- name: enrol_known
+-- Whoever has ever been in the sequence stays as it is, so that a file that is sent twice mails nobody twice.
+WITH enrolled AS (
+    INSERT INTO sequences_contacts (sequence_id, contact_id, next_send)
+    SELECT %(sequence_id)s, c.id, %(next_send)s FROM import_known k JOIN contacts c ON c.id = k.contact_id
+    WHERE c.is_active ORDER BY c.id
+    ON CONFLICT DO NOTHING
+    RETURNING contact_id
+), left_out AS (
+    INSERT INTO import_lines (import_id, line, outcome, reason)
+    SELECT %(import_id)s, k.line, 'not_enrolled',
+        CASE WHEN c.is_active THEN 'is or was in the sequence already' ELSE 'is inactive' END
+    FROM import_known k JOIN contacts c ON c.id = k.contact_id
+    WHERE NOT EXISTS (SELECT FROM enrolled e WHERE e.contact_id = k.contact_id))
+SELECT count(*) AS enrolled FROM enrolled
+
+-- name: report_inactive_new
+INSERT INTO import_lines (import_id, line, outcome, reason)
+SELECT %(import_id)s, r.line, 'not_enrolled', 'is inactive' FROM import_rows r
+WHERE NOT r.is_active AND NOT EXISTS (SELECT FROM import_known k WHERE k.line = r.line)
+
+-- name: stop_suppressed
+SELECT stop_contacts(ARRAY(SELECT c.id FROM import_rows r JOIN contacts c ON lower(c.mail_address) = r.key
+    WHERE c.deleted_at IS NULL), 'removed', 'suppressed')
+
+-- name: add_suppressions
+INSERT INTO suppressions (address_hmac, reason)
+SELECT address_hmac(r.mail_address, %(pads)s), r.name FROM import_rows r ORDER BY r.line
+ON CONFLICT DO NOTHING
+
+-- name: export_contacts
+-- A cell that a spreadsheet would take for a formula is quoted as spreadsheets do it; an import takes that off again.
+COPY (
+    SELECT external_id AS "id",
+        regexp_replace(name, '^(''*[=+@\t\r＝＋－＠-])', '''\1') AS "name",
+        regexp_replace(mail_address, '^(''*[=+@\t\r＝＋－＠-])', '''\1') AS "mailAddress",
+        is_active::text AS "isActive", attributes AS "attributes",
+        to_char(created AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS "createdAt"
+    FROM contacts
+    WHERE deleted_at IS NULL AND (%(is_active)s::boolean IS NULL OR is_active = %(is_active)s::boolean)
+    ORDER BY contacts.id
+) TO STDOUT (FORMAT csv, HEADER, FORCE_QUOTE *, ENCODING 'UTF8')
+
+-- name: export_report
+COPY (SELECT line, outcome, reason FROM import_lines WHERE import_id = %(import_id)s ORDER BY line, outcome)
+TO STDOUT (FORMAT csv, HEADER, ENCODING 'UTF8')

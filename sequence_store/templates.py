@@ -1,0 +1,151 @@
+"""Customers' Liquid templates: only the names that are handed in, nothing undefined, bounded in every way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, wraps
+from typing import Any
+
+from liquid import BoundTemplate, Environment
+from liquid.exceptions import LiquidError
+from liquid.undefined import StrictDefaultUndefined
+
+from sequence_store.errors import TemplateError
+
+LONGEST_OUTPUT = 1_000_000
+LOOP_LIMIT = 10_000
+NAMESPACE_LIMIT = 2_000_000
+LONGEST_FAULT = 150
+LONGEST_TAIL = 1_000
+
+KNOWN = (
+    "contact.name, contact.mail_address, contact.attributes.…, sender.name, sender.address, unsubscribe_url"
+)
+_SCALARS = [["contact", "name"], ["contact", "mail_address"], ["sender", "name"], ["sender", "address"]]
+_ENDED = (
+    (re.compile(r"\{\{"), re.compile(r"\}\}")),
+    (re.compile(r"\{%-?\s*raw\b"), re.compile(r"\bendraw\b")),
+    (re.compile(r"\{%-?\s*doc\b"), re.compile(r"\benddoc\b")),
+)
+_BLANK = re.compile(r"\{\{-?\s{50}")
+_LINE_END = re.compile(r"\r\n?|\n")
+
+
+class _MailEnvironment(Environment):
+    loop_iteration_limit = LOOP_LIMIT
+    local_namespace_limit = NAMESPACE_LIMIT
+    output_stream_limit = LONGEST_OUTPUT
+
+    def setup_tags_and_filters(self, *, extra: bool = False) -> None:
+        super().setup_tags_and_filters(extra=extra)
+        del self.filters["safe"]  # values are escaped in HTML, without exception
+        for name, call in self.filters.items():
+            self.filters[name] = _bounded(name, call)
+
+
+def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse what a filter would blow up; Liquid's own limits see only what a template puts out."""
+
+    @wraps(call)
+    def bounded(value: Any, *arguments: Any, **keywords: Any) -> Any:
+        if _is(value, range) and len(value) > LOOP_LIMIT:
+            raise TemplateError("a range is too long")
+        if _result_length(name, value, arguments) > LONGEST_OUTPUT:
+            raise TemplateError(f"the result of the filter {name} is too long")
+        return call(value, *arguments, **keywords)
+
+    return bounded
+
+
+def _result_length(name: str, value: Any, arguments: tuple[Any, ...]) -> int:
+    """Return a bound of the length of what a filter makes of `value`; 0 where it cannot grow much."""
+    lengths = [len(part) if _is(part, str) else 0 for part in (value, *arguments)]
+    if name.startswith("replace") and all(lengths[:2]):
+        return lengths[0] + value.count(arguments[0]) * sum(lengths[2:])
+    if name == "join" and _is(value, (list, tuple)):
+        return sum(len(part) if _is(part, str) else 32 for part in value) + sum(lengths[1:]) * len(value)
+    return sum(lengths)
+
+
+def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Do as isinstance does, without asking the value: an undefined one refuses every question."""
+    return issubclass(type(value), kind)
+
+
+_TEXT = _MailEnvironment(undefined=StrictDefaultUndefined, autoescape=False)
+_HTML = _MailEnvironment(undefined=StrictDefaultUndefined, autoescape=True)
+
+
+@lru_cache(maxsize=512)
+def _parsed(source: str, *, escape: bool) -> BoundTemplate:
+    _refuse_endless(source)
+    return (_HTML if escape else _TEXT).from_string(source)
+
+
+def _refuse_endless(source: str) -> None:
+    """Refuse what Liquid's own reading would look for the end of again and again, for minutes."""
+    if blank := _BLANK.search(source):
+        raise TemplateError(f"line {_lines(source[: blank.start()])}: {{{{ is followed by too many blanks")
+    for opening, closing in _ENDED:
+        *_, last = [0, *(match.end() for match in closing.finditer(source))]
+        unended = opening.search(source, last)
+        if unended and len(source) - last > LONGEST_TAIL:
+            raise TemplateError(f"line {_lines(source[: unended.start()])}: {unended[0]} has no end")
+
+
+def render(source: str, names: Mapping[str, object], *, escape: bool) -> str:
+    """Render a template; `escape` its values for HTML. Raise TemplateError with a reason that holds no value."""
+    try:
+        return _parsed(source, escape=escape).render(**names)
+    except LiquidError as error:
+        raise TemplateError(_reason(error)) from None
+    except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
+        raise TemplateError(type(error).__name__) from None
+
+
+def check(source: str) -> None:
+    """Raise TemplateError, with the line, for what no contact's mail could be made of.
+
+    That is a template that does not parse, and one that names what is never handed in.
+    """
+    try:
+        found = _parsed(source, escape=False).analyze()
+    except LiquidError as error:
+        context = error.context()
+        raise TemplateError(f"line {context[0] if context else _lines(source)}: {_reason(error)}") from None
+    except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
+        raise TemplateError(f"line 1: is not a template: {type(error).__name__}") from None
+    faults = [
+        (variable.span.index, f"{variable} is not a known field; known are {KNOWN}")
+        for variables in found.globals.values()
+        for variable in variables
+        if not _is_known(variable.segments)
+    ]
+    faults += [
+        (span.index, f"{name} is not a known filter")
+        for name, spans in found.filters.items()
+        for span in spans
+        if name not in _TEXT.filters
+    ]
+    if faults:
+        index, fault = min(faults)
+        raise TemplateError(f"line {_lines(source[:index])}: {fault[:LONGEST_FAULT]}")
+
+
+def _is_known(path: Sequence[object]) -> bool:
+    """Tell whether a path starts with a field; `contact` alone is none, nor is one computed from others."""
+    if path[:2] == ["contact", "attributes"] or path == ["unsubscribe_url"]:
+        return True
+    return path[:2] in _SCALARS and path[2:] in ([], ["size"])
+
+
+def _lines(text: str) -> int:
+    return len(_LINE_END.findall(text)) + 1
+
+
+def _reason(error: LiquidError) -> str:
+    # A message of these kinds can quote a value: the kind alone is told.
+    kind = type(error).__name__
+    told = kind in {"UndefinedError", "UnknownFilterError", "LiquidSyntaxError", "TemplateNotFoundError"}
+    return f"{kind}: {error.message}"[:LONGEST_FAULT] if told else kind
