@@ -25,7 +25,12 @@ from tests.crud_api.conftest import NOBODY, NOW, Api
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
 OPEN_FOLDERS = ("/t/", "/u/", "/static-offline-docs")
-PRODUCTION = {"sequence_environment": "production", "address_key": "x" * 32}
+PRODUCTION = {
+    "sequence_environment": "production",
+    "address_key": "x" * 32,
+    "link_keys": "y" * 32,
+    "public_url": "https://mail.example",
+}
 
 
 @pytest.fixture
@@ -149,6 +154,8 @@ def test_keys_are_off_locally_alone_and_the_log_says_so(
     for name, value in {
         "SEQUENCE_ENVIRONMENT": "production",
         "ADDRESS_KEY": "x" * 32,
+        "LINK_KEYS": "y" * 32,
+        "PUBLIC_URL": "https://mail.example",
         "API_DATABASE_URL": "postgresql://x",
         "API_AUTH": "off",
     }.items():
