@@ -154,7 +154,7 @@ def count(connection: Connection, statement: Select[Any], paging: Paging) -> int
     if paging.is_long:
         return None
     some = (
-        statement.with_only_columns(literal(1), maintain_column_froms=True)
+        statement.with_only_columns(literal(1))
         .limit(COUNTED_UP_TO + 1)
         .subquery()
     )

@@ -28,7 +28,7 @@ SHOWN = (
 
 
 def read(connection: Connection, asked: ImportQuery) -> Page[AnyRow]:
-    return read_page(connection, select(*SHOWN), asked, key=imports.c.id)
+    return read_page(connection, select(*SHOWN).select_from(imports), asked, key=imports.c.id)
 
 
 def find(connection: Connection, wanted: UUID) -> AnyRow | None:

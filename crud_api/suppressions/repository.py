@@ -20,7 +20,7 @@ SHOWN = (
 
 
 def read(connection: Connection, query: SuppressionQuery, pads: bytes) -> Page[AnyRow]:
-    statement = select(*SHOWN)
+    statement = select(*SHOWN).select_from(suppressions)
     if query.mail_address is not None:
         statement = statement.where(_is_of(query.mail_address, pads))
     return read_page(connection, statement, query, key=suppressions.c.id)
