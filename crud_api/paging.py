@@ -153,10 +153,6 @@ def count(connection: Connection, statement: Select[Any], paging: Paging) -> int
     """
     if paging.is_long:
         return None
-    some = (
-        statement.with_only_columns(literal(1))
-        .limit(COUNTED_UP_TO + 1)
-        .subquery()
-    )
+    some = statement.with_only_columns(literal(1)).limit(COUNTED_UP_TO + 1).subquery()
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
     return found if found <= COUNTED_UP_TO else None
