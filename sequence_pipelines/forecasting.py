@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.candidates import are_among, choose_candidates, find_due, find_due_steps
-from sequence_pipelines.ledger import Ledger, instant
-from sequence_pipelines.picture import Day, Picture, day_windows, read_picture
+from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.picture import Day, Picture, day_windows, earliest_counted, read_picture
 from sequence_pipelines.planner import assign, find_waiting
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_store.settings import PipelineSettings
@@ -166,8 +166,7 @@ def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings
     flags = {"planned": False, "under_way": False, "today": False}
     rows = pd.concat([picture.rows, placed], ignore_index=True)[list(picture.rows)].assign(**flags)
     windows = day_windows(picture.mailboxes, day)
-    widest_gap = int(picture.mailboxes["min_gap_seconds"].max()) if len(picture.mailboxes) else 0
-    earliest = instant(min([day.opens, *windows["starts"]]) - widest_gap)
+    earliest = earliest_counted(picture.mailboxes, windows, day)
     kept = rows[rows["send_at"] >= earliest.timestamp()].reset_index(drop=True)
     return replace(
         picture,

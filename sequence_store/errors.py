@@ -5,6 +5,7 @@ StoreError
 ├── MalformedMessageError  a queue message that no version of ours wrote; goes to the dead-letter queue
 ├── QueueMissingError      a queue that a deployment or `sequences stack up` has to create first
 ├── TemplateError          a step's template that no mail can be made of; the reason holds no contact's value
+├── LedgerChangedError     the ledger is not as a plan has read it; nothing of the plan is written
 └── UnknownQueryError      a query that no .sql file names
 """
 
@@ -28,6 +29,10 @@ class QueueMissingError(StoreError):
 
 
 class TemplateError(StoreError):
+    pass
+
+
+class LedgerChangedError(StoreError):
     pass
 
 
