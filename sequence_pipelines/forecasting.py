@@ -117,14 +117,13 @@ def changed(picture: Picture, what_if: WhatIf) -> Picture:
     if what_if.add_mailboxes and len(mailboxes):
         hours = ["start_seconds", "end_seconds", "time_zone"]
         alike = mailboxes.groupby(hours)["mailbox_id"].transform("size").to_numpy()
-        usual = mailboxes.iloc[int(alike.argmax())]
         ids = mailboxes["mailbox_id"].max() + 1 + np.arange(what_if.add_mailboxes)
-        added = pd.DataFrame([usual] * len(ids)).assign(
+        added = mailboxes.iloc[[int(alike.argmax())] * len(ids)].assign(
             mailbox_id=ids, is_active=True, parked_until=0, ramp_up_start=np.nan, ramp_up_started=np.nan
         )
         if what_if.limit is not None:
             added["send_limit"] = what_if.limit
-        mailboxes = pd.concat([mailboxes, added], ignore_index=True).infer_objects()
+        mailboxes = pd.concat([mailboxes, added], ignore_index=True)
         active = picture.sequences["sequence_id"][picture.sequences["is_active"].astype(bool)]
         both = pd.MultiIndex.from_product([active, ids], names=["sequence_id", "mailbox_id"]).to_frame(
             index=False

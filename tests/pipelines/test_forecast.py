@@ -72,6 +72,7 @@ def test_mails_under_way_count_as_sent_today(world: Any) -> None:
 
 def test_added_mailboxes_empty_the_queues_sooner(world: Any) -> None:
     sequence, _ = full_team(world)
+    world.mailbox(holiday_calendar="DE", send_limit=1)  # most others have none
     as_it_is = summarise_sequences(foretell(world, days=14)).set_index("sequence_id")
     with_more = summarise_sequences(foretell(world, days=14, add_mailboxes=3, limit=60)).set_index(
         "sequence_id"
