@@ -47,7 +47,7 @@ class ForecastDay:
     capacity: int
     waiting: pd.Series  # contacts by reason
     mailboxes: pd.DataFrame  # mailbox_id, planned, capacity
-    sequences: pd.DataFrame  # sequence_id, planned, waiting
+    sequences: pd.DataFrame  # sequence_id, planned, waiting for room
 
     @property
     def planned(self) -> int:
@@ -74,7 +74,7 @@ def forecast(
         candidates = choose_candidates(due, replace(picture, rows=picture.rows.assign(under_way=False)))
         asked = assign(candidates.asking, picture, settings.send_grace_seconds)
         placed = asked[asked["mailbox_id"] > 0]
-        yield _told(placed, find_waiting(asked, candidates.refused), picture)
+        yield _told(asked, candidates.refused, picture)
         enrolments = _advance(enrolments, placed, picture)
         picture = _next_day(picture, placed, settings)
 
@@ -82,7 +82,8 @@ def forecast(
 def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
     """Return when each sequence's queue is empty: sequence_id, planned, most_waiting, queue_empty_on.
 
-    queue_empty_on is the first day from which on nobody of it waits until the forecast's end; None: not by then.
+    A queue is who waits for room; who may not be mailed stands in none. queue_empty_on is the first day from which on
+    nobody of it waits until the forecast's end; None: not by then.
     """
     told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
     rows = []
@@ -178,20 +179,25 @@ def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings
     )
 
 
-def _told(placed: pd.DataFrame, waiting: pd.DataFrame, picture: Picture) -> ForecastDay:
+def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> ForecastDay:
+    has_place = asked["mailbox_id"] > 0
+    placed = asked[has_place]
     room = picture.room[["mailbox_id", "capacity"]]
     by_mailbox = placed.groupby("mailbox_id").size().reindex(room["mailbox_id"], fill_value=0)
     sequences = pd.DataFrame(
-        {"planned": placed.groupby("sequence_id").size(), "waiting": waiting.groupby("sequence_id").size()}
+        {
+            "planned": placed.groupby("sequence_id").size(),
+            "waiting": asked[~has_place].groupby("sequence_id").size(),
+        }
     )
     sequences = sequences.fillna(0).astype(np.int64).rename_axis("sequence_id").reset_index()
     return ForecastDay(
         day=picture.day.day,
-        due=len(placed) + len(waiting),
+        due=len(asked) + len(refused),
         follow_ups=int(placed["follow_up"].sum()),
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),
         capacity=int(room["capacity"].sum()),
-        waiting=waiting["reason"].value_counts(),
+        waiting=find_waiting(asked, refused)["reason"].value_counts(),
         mailboxes=room.assign(planned=by_mailbox.to_numpy()),
         sequences=sequences,
     )

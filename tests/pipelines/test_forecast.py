@@ -100,6 +100,15 @@ def test_a_bound_of_first_mails_takes_the_swing_out_of_an_overload(world: Any) -
     assert set(bound) == {10}
 
 
+def test_who_may_not_be_mailed_stands_in_no_queue(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), steps=1)
+    world.enrol(sequence)
+    world.enrol(sequence, world.contact(is_active=False))
+    told = foretell(world, days=3)
+    assert told[2].waiting.to_dict() == {"contact_inactive": 1}
+    assert summarise_sequences(told).iloc[0][["most_waiting", "queue_empty_on"]].tolist() == [0, TODAY]
+
+
 def test_nobody_enrolled_and_no_mailbox_give_an_empty_forecast(world: Any) -> None:
     told = foretell(world, days=3, add_mailboxes=2)
     assert [(d.due, d.planned, d.capacity, d.utilisation) for d in told] == [(0, 0, 0, 0.0)] * 3
