@@ -44,7 +44,7 @@ INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day,
     not_after, status, finished_at, smtp_code, smtp_reply, provider_message_id, advanced_at)
 SELECT 1 + n % {sequences}, {contacts} + n / 3, 1 + 3 * (n % {sequences}) + n % 3, 1, 1 + n % {mailboxes}, d, d, d,
     at, at + interval '2 hours', 'sent', at, 250, '2.0.0 Ok: queued', 'id' || n, at
-FROM (SELECT n, date '{day}' - 365 + (n * 363 / {rows})::int AS d FROM generate_series(0, {rows} - 1) n) x,
+FROM (SELECT n, date '{day}' - 365 + (n::bigint * 363 / {rows})::integer AS d FROM generate_series(0, {rows} - 1) n) x,
     LATERAL (SELECT d + time '09:00' + make_interval(secs => n % 28800) AS at) y
 """
 
