@@ -27,6 +27,7 @@ from crud_api.sequences.endpoints import router as sequences
 from crud_api.steps.endpoints import router as steps
 from crud_api.suppressions.endpoints import router as suppressions
 from crud_api.tracking.endpoints import router as tracking
+from sequence_store.secrets_at_rest import SecretBox
 from sequence_store.settings import LOCAL, ApiSettings, read_settings
 
 log = logging.getLogger("crud_api")
@@ -65,6 +66,7 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     app.state.settings = settings
     app.state.clock = clock
     app.state.database = Database(settings)
+    app.state.secrets = SecretBox.of(settings)
     for router in ROUTERS:
         app.include_router(router)
     answer_errors(app)

@@ -11,7 +11,7 @@ import typer
 
 from local_stack.env_file import env_file_of, read_env_file
 from local_stack.errors import StackError
-from sequence_cli import api, contacts, day, forecast, migrate, sample_data, sends, stack, worker
+from sequence_cli import api, contacts, day, forecast, mailbox, migrate, sample_data, sends, stack, worker
 from sequence_store.errors import StoreError
 
 
@@ -43,6 +43,7 @@ def attach() -> None:
 app.add_typer(stack.app, name="stack")
 app.add_typer(sends.app, name="sends")
 app.add_typer(contacts.app, name="contacts")
+app.add_typer(mailbox.app, name="mailbox")
 app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)

@@ -6,6 +6,7 @@ Each has a default that suits the local stack, or is refused with its name. `doc
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import time
 from typing import Annotated, Literal, Self, TypeVar
@@ -21,6 +22,7 @@ from sequence_store.planning_day import PlanningCalendar
 LOCAL = "local"
 LOCAL_LINK_KEY = "local-link-key-not-for-production"
 LOCAL_ADDRESS_KEY = "local-address-key-not-for-production"
+LOCAL_SECRET_KEY = "bG9jYWwta2V5LW9mLXNlY3JldHMtbm90LWZvci1wcm8="
 
 
 def _known_zone(name: str) -> str:
@@ -121,6 +123,48 @@ class LinkSettings(Settings):
         return f"https://{tracking_host}" if tracking_host else self.public_url.rstrip("/")
 
 
+class SecretSettings(Settings):
+    """What a process reads that seals or opens secrets of mailboxes."""
+
+    secret_keys: SecretStr = Field(
+        SecretStr(LOCAL_SECRET_KEY), description="Keys of the mailboxes' secrets, newest first, with commas"
+    )
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _fernet_keys(cls, value: SecretStr) -> SecretStr:
+        keys = _listed(value)
+        if not keys or not all(_is_fernet_key(key) for key in keys):
+            raise ValueError(
+                "give keys of 32 bytes in URL-safe base64 (`openssl rand -base64 32 | tr +/ -_`)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _no_default_key_in_production(self) -> Self:
+        if self.sequence_environment != LOCAL and LOCAL_SECRET_KEY in _listed(self.secret_keys):
+            raise ValueError(
+                f"SECRET_KEYS must be set in the environment {self.sequence_environment!r}: "
+                "the default is for the environment 'local' alone"
+            )
+        return self
+
+    @property
+    def keys_of_secrets(self) -> list[str]:
+        return _listed(self.secret_keys)
+
+
+def _listed(keys: SecretStr) -> list[str]:
+    return [key.strip() for key in keys.get_secret_value().split(",") if key.strip()]
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32  # noqa: PLR2004
+    except ValueError:
+        return False
+
+
 class OwnerSettings(Settings):
     """Migrations, sample data and operators' commands."""
 
@@ -129,6 +173,10 @@ class OwnerSettings(Settings):
     pipeline_database_url: SecretStr | None = Field(None, description="As role sequence_pipeline")
     worker_database_url: SecretStr | None = Field(None, description="As role sequence_worker")
     readonly_database_url: SecretStr | None = Field(None, description="As role sequence_readonly")
+
+
+class OperatorSettings(OwnerSettings, SecretSettings):
+    """Operators' commands that open mailboxes' secrets."""
 
 
 class PipelineSettings(Settings):
@@ -152,7 +200,7 @@ class PipelineSettings(Settings):
     api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
 
 
-class ApiSettings(LinkSettings):
+class ApiSettings(LinkSettings, SecretSettings):
     """The Sequence API."""
 
     api_database_url: SecretStr = Field(description="As role sequence_api")
@@ -161,7 +209,7 @@ class ApiSettings(LinkSettings):
     api_database_connections: int = Field(10, ge=1, description="Connections of the API's pool")
 
 
-class WorkerSettings(LinkSettings):
+class WorkerSettings(LinkSettings, SecretSettings):
     """The step mailing worker."""
 
     worker_database_url: SecretStr = Field(description="As role sequence_worker")

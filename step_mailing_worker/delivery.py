@@ -11,7 +11,7 @@ from sequence_store.settings import WorkerSettings
 from sequence_store.states import Fault, Outcome
 from step_mailing_worker.crash_points import CrashPoint, reach
 from step_mailing_worker.endpoints import endpoint_of
-from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
+from step_mailing_worker.errors import LostError, MailError, NoCredentialError, RefusedError, UntrustedError
 from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import Mail, MailOrder, build_mail
 from step_mailing_worker.mailbox_connections import MailboxConnections
@@ -42,7 +42,7 @@ class Delivery:
             return self._unbuildable(error)
         except RefusedError as error:
             return self._answered(error.reply, message.attempt)
-        except UntrustedError as error:
+        except (UntrustedError, NoCredentialError) as error:
             return self._parking(error.reason)
         except LostError as error:
             return self._lost(error, message.attempt)

@@ -13,11 +13,6 @@ from step_mailing_worker.store import ClaimedSend
 _PORTS: dict[Security, int] = {"none": 25, "starttls": 587, "tls": 465}
 
 
-def open_secret(stored: str) -> str:
-    """Return a mailbox's password as its server takes it."""
-    return stored
-
-
 def endpoint_of(send: ClaimedSend, sender: Address, settings: WorkerSettings) -> Endpoint:
     """Return the mailbox's own server, else the settings'; raise UntrustedError for a password in the clear."""
     security = cast("Security", send.smtp_security or settings.smtp_security)
@@ -31,5 +26,5 @@ def endpoint_of(send: ClaimedSend, sender: Address, settings: WorkerSettings) ->
         security=security,
         helo=sender.domain,
         username=send.smtp_username or None,
-        password=open_secret(send.smtp_secret) if send.smtp_secret else None,
+        secret=send.smtp_secret,
     )

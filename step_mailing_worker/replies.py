@@ -23,6 +23,7 @@ class Phase(StrEnum):
     CONNECT = "connect"
     EHLO = "ehlo"
     TLS = "tls"
+    TOKEN = "token"
     AUTH = "auth"
     MAIL = "mail"
     RCPT = "rcpt"
@@ -72,7 +73,7 @@ class _Row:
 
 _ENHANCED = re.compile(r"\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})\b")
 _ANY = frozenset(Phase)
-_OPENING = frozenset({Phase.CONNECT, Phase.EHLO, Phase.TLS})
+_OPENING = frozenset({Phase.CONNECT, Phase.EHLO, Phase.TLS, Phase.TOKEN})
 _AUTH = frozenset({Phase.AUTH})
 _MAIL = frozenset({Phase.MAIL})
 _RCPT = frozenset({Phase.RCPT})

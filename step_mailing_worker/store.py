@@ -180,6 +180,17 @@ class Store:
         )
         return Finished(SendStatus(row["status"]), row["reason"]) if row else None
 
+    async def keep_secret(self, mailbox_id: int, before: str, after: str) -> bool:
+        """Store a mailbox's new secret, unless somebody has changed it meanwhile."""
+        values = {"mailbox_id": mailbox_id, "before": before, "after": after}
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(query("worker", "keep_secret"), values)
+                row = await cursor.fetchone()
+        except DATABASE_AWAY:
+            return False  # the token it gave serves until then; the next refresh gives another
+        return bool(row and row["keep_secret"])
+
     async def _one(self, name: str, key: SendKey, claim: UUID, **values: Any) -> DictRow:
         row = await self._first(name, key, claim, **values)
         if row is None:

@@ -9,6 +9,7 @@ from sequence_store.queues import BATCH, Incoming
 from sequence_store.settings import WorkerSettings
 from step_mailing_worker import logs
 from step_mailing_worker.attempt import Attempt, Tools
+from step_mailing_worker.credentials import Credentials
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.inbox import QUEUE_AWAY, Inbox, Queues
 from step_mailing_worker.mailbox_connections import MailboxConnections
@@ -43,7 +44,8 @@ class Worker:
         bounds = Bounds(
             float(self._settings.smtp_timeout_seconds), float(self._settings.smtp_final_dot_seconds)
         )
-        connections = MailboxConnections(bounds)
+        credentials = Credentials(self._settings, store.keep_secret)
+        connections = MailboxConnections(bounds, credentials)
         tools = Tools(self._settings, store, inbox, Delivery(self._settings, connections))
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
@@ -51,6 +53,7 @@ class Worker:
             await self._work(tools)
         finally:
             await connections.close()
+            await credentials.close()
             await store.close()
             await inbox.close()
             logs.event("stopped")

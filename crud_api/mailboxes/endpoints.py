@@ -7,7 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from crud_api.dependencies import Store
+from crud_api.dependencies import Secrets, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
 from crud_api.mailboxes import service
@@ -17,10 +17,10 @@ router = APIRouter(prefix="/mailboxes", tags=["mailboxes"], route_class=JsonRout
 
 
 @router.post("", status_code=201, summary="Create a mailbox", responses=answers(409, 413))
-def create_mailbox(body: MailboxCreate, store: Store) -> Mailbox:
-    """Refuse an address that another mailbox has. `smtpSecret` is written and never shown."""
+def create_mailbox(body: MailboxCreate, store: Store, secrets: Secrets) -> Mailbox:
+    """Refuse an address that another mailbox has. `smtpSecret` is encrypted and never shown."""
     with store.transaction() as connection:
-        return service.create(connection, body)
+        return service.create(connection, body, secrets)
 
 
 @router.get("", summary="List mailboxes", responses=answers())
@@ -39,10 +39,10 @@ def get_mailbox(mailbox_id: UUID, store: Store) -> Mailbox:
 
 
 @router.patch("/{mailbox_id}", summary="Change a mailbox", responses=answers(404, 409, 413))
-def change_mailbox(mailbox_id: UUID, body: MailboxChanges, store: Store) -> Mailbox:
+def change_mailbox(mailbox_id: UUID, body: MailboxChanges, store: Store, secrets: Secrets) -> Mailbox:
     """Change what is named. A lower limit holds at once, a new window from the next plan on."""
     with store.transaction() as connection:
-        return service.change(connection, mailbox_id, body)
+        return service.change(connection, mailbox_id, body, secrets)
 
 
 @router.delete("/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=answers(404))

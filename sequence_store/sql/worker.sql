@@ -22,3 +22,7 @@ SELECT f.status, f.reason
 FROM finish_send(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s, %(outcome)s, %(fault)s,
     %(reason)s, %(smtp_code)s, %(enhanced_code)s, %(smtp_reply)s, %(provider_message_id)s,
     make_interval(secs => %(retry_seconds)s), make_interval(secs => %(park_seconds)s), %(pads)s) f
+
+-- name: keep_secret
+-- A provider may replace a refresh token; the one before works until it ends, so losing a race costs nothing.
+SELECT keep_secret(%(mailbox_id)s, %(before)s, %(after)s)

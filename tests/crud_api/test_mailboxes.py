@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.settings import LOCAL_SECRET_KEY
 from tests.crud_api.conftest import MAILBOX, Api
 
 EVERYTHING = {
@@ -44,7 +46,9 @@ def test_mailbox_comes_back_as_it_was_entered_but_for_its_secret(api: Api) -> No
         assert "ecret" not in answer.text
         assert "horse" not in answer.text
         assert "staple" not in answer.text
-    assert api.sql("SELECT smtp_secret FROM mailboxes") == [("battery staple",)]
+    [(stored,)] = api.sql("SELECT smtp_secret FROM mailboxes")
+    assert "staple" not in stored
+    assert SecretBox([LOCAL_SECRET_KEY], takes_unsealed=False).open(stored) == "battery staple"
 
 
 def test_short_mailbox_has_the_documented_defaults(api: Api) -> None:

@@ -77,6 +77,7 @@ def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
     assert [name for (name,) in rows] == [
         "claim_send",
         "finish_send",
+        "keep_secret",
         "mark_transmitting",
         "park_mailbox",
         "release_claim",
