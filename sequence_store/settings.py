@@ -22,7 +22,7 @@ from sequence_store.planning_day import PlanningCalendar
 LOCAL = "local"
 LOCAL_LINK_KEY = "local-link-key-not-for-production"
 LOCAL_ADDRESS_KEY = "local-address-key-not-for-production"
-LOCAL_SECRET_KEY = "bG9jYWwta2V5LW9mLXNlY3JldHMtbm90LWZvci1wcm8="
+LOCAL_SECRET_KEY = "bG9jYWwta2V5LW9mLXNlY3JldHMtbm90LWZvci1wcm8="  # noqa: S105
 
 
 def _known_zone(name: str) -> str:
@@ -222,6 +222,7 @@ class WorkerSettings(LinkSettings, SecretSettings):
     worker_concurrency: int = Field(16, ge=1, le=1000, description="Sends that one worker handles at once")
     soft_failure_retry_seconds: Seconds = Field(300, description="First backoff after a soft failure")
     park_seconds: Seconds = Field(86_400, description="How long a mailbox fault parks its mailbox")
+    dkim_keys: str | None = Field(None, description="Folder of DKIM keys, <selector>._domainkey.<domain>.pem")
     valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
 
 

@@ -16,6 +16,7 @@ from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import Mail, MailOrder, build_mail
 from step_mailing_worker.mailbox_connections import MailboxConnections
 from step_mailing_worker.replies import Phase, Reply, meaning_of, provider_message_id, retry_delay, storable
+from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Endpoint
 from step_mailing_worker.store import DATABASE_AWAY, ClaimedSend, Finish
 
@@ -28,6 +29,7 @@ class Delivery:
 
     settings: WorkerSettings
     connections: MailboxConnections
+    signer: Signer
 
     async def deliver(
         self, message: SendMessage, send: ClaimedSend, pass_gate: Callable[[], Awaitable[None]]
@@ -37,6 +39,7 @@ class Delivery:
             mail = build_mail(
                 self._order(message, send), self.settings.address_key.get_secret_value().encode()
             )
+            mail = self.signer.signed(mail)
             reply = await self._transmit(mail, endpoint_of(send, mail.sender, self.settings), pass_gate)
         except MailError as error:
             return self._unbuildable(error)

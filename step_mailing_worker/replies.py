@@ -23,7 +23,7 @@ class Phase(StrEnum):
     CONNECT = "connect"
     EHLO = "ehlo"
     TLS = "tls"
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105
     AUTH = "auth"
     MAIL = "mail"
     RCPT = "rcpt"

@@ -13,6 +13,7 @@ from step_mailing_worker.credentials import Credentials
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.inbox import QUEUE_AWAY, Inbox, Queues
 from step_mailing_worker.mailbox_connections import MailboxConnections
+from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds
 from step_mailing_worker.store import Store
 
@@ -22,10 +23,11 @@ _ASK_AGAIN_SECONDS = 0.2
 
 
 class Worker:
-    """One process's work. Make it inside the event loop that runs it."""
+    """One process's work. Make it inside the event loop that runs it; SettingsError: a DKIM key is none."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
+        self._signer = Signer.of(settings.dkim_keys)
         self._stopping = asyncio.Event()
         self._places = _Places(settings.worker_concurrency)
         self._receivers = -(-settings.worker_concurrency // _ATTEMPTS_PER_RECEIVER)
@@ -46,7 +48,8 @@ class Worker:
         )
         credentials = Credentials(self._settings, store.keep_secret)
         connections = MailboxConnections(bounds, credentials)
-        tools = Tools(self._settings, store, inbox, Delivery(self._settings, connections))
+        delivery = Delivery(self._settings, connections, self._signer)
+        tools = Tools(self._settings, store, inbox, delivery)
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
         try:
