@@ -107,6 +107,28 @@ CREATE FUNCTION public.closed_gate(s public.sends, pads bytea) RETURNS text
     WHERE g.sequence_id = s.sequence_id AND g.contact_id = s.contact_id AND g.step_id = s.step_id
         AND g.round = s.round
 $$;
+CREATE FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) RETURNS TABLE(cancelled boolean, remaining integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    s sends;
+BEGIN
+    SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
+        AND x.step_id = p_step_id AND x.round = p_round FOR UPDATE;
+    SELECT greatest(0, least(coalesce(d.allowed, m.send_limit), m.send_limit) - coalesce(d.used, 0)) INTO remaining
+    FROM mailboxes m LEFT JOIN mailbox_days d ON d.mailbox_id = m.id AND d.send_day = s.send_day
+    WHERE m.id = s.mailbox_id;
+    cancelled := false;
+    IF remaining = 0 THEN
+        UPDATE sends x SET status = 'cancelled', reason = 'limit_reached', claim = NULL, lease_until = NULL
+        WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+            AND x.round = p_round AND x.status = 'claimed' AND x.claim = p_claim
+            AND x.lease_until > clock_timestamp();
+        cancelled := FOUND;
+    END IF;
+    RETURN NEXT;
+END $$;
 CREATE FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) RETURNS void
     LANGUAGE sql
     AS $$
@@ -635,6 +657,8 @@ GRANT SELECT ON TABLE public.sends TO sequence_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.sends TO sequence_pipeline;
 GRANT SELECT ON TABLE public.sends TO sequence_readonly;
 REVOKE ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) TO sequence_worker;

@@ -1,10 +1,10 @@
-"""The worker's whole view of the database: five functions, called by name, answered in frozen dataclasses."""
+"""The worker's whole view of the database: a few functions, called by name, answered in frozen dataclasses."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -49,6 +49,7 @@ class ClaimedSend:
     """All that a mail needs, as the claim read it."""
 
     mailbox_id: int
+    send_day: date
     send_at: datetime
     contact_name: str
     contact_address: str
@@ -86,6 +87,14 @@ class Gate:
     verdict: GateVerdict
     reason: str | None = None
     retry_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What the database says of a day that a counter holds to be used up; `remaining` mails, by its count."""
+
+    reached: bool
+    remaining: int
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,11 @@ class Store:
     async def release(self, key: SendKey, claim: UUID) -> bool:
         row = await self._one("release_claim", key, claim)
         return bool(row["release_claim"])
+
+    async def confirm_limit(self, key: SendKey, claim: UUID) -> Limit:
+        """Ask whether the day's limit is reached; if it is, the send is cancelled by now."""
+        row = await self._one("confirm_limit", key, claim)
+        return Limit(row["cancelled"], row["remaining"])
 
     async def mark_transmitting(self, key: SendKey, claim: UUID) -> Gate:
         row = await self._one("mark_transmitting", key, claim, pads=self._pads)

@@ -10,6 +10,7 @@ from sequence_store.settings import WorkerSettings
 from step_mailing_worker import logs
 from step_mailing_worker.attempt import Attempt, Tools
 from step_mailing_worker.credentials import Credentials
+from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.inbox import QUEUE_AWAY, Inbox, Queues
 from step_mailing_worker.mailbox_connections import MailboxConnections
@@ -48,8 +49,9 @@ class Worker:
         )
         credentials = Credentials(self._settings, store.keep_secret)
         connections = MailboxConnections(bounds, credentials)
+        counters = DayCounters(self._settings)
         delivery = Delivery(self._settings, connections, self._signer)
-        tools = Tools(self._settings, store, inbox, delivery)
+        tools = Tools(self._settings, store, inbox, delivery, counters)
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
         try:
@@ -57,6 +59,7 @@ class Worker:
         finally:
             await connections.close()
             await credentials.close()
+            await counters.close()
             await store.close()
             await inbox.close()
             logs.event("stopped")

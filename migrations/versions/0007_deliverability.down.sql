@@ -1,1 +1,1 @@
-DROP FUNCTION keep_secret;
+DROP FUNCTION confirm_limit, keep_secret;

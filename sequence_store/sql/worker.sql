@@ -16,6 +16,11 @@ SELECT release_claim(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(
 SELECT g.verdict, g.reason, extract(epoch FROM g.retry_at - clock_timestamp())::float8 AS retry_seconds
 FROM mark_transmitting(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s, %(pads)s) g
 
+-- name: confirm_limit
+-- A counter refused: the database says whether the limit is reached, and cancels the send if it is.
+SELECT l.cancelled, l.remaining
+FROM confirm_limit(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s) l
+
 -- name: finish_send
 -- No row: the claim is not the caller's any more, or an earlier call of the same outcome has landed.
 SELECT f.status, f.reason

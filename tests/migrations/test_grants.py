@@ -76,6 +76,7 @@ def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
         ).fetchall()
     assert [name for (name,) in rows] == [
         "claim_send",
+        "confirm_limit",
         "finish_send",
         "keep_secret",
         "mark_transmitting",
