@@ -91,7 +91,12 @@ class Delivery:
             case Fault.MAILBOX:
                 return self._parking(error.reason)
             case Fault.RECIPIENT:
-                return Finish(Outcome.HARD_FAILED, error.fault, error.reason)
+                return Finish(
+                    Outcome.HARD_FAILED,
+                    error.fault,
+                    error.reason,
+                    park_seconds=float(self.settings.park_seconds),
+                )
             case Fault.MESSAGE:
                 return Finish(Outcome.CANCELLED, error.fault, error.reason)
             case Fault.DOMAIN | Fault.CONNECTION:

@@ -68,8 +68,6 @@ def delivery_results(
             "hard_failed": total.by_status["hard_failed"],
             "unknown_settled": total.by_status["unknown"],
             "enrolments_completed": total.completed,
-            "mailboxes_parked": total.mailboxes_parked,
-            "sequences_switched_off": total.sequences_switched_off,
             "stopped_reason": drained.stopped,
         }
     )
