@@ -175,10 +175,6 @@ class OwnerSettings(Settings):
     readonly_database_url: SecretStr | None = Field(None, description="As role sequence_readonly")
 
 
-class OperatorSettings(OwnerSettings, SecretSettings):
-    """Operators' commands that open mailboxes' secrets."""
-
-
 class PipelineSettings(Settings):
     """The Dagster code location."""
 
@@ -209,20 +205,29 @@ class ApiSettings(LinkSettings, SecretSettings):
     api_database_connections: int = Field(10, ge=1, description="Connections of the API's pool")
 
 
-class WorkerSettings(LinkSettings, SecretSettings):
-    """The step mailing worker."""
+class SmtpSettings(SecretSettings):
+    """What a process reads that signs in to mail servers."""
 
-    worker_database_url: SecretStr = Field(description="As role sequence_worker")
     smtp_host: str = Field("127.0.0.1", description="SMTP server of mailboxes that name none")
     smtp_port: int = Field(1025, ge=1, le=65_535, description="Its port")
     smtp_security: Literal["none", "starttls", "tls"] = Field("none", description="Its transport security")
     smtp_timeout_seconds: Seconds = Field(30, description="Bound of each SMTP command but the final dot")
     smtp_final_dot_seconds: Seconds = Field(600, description="Bound of the wait for the final answer")
+    dkim_keys: str | None = Field(None, description="Folder of DKIM keys, <selector>._domainkey.<domain>.pem")
+
+
+class OperatorSettings(OwnerSettings, SmtpSettings):
+    """Operators' commands that look after mailboxes."""
+
+
+class WorkerSettings(LinkSettings, SmtpSettings):
+    """The step mailing worker."""
+
+    worker_database_url: SecretStr = Field(description="As role sequence_worker")
     claim_lease_seconds: Seconds = Field(120, description="A claim not renewed for this long may be taken")
     worker_concurrency: int = Field(16, ge=1, le=1000, description="Sends that one worker handles at once")
     soft_failure_retry_seconds: Seconds = Field(300, description="First backoff after a soft failure")
     park_seconds: Seconds = Field(86_400, description="How long a mailbox fault parks its mailbox")
-    dkim_keys: str | None = Field(None, description="Folder of DKIM keys, <selector>._domainkey.<domain>.pem")
     valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sequence_store.errors import SecretError
 from sequence_store.secrets_at_rest import SecretBox, is_reference, referred
-from sequence_store.settings import LOCAL, WorkerSettings
+from sequence_store.settings import LOCAL, SmtpSettings
 from step_mailing_worker import logs
 from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.replies import Phase
@@ -101,7 +101,7 @@ class Credentials:
     `keep` stores a refresh token that the provider replaced: mailbox, the secret as it was, as it is now.
     """
 
-    def __init__(self, settings: WorkerSettings, keep: Keep) -> None:
+    def __init__(self, settings: SmtpSettings, keep: Keep) -> None:
         self._box = SecretBox.of(settings)
         self._plain_http = settings.sequence_environment == LOCAL
         self._region = settings.aws_region

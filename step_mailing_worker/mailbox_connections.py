@@ -80,14 +80,14 @@ class MailboxConnections:
                 if refused.reply.code != _SERVICE_CLOSES:
                     await self._give_back(mailbox, kept)
                     raise
-        fresh = await self._opened(endpoint)
+        fresh = await self.opened(endpoint)
         try:
             return await self._greeted(fresh, mail)
         except BaseException:
             fresh.close()
             raise
 
-    async def _opened(self, endpoint: Endpoint) -> SmtpConnection:
+    async def opened(self, endpoint: Endpoint) -> SmtpConnection:
         """Sign in; where a kept token or password is refused, once more with a new one."""
         if endpoint.username is None:
             return await self._connected(endpoint, None)

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 
@@ -32,6 +33,7 @@ _ONCE = ("from", "to", "subject", "date", "message-id")  # named once more than 
 class _Key:
     selector: str
     pem: bytes
+    public: bytes
 
 
 class Signer:
@@ -52,10 +54,15 @@ class Signer:
                 raise SettingsError(
                     f"DKIM_KEYS: {named[2]} has two keys; leave the one whose record is there"
                 )
-            keys[named[2]] = _Key(named[1], _pem_of(file))
+            keys[named[2]] = _Key(named[1], *_pem_of(file))
         if folder and not keys:
             raise SettingsError(f"DKIM_KEYS: no key in the folder {folder}")
         return cls(keys)
+
+    def public_key_of(self, domain: str) -> dict[str, bytes]:
+        """Return the domain's selector with its public key (DER), nothing where this worker signs nothing."""
+        key = self._keys.get(domain.lower())
+        return {key.selector: key.public} if key else {}
 
     def signed(self, mail: Mail) -> Mail:
         """Return the mail with its signature, or as it is where its domain has no key here."""
@@ -75,12 +82,15 @@ class Signer:
         return replace(mail, content=signature + mail.content)
 
 
-def _pem_of(file: Path) -> bytes:
-    """Return an RSA key as dkimpy takes it."""
+def _pem_of(file: Path) -> tuple[bytes, bytes]:
+    """Return an RSA key as dkimpy takes it, and its public part (DER)."""
     try:
         key = load_pem_private_key(file.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
         raise SettingsError(f"DKIM_KEYS: {file.name} holds no private key: {error}") from None
     if not isinstance(key, RSAPrivateKey) or key.key_size < _LEAST_BITS:
         raise SettingsError(f"DKIM_KEYS: {file.name} is no RSA key of {_LEAST_BITS} bits or more")
-    return key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    return (
+        key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()),
+        key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+    )
