@@ -226,6 +226,10 @@ class WorkerSettings(LinkSettings, SmtpSettings):
     worker_database_url: SecretStr = Field(description="As role sequence_worker")
     claim_lease_seconds: Seconds = Field(120, description="A claim not renewed for this long may be taken")
     worker_concurrency: int = Field(16, ge=1, le=1000, description="Sends that one worker handles at once")
+    inbox_poll_seconds: Seconds = Field(60, description="Pause between two looks into the mailboxes' mail")
+    inbox_lookback_days: int = Field(
+        14, ge=1, description="How far back a mailbox is read that never was before"
+    )
     soft_failure_retry_seconds: Seconds = Field(300, description="First backoff after a soft failure")
     park_seconds: Seconds = Field(86_400, description="How long a mailbox fault parks its mailbox")
     valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")

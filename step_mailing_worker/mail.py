@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import email
-import hashlib
-import hmac
 from binascii import b2a_qp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import cast
 
 from sequence_store.errors import TemplateError
 from sequence_store.mail_content import Bodies, Person, render_bodies, render_subject, template_names
+from sequence_store.message_ids import message_id
 from sequence_store.messages import SendKey
 from sequence_store.states import Fault
 from step_mailing_worker import headers
@@ -67,13 +66,6 @@ class _Meant:
     recipient: tuple[str, str]
     subject: str
     bodies: Bodies
-
-
-def message_id(key: SendKey, domain: str, secret: bytes) -> str:
-    """Return the send's Message-ID: its key with an HMAC, so that a reply names the row and none can be made up."""
-    name = ".".join(str(part) for part in key)
-    proof = hmac.digest(secret, b"message-id:" + name.encode(), hashlib.sha256).hex()[:24]
-    return f"<{name}.{proof}@{domain}>"
 
 
 def build_mail(order: MailOrder, secret: bytes) -> Mail:

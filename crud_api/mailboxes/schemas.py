@@ -46,6 +46,8 @@ ParkedUntil = Annotated[Instant | None, Field(description="Sends nothing until t
 TrackingHost = Annotated[HostName | None, Field(description="Host of this mailbox's tracking links")]
 SmtpHost = Annotated[HostName | None, Field(description="null: the deployment's own server")]
 SmtpPort = Annotated[int, Field(ge=1, le=65_535)]
+ImapHost = Annotated[HostName | None, Field(description="Where replies and bounces are read; null: nowhere")]
+ImapPort = Annotated[int, Field(ge=1, le=65_535)]
 SmtpSecret = Annotated[Secret | None, Field(json_schema_extra={"writeOnly": True})]
 Security = Literal["none", "starttls", "tls"]
 
@@ -77,6 +79,9 @@ class MailboxCreate(Body):
     smtp_security: Security | None = None
     smtp_username: Line | None = None
     smtp_secret: SmtpSecret = None
+    imap_host: ImapHost = None
+    imap_port: ImapPort | None = None
+    imap_security: Security | None = None
 
 
 class MailboxChanges(Changes):
@@ -104,6 +109,9 @@ class MailboxChanges(Changes):
     smtp_security: Security | None = UNSENT
     smtp_username: Line | None = UNSENT
     smtp_secret: SmtpSecret = UNSENT
+    imap_host: ImapHost = UNSENT
+    imap_port: ImapPort | None = UNSENT
+    imap_security: Security | None = UNSENT
 
 
 class Mailbox(Answer):
@@ -131,6 +139,9 @@ class Mailbox(Answer):
     smtp_port: int | None
     smtp_security: str | None
     smtp_username: str | None
+    imap_host: str | None
+    imap_port: int | None
+    imap_security: str | None
     created_at: datetime
     last_updated_at: datetime | None
 

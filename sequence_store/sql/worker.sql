@@ -28,6 +28,17 @@ FROM finish_send(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(clai
     %(reason)s, %(smtp_code)s, %(enhanced_code)s, %(smtp_reply)s, %(provider_message_id)s,
     make_interval(secs => %(retry_seconds)s), make_interval(secs => %(park_seconds)s), %(pads)s) f
 
+-- name: read_inboxes
+SELECT * FROM read_inboxes()
+
+-- name: keep_inbox_position
+SELECT keep_inbox_position(%(mailbox_id)s, %(uid_validity)s, %(last_uid)s)
+
+-- name: record_feedback
+-- recorded, known, or absent: whatever it is, telling it again changes nothing.
+SELECT record_feedback(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(kind)s, %(detail)s,
+    make_interval(secs => %(park_seconds)s), %(pads)s) AS verdict
+
 -- name: keep_secret
 -- A provider may replace a refresh token; the one before works until it ends, so losing a race costs nothing.
 SELECT keep_secret(%(mailbox_id)s, %(before)s, %(after)s)

@@ -32,6 +32,9 @@ EVERYTHING = {
     "smtpPort": 465,
     "smtpSecurity": "tls",
     "smtpUsername": "ada",
+    "imapHost": "imap.example.com",
+    "imapPort": 993,
+    "imapSecurity": "tls",
 }
 
 

@@ -130,6 +130,7 @@ def test_without_keys_it_starts_locally_alone_and_says_so(
     make_settings: MakeSettings, caplog: pytest.LogCaptureFixture
 ) -> None:
     elsewhere = {"address_key": "x" * 32, "link_keys": "y" * 32, "public_url": "https://mail.example"}
+    elsewhere |= {"secret_keys": "z" * 43 + "="}
     with pytest.raises(KeysMissingError, match=r"has no keys yet.*'production'"):
         create_app(make_settings(sequence_environment="production", **elsewhere).api)
     create_app(make_settings().api)
