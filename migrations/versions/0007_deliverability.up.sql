@@ -190,7 +190,9 @@ END $$;
 --   bounce       for good: the enrolment is bounced, the address suppressed, the mailbox and the sequence judged
 --   complaint    likewise, and the enrolment is unsubscribed
 --   reply        the sequence ends for this contact
---   soft_bounce, auto_reply, delivery   an event and no more
+--   soft_bounce, auto_reply   an event and no more
+--   delivery     nothing that was not known
+-- Whatever comes back of an unknown send says that it went out: it is sent.
 -- Returns recorded, known or absent (no such send has gone out).
 CREATE FUNCTION record_feedback(
     p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_kind text, p_detail jsonb,
@@ -206,6 +208,14 @@ BEGIN
         AND x.step_id = p_step_id AND x.round = p_round
         AND x.status IN ('sent', 'unknown', 'transmitting', 'hard_failed') FOR UPDATE;
     IF NOT FOUND THEN RETURN 'absent'; END IF;
+    IF s.status = 'unknown' AND s.advanced_at IS NULL THEN
+        UPDATE sends x SET status = 'sent', reason = 'feedback' WHERE x.sequence_id = p_sequence_id
+            AND x.contact_id = p_contact_id AND x.step_id = p_step_id AND x.round = p_round AND x.status = 'unknown';
+        INSERT INTO send_counts AS c (mailbox_id, sequence_id, mails) VALUES (s.mailbox_id, s.sequence_id, 1)
+        ON CONFLICT (mailbox_id, sequence_id) DO UPDATE SET mails = c.mails + 1;
+    ELSIF p_kind = 'delivery' THEN
+        RETURN 'known';
+    END IF;
     IF EXISTS (SELECT FROM send_events v WHERE v.sequence_id = s.sequence_id AND v.contact_id = s.contact_id
             AND v.step_id = s.step_id AND v.round = s.round AND v.kind = p_kind
             AND (v.detail = p_detail OR p_kind IN ('bounce', 'complaint'))) THEN

@@ -44,3 +44,8 @@ WITH finished AS (
 )
 SELECT f.sequence_id, f.mailbox_id, f.status, a.status AS enrolment_status
 FROM finished f LEFT JOIN advanced a ON a.sequence_id = f.sequence_id AND a.contact_id = f.contact_id
+
+-- name: record_feedback
+-- What a provider reports of a mail that it had accepted; telling it again changes nothing.
+SELECT record_feedback(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(kind)s, %(detail)s,
+    make_interval(secs => %(park_seconds)s), %(pads)s)
