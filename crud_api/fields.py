@@ -146,6 +146,7 @@ TemplateLine = Annotated[Line, AfterValidator(_template)]
 TemplateProse = Annotated[Prose, AfterValidator(_template)]
 SearchText = Annotated[str, StringConstraints(max_length=254), AfterValidator(_without_nul)]
 HostName = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_host_name)]
+SesRegion = Annotated[str, StringConstraints(pattern=r"^ses:[a-z]{2}(-[a-z]+)+-\d$")]
 Secret = Annotated[
     SecretStr,
     Field(min_length=1, max_length=4096),

@@ -213,6 +213,9 @@ class SmtpSettings(SecretSettings):
     smtp_security: Literal["none", "starttls", "tls"] = Field("none", description="Its transport security")
     smtp_timeout_seconds: Seconds = Field(30, description="Bound of each SMTP command but the final dot")
     smtp_final_dot_seconds: Seconds = Field(600, description="Bound of the wait for the final answer")
+    ses_configuration_set: str | None = Field(
+        None, description="Configuration set of mails through SES: it says where reports go"
+    )
     dkim_keys: str | None = Field(None, description="Folder of DKIM keys, <selector>._domainkey.<domain>.pem")
 
 

@@ -9,6 +9,8 @@ from step_mailing_worker.addresses import Address
 from step_mailing_worker.errors import UntrustedError
 from step_mailing_worker.smtp import Endpoint, Security
 
+SES = "ses:"  # and a region, in place of a host
+
 _PORTS: dict[Security, int] = {"none": 25, "starttls": 587, "tls": 465}
 
 
@@ -32,7 +34,8 @@ class MailboxServer(Protocol):
 def endpoint_of(mailbox: MailboxServer, sender: Address, settings: SmtpSettings) -> Endpoint:
     """Return the mailbox's own server, else the settings'; raise UntrustedError for a password in the clear."""
     security = cast("Security", mailbox.smtp_security or settings.smtp_security)
-    if mailbox.smtp_username and security == "none" and settings.sequence_environment != LOCAL:
+    by_smtp = not (mailbox.smtp_host or settings.smtp_host).startswith(SES)
+    if by_smtp and mailbox.smtp_username and security == "none" and settings.sequence_environment != LOCAL:
         raise UntrustedError("password_without_tls")
     own_port = mailbox.smtp_port or (_PORTS[security] if mailbox.smtp_host else None)
     return Endpoint(
@@ -41,6 +44,7 @@ def endpoint_of(mailbox: MailboxServer, sender: Address, settings: SmtpSettings)
         port=own_port or settings.smtp_port,
         security=security,
         helo=sender.domain,
+        public=bool(mailbox.smtp_host) and settings.sequence_environment != LOCAL,
         username=mailbox.smtp_username or None,
         secret=mailbox.smtp_secret,
     )

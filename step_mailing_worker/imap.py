@@ -15,6 +15,7 @@ from sequence_store.queues import batched
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.replies import Phase
+from step_mailing_worker.smtp import is_private
 
 LONGEST_MAIL = 262_144  # what names the send stands at the head, or soon after the report
 MAILS_AT_ONCE = 20
@@ -51,10 +52,10 @@ class NewMails:
 
 
 def read_new_mails(
-    account: InboxAccount, credential: Credential, *, lookback_days: int
+    account: InboxAccount, credential: Credential, *, lookback_days: int, public: bool = False
 ) -> Generator[NewMails, None, None]:
     """Yield what is new, a few mails at a time; raise LostError or NoCredentialError."""
-    with _told_as_ours(), _signed_in(account, credential) as client:
+    with _told_as_ours(), _signed_in(account, credential, public=public) as client:
         selected = client.select_folder("INBOX", readonly=True)
         validity = int(selected[b"UIDVALIDITY"])
         uids = _new_uids(client, account, validity, lookback_days)
@@ -76,7 +77,7 @@ def _new_uids(client: IMAPClient, account: InboxAccount, validity: int, lookback
 
 
 @contextmanager
-def _signed_in(account: InboxAccount, credential: Credential) -> Iterator[IMAPClient]:
+def _signed_in(account: InboxAccount, credential: Credential, *, public: bool) -> Iterator[IMAPClient]:
     context = ssl.create_default_context()
     port = account.imap_port or _PORTS[account.security]
     client = IMAPClient(
@@ -87,6 +88,8 @@ def _signed_in(account: InboxAccount, credential: Credential) -> Iterator[IMAPCl
         timeout=_ANSWER_SECONDS,
     )
     try:
+        if public and is_private(client.socket().getpeername()):
+            raise NoCredentialError("private_host")
         if account.security == "starttls":
             client.starttls(context)
         if credential.kind == "token":

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 import dns.resolver
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sequence_store.settings import SmtpSettings
 from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.credentials import Credentials, Keep
 from step_mailing_worker.dns_records import Finding, Grade, look_at_records
-from step_mailing_worker.endpoints import endpoint_of
+from step_mailing_worker.endpoints import SES, endpoint_of
 from step_mailing_worker.errors import (
     LostError,
     NoCredentialError,
@@ -19,10 +21,12 @@ from step_mailing_worker.errors import (
 )
 from step_mailing_worker.mailbox_connections import MailboxConnections
 from step_mailing_worker.replies import storable
+from step_mailing_worker.ses import ses_client
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds, Endpoint
 
 _SIGN_IN = "sign-in"
+_SES_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -56,18 +60,45 @@ async def check_mailbox(
 
 
 async def _sign_in(endpoint: Endpoint, settings: SmtpSettings, keep: Keep) -> Finding:
-    seconds = float(settings.smtp_timeout_seconds)
     credentials = Credentials(settings, keep)
-    where = f"{endpoint.host}:{endpoint.port} ({endpoint.security})"
     try:
-        connection = await MailboxConnections(Bounds(seconds, seconds), credentials).opened(endpoint)
+        if endpoint.host.startswith(SES):
+            return await _ask_ses(endpoint, credentials)
+        return await _ask_server(endpoint, settings, credentials)
     except RefusedError as error:
-        return Finding(_SIGN_IN, Grade.FAILURE, f"{where}: {error.reply.code} {storable(error.reply.text)}")
+        detail = f"{error.reply.code} {storable(error.reply.text)}"
     except (LostError, NoCredentialError, UntrustedError) as error:
-        return Finding(_SIGN_IN, Grade.FAILURE, f"{where}: {error.reason}")
+        detail = error.reason
     finally:
         await credentials.close()
+    return Finding(_SIGN_IN, Grade.FAILURE, f"{_where(endpoint)}: {detail}")
+
+
+async def _ask_server(endpoint: Endpoint, settings: SmtpSettings, credentials: Credentials) -> Finding:
+    seconds = float(settings.smtp_timeout_seconds)
+    connection = await MailboxConnections(Bounds(seconds, seconds), credentials).opened(endpoint)
     await connection.quit()
-    if endpoint.username is None:
-        return Finding(_SIGN_IN, Grade.OK, f"{where}, as nobody: it has no username")
-    return Finding(_SIGN_IN, Grade.OK, f"{where}, as {endpoint.username}")
+    who = endpoint.username or "nobody: it has no username"
+    return Finding(_SIGN_IN, Grade.OK, f"{_where(endpoint)}, as {who}")
+
+
+async def _ask_ses(endpoint: Endpoint, credentials: Credentials) -> Finding:
+    """Ask SES whether it sends for the domain."""
+    secret = None
+    if endpoint.username and endpoint.secret:
+        secret = (await credentials.of(endpoint.mailbox_id, endpoint.secret)).text
+    region = endpoint.host.removeprefix(SES)
+    client = ses_client(region, endpoint.username, secret, answer_seconds=_SES_SECONDS)
+    try:
+        identity = await asyncio.to_thread(client.get_email_identity, EmailIdentity=endpoint.helo)
+    except (ClientError, BotoCoreError) as error:
+        return Finding(_SIGN_IN, Grade.FAILURE, f"{endpoint.host}: {storable(str(error))}")
+    finally:
+        client.close()
+    verified = identity["VerifiedForSendingStatus"]
+    detail = f"{endpoint.host}: {endpoint.helo} is {'' if verified else 'not '}verified for sending"
+    return Finding(_SIGN_IN, Grade.OK if verified else Grade.FAILURE, detail)
+
+
+def _where(endpoint: Endpoint) -> str:
+    return f"{endpoint.host}:{endpoint.port} ({endpoint.security})"

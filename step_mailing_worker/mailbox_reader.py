@@ -90,7 +90,12 @@ class MailboxReader:
 
     async def _take(self, account: InboxAccount, credential: Credential) -> Counter[str]:
         recorded: Counter[str] = Counter()
-        batches = read_new_mails(account, credential, lookback_days=self._settings.inbox_lookback_days)
+        batches = read_new_mails(
+            account,
+            credential,
+            lookback_days=self._settings.inbox_lookback_days,
+            public=self._settings.sequence_environment != LOCAL,
+        )
         try:
             async with await self._connected() as connection:
                 while batch := await asyncio.to_thread(next, batches, None):

@@ -7,6 +7,7 @@ its own and the phase is recorded first: what breaks before it may be tried agai
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import socket
 import ssl
@@ -45,6 +46,9 @@ class Endpoint:
     port: int
     security: Security
     helo: str
+    public: bool = (
+        False  # whether a private address is refused: a customer names the host, not the deployment
+    )
     username: str | None = None
     secret: str | None = field(default=None, repr=False, compare=False)  # as it is stored
 
@@ -89,6 +93,8 @@ class SmtpConnection:
         """Connect, greet, secure and sign in; raise SmtpError."""
         async with self._in(Phase.CONNECT):
             await self._client.connect()
+            if self.endpoint.public and is_private(self._client.get_transport_info("peername")):
+                raise UntrustedError("private_host")
             self._limit_send_buffer()
         async with self._in(Phase.EHLO):
             await self._client.ehlo()
@@ -222,6 +228,11 @@ class SmtpConnection:
             if translated := _translated(error, phase):
                 raise translated from error
             raise
+
+
+def is_private(peer: tuple[object, ...] | None) -> bool:
+    """Return whether a connection leads to a network of our own, or nobody knows where."""
+    return peer is None or not ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_global
 
 
 def _translated(error: BaseException, phase: Phase) -> Exception | None:

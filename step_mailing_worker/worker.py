@@ -14,6 +14,7 @@ from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.inbox import QUEUE_AWAY, Inbox, Queues
 from step_mailing_worker.mailbox_connections import MailboxConnections
+from step_mailing_worker.ses import SesTransport
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds
 from step_mailing_worker.store import Store
@@ -49,8 +50,9 @@ class Worker:
         )
         credentials = Credentials(self._settings, store.keep_secret)
         connections = MailboxConnections(bounds, credentials)
+        ses = SesTransport(self._settings, credentials)
         counters = DayCounters(self._settings)
-        delivery = Delivery(self._settings, connections, self._signer)
+        delivery = Delivery(self._settings, connections, self._signer, ses)
         tools = Tools(self._settings, store, inbox, delivery, counters)
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
@@ -58,6 +60,7 @@ class Worker:
             await self._work(tools)
         finally:
             await connections.close()
+            ses.close()
             await credentials.close()
             await counters.close()
             await store.close()

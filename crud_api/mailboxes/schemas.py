@@ -21,6 +21,7 @@ from crud_api.fields import (
     SearchText,
     Secret,
     SendDays,
+    SesRegion,
     Zone,
 )
 from crud_api.paging import Paging
@@ -44,7 +45,10 @@ RampUp = Annotated[Count | None, Field(description="The three rampUp… fields g
 RampUpStarted = Annotated[Day | None, Field(description="The day on which the limit is rampUpStart")]
 ParkedUntil = Annotated[Instant | None, Field(description="Sends nothing until then; null unparks")]
 TrackingHost = Annotated[HostName | None, Field(description="Host of this mailbox's tracking links")]
-SmtpHost = Annotated[HostName | None, Field(description="null: the deployment's own server")]
+SmtpHost = Annotated[
+    HostName | SesRegion | None,
+    Field(description="null: the deployment's own server; `ses:eu-west-1`: Amazon SES in that region"),
+]
 SmtpPort = Annotated[int, Field(ge=1, le=65_535)]
 ImapHost = Annotated[HostName | None, Field(description="Where replies and bounces are read; null: nowhere")]
 ImapPort = Annotated[int, Field(ge=1, le=65_535)]

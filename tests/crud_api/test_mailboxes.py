@@ -85,6 +85,7 @@ def test_short_mailbox_has_the_documented_defaults(api: Api) -> None:
         ("rampUpStart", [5, -1]),
         ("parkedUntil", ["2026-03-01", "2026-03-01T12:00:00", "0001-01-01T00:00:00+14:00", "soon", 1e400]),
         ("trackingHost", ["", "https://x.example", "a..b", "-x.example", "x" * 64 + ".example"]),
+        ("smtpHost", ["", "ses:", "ses:nowhere", "smtp:eu-west-1", "ses:eu-west-1/x"]),
         ("smtpPort", [0, 65_536, "25"]),
         ("smtpSecurity", ["ssl", "", 1]),
         ("smtpSecret", ["", "\x00", 5]),
@@ -100,6 +101,11 @@ def test_impossible_value_is_refused_naming_the_field(shared_api: Api, field: st
         assert refused.status_code == 400, (value, refused.text)
         assert refused.json()["message"].startswith(field), (value, refused.text)
     assert shared_api.get("/mailboxes", params={"address": "nobody@example.com"}).json() == []
+
+
+def test_mailbox_may_send_through_amazon_ses(api: Api) -> None:
+    mailbox = api.mailbox(smtpHost="ses:eu-west-1")
+    assert mailbox["smtpHost"] == "ses:eu-west-1"
 
 
 def test_ramp_up_fields_go_together_also_in_a_patch(api: Api) -> None:

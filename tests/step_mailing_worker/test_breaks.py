@@ -310,3 +310,14 @@ def test_database_lost_at_the_gate_sends_nothing_and_gives_the_count_back(
     assert team.handled()
     assert server.mails == []
     assert team.one("SELECT coalesce(sum(used), 0)::int FROM mailbox_days") == 0
+
+
+def test_private_host_is_a_mailboxs_in_the_local_environment_alone(team: Team, server: ScriptedSmtp) -> None:
+    message = team.dispatch().model_copy(update={"environment": "staging"})
+    team.run(
+        "UPDATE mailboxes SET smtp_host = '127.0.0.1', smtp_port = %s, smtp_security = 'none'", server.port
+    )
+    team.tell(message)
+    team.start(sequence_environment="staging")
+    assert team.becomes(message, "cancelled") == "private_host"
+    assert server.commands == []
