@@ -228,7 +228,7 @@ class WorkerSettings(LinkSettings, SmtpSettings):
 
     worker_database_url: SecretStr = Field(description="As role sequence_worker")
     claim_lease_seconds: Seconds = Field(120, description="A claim not renewed for this long may be taken")
-    worker_concurrency: int = Field(16, ge=1, le=1000, description="Sends that one worker handles at once")
+    worker_concurrency: int = Field(16, ge=1, le=10_000, description="Sends that one worker handles at once")
     inbox_poll_seconds: Seconds = Field(60, description="Pause between two looks into the mailboxes' mail")
     inbox_lookback_days: int = Field(
         14, ge=1, description="How far back a mailbox is read that never was before"

@@ -176,8 +176,12 @@ def _reads_as(content: bytes, meant: _Meant) -> bool:
 
 
 def _read(content: bytes) -> _Meant:
-    """Read a mail as any other program would, with the standard library's parser."""
-    read = email.message_from_string(content.decode(), policy=policy.default)
+    """Read a mail as any other program would, with the standard library's parser; only what is asked for, in full."""
+    read = email.message_from_string(content.decode(), policy=policy.compat32)
+
+    def header(name: str) -> AddressHeader:
+        return cast("AddressHeader", policy.default.header_fetch_parse(name, read[name]))
+
     text, html_ = [
         cast("bytes", part.get_payload(decode=True)).decode().replace("\r\n", "\n")
         for part in read.walk()
@@ -185,9 +189,9 @@ def _read(content: bytes) -> _Meant:
     ]
     return _Meant(
         tuple(name for name in read.keys() if name not in _MIME_NAMES),  # noqa: SIM118  # repeated ones too
-        _only_mailbox(read["From"]),
-        _only_mailbox(read["To"]),
-        str(read["Subject"]),
+        _only_mailbox(header("From")),
+        _only_mailbox(header("To")),
+        str(header("Subject")),
         Bodies(text, html_),
     )
 

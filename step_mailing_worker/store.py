@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -21,6 +22,7 @@ from sequence_store.states import Fault, Outcome, SendStatus
 
 MOST_CONNECTIONS = 8  # statements of a millisecond: more of them would only wait for each other's locks
 CONNECTION_WAIT_SECONDS = 10.0
+IDLE_SECONDS = 1.0
 
 DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
@@ -120,6 +122,16 @@ class Finished:
     reason: str | None
 
 
+class _Connection(psycopg.AsyncConnection[DictRow]):
+    used_at = 0.0  # on the monotonic clock
+
+
+async def _look_after(connection: _Connection) -> None:
+    """Ask a connection whether it lives, unless it did a moment ago: a restart breaks those that stood idle."""
+    if time.monotonic() - connection.used_at > IDLE_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
+
+
 class Store:
     """Calls the functions. Every call is a transaction; DATABASE_AWAY means that it may or may not have happened."""
 
@@ -135,11 +147,11 @@ class Store:
                 "options": "-c timezone=UTC",
                 "row_factory": dict_row,
             },
-            connection_class=psycopg.AsyncConnection[DictRow],
+            connection_class=_Connection,
             min_size=1,
             max_size=min(MOST_CONNECTIONS, settings.worker_concurrency),
             timeout=CONNECTION_WAIT_SECONDS,
-            check=AsyncConnectionPool.check_connection,
+            check=_look_after,
             open=False,
         )
 
@@ -215,7 +227,9 @@ class Store:
         parameters = {**key._asdict(), "claim": claim, **values}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(query("worker", name), parameters)
-            return await cursor.fetchone()
+            row = await cursor.fetchone()
+            connection.used_at = time.monotonic()
+            return row
 
 
 def _claimed_send(row: DictRow) -> ClaimedSend:

@@ -20,6 +20,7 @@ from step_mailing_worker.smtp import Bounds
 from step_mailing_worker.store import Store
 
 _ATTEMPTS_PER_RECEIVER = 32
+_MOST_RECEIVERS = 32  # each a thread that waits
 _LONGEST_PAUSE_SECONDS = 30.0
 _ASK_AGAIN_SECONDS = 0.2
 
@@ -32,7 +33,7 @@ class Worker:
         self._signer = Signer.of(settings.dkim_keys)
         self._stopping = asyncio.Event()
         self._places = _Places(settings.worker_concurrency)
-        self._receivers = -(-settings.worker_concurrency // _ATTEMPTS_PER_RECEIVER)
+        self._receivers = min(_MOST_RECEIVERS, -(-settings.worker_concurrency // _ATTEMPTS_PER_RECEIVER))
         self._attempts: set[Attempt] = set()
 
     def stop(self) -> None:

@@ -1,6 +1,8 @@
 -- name: claim_send
--- Waits are told in seconds of the database's clock: the worker's own may be wrong.
-SELECT c.*, extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds
+-- Waits are told in seconds of the database's clock: the worker's own may be wrong. The commit waits for no disk: a
+-- claim that a crash of the server loses is fenced at the gate, and made again.
+SELECT c.*, extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds,
+    set_config('synchronous_commit', 'off', true)
 FROM claim_send(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(attempt)s, %(claim)s,
     make_interval(secs => %(lease_seconds)s), %(pads)s) c
 
