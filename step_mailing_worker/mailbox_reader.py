@@ -73,7 +73,11 @@ class MailboxReader:
                 return await self._read_signed_in(account, credentials)
             except (LostError, NoCredentialError) as error:
                 logs.warn("inbox_not_read", mailbox=account.mailbox_id, reason=error.reason)
-                return Counter()
+            except DATABASE_AWAY:
+                raise
+            except Exception as error:  # noqa: BLE001  # a server may answer anything
+                logs.fail("inbox_not_read", mailbox=account.mailbox_id, error=type(error).__name__)
+            return Counter()
 
     async def _read_signed_in(self, account: InboxAccount, credentials: Credentials) -> Counter[str]:
         if account.security == "none" and self._settings.sequence_environment != LOCAL:
