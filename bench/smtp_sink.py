@@ -1,6 +1,7 @@
 """A mail sink that costs as little as it can, in a process of its own: `smtp_sink.py PORT FILE [SECONDS]`.
 
-It accepts everything, each mail SECONDS after its final dot, and on SIGTERM writes when: one float64 (seconds since the epoch) a mail, in order.
+It accepts everything, each mail SECONDS after its final dot, and on SIGTERM writes when: two float64 a mail, seconds since the epoch and the number in its
+recipient (`c7@…` is 7), in the order of their acceptance.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Sink(asyncio.Protocol):
     def __init__(self) -> None:
         self._buffer = b""
         self._in_data = False
+        self._number = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -46,17 +48,19 @@ class Sink(asyncio.Protocol):
                 self._accept()
                 continue
             verb = line[:4].upper()
+            if verb == b"RCPT":
+                self._number = float(line[10 : line.index(b"@")])  # RCPT TO:<c7@
             self._in_data = verb == b"DATA"
             self._transport.write(_ANSWERS.get(verb, _OK))
 
     def _accept(self) -> None:
         if Sink.seconds:
-            asyncio.get_running_loop().call_later(Sink.seconds, self._answer)
+            asyncio.get_running_loop().call_later(Sink.seconds, self._answer, self._number)
         else:
-            self._answer()
+            self._answer(self._number)
 
-    def _answer(self) -> None:
-        Sink.accepted.append(time.time())
+    def _answer(self, number: float) -> None:
+        Sink.accepted.extend((time.time(), number))
         if not self._transport.is_closing():
             self._transport.write(_OK)
 

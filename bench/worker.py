@@ -63,17 +63,22 @@ FROM generate_series(1, %(mails)s) n RETURNING contact_id, mailbox_id, send_at, 
 class Measured:
     """One run of workers: when each mail was accepted, and what the processes used."""
 
-    accepted: list[float]
+    by_contact: dict[int, float]
     cpu_seconds: float
     peak_bytes: int
     planned: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def accepted(self) -> list[float]:
+        return sorted(self.by_contact.values())
 
     @property
     def mails_per_second(self) -> float:
         """Over the middle nine tenths: neither the start nor the last stragglers."""
         count = len(self.accepted)
         low, high = count // 20, count - count // 20 - 1
-        return (high - low) / (self.accepted[high] - self.accepted[low])
+        times = self.accepted
+        return (high - low) / (times[high] - times[low])
 
     @property
     def cpu_per_mail(self) -> float:
@@ -216,7 +221,7 @@ def _peak_bytes(pid: int) -> int:
 
 
 @contextmanager
-def sink(folder: Path, answer_seconds: float = 0) -> Iterator[tuple[int, Callable[[], list[float]]]]:
+def sink(folder: Path, answer_seconds: float = 0) -> Iterator[tuple[int, Callable[[], dict[int, float]]]]:
     """Run the sink; yield its port and a function that ends it and returns when each mail was accepted."""
     port, file = free_port(), folder / f"accepted-{time.monotonic_ns()}"
     program = str(Path(__file__).with_name("smtp_sink.py"))
@@ -224,11 +229,11 @@ def sink(folder: Path, answer_seconds: float = 0) -> Iterator[tuple[int, Callabl
     process = launch(command, log=folder / "sink.log")
     wait_ready(process, lambda: answers(port), log=folder / "sink.log", seconds=20)
 
-    def accepted() -> list[float]:
+    def accepted() -> dict[int, float]:
         end(process, stop_signal=signal.SIGTERM)
         times = array("d")
         times.frombytes(file.read_bytes())
-        return list(times)
+        return {int(number): at for at, number in zip(times[::2], times[1::2], strict=True)}
 
     try:
         yield port, accepted
@@ -320,10 +325,7 @@ def memory(bench: Bench) -> dict[str, float]:
 def timing(bench: Bench, mails: int = TIMED, minutes: float = TIMED_MINUTES) -> dict[str, float]:
     """Spread sends over minutes; how late, in seconds, is each accepted, and is any early."""
     measured = bench.measure(mailboxes=200, mails=mails, concurrency=64, spread=60 * minutes, lead=15)
-    late = sorted(
-        accepted - planned
-        for accepted, planned in zip(measured.accepted, sorted(measured.planned.values()), strict=True)
-    )
+    late = sorted(measured.by_contact[contact] - at for contact, at in measured.planned.items())
     found = {
         "median_s": statistics.median(late),
         "p99_s": late[int(0.99 * len(late))],
