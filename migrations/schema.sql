@@ -129,6 +129,13 @@ BEGIN
     END IF;
     RETURN NEXT;
 END $$;
+CREATE FUNCTION public.contacts_of_address(p_address text) RETURNS SETOF bigint
+    LANGUAGE sql STABLE
+    AS $$
+    SELECT id FROM contacts WHERE lower(mail_address) = lower(p_address) AND deleted_at IS NULL AND p_address <> ''
+    UNION ALL
+    SELECT id FROM contacts WHERE lower(mail_address) = lower(p_address) AND deleted_at IS NOT NULL AND p_address <> ''
+$$;
 CREATE FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) RETURNS void
     LANGUAGE sql
     AS $$
@@ -137,6 +144,33 @@ CREATE FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason tex
     WHERE e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
         AND e.status IN ('active', 'paused')
 $$;
+CREATE FUNCTION public.erase_contact(p_contact uuid, pads bytea) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    address text;
+    ids bigint[];
+BEGIN
+    SELECT mail_address, ARRAY[id] INTO address, ids FROM contacts WHERE external_id = p_contact;
+    IF address IS NULL THEN RETURN false; END IF;
+    IF address = '' THEN RETURN true; END IF;
+    ids := ARRAY(SELECT contacts_of_address(address));
+    PERFORM stop_contacts(ids, 'removed', 'contact_erased');
+    INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac(address, pads), 'erased')
+        ON CONFLICT DO NOTHING;
+    UPDATE sends s SET smtp_reply = NULL FROM sequences_contacts e
+    WHERE e.contact_id = ANY (ids) AND s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
+        AND s.smtp_reply IS NOT NULL;
+    UPDATE send_events v SET detail = '{}' FROM sequences_contacts e
+    WHERE e.contact_id = ANY (ids) AND v.sequence_id = e.sequence_id AND v.contact_id = e.contact_id
+        AND v.detail <> '{}';
+    UPDATE contacts SET name = '', mail_address = '', attributes = '{}', is_active = false,
+        deleted_at = coalesce(deleted_at, now())
+    WHERE id = ANY (ids);
+    INSERT INTO send_events (contact_id, kind) SELECT unnest(ids), 'contact_erased';
+    RETURN true;
+END $$;
 CREATE FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) RETURNS TABLE(status text, reason text, send_at timestamp with time zone, attempt integer)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -489,6 +523,32 @@ CREATE FUNCTION public.send_gates(pads bytea) RETURNS TABLE(sequence_id bigint, 
     LEFT JOIN sequences q ON q.id = s.sequence_id
     LEFT JOIN mailboxes m ON m.id = s.mailbox_id
 $$;
+CREATE FUNCTION public.stop_contacts(p_contact_ids bigint[], p_status text, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    UPDATE sends s SET status = 'cancelled', reason = p_reason, claim = NULL, lease_until = NULL
+    FROM sequences_contacts e
+    WHERE e.contact_id = ANY (p_contact_ids) AND s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
+        AND s.status IN ('planned', 'dispatched', 'claimed');
+    PERFORM FROM contacts WHERE id = ANY (p_contact_ids) ORDER BY id FOR NO KEY UPDATE;
+    DELETE FROM plan_deferrals d USING sequences_contacts e
+    WHERE e.contact_id = ANY (p_contact_ids) AND d.sequence_id = e.sequence_id AND d.contact_id = e.contact_id;
+    UPDATE sequences_contacts SET status = p_status, status_reason = p_reason, next_send = NULL
+    WHERE contact_id = ANY (p_contact_ids) AND status IN ('active', 'paused');
+END $$;
+CREATE FUNCTION public.suppress_address(p_address text, p_status text, p_reason text, pads bytea) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+BEGIN
+    PERFORM stop_contacts(ARRAY(SELECT contacts_of_address(p_address)), p_status,
+        CASE p_status WHEN 'unsubscribed' THEN 'unsubscribed' ELSE 'suppressed' END);
+    INSERT INTO suppressions AS x (address_hmac, reason) VALUES (address_hmac(p_address, pads), p_reason)
+    ON CONFLICT (address_hmac) DO UPDATE SET reason = excluded.reason, at = excluded.at
+        WHERE excluded.reason = 'unsubscribed' AND x.reason NOT IN ('unsubscribed', 'complaint', 'erased');
+END $$;
 CREATE FUNCTION public.switch_off_after_message_faults(s public.sends) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -515,6 +575,24 @@ BEGIN
     NEW.updated := now();
     RETURN NEW;
 END $$;
+CREATE FUNCTION public.unsubscribe(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, pads bytea) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    address text;
+BEGIN
+    SELECT mail_address INTO address FROM contacts WHERE id = p_contact_id;
+    IF address IS NULL THEN RETURN false; END IF;
+    IF address <> '' THEN -- an erased contact's address is suppressed since
+        PERFORM suppress_address(address, 'unsubscribed', 'unsubscribed', pads);
+    END IF;
+    INSERT INTO send_events (sequence_id, contact_id, step_id, round, kind)
+    SELECT p_sequence_id, p_contact_id, p_step_id, p_round, 'unsubscribed' WHERE NOT EXISTS (
+        SELECT FROM send_events v WHERE v.sequence_id = p_sequence_id AND v.contact_id = p_contact_id
+            AND v.step_id = p_step_id AND v.round = p_round AND v.kind = 'unsubscribed');
+    RETURN true;
+END $$;
 CREATE TABLE public.contacts (
     id bigint NOT NULL,
     external_id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -530,6 +608,42 @@ CREATE TABLE public.contacts (
 );
 ALTER TABLE public.contacts ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     SEQUENCE NAME public.contacts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.import_lines (
+    import_id bigint NOT NULL,
+    line bigint NOT NULL,
+    outcome text NOT NULL,
+    reason text NOT NULL,
+    CONSTRAINT import_lines_outcome_check CHECK ((outcome = ANY (ARRAY['refused'::text, 'flagged'::text, 'merged'::text, 'not_enrolled'::text])))
+);
+CREATE TABLE public.imports (
+    id bigint NOT NULL,
+    external_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    kind text NOT NULL,
+    state text DEFAULT 'reading'::text NOT NULL,
+    message text,
+    rows_read bigint DEFAULT 0 NOT NULL,
+    added bigint DEFAULT 0 NOT NULL,
+    changed bigint DEFAULT 0 NOT NULL,
+    enrolled bigint DEFAULT 0 NOT NULL,
+    merged bigint DEFAULT 0 NOT NULL,
+    refused bigint DEFAULT 0 NOT NULL,
+    flagged bigint DEFAULT 0 NOT NULL,
+    not_enrolled bigint DEFAULT 0 NOT NULL,
+    ignored_columns text[] DEFAULT '{}'::text[] NOT NULL,
+    created timestamp with time zone DEFAULT now() NOT NULL,
+    updated timestamp with time zone,
+    finished_at timestamp with time zone,
+    CONSTRAINT imports_kind_check CHECK ((kind = ANY (ARRAY['contacts'::text, 'suppressions'::text]))),
+    CONSTRAINT imports_state_check CHECK ((state = ANY (ARRAY['reading'::text, 'merging'::text, 'done'::text, 'failed'::text])))
+);
+ALTER TABLE public.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.imports_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -721,12 +835,28 @@ ALTER TABLE public.steps ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
 CREATE TABLE public.suppressions (
     address_hmac bytea NOT NULL,
     reason text NOT NULL,
-    at timestamp with time zone DEFAULT now() NOT NULL
+    at timestamp with time zone DEFAULT now() NOT NULL,
+    id bigint NOT NULL,
+    external_id uuid DEFAULT gen_random_uuid() NOT NULL
+);
+ALTER TABLE public.suppressions ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.suppressions_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_external_id_key UNIQUE (external_id);
 ALTER TABLE ONLY public.contacts
     ADD CONSTRAINT contacts_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.import_lines
+    ADD CONSTRAINT import_lines_pkey PRIMARY KEY (import_id, line, outcome);
+ALTER TABLE ONLY public.imports
+    ADD CONSTRAINT imports_external_id_key UNIQUE (external_id);
+ALTER TABLE ONLY public.imports
+    ADD CONSTRAINT imports_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.inbox_positions
     ADD CONSTRAINT inbox_positions_pkey PRIMARY KEY (mailbox_id);
 ALTER TABLE ONLY public.mailbox_days
@@ -758,8 +888,13 @@ ALTER TABLE ONLY public.steps
 ALTER TABLE ONLY public.steps
     ADD CONSTRAINT steps_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.suppressions
+    ADD CONSTRAINT suppressions_external_id_key UNIQUE (external_id);
+ALTER TABLE ONLY public.suppressions
+    ADD CONSTRAINT suppressions_id_key UNIQUE (id);
+ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_pkey PRIMARY KEY (address_hmac);
 CREATE INDEX contacts_address_hmac ON public.contacts USING btree (address_hmac);
+CREATE INDEX contacts_deleted_address ON public.contacts USING btree (lower(mail_address)) WHERE (deleted_at IS NOT NULL);
 CREATE UNIQUE INDEX contacts_mail_address_key ON public.contacts USING btree (lower(mail_address)) WHERE (deleted_at IS NULL);
 CREATE INDEX contacts_unmailable ON public.contacts USING btree (id) WHERE ((NOT is_active) OR (deleted_at IS NOT NULL) OR (mail_address !~ '^[^@[:space:]<>,;]+@[^@[:space:]<>,;]+$'::text));
 CREATE UNIQUE INDEX mailboxes_address_key ON public.mailboxes USING btree (address) WHERE (deleted_at IS NULL);
@@ -775,9 +910,12 @@ CREATE INDEX setbacks_sequence ON public.setbacks USING btree (sequence_id, kind
 CREATE UNIQUE INDEX steps_number_key ON public.steps USING btree (sequence_id, step_number) WHERE (deleted_at IS NULL);
 CREATE TRIGGER contacts_address_changed BEFORE UPDATE OF mail_address ON public.contacts FOR EACH ROW WHEN ((new.mail_address IS DISTINCT FROM old.mail_address)) EXECUTE FUNCTION public.forget_address_hmac();
 CREATE TRIGGER contacts_updated BEFORE UPDATE OF name, mail_address, is_active, attributes, deleted_at ON public.contacts FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
+CREATE TRIGGER imports_updated BEFORE UPDATE ON public.imports FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
 CREATE TRIGGER mailboxes_updated BEFORE UPDATE ON public.mailboxes FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
 CREATE TRIGGER sequences_updated BEFORE UPDATE ON public.sequences FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
 CREATE TRIGGER steps_updated BEFORE UPDATE ON public.steps FOR EACH ROW EXECUTE FUNCTION public.touch_updated();
+ALTER TABLE ONLY public.import_lines
+    ADD CONSTRAINT import_lines_import_id_fkey FOREIGN KEY (import_id) REFERENCES public.imports(id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.sequences_contacts
     ADD CONSTRAINT sequences_contacts_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES public.contacts(id);
 ALTER TABLE ONLY public.sequences_contacts
@@ -806,7 +944,10 @@ GRANT SELECT ON TABLE public.sends TO sequence_readonly;
 REVOKE ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.contacts_of_address(p_address text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.erase_contact(p_contact uuid, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.erase_contact(p_contact uuid, pads bytea) TO sequence_api;
 REVOKE ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.forget_address_hmac() FROM PUBLIC;
@@ -837,12 +978,22 @@ REVOKE ALL ON FUNCTION public.resolve_send(p_sequence_id bigint, p_contact_id bi
 GRANT ALL ON FUNCTION public.resolve_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_as text) TO sequence_pipeline;
 REVOKE ALL ON FUNCTION public.send_gates(pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.send_gates(pads bytea) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.stop_contacts(p_contact_ids bigint[], p_status text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.stop_contacts(p_contact_ids bigint[], p_status text, p_reason text) TO sequence_api;
+REVOKE ALL ON FUNCTION public.suppress_address(p_address text, p_status text, p_reason text, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.suppress_address(p_address text, p_status text, p_reason text, pads bytea) TO sequence_api;
 REVOKE ALL ON FUNCTION public.switch_off_after_message_faults(s public.sends) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.touch_updated() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.unsubscribe(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.unsubscribe(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, pads bytea) TO sequence_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.contacts TO sequence_api;
 GRANT SELECT ON TABLE public.contacts TO sequence_pipeline;
 GRANT SELECT ON TABLE public.contacts TO sequence_readonly;
 GRANT UPDATE(address_hmac) ON TABLE public.contacts TO sequence_pipeline;
+GRANT SELECT,INSERT ON TABLE public.import_lines TO sequence_api;
+GRANT SELECT ON TABLE public.import_lines TO sequence_readonly;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.imports TO sequence_api;
+GRANT SELECT ON TABLE public.imports TO sequence_readonly;
 GRANT SELECT ON TABLE public.inbox_positions TO sequence_pipeline;
 GRANT SELECT ON TABLE public.inbox_positions TO sequence_readonly;
 GRANT SELECT ON TABLE public.mailbox_days TO sequence_api;
