@@ -60,7 +60,7 @@ class Measured:
     cpu: float  # seconds of processor time for each, in the API's process or in ours
 
 
-def main() -> None:
+def run() -> None:
     settings = {"shared_buffers": "1GB", "max_wal_size": "8GB", "jit": "off", "synchronous_commit": "off"}
     with tempfile.TemporaryDirectory() as folder:
         postgres = Postgres(Path(folder) / "postgres", free_port(), settings=settings)
@@ -198,7 +198,3 @@ def statements(kind: Kind, connection: psycopg.Connection[Any]) -> Measured:
 def measured(durations: list[float], seconds: float, cpu: float) -> Measured:
     asked = len(durations)
     return Measured(asked / seconds, statistics.quantiles(durations, n=100)[-1], cpu / asked)
-
-
-if __name__ == "__main__":
-    main()

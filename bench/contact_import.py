@@ -42,14 +42,11 @@ class Figures:
     ratio: float
     peak_mib: float
 
-
-def main() -> None:
-    for size in [int(size) for size in sys.argv[1:]] or [ROWS]:
-        found = run(size)
-        print(
-            f"{found.rows:,} contacts imported and enrolled: {found.import_seconds:.1f} s, "
-            f"{found.rows / found.import_seconds:,.0f} rows/s, {found.ratio:.2f} x COPY ({found.copy_seconds:.1f} s), "
-            f"API process at most {found.peak_mib:.0f} MiB"
+    def line(self) -> str:
+        return (
+            f"{self.rows:,} contacts imported and enrolled: {self.import_seconds:.1f} s, "
+            f"{self.rows / self.import_seconds:,.0f} rows/s, {self.ratio:.2f} x COPY ({self.copy_seconds:.1f} s), "
+            f"API process at most {self.peak_mib:.0f} MiB"
         )
 
 
@@ -164,7 +161,3 @@ def _peak_mib(process: subprocess.Popen[bytes]) -> float:
     status = Path(f"/proc/{process.pid}/status").read_text(encoding="utf-8")
     [kib] = re.findall(r"VmHWM:\s+(\d+) kB", status)
     return int(kib) / 1024
-
-
-if __name__ == "__main__":
-    main()

@@ -59,6 +59,12 @@ def run(sizes: list[int], *, repeats: int = REPEATS, history: int = 0) -> None:
             costs = measure(postgres, url, due, repeats)
             print(costs.line(), flush=True)
             _print_phases(costs)
+            ahead = _in_a_process("forecast", url)
+            ratio = ahead["seconds"] / statistics.median(costs.core)
+            print(
+                f"           forecast of 14 days, {ahead['planned']:,} mails: {ahead['seconds']:.2f} s, {ratio:.1f} x the core",
+                flush=True,
+            )
             if history:
                 _compare_with_history(postgres, url, costs, history, repeats)
             postgres.drop_database(f"bench_{due}")

@@ -1,4 +1,5 @@
-"""One plan in a process of its own: `core` is the planner's transaction, `dagster` the three assets as Dagster runs them."""
+"""One plan in a process of its own: `core` is the planner's transaction, `dagster` the three assets as Dagster
+runs them, `forecast` the fortnight ahead."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from typing import Any
 from bench.instance import DAY
 from sequence_store.settings import PipelineSettings
 
+FORECAST_DAYS = 14
 NOW = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)
 
 
@@ -31,6 +33,18 @@ def core(settings: PipelineSettings) -> dict[str, Any]:
         "waiting": len(plan.waiting),
         "phases": plan.seconds,
     }
+
+
+def forecast(settings: PipelineSettings) -> dict[str, Any]:
+    from sequence_pipelines.forecasting import forecast as foretell
+    from sequence_pipelines.ledger import Ledger
+    from sequence_store.database import connect
+
+    with connect(settings.pipeline_database_url, name="bench") as connection:
+        began = time.perf_counter()
+        days = list(foretell(Ledger(connection, settings.address_pads), settings, NOW, FORECAST_DAYS))
+        spent = time.perf_counter() - began
+    return {"seconds": spent, "planned": sum(day.planned for day in days)}
 
 
 def dagster(settings: PipelineSettings) -> dict[str, Any]:
@@ -64,7 +78,9 @@ def dagster(settings: PipelineSettings) -> dict[str, Any]:
 
 def main() -> None:
     what, url = sys.argv[1:]
-    done = {"core": core, "dagster": dagster}[what](PipelineSettings(pipeline_database_url=url))
+    done = {"core": core, "dagster": dagster, "forecast": forecast}[what](
+        PipelineSettings(pipeline_database_url=url)
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(done | {"peak_mb": peak}))
 

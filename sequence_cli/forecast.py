@@ -101,7 +101,7 @@ def _queues(sequences: list[dict[Hashable, Any]], names: dict[str, dict[int, str
     from rich.table import Table
 
     table = Table(title="\nSequences", title_justify="left", box=None, header_style="bold")
-    for heading in ("sequence", "planned", "most waiting", "nobody waits from"):
+    for heading in ("sequence", "planned", "most waiting", "nobody waits for room from"):
         table.add_column(heading, justify="left" if heading == "sequence" else "right")
     for row in sorted(sequences, key=lambda r: -r["most_waiting"]):
         empty = row["queue_empty_on"] or "not in these days"

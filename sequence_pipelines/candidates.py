@@ -13,6 +13,7 @@ from sequence_pipelines.planning.allocation import key_order
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
 CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
+WEAKEST_FIRST = (INVALID_ADDRESS, SUPPRESSED, CONTACT_INACTIVE, DELETED)
 OPEN_ROW, MAILED = 1, 2  # what the ledger may have of a due step
 STRIDE = 2**31  # more than a step's number can be
 
@@ -74,7 +75,7 @@ def skip_mailed(ledger: Ledger, candidates: pd.DataFrame, written: pd.DataFrame)
 
     Returns the candidates, the rows that the ledger has of their steps, and those that have no step left.
     """
-    mailed = are_among(candidates, written[written["row_is"] == MAILED], [])
+    mailed = are_among(candidates, written[written["row_is"] == MAILED], ["step_id", "round"])
     if not mailed.any():
         return candidates, written, candidates[mailed]
     found = ledger.next_steps(candidates["sequence_id"][mailed], candidates["contact_id"][mailed])
@@ -125,12 +126,7 @@ def are_among(rows: pd.DataFrame, others: pd.DataFrame, also: list[str]) -> np.n
 
 def _gates(contact_ids: np.ndarray, unmailable: pd.DataFrame) -> np.ndarray:
     gate = np.zeros(len(contact_ids), dtype=np.int64)
-    for reason in (
-        INVALID_ADDRESS,
-        SUPPRESSED,
-        CONTACT_INACTIVE,
-        DELETED,
-    ):  # the last word is the strongest reason's
+    for reason in WEAKEST_FIRST:  # the last word is the strongest reason's
         gate[np.isin(contact_ids, unmailable["contact_id"][unmailable["gate"] == reason])] = reason
     return gate
 

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.candidates import are_among, choose_candidates, find_due, find_due_steps
-from sequence_pipelines.ledger import Ledger, instant
-from sequence_pipelines.picture import Day, Picture, day_windows, read_picture
+from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.picture import Day, Picture, day_windows, earliest_counted, read_picture
 from sequence_pipelines.planner import assign, find_waiting
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_store.settings import PipelineSettings
@@ -47,7 +47,7 @@ class ForecastDay:
     capacity: int
     waiting: pd.Series  # contacts by reason
     mailboxes: pd.DataFrame  # mailbox_id, planned, capacity
-    sequences: pd.DataFrame  # sequence_id, planned, waiting
+    sequences: pd.DataFrame  # sequence_id, planned, waiting for room
 
     @property
     def planned(self) -> int:
@@ -74,7 +74,7 @@ def forecast(
         candidates = choose_candidates(due, replace(picture, rows=picture.rows.assign(under_way=False)))
         asked = assign(candidates.asking, picture, settings.send_grace_seconds)
         placed = asked[asked["mailbox_id"] > 0]
-        yield _told(placed, find_waiting(asked, candidates.refused), picture)
+        yield _told(asked, candidates.refused, picture)
         enrolments = _advance(enrolments, placed, picture)
         picture = _next_day(picture, placed, settings)
 
@@ -82,7 +82,8 @@ def forecast(
 def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
     """Return when each sequence's queue is empty: sequence_id, planned, most_waiting, queue_empty_on.
 
-    queue_empty_on is the first day from which on nobody of it waits until the forecast's end; None: not by then.
+    A queue is who waits for room; who may not be mailed stands in none. queue_empty_on is the first day from which on
+    nobody of it waits until the forecast's end; None: not by then.
     """
     told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
     rows = []
@@ -117,14 +118,13 @@ def changed(picture: Picture, what_if: WhatIf) -> Picture:
     if what_if.add_mailboxes and len(mailboxes):
         hours = ["start_seconds", "end_seconds", "time_zone"]
         alike = mailboxes.groupby(hours)["mailbox_id"].transform("size").to_numpy()
-        usual = mailboxes.iloc[int(alike.argmax())]
         ids = mailboxes["mailbox_id"].max() + 1 + np.arange(what_if.add_mailboxes)
-        added = pd.DataFrame([usual] * len(ids)).assign(
+        added = mailboxes.iloc[[int(alike.argmax())] * len(ids)].assign(
             mailbox_id=ids, is_active=True, parked_until=0, ramp_up_start=np.nan, ramp_up_started=np.nan
         )
         if what_if.limit is not None:
             added["send_limit"] = what_if.limit
-        mailboxes = pd.concat([mailboxes, added], ignore_index=True).infer_objects()
+        mailboxes = pd.concat([mailboxes, added], ignore_index=True)
         active = picture.sequences["sequence_id"][picture.sequences["is_active"].astype(bool)]
         both = pd.MultiIndex.from_product([active, ids], names=["sequence_id", "mailbox_id"]).to_frame(
             index=False
@@ -166,8 +166,7 @@ def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings
     flags = {"planned": False, "under_way": False, "today": False}
     rows = pd.concat([picture.rows, placed], ignore_index=True)[list(picture.rows)].assign(**flags)
     windows = day_windows(picture.mailboxes, day)
-    widest_gap = int(picture.mailboxes["min_gap_seconds"].max()) if len(picture.mailboxes) else 0
-    earliest = instant(min([day.opens, *windows["starts"]]) - widest_gap)
+    earliest = earliest_counted(picture.mailboxes, windows, day)
     kept = rows[rows["send_at"] >= earliest.timestamp()].reset_index(drop=True)
     return replace(
         picture,
@@ -180,20 +179,25 @@ def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings
     )
 
 
-def _told(placed: pd.DataFrame, waiting: pd.DataFrame, picture: Picture) -> ForecastDay:
+def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> ForecastDay:
+    has_place = asked["mailbox_id"] > 0
+    placed = asked[has_place]
     room = picture.room[["mailbox_id", "capacity"]]
     by_mailbox = placed.groupby("mailbox_id").size().reindex(room["mailbox_id"], fill_value=0)
     sequences = pd.DataFrame(
-        {"planned": placed.groupby("sequence_id").size(), "waiting": waiting.groupby("sequence_id").size()}
+        {
+            "planned": placed.groupby("sequence_id").size(),
+            "waiting": asked[~has_place].groupby("sequence_id").size(),
+        }
     )
     sequences = sequences.fillna(0).astype(np.int64).rename_axis("sequence_id").reset_index()
     return ForecastDay(
         day=picture.day.day,
-        due=len(placed) + len(waiting),
+        due=len(asked) + len(refused),
         follow_ups=int(placed["follow_up"].sum()),
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),
         capacity=int(room["capacity"].sum()),
-        waiting=waiting["reason"].value_counts(),
+        waiting=find_waiting(asked, refused)["reason"].value_counts(),
         mailboxes=room.assign(planned=by_mailbox.to_numpy()),
         sequences=sequences,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from sequence_pipelines.arrays import read_arrays, write_columns
+from sequence_store.errors import LedgerChangedError
 from sequence_store.queries import query
 from sequence_store.states import Deferral
 
@@ -27,6 +29,7 @@ SEND_COLUMNS = {
     "send_at": "timestamptz",
     "not_after": "timestamptz",
 }
+KEY = ["sequence_id", "contact_id", "step_id", "round"]
 REASONS = [str(reason) for reason in Deferral]
 HASHED_AT_ONCE = 20_000
 LOOK_BACK = timedelta(days=2)  # a send lives for a planning day and its grace
@@ -53,6 +56,10 @@ class Ledger:
         """Run a named query of groups and return its columns as int64 arrays."""
         return read_arrays(self.connection, query("plan", name), parameters)
 
+    def table(self, name: str, columns: Sequence[str], **parameters: Any) -> pd.DataFrame:
+        """Run a named query of groups and return its columns by these names, as int64."""
+        return pd.DataFrame(dict(zip(columns, self.arrays(name, **parameters), strict=True)))
+
     def oldest_live(self, day_starts: datetime) -> datetime:
         """Return an instant before which no send can be live or not yet advanced."""
         row = self.execute("read_last_send_before", before=day_starts).fetchone()
@@ -78,21 +85,19 @@ class Ledger:
 
     def routes(self) -> pd.DataFrame:
         """Return which mailboxes a sequence may use: sequence_id, mailbox_id."""
-        return pd.DataFrame(dict(zip(("sequence_id", "mailbox_id"), self.arrays("read_routes"), strict=True)))
+        return self.table("read_routes", ("sequence_id", "mailbox_id"))
 
     def steps(self) -> pd.DataFrame:
         """Return the live steps in their order: sequence_id, step_id, step_number, delay_days."""
-        columns = ("sequence_id", "step_id", "step_number", "delay_days")
-        return pd.DataFrame(dict(zip(columns, self.arrays("read_steps"), strict=True)))
+        return self.table("read_steps", ("sequence_id", "step_id", "step_number", "delay_days"))
 
     def due(self, day: date) -> list[np.ndarray]:
         """Return the active enrolments due by `day`, as candidates.find_due takes them."""
         return self.arrays("read_due", day=day)
 
     def written(self, day: date) -> pd.DataFrame:
-        """Return what the ledger has of the due steps already: sequence_id, contact_id, row_is."""
-        columns = self.arrays("read_written", day=day)
-        return pd.DataFrame(dict(zip(("sequence_id", "contact_id", "row_is"), columns, strict=True)))
+        """Return what the ledger has of the due steps already: the key's columns, and row_is."""
+        return self.table("read_written", [*KEY, "row_is"], day=day)
 
     def rows(self, day: date, since: datetime, earliest: datetime) -> pd.DataFrame:
         """Return the rows that count against a limit from `earliest` on, and from `since` on those under way.
@@ -115,13 +120,12 @@ class Ledger:
 
     def cancel(self, rows: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:
         """Cancel planned rows; return those that were still planned: sequence_id, contact_id, step_id, round."""
-        keys = {f"{name}s": rows[name].tolist() for name in ("sequence_id", "contact_id", "step_id", "round")}
+        keys = {f"{name}s": rows[name].tolist() for name in KEY}
         return self.frame("cancel_planned", **keys, reasons=reasons.tolist())
 
     def unmailable(self) -> pd.DataFrame:
         """Return the contacts that get no mail: gate, contact_id."""
-        gate, contact_id = self.arrays("read_unmailable", pads=self.pads)
-        return pd.DataFrame({"gate": gate, "contact_id": contact_id})
+        return self.table("read_unmailable", ("gate", "contact_id"), pads=self.pads)
 
     def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
         """Return the due step after one that was mailed: sequence_id, contact_id, step_id, step_number, row_is."""
@@ -159,7 +163,8 @@ class Ledger:
         if again.any():
             self.execute("stage_retaken")
             self._copy("copy_retaken", places, order[again])
-            self.execute("retake_sends")
+            if self.execute("retake_sends").rowcount != again.sum():
+                raise LedgerChangedError("Rows that were open are not any more. Materialize the day again.")
         if not again.all():
             self._copy("copy_sends", places, order[~again])
 

@@ -65,8 +65,7 @@ def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
     """Read the day; `since` is older than whatever can be under way."""
     mailboxes = ledger.mailboxes()
     windows = day_windows(mailboxes, day)
-    widest_gap = int(mailboxes["min_gap_seconds"].max()) if len(mailboxes) else 0
-    earliest = instant(min([seconds_of(day.begins), *windows["starts"]]) - widest_gap)
+    earliest = earliest_counted(mailboxes, windows, day)
     sequences = ledger.sequences()
     return Picture(
         day=day,
@@ -85,6 +84,12 @@ def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
             mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
         ),
     )
+
+
+def earliest_counted(mailboxes: pd.DataFrame, windows: pd.DataFrame, day: Day) -> datetime:
+    """Return the instant before which no row counts against one of the day's limits, or is near enough for a gap."""
+    widest_gap = int(mailboxes["min_gap_seconds"].max()) if len(mailboxes) else 0
+    return instant(min([seconds_of(day.begins), *windows["starts"]]) - widest_gap)
 
 
 def day_windows(mailboxes: pd.DataFrame, day: Day) -> pd.DataFrame:

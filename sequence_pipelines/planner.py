@@ -21,7 +21,7 @@ import psycopg
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.candidates import OPEN_ROW, are_among, choose_candidates, find_due, skip_mailed
-from sequence_pipelines.ledger import Ledger, seconds_of
+from sequence_pipelines.ledger import KEY, Ledger, seconds_of
 from sequence_pipelines.picture import Day, Picture, read_picture
 from sequence_pipelines.planning import new_left, plan_places
 from sequence_pipelines.planning.allocation import stable_order
@@ -31,7 +31,6 @@ from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
 QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks ahead
-KEY = ["sequence_id", "contact_id", "step_id", "round"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def make_plan(
     with _timed(seconds, "write"):
         completed = ledger.complete(pd.concat([candidates.ended, mailed]))
         ledger.defer(find_waiting(asked, candidates.refused), day.day, since)
-        ledger.enter(asked, writing_order(asked), are_among(asked, written, []))
+        ledger.enter(asked, writing_order(asked), are_among(asked, written, ["step_id", "round"]))
         ledger.allow(picture.windows)
     return Plan(picture, asked, candidates.refused, applied, len(released), completed, seconds)
 

@@ -63,7 +63,6 @@ def plan_metadata(plan: Plan) -> dict[str, Any]:
         "released": plan.released,
         "advanced_before": plan.applied.advanced,
         "enrolments_completed": plan.completed + plan.applied.completed,
-        "rows_written": len(plan.placed),
         "capacity_before": room,
         "utilisation_percent": round(100 * len(plan.placed) / room, 1) if room else 0.0,
         "waiting_by_reason": table(_counted(plan.waiting, "reason", "contacts")),

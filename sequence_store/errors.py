@@ -6,6 +6,7 @@ StoreError
 ├── QueueMissingError      a queue that a deployment or `sequences stack up` has to create first
 ├── TemplateError          a step's template that no mail can be made of; the reason holds no contact's value
 ├── SecretError            a mailbox's secret that cannot be opened; `reason` parks the mailbox
+├── LedgerChangedError     the ledger is not as a plan has read it; nothing of the plan is written
 └── UnknownQueryError      a query that no .sql file names
 """
 
@@ -36,6 +37,10 @@ class SecretError(StoreError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class LedgerChangedError(StoreError):
+    pass
 
 
 class UnknownQueryError(StoreError):

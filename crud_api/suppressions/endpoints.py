@@ -7,6 +7,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from crud_api.answers import shown
+from crud_api.creation import Once
 from crud_api.dependencies import Settings, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
@@ -25,14 +27,27 @@ def list_suppressions(
         return service.read(connection, query, settings.address_pads).shown()
 
 
-@router.post("", status_code=201, summary="Suppress an address", responses=answers(413))
-def suppress_address(body: SuppressionCreate, store: Store, settings: Settings) -> Suppression:
+@router.post(
+    "",
+    status_code=201,
+    summary="Suppress an address",
+    response_model=Suppression,
+    responses=answers(409, 413),
+)
+def suppress_address(body: SuppressionCreate, once: Once, settings: Settings) -> Response:
     """Mail it nothing more, also nothing that is planned or on its way; its enrolments end.
 
     Suppressing it again changes nothing: the answer is the suppression that is there.
     """
-    with store.transaction() as connection:
-        return service.suppress(connection, body, settings.address_pads)
+    return once.answer(lambda connection: service.suppress(connection, body, settings.address_pads))
+
+
+@router.get(
+    "/{suppression_id}", summary="Get a suppression", response_model=Suppression, responses=answers(404)
+)
+def get_suppression(suppression_id: UUID, store: Store) -> Response:
+    with store.reading() as connection:
+        return shown(service.find(connection, suppression_id))
 
 
 @router.delete(

@@ -26,6 +26,10 @@ def read(connection: Connection, query: SuppressionQuery, pads: bytes) -> Page[A
     return read_page(connection, statement, query, key=suppressions.c.id)
 
 
+def find(connection: Connection, suppression: UUID) -> AnyRow | None:
+    return connection.execute(select(*SHOWN).where(suppressions.c.external_id == suppression)).first()
+
+
 def suppress(connection: Connection, address: str, reason: str, pads: bytes) -> AnyRow:
     """Suppress the address and stop everything for it; return the suppression, which may be an older one."""
     connection.execute(select(func.suppress_address(address, "removed", reason, literal(pads))))

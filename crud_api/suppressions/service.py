@@ -22,10 +22,21 @@ def suppress(connection: Connection, body: SuppressionCreate, pads: bytes) -> Su
     return Suppression.of(repository.suppress(connection, body.mail_address, body.reason, pads))
 
 
+def find(connection: Connection, suppression: UUID) -> Suppression:
+    row = repository.find(connection, suppression)
+    if row is None:
+        raise _missing(suppression)
+    return Suppression.of(row)
+
+
 def lift(connection: Connection, suppression: UUID, body: Lifting) -> None:
     """Let the address be mailed again, and keep who said so and why."""
     lifted = repository.lift(connection, suppression)
     if lifted is None:
-        raise NotFoundError(f"No suppression has the id {suppression}.")
+        raise _missing(suppression)
     detail = {"by": body.by, "reason": body.reason, "was": lifted.reason}
     repository.note_lifting(connection, {**detail, "address_hmac": lifted.address_hmac.hex()})
+
+
+def _missing(suppression: UUID) -> NotFoundError:
+    return NotFoundError(f"No suppression has the id {suppression}.")

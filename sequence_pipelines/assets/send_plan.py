@@ -11,10 +11,10 @@ import pandas as pd
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
-from sequence_pipelines.ledger import Ledger, instant
+from sequence_pipelines.ledger import KEY, Ledger, instant
 from sequence_pipelines.partitions import planning_days
 from sequence_pipelines.plan_checks import find_violations
-from sequence_pipelines.planner import KEY, make_plan
+from sequence_pipelines.planner import make_plan
 from sequence_pipelines.reporting import bars, plan_metadata, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database

@@ -65,7 +65,8 @@ GROUP BY sequence_id, current_step
 -- name: read_written
 -- Due steps that the ledger has a row of already: 1 an open one, 2 one that was mailed (steps can be renumbered).
 -- Looked up by the key, one by one, whatever the optimizer thinks: the ledger's size must cost nothing.
-SELECT e.sequence_id, array_agg(e.contact_id), array_agg(w.row_is) FROM sequences_contacts e
+SELECT e.sequence_id, array_agg(e.contact_id), array_agg(st.id), array_agg(e.round::bigint), array_agg(w.row_is)
+FROM sequences_contacts e
 CROSS JOIN LATERAL (
     SELECT st.id FROM steps st
     WHERE st.sequence_id = e.sequence_id AND st.step_number >= e.current_step AND st.deleted_at IS NULL

@@ -34,6 +34,11 @@ def a_mailbox(_: Api) -> tuple[str, dict[str, Any], dict[str, Any]]:
     return "/mailboxes", body, body | {"sendLimit": 1}
 
 
+def a_suppression(_: Api) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    body = {"mailAddress": "ada@example.com", "reason": "asked by phone"}
+    return "/suppressions", body, body | {"reason": "asked by mail"}
+
+
 def a_step(api: Api) -> tuple[str, dict[str, Any], dict[str, Any]]:
     return f"/sequences/{api.sequence()['id']}/steps", STEP | {"stepNumber": 2}, STEP | {"stepNumber": 3}
 
@@ -48,7 +53,9 @@ def an_assignment(api: Api) -> tuple[str, dict[str, Any], dict[str, Any]]:
     return path, {"mailboxIds": [api.mailbox()["id"]]}, {"mailboxIds": [api.mailbox()["id"]]}
 
 
-@pytest.mark.parametrize("creating", [a_sequence, a_contact, a_mailbox, a_step, an_enrolment, an_assignment])
+@pytest.mark.parametrize(
+    "creating", [a_sequence, a_contact, a_mailbox, a_step, a_suppression, an_enrolment, an_assignment]
+)
 def test_repeated_creation_is_carried_out_once_and_answered_alike(api: Api, creating: Creating) -> None:
     path, body, other = creating(api)
     once = key()
@@ -65,7 +72,7 @@ def test_repeated_creation_is_carried_out_once_and_answered_alike(api: Api, crea
 
 
 def test_created_thing_is_found_where_location_says(api: Api) -> None:
-    for path, body, _ in (a_sequence(api), a_contact(api), a_mailbox(api), a_step(api)):
+    for path, body, _ in (a_sequence(api), a_contact(api), a_mailbox(api), a_step(api), a_suppression(api)):
         created = api.post(path, body)
         assert api.get(created.headers["Location"]).json() == created.json()
 

@@ -72,6 +72,7 @@ def test_mails_under_way_count_as_sent_today(world: Any) -> None:
 
 def test_added_mailboxes_empty_the_queues_sooner(world: Any) -> None:
     sequence, _ = full_team(world)
+    world.mailbox(holiday_calendar="DE", send_limit=1)  # most others have none
     as_it_is = summarise_sequences(foretell(world, days=14)).set_index("sequence_id")
     with_more = summarise_sequences(foretell(world, days=14, add_mailboxes=3, limit=60)).set_index(
         "sequence_id"
@@ -97,6 +98,15 @@ def test_a_bound_of_first_mails_takes_the_swing_out_of_an_overload(world: Any) -
     assert min(free) == 0
     assert max(free) == 30
     assert set(bound) == {10}
+
+
+def test_who_may_not_be_mailed_stands_in_no_queue(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), steps=1)
+    world.enrol(sequence)
+    world.enrol(sequence, world.contact(is_active=False))
+    told = foretell(world, days=3)
+    assert told[2].waiting.to_dict() == {"contact_inactive": 1}
+    assert summarise_sequences(told).iloc[0][["most_waiting", "queue_empty_on"]].tolist() == [0, TODAY]
 
 
 def test_nobody_enrolled_and_no_mailbox_give_an_empty_forecast(world: Any) -> None:

@@ -337,3 +337,26 @@ def test_a_holiday_calendar_beside_mailboxes_without_one_closes_its_own_mailbox_
     world.plan(christmas)
     assert [row["mailbox_id"] for row in world.rows()] == [box]
     assert world.reasons() == {waits: "window_closed"}
+
+
+def test_who_loses_a_deleted_step_gets_the_next_one_in_the_same_plan(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), steps=2)
+    contact = world.enrol(sequence)
+    world.plan()
+    second = world.step_id(sequence, 2)
+    world.run("UPDATE steps SET deleted_at = now() WHERE sequence_id = %s AND step_number = 1", sequence)
+    plan = world.plan(MORNING + timedelta(minutes=5))
+    assert (plan.released, len(plan.placed)) == (1, 1)
+    rows = {row["step_id"]: row["status"] for row in world.rows("contact_id = %s", contact)}
+    assert rows[second] == "planned"
+    assert sorted(rows.values()) == ["cancelled", "planned"]
+
+
+def test_who_is_enrolled_anew_gets_a_row_of_the_new_round_in_the_same_plan(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), steps=1)
+    contact = world.enrol(sequence)
+    world.plan()
+    world.run("UPDATE sequences_contacts SET round = 2")
+    world.plan(MORNING + timedelta(minutes=5))
+    rows = {row["round"]: row["status"] for row in world.rows("contact_id = %s", contact)}
+    assert rows == {1: "cancelled", 2: "planned"}

@@ -1,0 +1,124 @@
+"""How good the assignment is on hard shapes: planned ÷ maximum flow, and how evenly the mailboxes are used."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
+
+from sequence_pipelines.planning.allocation import UNBOUNDED, allocate
+
+SEQUENCES, MAILBOXES, LIMIT = 500, 1000, 100
+
+
+class Shape(NamedTuple):
+    """Due contacts as a share of all capacity; mailboxes a sequence; sigma of the sequences' sizes; hot mailboxes."""
+
+    load: float
+    fewest: int
+    most: int
+    sigma: float
+    hot: bool
+    pinned: float = 2 / 3
+
+
+SHAPES = [
+    Shape(0.6, 5, 5, 0.5, hot=False),
+    Shape(0.9, 5, 5, 0.5, hot=False),
+    Shape(1.2, 5, 5, 0.5, hot=False),
+    Shape(0.9, 2, 2, 0.5, hot=False),
+    Shape(0.9, 1, 8, 0.5, hot=True),
+    Shape(1.2, 1, 5, 1.0, hot=True),
+    Shape(1.2, 1, 5, 1.0, hot=True, pinned=0.95),
+]
+
+
+def run() -> None:
+    print(" load  mailboxes  sigma  hot  pinned |     due  planned  planned/max flow  spread  seconds")
+    for shape in SHAPES:
+        candidates, routes, room, new_left = team(np.random.default_rng(1), shape)
+        began = time.perf_counter()
+        found = allocate(candidates, routes, room, new_left)
+        spent = time.perf_counter() - began
+        planned = int((found["mailbox_id"] > 0).sum())
+        fill = planned / optimum(candidates, routes, room)
+        print(
+            f"{shape.load:5.1f}  {shape.fewest:>4}-{shape.most:<4}  {shape.sigma:5.1f}  {shape.hot!s:5} {shape.pinned:5.2f} |"
+            f" {len(candidates):7,}  {planned:7,}  {fill:16.6f}  {spread(found, routes, room):6.3f}  {spent:7.2f}"
+        )
+
+
+def team(
+    rng: np.random.Generator, shape: Shape
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return candidates, routes, room and new_left of one shape; a tenth of hot mailboxes is chosen five times as often."""
+    chance = np.where(np.arange(MAILBOXES) < MAILBOXES // 10, 5.0 if shape.hot else 1.0, 1.0)
+    own = [
+        rng.choice(
+            MAILBOXES, rng.integers(shape.fewest, shape.most + 1), replace=False, p=chance / chance.sum()
+        )
+        + 1
+        for _ in range(SEQUENCES)
+    ]
+    routes = pd.DataFrame(
+        {
+            "sequence_id": np.repeat(np.arange(SEQUENCES) + 1, [len(o) for o in own]),
+            "mailbox_id": np.concatenate(own),
+        }
+    )
+    weights = rng.lognormal(0, shape.sigma, SEQUENCES)
+    due = int(shape.load * LIMIT * MAILBOXES)
+    sequence = rng.choice(SEQUENCES, due, p=weights / weights.sum()) + 1
+    follow_up = rng.random(due) < shape.pinned
+    overdue = np.minimum(rng.geometric(0.4, due) - 1, 20)
+    candidates = pd.DataFrame(
+        {
+            "sequence_id": sequence,
+            "contact_id": np.arange(due),
+            "step_number": np.where(follow_up, rng.integers(2, 4, due), 1),
+            "follow_up": follow_up,
+            "pinned_mailbox_id": np.where(follow_up, [rng.choice(own[s - 1]) for s in sequence], 0),
+            "due_day": 20_000 - overdue,
+            "overdue": overdue,
+            "priority": 0,
+        }
+    )
+    ids = np.arange(MAILBOXES) + 1
+    room = pd.DataFrame(
+        {"mailbox_id": ids, "load": 0, "capacity": LIMIT, "first_mails": UNBOUNDED, "state": ""}
+    )
+    return (
+        candidates,
+        routes,
+        room,
+        pd.DataFrame({"sequence_id": np.arange(SEQUENCES) + 1, "new_left": UNBOUNDED}),
+    )
+
+
+def optimum(candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame) -> int:
+    """Return the maximum flow: source, sink, the mailboxes, the sequences' contacts without a mailbox of their own."""
+    boxes, sequences = 1, 1 + MAILBOXES
+    pinned = candidates["pinned_mailbox_id"][candidates["pinned_mailbox_id"] > 0].value_counts()
+    free = candidates["sequence_id"][candidates["pinned_mailbox_id"] == 0].value_counts()
+    edges = [
+        (np.zeros(len(pinned)), boxes + pinned.index, pinned),
+        (np.zeros(len(free)), sequences + free.index, free),
+        (sequences + routes["sequence_id"], boxes + routes["mailbox_id"], np.full(len(routes), UNBOUNDED)),
+        (boxes + room["mailbox_id"], np.ones(len(room)), room["capacity"]),
+    ]
+    tails, heads, sizes = (np.concatenate(parts).astype(np.int32) for parts in zip(*edges, strict=True))
+    nodes = sequences + SEQUENCES + 1
+    return int(maximum_flow(csr_array((sizes, (tails, heads)), shape=(nodes, nodes)), 0, 1).flow_value)
+
+
+def spread(found: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame) -> float:
+    """Return the mean over sequences of the standard deviation of their mailboxes' use."""
+    used = (
+        found["mailbox_id"].value_counts().reindex(room["mailbox_id"], fill_value=0)
+        / room["capacity"].to_numpy()
+    )
+    return float(routes["mailbox_id"].map(used).groupby(routes["sequence_id"]).std(ddof=0).mean())
