@@ -28,6 +28,7 @@ from crud_api.sequences.endpoints import router as sequences
 from crud_api.steps.endpoints import router as steps
 from crud_api.suppressions.endpoints import router as suppressions
 from crud_api.tracking.endpoints import router as tracking
+from sequence_store.secrets_at_rest import SecretBox
 from sequence_store.settings import ApiSettings, read_settings
 
 log = logging.getLogger("crud_api")
@@ -69,6 +70,7 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     app.state.database = Database(settings)
     app.state.metrics = Metrics(app.state.database.pool)
     app.state.rate_limit = RateLimit(settings.api_rate_limit_per_minute)
+    app.state.secrets = SecretBox.of(settings)
     key = Depends(KeyRequired())
     for router in KEYED:
         app.include_router(router, dependencies=[key])

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from crud_api.database import Database
+from sequence_store.secrets_at_rest import SecretBox
 from sequence_store.settings import ApiSettings
 
 Clock = Callable[[], datetime]
@@ -28,6 +29,11 @@ async def _settings(request: Request) -> ApiSettings:
     return settings
 
 
+async def _secrets(request: Request) -> SecretBox:
+    secrets: SecretBox = request.app.state.secrets
+    return secrets
+
+
 async def _today(request: Request) -> date:
     """Return the current planning day."""
     today: date = request.app.state.settings.calendar.day_of(request.app.state.clock())
@@ -36,4 +42,5 @@ async def _today(request: Request) -> date:
 
 Store = Annotated[Database, Depends(_database)]
 Settings = Annotated[ApiSettings, Depends(_settings)]
+Secrets = Annotated[SecretBox, Depends(_secrets)]
 Today = Annotated[date, Depends(_today)]

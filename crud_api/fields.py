@@ -187,6 +187,7 @@ HostName = Annotated[
     AfterValidator(_host_name),
     Field(json_schema_extra={"pattern": f"^{_HOST_NAME.pattern}$"}),
 ]
+SesRegion = Annotated[str, StringConstraints(pattern=r"^ses:[a-z]{2}(-[a-z]+)+-[0-9]$")]
 Secret = Annotated[
     SecretStr,
     Field(min_length=1, max_length=4096, json_schema_extra={"pattern": NO_NUL_PATTERN}),

@@ -90,6 +90,9 @@ mailboxes = Table(
     Column("smtp_security", Text),
     Column("smtp_username", Text),
     Column("smtp_secret", Text),  # written only: the API's role may not read it
+    Column("imap_host", Text),
+    Column("imap_port", Integer),
+    Column("imap_security", Text),
 )
 
 contacts = Table(

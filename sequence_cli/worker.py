@@ -1,6 +1,10 @@
-"""`sequences worker`: the step mailing worker."""
+"""`sequences worker` sends, and `sequences inbox` reads what comes back."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+import typer
 
 
 def work() -> None:
@@ -12,3 +16,18 @@ def work() -> None:
     from step_mailing_worker import main
 
     main.run(settings)
+
+
+def inbox(
+    once: Annotated[bool, typer.Option("--once", help="Look once, say what was recorded, and end.")] = False,
+) -> None:
+    """Read the mailboxes' mail until SIGTERM: replies end their sequence, bounces suppress. Marks nothing as read."""
+    from sequence_store.settings import WorkerSettings, read_settings
+
+    settings = read_settings(WorkerSettings)
+
+    from step_mailing_worker import main
+
+    recorded = main.read_inboxes(settings, once=once)
+    if once:
+        typer.echo(", ".join(f"{count} {kind}" for kind, count in sorted(recorded.items())) or "nothing new")

@@ -15,7 +15,6 @@ from sequence_store.queries import query
 from sequence_store.queues import batched
 
 BATCH = 1000
-PARK_SECONDS = 86_400
 
 
 @dataclass
@@ -25,15 +24,11 @@ class Applied:
     advanced: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
     completed: int = 0
-    mailboxes_parked: int = 0
-    sequences_switched_off: int = 0
 
     def add(self, other: Applied) -> None:
         self.advanced += other.advanced
         self.by_status += other.by_status
         self.completed += other.completed
-        self.mailboxes_parked += other.mailboxes_parked
-        self.sequences_switched_off += other.sequences_switched_off
 
 
 def apply_sends(
@@ -72,32 +67,8 @@ def _apply_batch(
             "rounds": list(columns[3]),
         },
     ).fetchall()
-    applied = Applied(
+    return Applied(
         advanced=len(rows),
         by_status=Counter(row[2] for row in rows),
         completed=sum(row[3] == "completed" for row in rows),
     )
-    bounced = [row for row in rows if row[2] == "hard_failed"]
-    if bounced:
-        applied.mailboxes_parked = _park_bouncing(connection, sorted({row[1] for row in bounced}), now)
-        applied.sequences_switched_off = _pause_bouncing(connection, sorted({row[0] for row in bounced}), now)
-    return applied
-
-
-def _park_bouncing(connection: psycopg.Connection[Any], mailbox_ids: list[int], now: datetime) -> int:
-    rows = connection.execute(
-        query("results", "park_bouncing_mailboxes"),
-        {"mailbox_ids": mailbox_ids, "now": now, "park_seconds": PARK_SECONDS},
-    ).fetchall()
-    return sum(parked for _, parked in rows)
-
-
-def _pause_bouncing(connection: psycopg.Connection[Any], sequence_ids: list[int], now: datetime) -> int:
-    rows = connection.execute(
-        query("results", "pause_bouncing_sequences"), {"sequence_ids": sequence_ids, "now": now}
-    ).fetchall()
-    if rows:
-        connection.execute(
-            query("results", "record_sequence_paused"), {"sequence_ids": [row[0] for row in rows]}
-        )
-    return len(rows)

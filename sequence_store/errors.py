@@ -5,6 +5,7 @@ StoreError
 ├── MalformedMessageError  a queue message that no version of ours wrote; goes to the dead-letter queue
 ├── QueueMissingError      a queue that a deployment or `sequences stack up` has to create first
 ├── TemplateError          a step's template that no mail can be made of; the reason holds no contact's value
+├── SecretError            a mailbox's secret that cannot be opened; `reason` parks the mailbox
 ├── LedgerChangedError     the ledger is not as a plan has read it; nothing of the plan is written
 └── UnknownQueryError      a query that no .sql file names
 """
@@ -30,6 +31,12 @@ class QueueMissingError(StoreError):
 
 class TemplateError(StoreError):
     pass
+
+
+class SecretError(StoreError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class LedgerChangedError(StoreError):

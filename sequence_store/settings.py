@@ -6,6 +6,7 @@ Each has a default that suits the local stack, or is refused with its name. `doc
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import time
 from typing import Annotated, Literal, Self, TypeVar
@@ -21,6 +22,7 @@ from sequence_store.planning_day import PlanningCalendar
 LOCAL = "local"
 LOCAL_LINK_KEY = "local-link-key-not-for-production"
 LOCAL_ADDRESS_KEY = "local-address-key-not-for-production"
+LOCAL_SECRET_KEY = "bG9jYWwta2V5LW9mLXNlY3JldHMtbm90LWZvci1wcm8="  # noqa: S105
 
 
 def _known_zone(name: str) -> str:
@@ -121,6 +123,48 @@ class LinkSettings(Settings):
         return f"https://{tracking_host}" if tracking_host else self.public_url.rstrip("/")
 
 
+class SecretSettings(Settings):
+    """What a process reads that seals or opens secrets of mailboxes."""
+
+    secret_keys: SecretStr = Field(
+        SecretStr(LOCAL_SECRET_KEY), description="Keys of the mailboxes' secrets, newest first, with commas"
+    )
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _fernet_keys(cls, value: SecretStr) -> SecretStr:
+        keys = _listed(value)
+        if not keys or not all(_is_fernet_key(key) for key in keys):
+            raise ValueError(
+                "give keys of 32 bytes in URL-safe base64 (`openssl rand -base64 32 | tr +/ -_`)"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _no_default_key_in_production(self) -> Self:
+        if self.sequence_environment != LOCAL and LOCAL_SECRET_KEY in _listed(self.secret_keys):
+            raise ValueError(
+                f"SECRET_KEYS must be set in the environment {self.sequence_environment!r}: "
+                "the default is for the environment 'local' alone"
+            )
+        return self
+
+    @property
+    def keys_of_secrets(self) -> list[str]:
+        return _listed(self.secret_keys)
+
+
+def _listed(keys: SecretStr) -> list[str]:
+    return [key.strip() for key in keys.get_secret_value().split(",") if key.strip()]
+
+
+def _is_fernet_key(key: str) -> bool:
+    try:
+        return len(base64.b64decode(key, altchars=b"-_", validate=True)) == 32  # noqa: PLR2004
+    except ValueError:
+        return False
+
+
 class OwnerSettings(Settings):
     """Migrations, sample data and operators' commands."""
 
@@ -152,7 +196,7 @@ class PipelineSettings(Settings):
     api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
 
 
-class ApiSettings(LinkSettings):
+class ApiSettings(LinkSettings, SecretSettings):
     """The Sequence API."""
 
     api_database_url: SecretStr = Field(description="As role sequence_api")
@@ -180,17 +224,34 @@ class ApiSettings(LinkSettings):
         return self.api_auth == "on" or (self.api_auth is None and self.sequence_environment != LOCAL)
 
 
-class WorkerSettings(LinkSettings):
-    """The step mailing worker."""
+class SmtpSettings(SecretSettings):
+    """What a process reads that signs in to mail servers."""
 
-    worker_database_url: SecretStr = Field(description="As role sequence_worker")
     smtp_host: str = Field("127.0.0.1", description="SMTP server of mailboxes that name none")
     smtp_port: int = Field(1025, ge=1, le=65_535, description="Its port")
     smtp_security: Literal["none", "starttls", "tls"] = Field("none", description="Its transport security")
     smtp_timeout_seconds: Seconds = Field(30, description="Bound of each SMTP command but the final dot")
     smtp_final_dot_seconds: Seconds = Field(600, description="Bound of the wait for the final answer")
+    ses_configuration_set: str | None = Field(
+        None, description="Configuration set of mails through SES: it says where reports go"
+    )
+    dkim_keys: str | None = Field(None, description="Folder of DKIM keys, <selector>._domainkey.<domain>.pem")
+
+
+class OperatorSettings(OwnerSettings, SmtpSettings):
+    """Operators' commands that look after mailboxes."""
+
+
+class WorkerSettings(LinkSettings, SmtpSettings):
+    """The step mailing worker."""
+
+    worker_database_url: SecretStr = Field(description="As role sequence_worker")
     claim_lease_seconds: Seconds = Field(120, description="A claim not renewed for this long may be taken")
-    worker_concurrency: int = Field(16, ge=1, le=1000, description="Sends that one worker handles at once")
+    worker_concurrency: int = Field(16, ge=1, le=10_000, description="Sends that one worker handles at once")
+    inbox_poll_seconds: Seconds = Field(60, description="Pause between two looks into the mailboxes' mail")
+    inbox_lookback_days: int = Field(
+        14, ge=1, description="How far back a mailbox is read that never was before"
+    )
     soft_failure_retry_seconds: Seconds = Field(300, description="First backoff after a soft failure")
     park_seconds: Seconds = Field(86_400, description="How long a mailbox fault parks its mailbox")
     valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")

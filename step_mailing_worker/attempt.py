@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeVar, assert_never
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from sequence_store.settings import WorkerSettings
 from sequence_store.states import Outcome, SendStatus
 from step_mailing_worker import logs
 from step_mailing_worker.crash_points import CrashPoint, reach
+from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.errors import GateClosedError
 from step_mailing_worker.heartbeat import Heartbeat
@@ -35,6 +37,8 @@ from step_mailing_worker.store import (
 WAITED_FOR_SECONDS = 2.0  # a message that is early by less is held instead of hidden
 LONGEST_GAP_WAIT_SECONDS = 5.0
 LONGEST_PAUSE_SECONDS = 30.0
+LIMIT_REACHED = "limit_reached"
+COUNTED = frozenset({Outcome.SENT, Outcome.UNKNOWN})  # what stays counted against the day's limit
 
 Answer = TypeVar("Answer")
 
@@ -47,6 +51,7 @@ class Tools:
     store: Store
     inbox: Inbox
     delivery: Delivery
+    counters: DayCounters
 
 
 class Attempt:
@@ -139,12 +144,39 @@ class Attempt:
 
     async def _deliver(self, send: SendMessage, claimed: ClaimedSend) -> None:
         reach(CrashPoint.AFTER_CLAIM)
+        counters, day = self._tools.counters, (claimed.mailbox_id, claimed.send_day)
+        if not await self._admitted(send, day):
+            return
+        counted = False
         try:
             finish = await self._tools.delivery.deliver(send, claimed, self._pass_gate)
+            counted = finish.outcome in COUNTED
         except GateClosedError as closed:
+            if closed.gate.reason == LIMIT_REACHED:
+                counted = True
+                await counters.put(*day, 0)
             await self._turned_back(send, closed.gate)
         else:
             await self._finish(send, finish)
+        finally:
+            if not counted:
+                await counters.give_back(*day)
+
+    async def _admitted(self, send: SendMessage, day: tuple[int, date]) -> bool:
+        """Take the mail's place in the day; a counter's refusal holds only if the database confirms it."""
+        if await self._tools.counters.take(*day) != "refused":
+            return True
+        try:
+            limit = await self._tools.store.confirm_limit(send.key, self._claim)
+        except DATABASE_AWAY:
+            return True  # the gate before DATA asks the database again
+        await self._tools.counters.put(*day, limit.remaining)
+        if limit.reached:
+            self._leased = False
+            await self._report(send, Outcome.CANCELLED, LIMIT_REACHED)
+            return False
+        await self._tools.counters.take(*day)
+        return True
 
     async def _pass_gate(self) -> None:
         """Return once the mail may go out; raise GateClosedError if it may not."""

@@ -10,12 +10,14 @@ from sequence_store.messages import SendMessage
 from sequence_store.settings import WorkerSettings
 from sequence_store.states import Fault, Outcome
 from step_mailing_worker.crash_points import CrashPoint, reach
-from step_mailing_worker.endpoints import endpoint_of
-from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
+from step_mailing_worker.endpoints import SES, endpoint_of
+from step_mailing_worker.errors import LostError, MailError, NoCredentialError, RefusedError, UntrustedError
 from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import Mail, MailOrder, build_mail
 from step_mailing_worker.mailbox_connections import MailboxConnections
 from step_mailing_worker.replies import Phase, Reply, meaning_of, provider_message_id, retry_delay, storable
+from step_mailing_worker.ses import SesTransport
+from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Endpoint
 from step_mailing_worker.store import DATABASE_AWAY, ClaimedSend, Finish
 
@@ -28,6 +30,8 @@ class Delivery:
 
     settings: WorkerSettings
     connections: MailboxConnections
+    signer: Signer
+    ses: SesTransport
 
     async def deliver(
         self, message: SendMessage, send: ClaimedSend, pass_gate: Callable[[], Awaitable[None]]
@@ -37,12 +41,13 @@ class Delivery:
             mail = build_mail(
                 self._order(message, send), self.settings.address_key.get_secret_value().encode()
             )
-            reply = await self._transmit(mail, endpoint_of(send, mail.sender, self.settings), pass_gate)
+            endpoint = endpoint_of(send, mail.sender, self.settings)
+            reply = await self._handed_over(mail, endpoint, pass_gate)
         except MailError as error:
             return self._unbuildable(error)
         except RefusedError as error:
             return self._answered(error.reply, message.attempt)
-        except UntrustedError as error:
+        except (UntrustedError, NoCredentialError) as error:
             return self._parking(error.reason)
         except LostError as error:
             return self._lost(error, message.attempt)
@@ -50,6 +55,13 @@ class Delivery:
             # Nothing has gone out. Whether the gate was passed is told by the row, whose claim is still ours.
             return self._soft(Fault.CONNECTION, "database_lost_at_gate", "", message.attempt)
         return self._answered(reply, message.attempt)
+
+    async def _handed_over(
+        self, mail: Mail, endpoint: Endpoint, pass_gate: Callable[[], Awaitable[None]]
+    ) -> Reply:
+        if endpoint.host.startswith(SES):  # which signs by itself
+            return await self.ses.send(endpoint, mail, pass_gate)
+        return await self._transmit(self.signer.signed(mail), endpoint, pass_gate)
 
     async def _transmit(
         self, mail: Mail, endpoint: Endpoint, pass_gate: Callable[[], Awaitable[None]]
@@ -88,7 +100,12 @@ class Delivery:
             case Fault.MAILBOX:
                 return self._parking(error.reason)
             case Fault.RECIPIENT:
-                return Finish(Outcome.HARD_FAILED, error.fault, error.reason)
+                return Finish(
+                    Outcome.HARD_FAILED,
+                    error.fault,
+                    error.reason,
+                    park_seconds=float(self.settings.park_seconds),
+                )
             case Fault.MESSAGE:
                 return Finish(Outcome.CANCELLED, error.fault, error.reason)
             case Fault.DOMAIN | Fault.CONNECTION:

@@ -2,34 +2,49 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
-from sequence_store.settings import LOCAL, WorkerSettings
+from sequence_store.settings import LOCAL, SmtpSettings
 from step_mailing_worker.addresses import Address
 from step_mailing_worker.errors import UntrustedError
 from step_mailing_worker.smtp import Endpoint, Security
-from step_mailing_worker.store import ClaimedSend
+
+SES = "ses:"  # and a region, in place of a host
 
 _PORTS: dict[Security, int] = {"none": 25, "starttls": 587, "tls": 465}
 
 
-def open_secret(stored: str) -> str:
-    """Return a mailbox's password as its server takes it."""
-    return stored
+class MailboxServer(Protocol):
+    """What a mailbox says of its server; null is the deployment's own."""
+
+    @property
+    def mailbox_id(self) -> int: ...
+    @property
+    def smtp_host(self) -> str | None: ...
+    @property
+    def smtp_port(self) -> int | None: ...
+    @property
+    def smtp_security(self) -> str | None: ...
+    @property
+    def smtp_username(self) -> str | None: ...
+    @property
+    def smtp_secret(self) -> str | None: ...
 
 
-def endpoint_of(send: ClaimedSend, sender: Address, settings: WorkerSettings) -> Endpoint:
+def endpoint_of(mailbox: MailboxServer, sender: Address, settings: SmtpSettings) -> Endpoint:
     """Return the mailbox's own server, else the settings'; raise UntrustedError for a password in the clear."""
-    security = cast("Security", send.smtp_security or settings.smtp_security)
-    if send.smtp_username and security == "none" and settings.sequence_environment != LOCAL:
+    security = cast("Security", mailbox.smtp_security or settings.smtp_security)
+    by_smtp = not (mailbox.smtp_host or settings.smtp_host).startswith(SES)
+    if by_smtp and mailbox.smtp_username and security == "none" and settings.sequence_environment != LOCAL:
         raise UntrustedError("password_without_tls")
-    own_port = send.smtp_port or (_PORTS[security] if send.smtp_host else None)
+    own_port = mailbox.smtp_port or (_PORTS[security] if mailbox.smtp_host else None)
     return Endpoint(
-        mailbox_id=send.mailbox_id,
-        host=send.smtp_host or settings.smtp_host,
+        mailbox_id=mailbox.mailbox_id,
+        host=mailbox.smtp_host or settings.smtp_host,
         port=own_port or settings.smtp_port,
         security=security,
         helo=sender.domain,
-        username=send.smtp_username or None,
-        password=open_secret(send.smtp_secret) if send.smtp_secret else None,
+        public=bool(mailbox.smtp_host) and settings.sequence_environment != LOCAL,
+        username=mailbox.smtp_username or None,
+        secret=mailbox.smtp_secret,
     )

@@ -3,6 +3,7 @@
 WorkerError
 ├── MailError             the mail cannot be built; `fault` says whose value is at fault
 ├── GateClosedError       the database did not let the mail go out; nothing was sent
+├── NoCredentialError     the secret cannot be opened, or no token is given for it; parks the mailbox
 └── SmtpError
     ├── RefusedError      the server answered with 4xx or 5xx
     ├── LostError         no answer: the connection broke or the bound passed, in `phase`
@@ -35,6 +36,12 @@ class GateClosedError(WorkerError):
     def __init__(self, gate: Gate) -> None:
         super().__init__(gate.verdict)
         self.gate = gate
+
+
+class NoCredentialError(WorkerError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class SmtpError(WorkerError):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import email
-import hashlib
-import hmac
 from binascii import b2a_qp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import cast
 
 from sequence_store.errors import TemplateError
 from sequence_store.mail_content import Bodies, Person, render_bodies, render_subject, template_names
+from sequence_store.message_ids import message_id
 from sequence_store.messages import SendKey
 from sequence_store.states import Fault
 from step_mailing_worker import headers
@@ -67,13 +66,6 @@ class _Meant:
     recipient: tuple[str, str]
     subject: str
     bodies: Bodies
-
-
-def message_id(key: SendKey, domain: str, secret: bytes) -> str:
-    """Return the send's Message-ID: its key with an HMAC, so that a reply names the row and none can be made up."""
-    name = ".".join(str(part) for part in key)
-    proof = hmac.digest(secret, b"message-id:" + name.encode(), hashlib.sha256).hex()[:24]
-    return f"<{name}.{proof}@{domain}>"
 
 
 def build_mail(order: MailOrder, secret: bytes) -> Mail:
@@ -184,8 +176,12 @@ def _reads_as(content: bytes, meant: _Meant) -> bool:
 
 
 def _read(content: bytes) -> _Meant:
-    """Read a mail as any other program would, with the standard library's parser."""
-    read = email.message_from_string(content.decode(), policy=policy.default)
+    """Read a mail as any other program would, with the standard library's parser; only what is asked for, in full."""
+    read = email.message_from_string(content.decode(), policy=policy.compat32)
+
+    def header(name: str) -> AddressHeader:
+        return cast("AddressHeader", policy.default.header_fetch_parse(name, read[name]))
+
     text, html_ = [
         cast("bytes", part.get_payload(decode=True)).decode().replace("\r\n", "\n")
         for part in read.walk()
@@ -193,9 +189,9 @@ def _read(content: bytes) -> _Meant:
     ]
     return _Meant(
         tuple(name for name in read.keys() if name not in _MIME_NAMES),  # noqa: SIM118  # repeated ones too
-        _only_mailbox(read["From"]),
-        _only_mailbox(read["To"]),
-        str(read["Subject"]),
+        _only_mailbox(header("From")),
+        _only_mailbox(header("To")),
+        str(header("Subject")),
         Bodies(text, html_),
     )
 

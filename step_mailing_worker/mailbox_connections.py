@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from step_mailing_worker.crash_points import CrashPoint, reach
-from step_mailing_worker.errors import LostError, RefusedError, SmtpError
+from step_mailing_worker.credentials import Credential, Credentials
+from step_mailing_worker.errors import LostError, NoCredentialError, RefusedError, SmtpError
 from step_mailing_worker.mail import Mail
+from step_mailing_worker.replies import Phase
 from step_mailing_worker.smtp import Bounds, Endpoint, SmtpConnection
 
 CONNECTIONS_PER_MAILBOX = 3  # Exchange Online's bound; others allow more
@@ -35,8 +37,9 @@ class _Mailbox:
 class MailboxConnections:
     """Lends connections on which a mail is begun, and keeps them afterwards."""
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, credentials: Credentials) -> None:
         self._bounds = bounds
+        self._credentials = credentials
         self._mailboxes: dict[Endpoint, _Mailbox] = {}
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -77,13 +80,37 @@ class MailboxConnections:
                 if refused.reply.code != _SERVICE_CLOSES:
                     await self._give_back(mailbox, kept)
                     raise
-        fresh = SmtpConnection(endpoint, self._bounds)
+        fresh = await self.opened(endpoint)
         try:
-            await fresh.open()
             return await self._greeted(fresh, mail)
         except BaseException:
             fresh.close()
             raise
+
+    async def opened(self, endpoint: Endpoint) -> SmtpConnection:
+        """Sign in; where a kept token or password is refused, once more with a new one."""
+        if endpoint.username is None:
+            return await self._connected(endpoint, None)
+        if not endpoint.secret:
+            raise NoCredentialError("secret_missing")
+        credential = await self._credentials.of(endpoint.mailbox_id, endpoint.secret)
+        try:
+            return await self._connected(endpoint, credential)
+        except RefusedError as refused:
+            may_differ = self._credentials.forget(endpoint.mailbox_id, endpoint.secret, credential)
+            if refused.reply.phase is not Phase.AUTH or not may_differ:
+                raise
+        credential = await self._credentials.of(endpoint.mailbox_id, endpoint.secret)
+        return await self._connected(endpoint, credential)
+
+    async def _connected(self, endpoint: Endpoint, credential: Credential | None) -> SmtpConnection:
+        connection = SmtpConnection(endpoint, self._bounds)
+        try:
+            await connection.open(credential)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @staticmethod
     async def _greeted(connection: SmtpConnection, mail: Mail) -> SmtpConnection:

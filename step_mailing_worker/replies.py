@@ -23,6 +23,7 @@ class Phase(StrEnum):
     CONNECT = "connect"
     EHLO = "ehlo"
     TLS = "tls"
+    TOKEN = "token"  # noqa: S105
     AUTH = "auth"
     MAIL = "mail"
     RCPT = "rcpt"
@@ -72,7 +73,7 @@ class _Row:
 
 _ENHANCED = re.compile(r"\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})\b")
 _ANY = frozenset(Phase)
-_OPENING = frozenset({Phase.CONNECT, Phase.EHLO, Phase.TLS})
+_OPENING = frozenset({Phase.CONNECT, Phase.EHLO, Phase.TLS, Phase.TOKEN})
 _AUTH = frozenset({Phase.AUTH})
 _MAIL = frozenset({Phase.MAIL})
 _RCPT = frozenset({Phase.RCPT})
@@ -91,7 +92,7 @@ _TABLE = (
     # The server is not ready for anybody.
     _row(_OPENING, r".*", r".*", _SOFT, Fault.CONNECTION, "server_not_ready"),
     _row(_AUTH, r"4..", r".*", _SOFT, Fault.MAILBOX, "sign_in_deferred"),
-    _row(_AUTH, r".*", r".*", _CANCELLED, Fault.MAILBOX, "sign_in_refused"),
+    _row(_AUTH, r"5..", r".*", _CANCELLED, Fault.MAILBOX, "sign_in_refused"),
     # The sender's quota, rate and reputation, though some of them come as an answer to RCPT.
     _row(_ANY, r"5..", r"5\.4\.5", _CANCELLED, Fault.MAILBOX, "daily_limit"),
     _row(_ANY, r"5..", r"5\.7\.23[23]|5\.1\.90", _CANCELLED, Fault.MAILBOX, "tenant_limit"),

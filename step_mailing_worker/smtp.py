@@ -7,6 +7,7 @@ its own and the phase is recorded first: what breaks before it may be tried agai
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import socket
 import ssl
@@ -21,6 +22,7 @@ import aiosmtplib
 
 from sequence_store.states import Fault
 from step_mailing_worker.crash_points import CrashPoint, reach
+from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
 from step_mailing_worker.mail import Mail
 from step_mailing_worker.replies import Phase, Reply
@@ -44,8 +46,11 @@ class Endpoint:
     port: int
     security: Security
     helo: str
+    public: bool = (
+        False  # whether a private address is refused: a customer names the host, not the deployment
+    )
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    secret: str | None = field(default=None, repr=False, compare=False)  # as it is stored
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Bounds:
 
 
 @cache
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
@@ -77,24 +82,26 @@ class SmtpConnection:
             timeout=bounds.command,
             use_tls=endpoint.security == "tls",
             start_tls=False,
-            tls_context=None if endpoint.security == "none" else _tls_context(),
+            tls_context=None if endpoint.security == "none" else tls_context(),
         )
 
     @property
     def broken(self) -> bool:
         return not self._client.is_connected
 
-    async def open(self) -> None:
+    async def open(self, credential: Credential | None = None) -> None:
         """Connect, greet, secure and sign in; raise SmtpError."""
         async with self._in(Phase.CONNECT):
             await self._client.connect()
+            if self.endpoint.public and is_private(self._client.get_transport_info("peername")):
+                raise UntrustedError("private_host")
             self._limit_send_buffer()
         async with self._in(Phase.EHLO):
             await self._client.ehlo()
         if self.endpoint.security == "starttls":
             await self._start_tls()
-        if self.endpoint.username is not None:
-            await self._sign_in(self.endpoint.username, self.endpoint.password or "")
+        if self.endpoint.username is not None and credential is not None:
+            await self._sign_in(self.endpoint.username, credential)
 
     async def mail(self, mail: Mail) -> None:
         """Begin a mail: MAIL FROM."""
@@ -145,11 +152,26 @@ class SmtpConnection:
         async with self._in(Phase.EHLO):
             await self._client.ehlo()
 
-    async def _sign_in(self, username: str, password: str) -> None:
+    async def _sign_in(self, username: str, credential: Credential) -> None:
         async with self._in(Phase.AUTH):
-            if not self._client.supported_auth_methods:
-                raise UntrustedError("sign_in_not_offered")
-            await self._client.login(username, password)
+            offered = set(self._client.server_auth_methods)
+            if credential.kind == "token":
+                if "xoauth2" not in offered:
+                    raise UntrustedError("xoauth2_not_offered")
+                await self._client.auth_xoauth2(username, credential.text)
+            else:
+                await self._sign_in_by_password(username, credential.text, offered)
+
+    async def _sign_in_by_password(self, username: str, password: str, offered: set[str]) -> None:
+        """One method, the server's first of ours: trying them all would count as so many wrong passwords."""
+        if "plain" in offered:
+            await self._client.auth_plain(username, password)
+        elif "login" in offered:
+            await self._client.auth_login(username, password)
+        elif "cram-md5" in offered:
+            await self._client.auth_crammd5(username, password)
+        else:
+            raise UntrustedError("sign_in_not_offered")
 
     async def _command(self, phase: Phase, *words: bytes, expected: int | None = None) -> Reply:
         async with self._in(phase):
@@ -206,6 +228,11 @@ class SmtpConnection:
             if translated := _translated(error, phase):
                 raise translated from error
             raise
+
+
+def is_private(peer: tuple[object, ...] | None) -> bool:
+    """Return whether a connection leads to a network of our own, or nobody knows where."""
+    return peer is None or not ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_global
 
 
 def _translated(error: BaseException, phase: Phase) -> Exception | None:

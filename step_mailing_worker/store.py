@@ -1,10 +1,11 @@
-"""The worker's whole view of the database: five functions, called by name, answered in frozen dataclasses."""
+"""The worker's whole view of the database: a few functions, called by name, answered in frozen dataclasses."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from sequence_store.states import Fault, Outcome, SendStatus
 
 MOST_CONNECTIONS = 8  # statements of a millisecond: more of them would only wait for each other's locks
 CONNECTION_WAIT_SECONDS = 10.0
+IDLE_SECONDS = 1.0
 
 DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
@@ -49,6 +51,7 @@ class ClaimedSend:
     """All that a mail needs, as the claim read it."""
 
     mailbox_id: int
+    send_day: date
     send_at: datetime
     contact_name: str
     contact_address: str
@@ -89,6 +92,14 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What the database says of a day that a counter holds to be used up; `remaining` mails, by its count."""
+
+    reached: bool
+    remaining: int
+
+
+@dataclass(frozen=True)
 class Finish:
     """An attempt's outcome, as the database is to record it."""
 
@@ -111,6 +122,16 @@ class Finished:
     reason: str | None
 
 
+class _Connection(psycopg.AsyncConnection[DictRow]):
+    used_at = 0.0  # on the monotonic clock
+
+
+async def _look_after(connection: _Connection) -> None:
+    """Ask a connection whether it lives, unless it did a moment ago: a restart breaks those that stood idle."""
+    if time.monotonic() - connection.used_at > IDLE_SECONDS:
+        await AsyncConnectionPool.check_connection(connection)
+
+
 class Store:
     """Calls the functions. Every call is a transaction; DATABASE_AWAY means that it may or may not have happened."""
 
@@ -126,11 +147,11 @@ class Store:
                 "options": "-c timezone=UTC",
                 "row_factory": dict_row,
             },
-            connection_class=psycopg.AsyncConnection[DictRow],
+            connection_class=_Connection,
             min_size=1,
             max_size=min(MOST_CONNECTIONS, settings.worker_concurrency),
             timeout=CONNECTION_WAIT_SECONDS,
-            check=AsyncConnectionPool.check_connection,
+            check=_look_after,
             open=False,
         )
 
@@ -157,6 +178,11 @@ class Store:
         row = await self._one("release_claim", key, claim)
         return bool(row["release_claim"])
 
+    async def confirm_limit(self, key: SendKey, claim: UUID) -> Limit:
+        """Ask whether the day's limit is reached; if it is, the send is cancelled by now."""
+        row = await self._one("confirm_limit", key, claim)
+        return Limit(row["cancelled"], row["remaining"])
+
     async def mark_transmitting(self, key: SendKey, claim: UUID) -> Gate:
         row = await self._one("mark_transmitting", key, claim, pads=self._pads)
         return Gate(GateVerdict(row["verdict"]), row["reason"], row["retry_seconds"] or 0.0)
@@ -180,6 +206,17 @@ class Store:
         )
         return Finished(SendStatus(row["status"]), row["reason"]) if row else None
 
+    async def keep_secret(self, mailbox_id: int, before: str, after: str) -> bool:
+        """Store a mailbox's new secret, unless somebody has changed it meanwhile."""
+        values = {"mailbox_id": mailbox_id, "before": before, "after": after}
+        try:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(query("worker", "keep_secret"), values)
+                row = await cursor.fetchone()
+        except DATABASE_AWAY:
+            return False  # the token it gave serves until then; the next refresh gives another
+        return bool(row and row["keep_secret"])
+
     async def _one(self, name: str, key: SendKey, claim: UUID, **values: Any) -> DictRow:
         row = await self._first(name, key, claim, **values)
         if row is None:
@@ -190,7 +227,9 @@ class Store:
         parameters = {**key._asdict(), "claim": claim, **values}
         async with self._pool.connection() as connection:
             cursor = await connection.execute(query("worker", name), parameters)
-            return await cursor.fetchone()
+            row = await cursor.fetchone()
+            connection.used_at = time.monotonic()
+            return row
 
 
 def _claimed_send(row: DictRow) -> ClaimedSend:

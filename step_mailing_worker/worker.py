@@ -9,25 +9,31 @@ from sequence_store.queues import BATCH, Incoming
 from sequence_store.settings import WorkerSettings
 from step_mailing_worker import logs
 from step_mailing_worker.attempt import Attempt, Tools
+from step_mailing_worker.credentials import Credentials
+from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.inbox import QUEUE_AWAY, Inbox, Queues
 from step_mailing_worker.mailbox_connections import MailboxConnections
+from step_mailing_worker.ses import SesTransport
+from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds
 from step_mailing_worker.store import Store
 
 _ATTEMPTS_PER_RECEIVER = 32
+_MOST_RECEIVERS = 32  # each a thread that waits
 _LONGEST_PAUSE_SECONDS = 30.0
 _ASK_AGAIN_SECONDS = 0.2
 
 
 class Worker:
-    """One process's work. Make it inside the event loop that runs it."""
+    """One process's work. Make it inside the event loop that runs it; SettingsError: a DKIM key is none."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
+        self._signer = Signer.of(settings.dkim_keys)
         self._stopping = asyncio.Event()
         self._places = _Places(settings.worker_concurrency)
-        self._receivers = -(-settings.worker_concurrency // _ATTEMPTS_PER_RECEIVER)
+        self._receivers = min(_MOST_RECEIVERS, -(-settings.worker_concurrency // _ATTEMPTS_PER_RECEIVER))
         self._attempts: set[Attempt] = set()
 
     def stop(self) -> None:
@@ -43,14 +49,21 @@ class Worker:
         bounds = Bounds(
             float(self._settings.smtp_timeout_seconds), float(self._settings.smtp_final_dot_seconds)
         )
-        connections = MailboxConnections(bounds)
-        tools = Tools(self._settings, store, inbox, Delivery(self._settings, connections))
+        credentials = Credentials(self._settings, store.keep_secret)
+        connections = MailboxConnections(bounds, credentials)
+        ses = SesTransport(self._settings, credentials)
+        counters = DayCounters(self._settings)
+        delivery = Delivery(self._settings, connections, self._signer, ses)
+        tools = Tools(self._settings, store, inbox, delivery, counters)
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
         try:
             await self._work(tools)
         finally:
             await connections.close()
+            ses.close()
+            await credentials.close()
+            await counters.close()
             await store.close()
             await inbox.close()
             logs.event("stopped")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from crud_api.answers import IfMatch, shown
 from crud_api.creation import Once
-from crud_api.dependencies import Store
+from crud_api.dependencies import Secrets, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
 from crud_api.mailboxes import service
@@ -21,9 +21,9 @@ router = APIRouter(prefix="/mailboxes", tags=["mailboxes"], route_class=JsonRout
 @router.post(
     "", status_code=201, summary="Create a mailbox", response_model=Mailbox, responses=answers(409, 413)
 )
-def create_mailbox(body: MailboxCreate, once: Once) -> Response:
-    """Refuse an address that another mailbox has. `smtpSecret` is written and never shown."""
-    return once.answer(lambda connection: service.create(connection, body))
+def create_mailbox(body: MailboxCreate, once: Once, secrets: Secrets) -> Response:
+    """Refuse an address that another mailbox has. `smtpSecret` is encrypted and never shown."""
+    return once.answer(lambda connection: service.create(connection, body, secrets))
 
 
 @router.get("", summary="List mailboxes", response_model=list[Mailbox], responses=answers())
@@ -44,11 +44,13 @@ def get_mailbox(mailbox_id: UUID, store: Store) -> Response:
     response_model=Mailbox,
     responses=answers(404, 409, 412, 413),
 )
-def change_mailbox(mailbox_id: UUID, body: MailboxChanges, store: Store, match: IfMatch) -> Response:
+def change_mailbox(
+    mailbox_id: UUID, body: MailboxChanges, store: Store, secrets: Secrets, match: IfMatch
+) -> Response:
     """Change what is named. A lower limit holds at once, a new window from the next plan on."""
     with store.transaction() as connection:
         match.require(lambda: service.find(connection, mailbox_id, lock=True))
-        return shown(service.change(connection, mailbox_id, body))
+        return shown(service.change(connection, mailbox_id, body, secrets))
 
 
 @router.delete("/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=answers(404, 412))

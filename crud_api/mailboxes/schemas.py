@@ -21,6 +21,7 @@ from crud_api.fields import (
     SearchText,
     Secret,
     SendDays,
+    SesRegion,
     TimeZone,
     Whole,
 )
@@ -45,8 +46,13 @@ RampUp = Annotated[Count | None, Field(description="The three rampUp… fields g
 RampUpStarted = Annotated[Day | None, Field(description="The day on which the limit is rampUpStart")]
 ParkedUntil = Annotated[Instant | None, Field(description="Sends nothing until then; null unparks")]
 TrackingHost = Annotated[HostName | None, Field(description="Host of this mailbox's tracking links")]
-SmtpHost = Annotated[HostName | None, Field(description="null: the deployment's own server")]
+SmtpHost = Annotated[
+    HostName | SesRegion | None,
+    Field(description="null: the deployment's own server; `ses:eu-west-1`: Amazon SES in that region"),
+]
 SmtpPort = Annotated[int, Field(ge=1, le=65_535), Whole]
+ImapHost = Annotated[HostName | None, Field(description="Where replies and bounces are read; null: nowhere")]
+ImapPort = Annotated[int, Field(ge=1, le=65_535), Whole]
 SmtpSecret = Annotated[Secret | None, Field(json_schema_extra={"writeOnly": True})]
 Security = Literal["none", "starttls", "tls"]
 
@@ -78,6 +84,9 @@ class MailboxCreate(Body):
     smtp_security: Security | None = None
     smtp_username: Line | None = None
     smtp_secret: SmtpSecret = None
+    imap_host: ImapHost = None
+    imap_port: ImapPort | None = None
+    imap_security: Security | None = None
 
 
 class MailboxChanges(Changes):
@@ -107,6 +116,9 @@ class MailboxChanges(Changes):
     smtp_security: Security | None = UNSENT
     smtp_username: Line | None = UNSENT
     smtp_secret: SmtpSecret = UNSENT
+    imap_host: ImapHost = UNSENT
+    imap_port: ImapPort | None = UNSENT
+    imap_security: Security | None = UNSENT
 
 
 class Mailbox(Answer):
@@ -134,6 +146,9 @@ class Mailbox(Answer):
     smtp_port: int | None
     smtp_security: str | None
     smtp_username: str | None
+    imap_host: str | None
+    imap_port: int | None
+    imap_security: str | None
     created_at: datetime
     last_updated_at: datetime | None
 

@@ -14,12 +14,13 @@ from crud_api.mailboxes import repository
 from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, MailboxQuery
 from crud_api.paging import Page
 from crud_api.tables import AnyRow
+from sequence_store.secrets_at_rest import SecretBox
 
 RAMP_UP = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started")
 
 
-def create(connection: Connection, body: MailboxCreate) -> Mailbox:
-    values = _columns(body.model_dump())
+def create(connection: Connection, body: MailboxCreate, secrets: SecretBox) -> Mailbox:
+    values = _columns(body.model_dump(), secrets)
     _check_ramp_up(values)
     return Mailbox.of(repository.add(connection, values))
 
@@ -33,8 +34,8 @@ def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> Mailbo
     return Mailbox.of(_found(repository.find(connection, mailbox, lock=lock), mailbox))
 
 
-def change(connection: Connection, mailbox: UUID, body: MailboxChanges) -> Mailbox:
-    changes = _columns(body.changes())
+def change(connection: Connection, mailbox: UUID, body: MailboxChanges, secrets: SecretBox) -> Mailbox:
+    changes = _columns(body.changes(), secrets)
     before = _found(repository.find(connection, mailbox, lock=True), mailbox)
     _check_ramp_up({**before._asdict(), **changes})
     if not changes:
@@ -52,9 +53,9 @@ def unknown(mailbox: UUID) -> NotFoundError:
     return NotFoundError(f"No mailbox has the id {mailbox}.")
 
 
-def _columns(fields: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(fields: Mapping[str, Any], secrets: SecretBox) -> dict[str, Any]:
     return {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        name: secrets.seal(value.get_secret_value()) if isinstance(value, SecretStr) else value
         for name, value in fields.items()
     }
 

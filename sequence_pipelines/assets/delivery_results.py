@@ -1,23 +1,28 @@
 """What workers reported, applied to the enrolments."""
 
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import dagster as dg
 import psycopg
+from psycopg.types.json import Jsonb
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.assets import EACH_DAY, RESULTS
 from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
+from sequence_pipelines.ses_notifications import CertificateAwayError, Notifications, is_notification
 from sequence_store.errors import MalformedMessageError
 from sequence_store.messages import DeliveryResult, SendKey, parse_message
+from sequence_store.queries import query
 from sequence_store.queues import Incoming, Queue
 from sequence_store.settings import PipelineSettings
 
 BATCH = 200  # results in one transaction: twenty receives
+PARK_SECONDS = 86_400
 MOST_SECONDS = 240  # a run ends then; what is left is the next one's
 
 
@@ -27,6 +32,7 @@ class Drained:
 
     results: int = 0
     malformed: int = 0
+    feedback: Counter[str] = field(default_factory=Counter)
     stopped: str = "drained"
     applied: Applied = field(default_factory=Applied)
 
@@ -62,31 +68,37 @@ def delivery_results(
         metadata={
             "results": drained.results,
             "malformed": drained.malformed,
+            "bounces_reported": drained.feedback["bounce"],
+            "complaints_reported": drained.feedback["complaint"],
             "sends_applied": total.advanced,
             "swept_up_without_message": swept.advanced,
             "sent": total.by_status["sent"],
             "hard_failed": total.by_status["hard_failed"],
             "unknown_settled": total.by_status["unknown"],
             "enrolments_completed": total.completed,
-            "mailboxes_parked": total.mailboxes_parked,
-            "sequences_switched_off": total.sequences_switched_off,
             "stopped_reason": drained.stopped,
         }
     )
 
 
 def drain(
-    connection: psycopg.Connection[tuple[object, ...]], queue: Queue, settings: PipelineSettings
+    connection: psycopg.Connection[tuple[object, ...]],
+    queue: Queue,
+    settings: PipelineSettings,
+    notifications: Notifications | None = None,
 ) -> Drained:
     """Receive, apply, commit, delete, until the queue is empty or the time is up."""
     drained = Drained()
+    notifications = notifications or Notifications(settings.address_key.get_secret_value().encode())
     deadline = time.monotonic() + MOST_SECONDS
     while messages := _receive(queue):
-        keys = [key for message in messages if (key := _key_of(queue, message, drained))]
+        reports, results = _sorted_out(messages)
+        handled = [m for m in reports if _record(connection, queue, m, notifications, settings, drained)]
+        keys = [key for message in results if (key := _key_of(queue, message, drained))]
         now = datetime.now(UTC)
         drained.applied.add(apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles))
         connection.commit()
-        queue.delete(messages)
+        queue.delete(results + handled)
         drained.results += len(keys)
         if time.monotonic() > deadline:
             drained.stopped = "time is up"
@@ -110,6 +122,42 @@ def _receive(queue: Queue) -> list[Incoming]:
     while len(messages) < BATCH and (more := queue.receive()):
         messages += more
     return messages
+
+
+def _sorted_out(messages: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
+    """Return the providers' reports and the workers' results."""
+    reports = [message for message in messages if is_notification(message.body)]
+    return reports, [message for message in messages if message not in reports]
+
+
+def _record(
+    connection: psycopg.Connection[tuple[object, ...]],
+    queue: Queue,
+    message: Incoming,
+    notifications: Notifications,
+    settings: PipelineSettings,
+    drained: Drained,
+) -> bool:
+    """Record a provider's report; return whether its message is done with."""
+    try:
+        report = notifications.read(message.body)
+    except CertificateAwayError:
+        return False
+    except MalformedMessageError as error:
+        queue.bury(message, str(error))
+        drained.malformed += 1
+        return True
+    if report:
+        parameters = {
+            **report.key._asdict(),
+            "kind": report.kind,
+            "detail": Jsonb(report.detail),
+            "park_seconds": PARK_SECONDS,
+            "pads": settings.address_pads,
+        }
+        row = connection.execute(query("results", "record_feedback"), parameters).fetchone()
+        drained.feedback[report.kind] += row == ("recorded",)
+    return True
 
 
 def _key_of(queue: Queue, message: Incoming, drained: Drained) -> SendKey | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.ledger import KEY, Ledger, instant
 from sequence_pipelines.partitions import planning_days
@@ -66,6 +67,8 @@ def send_plan(
         if any(violations.values()):
             connection.rollback()
         metadata = plan_metadata(plan) | _day_metadata(ledger, asked, rows, settings)
+    with database.connect() as connection:  # what is committed, and only that
+        metadata["day_counters"] = set_day_counters(connection, settings, plan.day.day)
     context.log.info(
         f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
     )

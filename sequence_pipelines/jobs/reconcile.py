@@ -43,8 +43,6 @@ def reconcile_ledger(connection: psycopg.Connection[Any], settings: PipelineSett
     vanished = run("requeue_dispatched", older_than_seconds=settings.vanished_after_seconds)
     claims = run("release_lost_claims", older_than_seconds=settings.vanished_after_seconds)
     unknown = run("settle_transmitting", bound_seconds=settings.transmitting_bound_seconds)
-    if unknown:
-        run("park_after_unknowns", mailbox_ids=sorted({row[0] for row in unknown}))
     connection.commit()
     return {
         "expired": expired,

@@ -179,6 +179,11 @@ FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::integer[], %(allowed)s::in
     w (mailbox_id, send_day, allowed)
 ON CONFLICT (mailbox_id, send_day) DO UPDATE SET allowed = excluded.allowed WHERE d.allowed <> excluded.allowed
 
+-- name: read_day_counters
+-- What each mailbox's day has left, for the counters that spare a connection.
+SELECT mailbox_id, send_day, greatest(0, allowed - used) FROM mailbox_days
+WHERE send_day BETWEEN %(day)s::date - 1 AND %(day)s::date + 1 ORDER BY mailbox_id, send_day
+
 -- name: stage_deferrals
 -- Where COPY writes who waits; `reason` is a place in the list of reasons.
 CREATE TEMP TABLE staged_deferrals (sequence_id bigint, contact_id bigint, reason smallint) ON COMMIT DROP

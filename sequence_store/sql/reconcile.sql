@@ -17,14 +17,13 @@ RETURNING sequence_id, contact_id, step_id, round
 
 -- name: settle_transmitting
 -- The sender vanished after the final dot may have gone out: nobody knows, so nobody sends again.
-UPDATE sends SET status = 'unknown', reason = 'no_answer', finished_at = clock_timestamp()
-WHERE send_at >= %(since)s AND status = 'transmitting'
-    AND transmitting_at <= clock_timestamp() - make_interval(secs => %(bound_seconds)s)
-RETURNING mailbox_id
-
--- name: park_after_unknowns
--- Three unknown outcomes in a row park the mailbox.
-SELECT park_after_unknowns(mailbox_id, interval '24 hours') FROM unnest(%(mailbox_ids)s::bigint[]) mailbox_id
+-- Three in a row park the mailbox.
+WITH settled AS (
+    UPDATE sends SET status = 'unknown', reason = 'no_answer', finished_at = clock_timestamp()
+    WHERE send_at >= %(since)s AND status = 'transmitting'
+        AND transmitting_at <= clock_timestamp() - make_interval(secs => %(bound_seconds)s)
+    RETURNING sends AS s)
+SELECT record_setback(s, 'unknown', interval '24 hours') FROM settled
 
 -- name: count_unsettled
 -- What a person has to look at.

@@ -45,34 +45,7 @@ WITH finished AS (
 SELECT f.sequence_id, f.mailbox_id, f.status, a.status AS enrolment_status
 FROM finished f LEFT JOIN advanced a ON a.sequence_id = f.sequence_id AND a.contact_id = f.contact_id
 
--- name: park_bouncing_mailboxes
--- Hard bounces at 5 percent of a mailbox's last 100 mails (at least 5) cost it its name: it rests.
-SELECT b.mailbox_id, park_mailbox(b.mailbox_id, make_interval(secs => %(park_seconds)s), 'bounce rate')
-FROM (
-    SELECT mailbox_id, count(*) FILTER (WHERE status = 'hard_failed') AS bounces, count(*) AS mails
-    FROM (
-        SELECT mailbox_id, status, row_number() OVER (PARTITION BY mailbox_id ORDER BY send_at DESC) AS age
-        FROM sends
-        WHERE mailbox_id = ANY (%(mailbox_ids)s) AND status IN ('sent', 'hard_failed', 'unknown')
-            AND send_at > %(now)s::timestamptz - interval '30 days') last
-    WHERE age <= 100 GROUP BY mailbox_id) b
-WHERE b.bounces >= 5 AND b.bounces >= 0.05 * b.mails
-
--- name: pause_bouncing_sequences
--- The same bound for a sequence: its list is bad, and it would spoil every mailbox that it uses.
-UPDATE sequences q SET is_active = false
-FROM (
-    SELECT sequence_id, count(*) FILTER (WHERE status = 'hard_failed') AS bounces, count(*) AS mails
-    FROM (
-        SELECT sequence_id, status, row_number() OVER (PARTITION BY sequence_id ORDER BY send_at DESC) AS age
-        FROM sends
-        WHERE sequence_id = ANY (%(sequence_ids)s) AND status IN ('sent', 'hard_failed', 'unknown')
-            AND send_at > %(now)s::timestamptz - interval '30 days') last
-    WHERE age <= 100 GROUP BY sequence_id) b
-WHERE q.id = b.sequence_id AND q.is_active AND b.bounces >= 5 AND b.bounces >= 0.05 * b.mails
-RETURNING q.id
-
--- name: record_sequence_paused
--- The event that tells an operator why a sequence is switched off.
-INSERT INTO send_events (sequence_id, kind, detail)
-SELECT unnest(%(sequence_ids)s::bigint[]), 'sequence_switched_off', '{"reason": "bounce rate"}'
+-- name: record_feedback
+-- What a provider reports of a mail that it had accepted; telling it again changes nothing.
+SELECT record_feedback(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(kind)s, %(detail)s,
+    make_interval(secs => %(park_seconds)s), %(pads)s)

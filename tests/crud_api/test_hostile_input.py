@@ -47,6 +47,8 @@ FIELDS = [
     ("mailboxes", "smtpHost"),
     ("mailboxes", "smtpUsername"),
     ("mailboxes", "smtpSecurity"),
+    ("mailboxes", "imapHost"),
+    ("mailboxes", "imapSecurity"),
     ("contacts", "name"),
     ("contacts", "mailAddress"),
 ]

@@ -29,6 +29,7 @@ PRODUCTION = {
     "sequence_environment": "production",
     "address_key": "x" * 32,
     "link_keys": "y" * 32,
+    "secret_keys": "z" * 43 + "=",
     "public_url": "https://mail.example",
 }
 
@@ -155,6 +156,7 @@ def test_keys_are_off_locally_alone_and_the_log_says_so(
         "SEQUENCE_ENVIRONMENT": "production",
         "ADDRESS_KEY": "x" * 32,
         "LINK_KEYS": "y" * 32,
+        "SECRET_KEYS": "z" * 43 + "=",
         "PUBLIC_URL": "https://mail.example",
         "API_DATABASE_URL": "postgresql://x",
         "API_AUTH": "off",

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.settings import LOCAL_SECRET_KEY
 from tests.crud_api.conftest import MAILBOX, Api
 
 EVERYTHING = {
@@ -30,6 +32,9 @@ EVERYTHING = {
     "smtpPort": 465,
     "smtpSecurity": "tls",
     "smtpUsername": "ada",
+    "imapHost": "imap.example.com",
+    "imapPort": 993,
+    "imapSecurity": "tls",
 }
 
 
@@ -44,7 +49,9 @@ def test_mailbox_comes_back_as_it_was_entered_but_for_its_secret(api: Api) -> No
         assert "ecret" not in answer.text
         assert "horse" not in answer.text
         assert "staple" not in answer.text
-    assert api.sql("SELECT smtp_secret FROM mailboxes") == [("battery staple",)]
+    [(stored,)] = api.sql("SELECT smtp_secret FROM mailboxes")
+    assert "staple" not in stored
+    assert SecretBox([LOCAL_SECRET_KEY], takes_unsealed=False).open(stored) == "battery staple"
 
 
 def test_short_mailbox_has_the_documented_defaults(api: Api) -> None:
@@ -78,6 +85,7 @@ def test_short_mailbox_has_the_documented_defaults(api: Api) -> None:
         ("rampUpStart", [5, -1]),
         ("parkedUntil", ["2026-03-01", "2026-03-01T12:00:00", "0001-01-01T00:00:00+14:00", "soon", 1e400]),
         ("trackingHost", ["", "https://x.example", "a..b", "-x.example", "x" * 64 + ".example"]),
+        ("smtpHost", ["", "ses:", "ses:nowhere", "smtp:eu-west-1", "ses:eu-west-1/x"]),
         ("smtpPort", [0, 65_536, "25"]),
         ("smtpSecurity", ["ssl", "", 1]),
         ("smtpSecret", ["", "\x00", 5]),
@@ -93,6 +101,11 @@ def test_impossible_value_is_refused_naming_the_field(shared_api: Api, field: st
         assert refused.status_code == 400, (value, refused.text)
         assert refused.json()["message"].startswith(field), (value, refused.text)
     assert shared_api.get("/mailboxes", params={"address": "nobody@example.com"}).json() == []
+
+
+def test_mailbox_may_send_through_amazon_ses(api: Api) -> None:
+    mailbox = api.mailbox(smtpHost="ses:eu-west-1")
+    assert mailbox["smtpHost"] == "ses:eu-west-1"
 
 
 def test_ramp_up_fields_go_together_also_in_a_patch(api: Api) -> None:

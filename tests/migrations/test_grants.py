@@ -28,6 +28,7 @@ DOCUMENTED = {
         "sequences_contacts": {"SELECT", "UPDATE"},
         **{key: {"SELECT", "INSERT"} for key in ("suppressions", "send_events")},
         **{key: {"SELECT", "INSERT", "UPDATE"} for key in ("sends", "mailbox_days")},
+        **{key: {"SELECT"} for key in ("send_counts", "setbacks", "inbox_positions")},
         "plan_deferrals": EVERYTHING,
     },
     "sequence_worker": {},
@@ -46,6 +47,9 @@ DOCUMENTED = {
             "plan_deferrals",
             "imports",
             "import_lines",
+            "send_counts",
+            "setbacks",
+            "inbox_positions",
         )
     },
 }
@@ -78,9 +82,14 @@ def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
         ).fetchall()
     assert [name for (name,) in rows] == [
         "claim_send",
+        "confirm_limit",
         "finish_send",
+        "keep_inbox_position",
+        "keep_secret",
         "mark_transmitting",
         "park_mailbox",
+        "read_inboxes",
+        "record_feedback",
         "release_claim",
         "renew_claim",
     ]

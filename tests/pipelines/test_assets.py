@@ -279,11 +279,3 @@ def test_reconciliation_returns_lost_messages_and_makes_lost_transmissions_unkno
         two: "planned",
         three: "unknown",
     }
-
-
-def test_hard_bounces_park_the_mailbox_and_switch_the_sequence_off(world: Any, run: Any) -> None:
-    now_world(world, count=6)
-    world.finish("hard_failed")
-    result = metadata(run("delivery_results", now=None), "delivery_results")
-    assert (result["mailboxes_parked"], result["sequences_switched_off"]) == (1, 1)
-    assert world.one("SELECT parked_reason FROM mailboxes") == "bounce rate"

@@ -75,6 +75,7 @@ def test_outside_local_links_have_a_key_of_their_own_and_are_https(wrong: dict[s
         "api_database_url": SecretStr("x"),
         "sequence_environment": "production",
         "address_key": "k",
+        "secret_keys": "z" * 43 + "=",
     }
     with pytest.raises(ValidationError, match=named):
         ApiSettings(**(production | wrong))

@@ -111,7 +111,9 @@ class ScriptedSmtp:
             self._break(self.script["answered"])
 
     def _answer(self, peer: socket.socket, stage: str) -> None:
-        reply = self.once.pop(stage, None) or self.script.get(stage) or _GREETINGS[stage]
+        reply = (
+            self.once.pop(stage, None) or self.script.get(stage) or _GREETINGS.get(stage, "500 5.5.1 what?")
+        )
         if stage == "EHLO" and self.extensions and reply == _GREETINGS["EHLO"]:
             reply = "250-scripted\r\n" + "\r\n".join(f"250-{e}" for e in self.extensions) + "\r\n250 HELP"
         if reply in {DROP, HANG}:

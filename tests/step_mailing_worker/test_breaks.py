@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
 
 import pytest
 
@@ -310,3 +313,130 @@ def test_database_lost_at_the_gate_sends_nothing_and_gives_the_count_back(
     assert team.handled()
     assert server.mails == []
     assert team.one("SELECT coalesce(sum(used), 0)::int FROM mailbox_days") == 0
+
+
+def test_private_host_is_a_mailboxs_in_the_local_environment_alone(team: Team, server: ScriptedSmtp) -> None:
+    message = team.dispatch().model_copy(update={"environment": "staging"})
+    team.run(
+        "UPDATE mailboxes SET smtp_host = '127.0.0.1', smtp_port = %s, smtp_security = 'none'", server.port
+    )
+    team.tell(message)
+    team.start(sequence_environment="staging")
+    assert team.becomes(message, "cancelled") == "private_host"
+    assert server.commands == []
+
+
+STAGES = ["banner", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("how", [DROP, HANG, "421 4.3.2 closing", "garbage", "250 " + "x" * 100_000])
+def test_whatever_breaks_at_any_stage_before_the_dot_sends_nothing_and_costs_the_contact_nothing(
+    team: Team, server: ScriptedSmtp, stage: str, how: str
+) -> None:
+    if stage == "STARTTLS":
+        server.extensions = ("STARTTLS",)
+        team.run("UPDATE mailboxes SET smtp_security = 'starttls'")
+    if stage == "AUTH":
+        team.run("UPDATE mailboxes SET smtp_username = 'ann', smtp_secret = 'horse'")
+    server.script[stage] = how
+    message = team.send()
+    team.start()
+    team.becomes(message, "planned")
+    assert team.handled()
+    assert team.status_of(message.contact_id) == "active"
+    assert team.one("SELECT coalesce(sum(used), 0)::int FROM mailbox_days") == 0
+    assert team.one("SELECT count(*) FROM suppressions") == 0
+    assert server.mails == []
+
+
+@pytest.mark.parametrize("reply", ["421 4.3.2", "450 4.2.0", "451 4.3.0", "452 4.3.1", "432 4.3.2"])
+@pytest.mark.parametrize("stage", ["MAIL", "RCPT", "DATA", "dot"])
+def test_deferral_at_any_stage_comes_back_within_the_day(
+    team: Team, server: ScriptedSmtp, stage: str, reply: str
+) -> None:
+    server.script[stage] = f"{reply} try again in 300 seconds"
+    message = team.send()
+    team.start()
+    team.becomes(message, "planned")
+    later = team.one("SELECT extract(epoch FROM send_at - now()) FROM sends")
+    assert 290 < later <= 310
+    assert team.one("SELECT attempt, status FROM sends") == (2, "planned")
+    assert team.status_of(message.contact_id) == "active"
+
+
+def test_deferral_past_the_windows_end_expires_and_the_contact_stays_due(
+    team: Team, server: ScriptedSmtp
+) -> None:
+    server.script["RCPT"] = "450 4.2.0 try again in 2 hours"
+    message = team.send(lives=3600)
+    team.start()
+    team.becomes(message, "expired")
+    assert team.status_of(message.contact_id) == "active"
+
+
+def test_sent_that_cannot_be_recorded_is_recorded_later_and_its_message_waits(
+    team: Team, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away between DATA and the answer 250."""
+    with ExitStack() as outage:
+
+        class Leaving(dict[str, str]):
+            def get(self, key: str, _default: object = None) -> None:  # type: ignore[override]
+                if key == "DATA":
+                    outage.enter_context(_database_away(team))
+
+        monkeypatch.setattr(smtp_sink, "replies", Leaving())
+        message = team.send()
+        team.start()
+        assert len(smtp_sink.wait_for(1)) == 1
+        assert not wait_until(lambda: team.row(message)[0] != "transmitting", 1.5)
+        assert team.messages() == (0, 1)
+    team.becomes(message, "sent")
+    assert team.handled()
+    assert len(smtp_sink.mails) == 1
+
+
+def test_claim_without_an_answer_is_made_again_and_sends_once(team: Team, smtp_sink: SmtpSink) -> None:
+    message = team.dispatch()
+    with team.database.connect() as blocker:
+        blocker.execute("SELECT FROM sends WHERE contact_id = %s FOR UPDATE", [message.contact_id])
+        team.tell(message)
+        team.start()
+        assert wait_until(lambda: _waits_for_a_lock(team), 10)
+        _end_sessions(team)
+    team.becomes(message, "sent")
+    assert team.handled()
+    assert len(smtp_sink.mails) == 1
+    assert team.row(message)[2] == 1
+
+
+SHIFTED = """
+import datetime, time
+real = time.time
+time.time = lambda: real() + {shift}
+class Shifted(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
+datetime.datetime = Shifted
+"""
+
+
+@pytest.mark.parametrize("hours", [6, -6])
+def test_worker_whose_clock_is_wrong_does_all_the_same(
+    team: Team, smtp_sink: SmtpSink, tmp_path: Path, hours: int
+) -> None:
+    """The database's clock decides what is due, early or over; mails carry the planned minute."""
+    (tmp_path / "sitecustomize.py").write_text(SHIFTED.format(shift=hours * 3600))
+    due, early, over = team.dispatch(), team.dispatch(due_in=600), team.dispatch(due_in=-100, lives=50)
+    team.tell(due, early, over)
+    team.start_process(PYTHONPATH=str(tmp_path), WORKER_CONCURRENCY="3")
+    team.becomes(due, "sent")
+    team.becomes(over, "expired")
+    assert team.row(early)[0] == "dispatched"
+    (line,) = re.findall(r"^(\S+) .*event=started", team.log.read_text(), re.MULTILINE)
+    told = datetime.fromisoformat(line)
+    assert timedelta(hours=5) < abs(told - datetime.now(UTC)) < timedelta(hours=7)
+    (mail,) = smtp_sink.wait_for(1)
+    assert message_from_bytes(mail.data, policy=policy.default)["Date"].datetime == due.send_at

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sequence_store.errors import TemplateError
 from sequence_store.link_tokens import Link, LinkKind, LinkSigner
+from sequence_store.message_ids import message_id
 from sequence_store.messages import SendKey
 from sequence_store.plain_text import plain_text_of
 from sequence_store.states import Fault
@@ -21,7 +22,7 @@ from sequence_store.templates import render
 from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.errors import MailError
 from step_mailing_worker.links import MailLinks
-from step_mailing_worker.mail import Mail, MailOrder, build_mail, message_id
+from step_mailing_worker.mail import Mail, MailOrder, build_mail
 
 SECRET = b"secret"
 KEY = SendKey(1, 2, 3, 1)

@@ -10,6 +10,7 @@ import pytest
 
 from local_stack.processes import wait_until
 from sequence_store.link_tokens import Link, LinkKind
+from step_mailing_worker.smtp import SmtpConnection
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 
@@ -310,3 +311,23 @@ def test_malformed_and_foreign_messages_are_buried_with_their_reason_and_their_n
 def test_worker_waits_for_a_queue_that_is_away_and_can_be_stopped_meanwhile(team: Team) -> None:
     worker = team.start(aws_endpoint_url_sqs="http://127.0.0.1:9")
     worker.stop()
+
+
+def test_what_is_received_is_byte_for_byte_what_was_built(
+    team: Team, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines of dots, long lines, no line at the end: SMTP's own characters come back as they were."""
+    built: list[bytes] = []
+    connection = SmtpConnection.transfer
+
+    async def kept(self: SmtpConnection, mail: Any) -> Any:
+        built.append(mail.content)
+        return await connection(self, mail)
+
+    monkeypatch.setattr(SmtpConnection, "transfer", kept)
+    content = ".\n..\n.hidden\n\n" + "ä" * 2000 + "\n<p>.\r\n.\r\n</p>" + "x" * 100_000 + "\n."
+    message = team.send(step=team.enter_step(2, "Dots", content))
+    team.start()
+    team.becomes(message, "sent")
+    assert [mail.data for mail in smtp_sink.wait_for(1)] == built
+    assert b"\r\n." in built[0]

@@ -1,0 +1,88 @@
+"""`sequences mailbox …`: what a mailbox needs to be able to send."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Look after mailboxes: secrets, records, sign-in.")
+
+
+@app.command("rotate-secrets")
+def rotate_secrets() -> None:
+    """Seal every mailbox's secret with the newest of SECRET_KEYS; the older keys can be dropped afterwards."""
+    from sequence_store.database import connect
+    from sequence_store.errors import SecretError
+    from sequence_store.queries import query
+    from sequence_store.secrets_at_rest import SecretBox
+    from sequence_store.settings import OperatorSettings, read_settings
+
+    settings = read_settings(OperatorSettings)
+    box = SecretBox(settings.keys_of_secrets, takes_unsealed=True)
+    sealed = current = 0
+    lost: list[str] = []
+    with connect(settings.database_url, name="sequences mailbox") as connection:
+        for mailbox_id, address, stored in connection.execute(query("mailbox", "read_secrets")).fetchall():
+            if box.is_current(stored):
+                current += 1
+                continue
+            try:
+                secret = box.seal(box.open(stored))
+            except SecretError:
+                lost.append(address)
+                continue
+            connection.execute(query("mailbox", "replace_secret"), {"id": mailbox_id, "secret": secret})
+            sealed += 1
+    typer.echo(f"{sealed} secrets sealed with the newest key, {current} were already.")
+    if lost:
+        typer.echo(
+            f"No key of SECRET_KEYS opens the secrets of: {', '.join(lost)}. Add the old key, "
+            "or enter these secrets again.",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    address: Annotated[str, typer.Argument(help="The mailbox's address.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    nameserver: Annotated[
+        str | None, typer.Option(help="IP[:PORT] to ask instead of the system's name servers.")
+    ] = None,
+) -> None:
+    """Look at SPF, DKIM, DMARC and MX of a mailbox's domain, and sign in as it does; sends nothing."""
+    from psycopg.rows import class_row
+
+    from sequence_store.database import connect
+    from sequence_store.queries import query
+    from sequence_store.settings import OperatorSettings, read_settings
+    from step_mailing_worker.dns_records import Grade, resolver_of
+    from step_mailing_worker.mailbox_check import CheckedMailbox, check_mailbox
+
+    settings = read_settings(OperatorSettings)
+    with connect(settings.database_url, name="sequences mailbox") as connection:
+        cursor = connection.cursor(row_factory=class_row(CheckedMailbox))
+        mailbox = cursor.execute(query("mailbox", "read_mailbox"), {"address": address}).fetchone()
+    if mailbox is None:
+        typer.echo(f"No mailbox has the address {address}.", err=True)
+        raise typer.Exit(1)
+
+    async def keep(mailbox_id: int, before: str, after: str) -> bool:
+        with connect(settings.database_url, name="sequences mailbox") as connection:
+            values = {"mailbox_id": mailbox_id, "before": before, "after": after}
+            return bool(connection.execute(query("worker", "keep_secret"), values).rowcount)
+
+    findings = asyncio.run(check_mailbox(mailbox, settings, resolver_of(nameserver), keep))
+    if as_json:
+        told = [{"name": f.name, "grade": f.grade, "detail": f.detail} for f in findings]
+        typer.echo(json.dumps({"address": mailbox.address, "findings": told}, indent=2))
+    else:
+        typer.echo(mailbox.address)
+        for finding in findings:
+            typer.echo(f"  {finding.name:<8} {finding.grade:<8} {finding.detail}")
+    if any(finding.grade is Grade.FAILURE for finding in findings):
+        raise typer.Exit(1)

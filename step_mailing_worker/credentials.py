@@ -1,0 +1,223 @@
+"""What a mailbox signs in with: a password, or an OAuth 2 access token that its provider is asked for.
+
+A secret is a password, unless it is a JSON object with a `refresh_token` (docs/settings.md says what else is in it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import boto3
+import httpx
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sequence_store.errors import SecretError
+from sequence_store.secrets_at_rest import SecretBox, is_reference, referred
+from sequence_store.settings import LOCAL, SmtpSettings
+from step_mailing_worker import logs
+from step_mailing_worker.errors import LostError, NoCredentialError
+from step_mailing_worker.replies import Phase
+
+REFERENCE_SECONDS = 300.0
+TOKEN_MARGIN_SECONDS = 60.0  # a token that is about to end might end between its check and its use
+TOKEN_SECONDS = 3600.0  # where the provider does not say
+_ANSWER_SECONDS = 10.0
+_REFUSALS = 400
+_SERVER_ERRORS = 500
+_TOO_MANY = 429
+
+_TOKEN_URLS = {
+    "google": "https://oauth2.googleapis.com/token",
+    "microsoft": "https://login.microsoftonline.com/{tenant}/oauth2/v2.0/token",
+}
+_SCOPES = {
+    "microsoft": "https://outlook.office.com/SMTP.Send https://outlook.office.com/IMAP.AccessAsUser.All "
+    "offline_access",
+}
+
+Keep = Callable[[int, str, str], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A password or an access token; `fresh` if nobody has used it before."""
+
+    kind: Literal["password", "token"]
+    text: str = field(repr=False)
+    fresh: bool = True
+
+
+class OAuthSecret(BaseModel):
+    """What a provider gives a token for; `provider` may be left out where there is a `token_url`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    provider: Literal["google", "microsoft", "generic"] = "generic"
+    client_id: str
+    client_secret: str | None = None
+    refresh_token: str
+    tenant: str = "common"
+    token_url: str | None = None
+    scope: str | None = None
+
+    @property
+    def url(self) -> str:
+        return self.token_url or _TOKEN_URLS.get(self.provider, "").format(tenant=self.tenant)
+
+    @property
+    def form(self) -> dict[str, str]:
+        fields = {
+            "grant_type": "refresh_token",
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
+            "refresh_token": self.refresh_token,
+            "scope": self.scope or _SCOPES.get(self.provider),
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    @property
+    def grant(self) -> OAuthSecret:
+        """What stays the same while the provider replaces the refresh token."""
+        return self.model_copy(update={"refresh_token": ""})
+
+
+@dataclass(frozen=True)
+class _Token:
+    grant: OAuthSecret
+    text: str
+    ends: float
+
+
+class Credentials:
+    """Opens secrets, and keeps access tokens until they end: one refresh a mailbox, however many ask.
+
+    `keep` stores a refresh token that the provider replaced: mailbox, the secret as it was, as it is now.
+    """
+
+    def __init__(self, settings: SmtpSettings, keep: Keep) -> None:
+        self._box = SecretBox.of(settings)
+        self._plain_http = settings.sequence_environment == LOCAL
+        self._region = settings.aws_region
+        self._keep = keep
+        self._http = httpx.AsyncClient(timeout=_ANSWER_SECONDS)
+        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._tokens: dict[int, _Token] = {}
+        self._references: dict[str, tuple[str, float]] = {}
+
+    async def of(self, mailbox_id: int, stored: str) -> Credential:
+        """Return the credential of a stored secret; raise NoCredentialError, or LostError to try later."""
+        secret, fresh = await self._opened(stored)
+        oauth = _oauth_of(secret)
+        if oauth is None:
+            return Credential("password", secret, fresh)
+        async with self._locks[mailbox_id]:
+            token = self._tokens.get(mailbox_id)
+            if token and token.grant == oauth.grant and token.ends > time.monotonic():
+                return Credential("token", token.text, fresh=False)
+            token = await self._refreshed(mailbox_id, stored, oauth)
+            self._tokens[mailbox_id] = token
+            return Credential("token", token.text)
+
+    def forget(self, mailbox_id: int, stored: str, refused: Credential) -> bool:
+        """Forget what a server refused; return whether asking again may give another one."""
+        self._references.pop(stored, None)
+        token = self._tokens.get(mailbox_id)
+        if token and token.text == refused.text:
+            del self._tokens[mailbox_id]
+        return not refused.fresh
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _opened(self, stored: str) -> tuple[str, bool]:
+        try:
+            secret = self._box.open(stored)
+        except SecretError as error:
+            raise NoCredentialError(error.reason) from None
+        return await self._looked_up(secret) if is_reference(secret) else (secret, True)
+
+    async def _looked_up(self, reference: str) -> tuple[str, bool]:
+        value, ends = self._references.get(reference, ("", 0.0))
+        if ends > time.monotonic():
+            return value, False
+        try:
+            value = await asyncio.to_thread(_secret_value, reference, self._region)
+        except ClientError as error:
+            if error.response["Error"]["Code"] in _LASTING_ERRORS:
+                raise NoCredentialError("secret_not_found") from None
+            raise LostError(Phase.TOKEN) from error
+        except BotoCoreError as error:
+            raise LostError(Phase.TOKEN) from error
+        self._references[reference] = (value, time.monotonic() + REFERENCE_SECONDS)
+        return value, True
+
+    async def _refreshed(self, mailbox_id: int, stored: str, oauth: OAuthSecret) -> _Token:
+        answer = await self._asked(oauth)
+        token, seconds = answer.get("access_token"), answer.get("expires_in")
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise NoCredentialError("token_unreadable")
+        replaced = answer.get("refresh_token")
+        if isinstance(replaced, str) and replaced not in {"", oauth.refresh_token}:
+            await self._kept(mailbox_id, stored, oauth.model_copy(update={"refresh_token": replaced}))
+        lives = float(seconds) if isinstance(seconds, (int, float)) else TOKEN_SECONDS
+        return _Token(oauth.grant, token, time.monotonic() + lives - TOKEN_MARGIN_SECONDS)
+
+    async def _asked(self, oauth: OAuthSecret) -> dict[str, object]:
+        if not oauth.url.startswith("https://") and not (
+            self._plain_http and oauth.url.startswith("http://")
+        ):
+            raise NoCredentialError("token_url_without_tls")
+        try:
+            answer = await self._http.post(oauth.url, data=oauth.form)
+            body = json.loads(answer.content)
+        except httpx.TimeoutException as error:
+            raise LostError(Phase.TOKEN, timed_out=True) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise LostError(Phase.TOKEN) from error
+        except ValueError:
+            body = {}
+        if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_ERRORS:
+            raise LostError(Phase.TOKEN)
+        if answer.status_code >= _REFUSALS:
+            raise NoCredentialError(f"token_refused: {_named(body)}")
+        return body if isinstance(body, dict) else {}
+
+    async def _kept(self, mailbox_id: int, stored: str, oauth: OAuthSecret) -> None:
+        if is_reference(stored):
+            logs.warn("refresh_token_replaced_but_secret_is_a_reference", mailbox=mailbox_id)
+            return
+        await self._keep(mailbox_id, stored, self._box.seal(oauth.model_dump_json(exclude_none=True)))
+
+
+_LASTING_ERRORS = {"ResourceNotFoundException", "AccessDeniedException", "InvalidRequestException"}
+
+
+def _secret_value(reference: str, region: str) -> str:
+    name, own_region = referred(reference)
+    client = boto3.client("secretsmanager", region_name=own_region or region)
+    try:
+        return client.get_secret_value(SecretId=name)["SecretString"]
+    finally:
+        client.close()
+
+
+def _oauth_of(secret: str) -> OAuthSecret | None:
+    if not (secret.startswith("{") and '"refresh_token"' in secret):
+        return None
+    try:
+        return OAuthSecret.model_validate_json(secret)
+    except ValidationError:
+        raise NoCredentialError("secret_not_understood") from None
+
+
+def _named(body: object) -> str:
+    """Return the error that a provider names (`invalid_grant`), no more of what it says."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, str) and error.isascii() and error.isidentifier() else "unnamed"
