@@ -1,4 +1,4 @@
-"""What the worker costs, as ratios to a bare loop of the same SMTP library: `python -m bench.worker [PART…]`.
+"""What the worker costs, as ratios to a bare loop of the same SMTP library: `make bench ARGS="worker [PART…]"`.
 
 Parts: `throughput` (1, 16 and 200 mailboxes), `processes` (one and two), `memory` (10,000 mails in flight) and
 `timing` (sends spread over minutes). Real Postgres, a queue that costs next to nothing, a sink in a process of its own; all of
@@ -32,6 +32,7 @@ from sequence_store.messages import SendMessage
 from sequence_store.queues import Outgoing, Queue, create_queues, sqs_client
 from sequence_store.settings import OwnerSettings
 
+PARTS = ("throughput", "processes", "memory", "timing")
 MAILS = 2000
 MAILBOXES = (1, 16, 200)
 IN_FLIGHT = 10_000
@@ -378,16 +379,8 @@ def servers() -> Iterator[Bench]:
             postgres.stop()
 
 
-def run(parts: Sequence[str] = ("throughput", "processes", "memory", "timing")) -> dict[str, object]:
+def run(parts: Sequence[str] = PARTS) -> dict[str, object]:
     """Measure the parts; return their figures."""
     kinds = {"throughput": throughput, "processes": processes, "memory": memory, "timing": timing}
     with servers() as bench:
         return {part: kinds[part](bench) for part in parts}
-
-
-def main() -> None:
-    run(sys.argv[1:] or ("throughput", "processes", "memory", "timing"))
-
-
-if __name__ == "__main__":
-    main()
