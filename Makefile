@@ -22,8 +22,8 @@ setup: .venv/.installed  ## Make .venv/ with exactly what requirements.lock name
 run: setup  ## Start everything, plan today, watch it being mailed (ONCE=1: stop after the first mails)
 	@$(BIN)/sequences day $(if $(filter-out 0,$(ONCE)),--once,)
 
-test: setup  ## Run all tests on real servers
-	@$(BIN)/pytest $(ARGS)
+test: setup  ## Run all tests on real servers, two files at a time
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: setup  ## Format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . || (echo "Run 'make format'."; exit 1)

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import base64
+
 import pytest
-from cryptography.fernet import Fernet
 from pydantic import ValidationError
 
 from sequence_store.errors import SecretError
 from sequence_store.secrets_at_rest import SecretBox, is_reference, referred
 from sequence_store.settings import LOCAL_SECRET_KEY, SecretSettings
 
-OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
+OLD, NEW = (base64.urlsafe_b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mail/ann-AbCdEf"
 
 
