@@ -13,6 +13,7 @@ from local_stack.env_file import env_file_of, read_env_file
 from local_stack.errors import StackError
 from sequence_cli import (
     api,
+    archive,
     contacts,
     day,
     forecast,
@@ -63,4 +64,5 @@ app.command("worker")(worker.work)
 app.command("inbox")(worker.inbox)
 app.command("sample-data")(sample_data.sample_data)
 app.command("forecast")(forecast.forecast)
+app.command("archive")(archive.archive)
 app.command("day")(day.day)

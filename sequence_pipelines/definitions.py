@@ -14,6 +14,7 @@ from sequence_pipelines.assets import (
     timed_messages,
 )
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
+from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
@@ -28,8 +29,8 @@ asset_modules = [due_contacts, mailbox_capacity, send_plan, timed_messages, deli
 defs = dg.Definitions(
     assets=[*source_tables, *dg.load_assets_from_modules(asset_modules)],
     asset_checks=dg.load_asset_checks_from_modules(asset_modules),
-    jobs=[daily_plan, timed_dispatch, apply_delivery_results, reconcile],
-    schedules=[daily_plan_schedule, top_up_schedule, reconcile_schedule],
+    jobs=[daily_plan, timed_dispatch, apply_delivery_results, reconcile, archive_old_sends],
+    schedules=[daily_plan_schedule, top_up_schedule, reconcile_schedule, archive_schedule],
     sensors=[timed_dispatch_sensor, delivery_results_sensor],
     resources={
         "settings": pipeline_settings,

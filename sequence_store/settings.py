@@ -191,6 +191,9 @@ class PipelineSettings(Settings):
         300, description="A dispatched send unclaimed for this long after its minute is dispatched again"
     )
     unknown_settles: Seconds = Field(86_400, description="An unknown send advances its contact after this")
+    archive_after_days: int = Field(
+        400, ge=31, description="Sends older than this may leave the ledger for the archive"
+    )
     asset_store: str = Field(".local/assets", description="Folder (or s3://…) of the assets' Parquet files")
     valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
     api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")

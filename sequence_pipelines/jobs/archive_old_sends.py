@@ -1,0 +1,46 @@
+"""Keeps the ledger small: what was mailed long ago goes to the archive, which keeps its key."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from sequence_pipelines.archiving import archive_sends
+from sequence_pipelines.jobs import run_tags
+from sequence_pipelines.resources.database import Database
+from sequence_store.settings import PipelineSettings
+
+
+@dg.op(
+    description="Moves sends that are older than ARCHIVE_AFTER_DAYS and whose enrolment has ended to archived_sends.",
+    pool="archive",
+)
+def move_old_sends(
+    context: dg.OpExecutionContext,
+    settings: dg.ResourceParam[PipelineSettings],
+    database: dg.ResourceParam[Database],
+) -> None:
+    before = datetime.now(UTC) - timedelta(days=settings.archive_after_days)
+    examined = archived = 0
+    with database.connect() as connection:
+        for batch in archive_sends(connection, before):
+            examined += batch.examined
+            archived += batch.archived
+            context.log.info(f"{archived} of {examined} sends moved, up to {batch.upto:%Y-%m-%d %H:%M}")
+    context.add_output_metadata({"examined": examined, "archived": archived})
+
+
+@dg.job(
+    tags=run_tags("archive_old_sends", seconds=3600, priority=-5),
+    description="Moves what was mailed long ago out of the ledger, in batches. It may stop at any time and run again.",
+)
+def archive_old_sends() -> None:
+    move_old_sends()
+
+
+archive_schedule = dg.ScheduleDefinition(
+    name="archive_schedule",
+    job=archive_old_sends,
+    cron_schedule="0 2 * * 0",
+    default_status=dg.DefaultScheduleStatus.STOPPED,
+    description="Every Sunday at 02:00. Off by default: how long to keep the ledger whole is yours to decide.",
+)
