@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -33,6 +34,7 @@ QUICK = {
     "smtp_timeout_seconds": 2,
     "smtp_final_dot_seconds": 2,
     "claim_lease_seconds": 30,
+    "soft_failure_retry_seconds": 1,
 }
 
 
@@ -62,12 +64,27 @@ class Chain:
 
     @property
     def today(self) -> Any:
-        return self.world.settings.calendar.day_of(datetime.now(UTC))
+        return self.world.settings.calendar.day_of(self.now())
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    def reconnect(self) -> None:
+        """Look at the database over a new connection: the server was restarted."""
+        self.world.connection.close()
+        wait_until(self._connected, 30)
+
+    def _connected(self) -> bool:
+        with suppress(psycopg.OperationalError):
+            self.world.connection = self.database.connect("owner", autocommit=True)
+            return True
+        return False
 
     def plan(self) -> None:
         """Plan the day, and let the minute of every place come: nobody waits for the afternoon here."""
         with connect(self.database.pipeline, name="test planner") as connection:
-            make_plan(connection, self.settings, datetime.now(UTC))
+            make_plan(connection, self.settings, self.now())
         self.world.run("UPDATE sends SET send_at = clock_timestamp() WHERE status = 'planned'")
 
     def start_worker(self, **changes: Any) -> ThreadWorker:
@@ -86,7 +103,7 @@ class Chain:
     def tick(self) -> None:
         """Do what the sensors and the schedule start: dispatch, results, reconciliation. A run may fail."""
         for work in (self.dispatch, self.results, self.reconcile):
-            with suppress(BotoCoreError, ClientError):
+            with suppress(BotoCoreError, ClientError, psycopg.OperationalError):
                 work()
 
     def dispatch(self) -> int:
@@ -155,5 +172,6 @@ def chain(
         chaos = stack.enter_context(chaotic_sqs(queues.endpoint, seed=20260615))
         connection = stack.enter_context(database.connect("owner", autocommit=True))
         chain = Chain(database, queues, chaos, smtp_sink, World(connection, settings, database.pipeline))
+        stack.callback(lambda: chain.world.connection.close())  # noqa: PLW0108  # a restart replaces it
         stack.callback(chain.close)
         yield chain
