@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from crud_api.errors import ApiError, ConflictError, InvalidInputError, UnavailableError
-from sequence_store.database import plain_url
+from sequence_store.database import KEEPALIVES, plain_url
 from sequence_store.queries import query
 from sequence_store.settings import ApiSettings
 
@@ -73,6 +73,7 @@ class Database:
                 "application_name": "sequence_api",
                 "connect_timeout": WAIT_FOR_CONNECTION_SECONDS,
                 "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+                **KEEPALIVES,
             },
         )
         self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")

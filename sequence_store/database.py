@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow
+
+
+# A peer that vanished without a word (a failover, a cut network) is noticed within a minute, not after hours.
+KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 20,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 50_000,  # milliseconds
+}
 
 
 def plain_url(url: str | SecretStr) -> str:
@@ -26,4 +35,5 @@ def connect(url: str | SecretStr, *, name: str, autocommit: bool = False) -> psy
         application_name=name,
         connect_timeout=10,
         options="-c timezone=UTC",
+        **KEEPALIVES,
     )

@@ -14,7 +14,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from sequence_store.database import plain_url
+from sequence_store.database import KEEPALIVES, plain_url
 from sequence_store.messages import SendKey
 from sequence_store.queries import query
 from sequence_store.settings import WorkerSettings
@@ -146,6 +146,7 @@ class Store:
                 "connect_timeout": 5,
                 "options": "-c timezone=UTC",
                 "row_factory": dict_row,
+                **KEEPALIVES,
             },
             connection_class=_Connection,
             min_size=1,

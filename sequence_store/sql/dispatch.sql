@@ -1,6 +1,6 @@
 -- name: lock_dispatch
 -- One dispatcher at a time; the lock goes with the session.
-SELECT pg_try_advisory_lock(7236003)
+SELECT pg_try_advisory_lock(7236004)
 
 -- name: expire_overdue
 -- What is past its not_after is not mailed late: its contact is due again. By the database's clock, and for a

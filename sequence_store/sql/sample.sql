@@ -1,6 +1,6 @@
 -- name: lock_loading
 -- Two loadings at once: the second waits, and then finds that it is not needed.
-SELECT pg_advisory_xact_lock(7236003)
+SELECT pg_advisory_xact_lock(7236005)
 
 -- name: count_sequences
 -- Deleted ones count: such a database is somebody's.

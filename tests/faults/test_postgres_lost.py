@@ -15,6 +15,7 @@ from local_stack.postgres import Postgres
 from local_stack.processes import wait_until
 from sequence_pipelines.planner import make_plan
 from sequence_store.database import connect
+from sequence_store.queries import query
 from tests.faults.clusters import restart_immediately, served, with_template
 from tests.faults.conftest import Chain
 from tests.faults.tcp_proxy import tcp_proxy
@@ -68,7 +69,7 @@ def test_dispatch_that_loses_its_session_between_sending_and_marking_is_made_up_
     with _locked(chain, "sends"), pytest.raises(psycopg.OperationalError):
         _in_a_lost_session(chain, chain.dispatch)
     assert chain.statuses() == {"planned": 5}
-    assert chain.queue("sends_queue").depth() == 5
+    assert wait_until(lambda: chain.queue("sends_queue").depth() == 5, 5)
     assert chain.dispatch() == 5
     chain.start_worker()
     chain.run_until(lambda: chain.advanced() == 5)
@@ -128,6 +129,17 @@ def test_connection_that_is_silent_at_the_claim_costs_a_lease_and_no_mail(chain:
         proxy.speak_again()
         silent.stop()
     chain.assert_each_was_mailed_once(3)
+
+
+def test_bounce_is_recorded_while_a_dispatch_is_at_work(chain: Chain) -> None:
+    chain.enrol(1)
+    chain.plan()
+    chain.sink.replies["RCPT"] = "550 5.1.1 no such user"
+    chain.dispatch()
+    with chain.database.connect("pipeline", autocommit=True) as dispatcher:
+        assert dispatcher.execute(query("dispatch", "lock_dispatch")).fetchone() == (True,)
+        chain.start_worker()
+        assert wait_until(lambda: chain.statuses() == {"hard_failed": 1}, 10)
 
 
 @contextmanager

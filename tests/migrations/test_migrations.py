@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,13 @@ def test_an_existing_role_keeps_its_password(postgres: Postgres, template: str, 
     migrations.upgrade(empty_database, role_passwords={"sequence_api": "another"})
     with psycopg.connect(postgres.url("sequence_api", template)) as connection:
         assert connection.execute("SELECT session_user").fetchone() == ("sequence_api",)
+
+
+def test_each_advisory_lock_has_one_purpose() -> None:
+    """A number that two would share makes one of them wait for what it has nothing to do with."""
+    root = Path(__file__).parents[2]
+    schema, *files = DOCUMENTED, *sorted((root / "sequence_store" / "sql").glob("*.sql"))
+    taken = {7_236_001: "migrations/env.py"}
+    for file in (schema, *files):
+        for number in re.findall(r"pg_(?:try_)?advisory_(?:xact_)?lock(?:_shared)?\((\d+)", file.read_text()):
+            assert taken.setdefault(int(number), file.name) == file.name, number
