@@ -6,7 +6,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup run test check format lock bench clean
+.PHONY: help setup run test check format lock bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ lock:  ## Choose the newest allowed versions again (a week old at least) and wri
 
 bench: setup  ## Measure, and print the figures of docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: setup  ## Work under faults every few seconds (MINUTES=10), and account for every mail
+	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(ARGS)
 
 clean: setup  ## Stop the local stack and remove its data
 	@$(BIN)/sequences stack down

@@ -1,0 +1,90 @@
+"""`make soak MINUTES=10`: the product at work under faults every few seconds; every mail is accounted for at the end.
+
+Real: Postgres, moto's SQS (behind a proxy that does what Amazon's may do), Valkey, SMTP, the API and the workers as
+processes of their own. What Dagster's jobs would run (plan, dispatch, results, reconciliation) is called here every
+few seconds by one thread each instead of by the daemon, which would look every half minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.soak.account import account, print_account
+from tests.soak.faults import Faults
+from tests.soak.resources import Resources
+from tests.soak.servers import servers
+from tests.soak.traffic import Traffic
+from tests.soak.work import Work
+
+QUIET_SECONDS = 150
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--rate", type=float, default=4, help="mails a second (default 4)")
+    parser.add_argument("--seed", type=int, default=1)
+    asked = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
+        servers(Path(name), asked.seed) as running,
+    ):
+        work = Work(running, minutes=asked.minutes, mails=round(asked.rate * 60 * asked.minutes))
+        work.enter()
+        running.start_worker(steady=True)
+        for _ in range(2):
+            running.start_worker()
+        faults, traffic = (
+            Faults(running, random.Random(asked.seed)),
+            Traffic(running, random.Random(asked.seed)),
+        )
+        resources = Resources(running)
+        stop = threading.Event()
+        began = time.monotonic()
+        threads = [
+            threading.Thread(target=_every, args=(seconds, stop, job))
+            for seconds, job in (
+                *work.jobs(),
+                (3.0, faults.inject),
+                (0.5, traffic.ask),
+                (5.0, resources.look),
+            )
+        ]
+        for thread in threads:
+            thread.start()
+        _wait(began + asked.minutes * 60, work)
+        faults.end()
+        traffic.end()
+        quiet = work.wait_until_quiet(QUIET_SECONDS)
+        stop.set()
+        for thread in threads:
+            thread.join(30)
+        work.end()
+        found = account(running, quiet=quiet)
+        print_account(
+            found, faults.injected + Counter(dict(running.chaos.injected)), traffic.done, resources, work
+        )
+        return 0 if found.in_order and resources.flat() else 1
+
+
+def _every(seconds: float, stop: threading.Event, job: Callable[[], None]) -> None:
+    while not stop.wait(seconds):
+        job()
+
+
+def _wait(until: float, work: Work) -> None:
+    while time.monotonic() < until:
+        time.sleep(min(30, max(0.1, until - time.monotonic())))
+        print(f"{until - time.monotonic():5.0f} s to go: {work.statuses()}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""Every mail and every contact accounted for, from what the SMTP server took and what the database says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from sequence_store.message_ids import keys_named_in
+from sequence_store.messages import SendKey
+from tests.soak.resources import Resources
+from tests.soak.servers import Servers
+from tests.soak.work import Work
+
+SPENT = {"sent", "hard_failed", "unknown"}
+
+
+@dataclass
+class Account:
+    """`duplicates`, `lost` and `wrong` must be 0; each unknown send has its cause and what the server knows."""
+
+    quiet: bool
+    sends: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    open: Counter[str] = field(default_factory=Counter)
+    waiting: Counter[str] = field(default_factory=Counter)
+    taken: int = 0
+    duplicates: int = 0
+    lost: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def in_order(self) -> bool:
+        return self.quiet and not (self.duplicates or self.lost or self.wrong)
+
+
+def account(servers: Servers, *, quiet: bool) -> Account:
+    found = Account(quiet)
+    secret = servers.pipeline.address_key.get_secret_value().encode()
+    taken: Counter[SendKey] = Counter()
+    for mail in servers.smtp.accepted():
+        taken.update(keys_named_in(str(mail["Message-ID"]).strip("<>"), secret))
+    found.taken = taken.total()
+    found.duplicates = sum(count - 1 for count in taken.values())
+    with servers.connect() as connection:
+        rows = connection.execute(
+            "SELECT sequence_id, contact_id, step_id, round, status, coalesce(reason, '') FROM sends"
+        ).fetchall()
+        found.lost = int(str((connection.execute(_LOST).fetchone() or (0,))[0]))
+        found.waiting.update(dict(connection.execute(_WAITING).fetchall()))  # type: ignore[arg-type]
+        found.wrong += [str(row[0]) for row in connection.execute(_WRONG).fetchall()]
+    for *key, status, reason in rows:
+        mails = taken.pop(SendKey(*key), 0)  # type: ignore[arg-type]
+        found.sends[str(status)] += 1
+        if status == "unknown":
+            found.unknown[f"{reason}; the server {'has' if mails else 'has not'} taken the mail"] += 1
+        elif status not in SPENT:
+            found.open[f"{status}: {reason}"] += 1
+        if (status == "sent") != bool(mails) and status != "unknown":
+            found.wrong.append(f"{status} ({reason}) with {mails} mails")
+    found.wrong += [f"a mail without a row: {key}" for key in taken]
+    return found
+
+
+# An active contact that is due, has no row and no reason to wait: nobody would ever mail it.
+_LOST = """
+SELECT count(*) FROM sequences_contacts e
+WHERE e.status = 'active' AND e.next_send <= current_date
+    AND NOT EXISTS (SELECT FROM plan_deferrals d WHERE d.sequence_id = e.sequence_id AND d.contact_id = e.contact_id)
+    AND NOT EXISTS (SELECT FROM sends s WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
+        AND s.round = e.round AND s.advanced_at IS NULL)"""
+_WAITING = """
+SELECT coalesce(d.reason, 'no reason'), count(*) FROM sequences_contacts e
+LEFT JOIN plan_deferrals d ON d.sequence_id = e.sequence_id AND d.contact_id = e.contact_id
+WHERE e.status = 'active' AND e.next_send <= current_date AND NOT EXISTS (
+    SELECT FROM sends s WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
+        AND s.status = 'unknown')
+GROUP BY 1"""
+_WRONG = """
+SELECT 'a sent mail has not moved its contact on' FROM sends WHERE status = 'sent' AND advanced_at IS NULL
+UNION ALL
+SELECT 'an enrolment moved by more or less than its sent mails' FROM sequences_contacts e
+JOIN (SELECT sequence_id, contact_id, round, count(*) AS mails FROM sends WHERE status = 'sent' GROUP BY 1, 2, 3) s
+    USING (sequence_id, contact_id, round)
+WHERE e.current_step <> 1 + s.mails
+UNION ALL
+SELECT 'a mailbox counts other than it mailed' FROM mailbox_days d
+JOIN (SELECT mailbox_id, send_day, count(*) FILTER (WHERE status IN ('sent', 'unknown')) AS mails
+    FROM sends GROUP BY 1, 2) s USING (mailbox_id, send_day)
+WHERE d.used <> s.mails"""
+
+
+def print_account(
+    found: Account, faults: Counter[str], traffic: Counter[str], resources: Resources, work: Work
+) -> None:
+    rows: list[tuple[str, object]] = [
+        ("**mails** taken by the server", found.taken),
+        *((f"sends that ended `{status}`", count) for status, count in sorted(found.sends.items())),
+        ("**duplicates**", found.duplicates),
+        ("**lost**", found.lost),
+        ("**disagreements** of ledger and server", len(found.wrong)),
+        ("**unknown**", found.unknown.total()),
+        *((f"… {reason}", count) for reason, count in sorted(found.unknown.items())),
+        *((f"not mailed, {reason}", count) for reason, count in sorted(found.open.items())),
+        *((f"due again at the end, {reason}", count) for reason, count in sorted(found.waiting.items())),
+        ("**faults**", faults.total()),
+        *((f"… {kind}", count) for kind, count in sorted(faults.items())),
+        ("**requests** to the API", traffic.total()),
+        *((f"… {kind}", count) for kind, count in sorted(traffic.items())),
+        ("**runs**", f"{work.runs.total()}, {work.interrupted.total()} broken off by a fault"),
+        *((f"… {kind}", f"{count}, {work.interrupted[kind]}") for kind, count in sorted(work.runs.items())),
+    ]
+    print("\n| | |\n|---|---|", *(f"| {what} | {count} |" for what, count in rows), sep="\n")
+    print("\n| resources | first third | last third | most |\n|---|---|---|---|")
+    for name, what, first, last, most in resources.summary():
+        print(f"| {name}, {what} | {first:.0f} | {last:.0f} | {most:.0f} |")
+    for line, count in Counter(found.wrong).items():
+        print(f"WRONG: {line} ({count})")
+    print(f"\nin order: {found.in_order}, quiet: {found.quiet}, flat: {resources.flat()}", flush=True)

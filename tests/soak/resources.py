@@ -1,0 +1,64 @@
+"""Whether what runs all the time stays as small as it was: memory, file descriptors, connections."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
+
+from tests.soak.servers import Servers
+from tests.soak.work import AWAY
+
+WARM_UP_SECONDS = 60
+GROWTH = 1.15
+SPARE = {"memory_mb": 8.0, "descriptors": 12.0, "connections": 12.0}
+
+
+class Resources:
+    """Looks at the worker that is never killed, at the API and at Postgres's sessions."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._began = time.monotonic()
+        self.seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+
+    def look(self) -> None:
+        steady = next(worker for worker in self._servers.workers if worker.steady)
+        processes = {"worker": steady.process.pid}
+        if self._servers.api:
+            processes["API"] = self._servers.api.pid
+        for name, pid in processes.items():
+            with suppress(OSError):
+                self._note(name, "memory_mb", _resident(pid) / 2**20)
+                self._note(name, "descriptors", len(list(Path(f"/proc/{pid}/fd").iterdir())))
+        with suppress(*AWAY), self._servers.connect() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = 'soak'"
+            ).fetchone()
+            self._note("Postgres", "connections", float(str(row[0] if row else 0)))
+
+    def summary(self) -> list[tuple[str, str, float, float, float]]:
+        """Return who, what, the medians of the first and the last third after the start, and the most."""
+        lines = []
+        for (name, what), seen in self.seen.items():
+            warm = [value for at, value in seen if at > WARM_UP_SECONDS] or [value for _, value in seen]
+            third = max(1, len(warm) // 3)
+            lines.append(
+                (name, what, statistics.median(warm[:third]), statistics.median(warm[-third:]), max(warm))
+            )
+        return lines
+
+    def flat(self) -> bool:
+        return all(last <= first * GROWTH + SPARE[what] for _, what, first, last, _ in self.summary())
+
+    def _note(self, name: str, what: str, value: float) -> None:
+        self.seen[name, what].append((time.monotonic() - self._began, value))
+
+
+def _resident(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0

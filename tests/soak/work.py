@@ -1,0 +1,133 @@
+"""The contacts of a soak, and what Dagster's jobs would do for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local_stack.processes import wait_until
+from sequence_pipelines.assets.delivery_results import drain, sweep
+from sequence_pipelines.day_counters import set_day_counters
+from sequence_pipelines.dispatching import dispatch
+from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.planner import make_plan
+from sequence_store.database import connect
+from tests.soak.servers import Servers
+
+MAILBOXES = 8
+SEQUENCES = 4
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, BotoCoreError, ClientError)
+
+
+class Work:
+    """Half of the contacts are there at the start; the imports of the traffic bring more."""
+
+    def __init__(self, servers: Servers, *, minutes: float, mails: int) -> None:
+        self._servers = servers
+        self._minutes = minutes
+        self.mails = mails
+        self.interrupted: Counter[str] = Counter()
+        self.runs: Counter[str] = Counter()
+
+    def jobs(self) -> tuple[tuple[float, Callable[[], None]], ...]:
+        return (
+            (20.0, self._surviving("plan", self._plan)),
+            (2.0, self._surviving("dispatch", self._dispatch)),
+            (2.0, self._surviving("results", self._results)),
+            (5.0, self._surviving("reconcile", self._reconcile)),
+        )
+
+    def enter(self) -> None:
+        """Enter mailboxes whose window closes a minute after the faults do, and make the day's first plan."""
+        start = datetime.now(UTC).replace(second=0, microsecond=0)
+        end = start + timedelta(minutes=self._minutes + 2)
+        day = self._servers.pipeline.calendar.day_of(start)
+        with self._servers.connect() as connection:
+            connection.execute(
+                "INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time, min_gap_seconds) "
+                "SELECT 'box' || n || '@sender.example', 100000, %s, %s, n %% 2 FROM generate_series(1, %s) n",
+                (start.time(), end.time(), MAILBOXES),
+            )
+            connection.execute(
+                "INSERT INTO sequences (sequence_name) SELECT 'sequence ' || n FROM generate_series(1, %s) n",
+                (SEQUENCES,),
+            )
+            connection.execute(
+                "INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days) "
+                "SELECT q.id, n, 'Step ' || n, 'Hello {{ contact.name }}', n - 1 "
+                "FROM sequences q, generate_series(1, 2) n"
+            )
+            connection.execute(
+                "INSERT INTO sequences_mailboxes SELECT q.id, m.id FROM sequences q, mailboxes m"
+            )
+            connection.execute(
+                "INSERT INTO contacts (name, mail_address) "
+                "SELECT 'Bob ' || n, 'bob' || n || '@people.example' FROM generate_series(1, %s) n",
+                (self.mails // 2,),
+            )
+            connection.execute(
+                "INSERT INTO sequences_contacts (sequence_id, contact_id, next_send) "
+                "SELECT 1 + c.id %% %s, c.id, %s FROM contacts c",
+                (SEQUENCES, day),
+            )
+        self._plan()
+
+    def statuses(self) -> dict[str, int]:
+        try:
+            with self._servers.connect() as connection:
+                rows = connection.execute(
+                    "SELECT status, count(*) FROM sends GROUP BY 1 ORDER BY 1"
+                ).fetchall()
+        except AWAY:
+            return {}
+        return {str(status): int(str(count)) for status, count in rows}
+
+    def wait_until_quiet(self, seconds: float) -> bool:
+        """Return whether nothing was under way any more, within so long after the faults ended."""
+        live = {"planned", "dispatched", "claimed", "transmitting"}
+        return wait_until(lambda: bool(found := self.statuses()) and not live & found.keys(), seconds)
+
+    def end(self) -> None:
+        """Apply what is left, and plan once more: who got no mail is told why."""
+        self._results()
+        self._reconcile()
+        self._plan()
+
+    def _surviving(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
+        """A run that fails is the next one's to make up for; how often that was is counted."""
+
+        def run() -> None:
+            self.runs[name] += 1
+            try:
+                job()
+            except AWAY:
+                self.interrupted[name] += 1
+
+        return run
+
+    def _plan(self) -> None:
+        settings = self._servers.pipeline
+        with connect(settings.pipeline_database_url, name="soak plan") as connection:
+            plan = make_plan(connection, settings, datetime.now(UTC))
+            connection.commit()
+            set_day_counters(connection, settings, plan.day.day)
+
+    def _dispatch(self) -> None:
+        settings = self._servers.pipeline
+        with connect(settings.pipeline_database_url, name="soak dispatch", autocommit=True) as connection:
+            dispatch(connection, self._servers.queues().sends(), settings)
+
+    def _results(self) -> None:
+        settings = self._servers.pipeline
+        with connect(settings.pipeline_database_url, name="soak results") as connection:
+            drain(connection, self._servers.queues().delivery_results(), settings)
+
+    def _reconcile(self) -> None:
+        settings = self._servers.pipeline
+        with connect(settings.pipeline_database_url, name="soak reconcile") as connection:
+            reconcile_ledger(connection, settings)
+            sweep(connection, settings)
