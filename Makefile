@@ -6,10 +6,10 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup run test check format lock bench soak clean
+.PHONY: help setup run test check check-deploy format lock bench soak clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed  ## Make .venv/ with exactly what requirements.lock names
 
@@ -31,6 +31,14 @@ check: setup  ## Format, lint, types and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
+check-deploy: .venv-deploy/.installed  ## Image, Compose, Kubernetes, Terraform and rules, without running them
+	@.venv-deploy/bin/python deploy/check.py
+
+.venv-deploy/.installed: deploy/tools.lock scripts/uv
+	@test -x .venv-deploy/bin/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv-deploy
+	@./scripts/uv pip sync --quiet --python .venv-deploy/bin/python --require-hashes deploy/tools.lock
+	@touch $@
+
 format: setup  ## Rewrite the code in the project's format
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
@@ -38,6 +46,8 @@ format: setup  ## Rewrite the code in the project's format
 lock:  ## Choose the newest allowed versions again (a week old at least) and write requirements.lock
 	@./scripts/uv pip compile --quiet pyproject.toml --all-extras --universal --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o requirements.lock
+	@./scripts/uv pip compile --quiet deploy/tools.in --python-version 3.11 --universal --generate-hashes \
+	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o deploy/tools.lock
 
 bench: setup  ## Measure, and print the figures of docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)

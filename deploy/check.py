@@ -1,0 +1,156 @@
+"""What can be known of a deployment without running it. Run by `make check-deploy`, with the tools of tools.lock.
+
+A tool that no package index has (terraform, promtool) is used where the machine has it; otherwise a line says what was
+not checked.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import kubernetes_validate
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+TOOLS = Path(sys.executable).parent
+KUBERNETES = ("1.31", "1.34", "1.37")  # the oldest that Amazon still looks after, and the newest there is
+COMPOSE = (("docker-compose.yaml",), ("docker-compose.yaml", "docker-compose.aws.yaml"))
+
+
+def run(program: str | Path, *arguments: str | Path, **variables: str) -> str:
+    """Return what the program prints; raise RuntimeError with its own words where it fails."""
+    done = subprocess.run(  # noqa: S603
+        [str(program), *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError((done.stdout + done.stderr).strip())
+    return done.stdout
+
+
+def check_image() -> Iterator[str]:
+    """Lint every Dockerfile."""
+    files = [*sorted(ROOT.glob("Dockerfile*")), *sorted(DEPLOY.glob("**/Dockerfile*"))]
+    files = [file for file in files if file.suffix != ".dockerignore"]
+    for file in files:
+        run(TOOLS / "hadolint", file)
+    yield f"{len(files)} linted"
+
+
+def check_compose() -> Iterator[str]:
+    """Let Compose read its files, alone and together: schema, references, interpolation."""
+    for names in COMPOSE:
+        files = [file for name in names for file in (ROOT / name, DEPLOY / name) if file.exists()]
+        if len(files) == len(names):
+            options = [word for file in files for word in ("--file", str(file))]
+            run(TOOLS / "docker-compose", *options, "config", "--quiet")
+            yield " + ".join(names)
+
+
+def check_kubernetes() -> Iterator[str]:
+    """Build every overlay, and hold each object against the schemas, unknown fields included."""
+    for overlay in sorted((DEPLOY / "kubernetes" / "overlays").iterdir()):
+        built = run(TOOLS / "kubectl", "kustomize", overlay)
+        objects: list[dict[str, Any]] = [found for found in yaml.safe_load_all(built) if found]
+        unknown = {found["kind"] for found in objects if not _has_schema(found)}
+        yield f"{overlay.name}: {len(objects)} objects" + (
+            f"; no schema here of {', '.join(sorted(unknown))}" if unknown else ""
+        )
+
+
+def _has_schema(found: dict[str, Any]) -> bool:
+    """Hold one object against each version's schema; False where it is another project's kind."""
+    for version in KUBERNETES:
+        try:
+            kubernetes_validate.validate(found, version, strict=True)
+        except kubernetes_validate.SchemaNotFoundError:
+            return False
+        except kubernetes_validate.ValidationError as error:
+            where = "/".join(map(str, error.path))
+            raise RuntimeError(
+                f"{found['kind']} {found['metadata']['name']}, {version}: {where}: {error.message}"
+            ) from None
+    return True
+
+
+def check_chart_values() -> Iterator[str]:
+    """Read the official chart's values: the chart itself is in no package index, so it is not rendered."""
+    values = yaml.safe_load((DEPLOY / "kubernetes" / "dagster-chart-values.yaml").read_text())
+    yield f"{len(values)} keys read; the chart is not rendered, no package index has it"
+
+
+def check_terraform() -> Iterator[str]:
+    """Parse each file; format and validate where terraform and its providers are there."""
+    folder = DEPLOY / "terraform"
+    files = sorted(folder.glob("*.tf"))
+    for file in files:
+        try:
+            hcl2.loads(file.read_text())
+        except Exception as error:
+            raise RuntimeError(f"{file.name}: {error}") from error
+    yield f"{len(files)} files parsed"
+    if not (terraform := shutil.which("terraform")):
+        yield "not formatted, not validated: there is no terraform on this machine"
+        return
+    run(terraform, f"-chdir={folder}", "fmt", "-check", "-recursive", "-diff")
+    yield "format"
+    if (folder / ".terraform" / "providers").exists():
+        run(terraform, f"-chdir={folder}", "validate")
+        yield "validated"
+    else:
+        yield "not validated: run `terraform init -backend=false` in deploy/terraform where its providers can be had"
+
+
+def check_rules() -> Iterator[str]:
+    """Let Prometheus read its rules, and run their tests."""
+    folder = DEPLOY / "observability"
+    rules = [file for file in sorted(folder.glob("**/*.y*ml")) if "groups:" in file.read_text()]
+    tests = [file for file in sorted(folder.glob("**/*.y*ml")) if "rule_files:" in file.read_text()]
+    tests = [file for file in tests if "tests:" in file.read_text()]
+    if not rules:
+        yield "no rules"
+    elif promtool := shutil.which("promtool"):
+        run(promtool, "check", "rules", *rules)
+        for test in tests:
+            run(promtool, "test", "rules", test)
+        yield f"{len(rules)} files of rules, {len(tests)} of tests"
+    else:
+        yield f"{len(rules)} files not checked: there is no promtool on this machine (Debian: prometheus)"
+
+
+CHECKS: dict[str, Callable[[], Iterator[str]]] = {
+    "image": check_image,
+    "compose": check_compose,
+    "kubernetes": check_kubernetes,
+    "chart values": check_chart_values,
+    "terraform": check_terraform,
+    "rules": check_rules,
+}
+
+
+def main() -> int:
+    """Run all checks, say what each did, and return 1 where one failed."""
+    failed = 0
+    for name, check in CHECKS.items():
+        try:
+            print(f"  {name:<13} {'; '.join(check())}")
+        except RuntimeError as error:
+            failed = 1
+            print(f"  {name:<13} FAILED\n{error}")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

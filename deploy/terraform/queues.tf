@@ -1,0 +1,88 @@
+# As `sequences stack up` makes them locally: sequence_store/queues.py has the same numbers, and a test compares.
+locals {
+  queues = {
+    sends            = var.sends_queue
+    delivery_results = var.delivery_results_queue
+  }
+}
+
+resource "aws_sqs_queue" "queue" {
+  for_each                   = local.queues
+  name                       = each.value
+  visibility_timeout_seconds = 180
+  message_retention_seconds  = 345600 # 4 days
+  sqs_managed_sse_enabled    = true
+  redrive_policy = jsonencode({
+    deadLetterTargetArn = aws_sqs_queue.dead_letters[each.key].arn
+    maxReceiveCount     = 5
+  })
+}
+
+# A dead letter keeps its age, so its queue must keep it longer.
+resource "aws_sqs_queue" "dead_letters" {
+  for_each                  = local.queues
+  name                      = "${each.value}-dlq"
+  message_retention_seconds = 1209600 # 14 days
+  sqs_managed_sse_enabled   = true
+}
+
+resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
+  for_each  = local.queues
+  queue_url = aws_sqs_queue.dead_letters[each.key].id
+  redrive_allow_policy = jsonencode({
+    redrivePermission = "byQueue"
+    sourceQueueArns   = [aws_sqs_queue.queue[each.key].arn]
+  })
+}
+
+# Nobody comes in the clear, and Amazon SES writes to the results alone, through its topic.
+data "aws_iam_policy_document" "queue" {
+  for_each = local.queues
+
+  statement {
+    sid       = "EncryptedOnly"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [aws_sqs_queue.queue[each.key].arn]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+
+  dynamic "statement" {
+    for_each = each.key == "delivery_results" && var.ses_topic_arn != null ? [var.ses_topic_arn] : []
+    content {
+      sid       = "SesReports"
+      actions   = ["sqs:SendMessage"]
+      resources = [aws_sqs_queue.queue[each.key].arn]
+      principals {
+        type        = "Service"
+        identifiers = ["sns.amazonaws.com"]
+      }
+      condition {
+        test     = "ArnEquals"
+        variable = "aws:SourceArn"
+        values   = [statement.value]
+      }
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "queue" {
+  for_each  = local.queues
+  queue_url = aws_sqs_queue.queue[each.key].id
+  policy    = data.aws_iam_policy_document.queue[each.key].json
+}
+
+resource "aws_sns_topic_subscription" "ses" {
+  count     = var.ses_topic_arn == null ? 0 : 1
+  topic_arn = var.ses_topic_arn
+  protocol  = "sqs"
+  endpoint  = aws_sqs_queue.queue["delivery_results"].arn
+}

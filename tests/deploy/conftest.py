@@ -1,0 +1,39 @@
+"""The files under deploy/, as data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+KUBERNETES = DEPLOY / "kubernetes"
+TERRAFORM = DEPLOY / "terraform"
+
+
+def objects(*parts: str) -> list[dict[str, Any]]:
+    """Return the objects of the manifests in a folder under deploy/kubernetes, as they are before a build."""
+    files = sorted(KUBERNETES.joinpath(*parts).glob("*.yaml"))
+    found = [one for file in files for one in yaml.safe_load_all(file.read_text(encoding="utf-8")) if one]
+    return [one for one in found if isinstance(one, dict) and one.get("kind") and "metadata" in one]
+
+
+def settings_file() -> dict[str, str]:
+    """Return the ConfigMap `sequence-settings` as the base makes it."""
+    lines = (KUBERNETES / "base" / "settings.env").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+def overlay_settings(overlay: str) -> dict[str, str]:
+    """Return what an overlay says of the same."""
+    kustomization = yaml.safe_load((KUBERNETES / "overlays" / overlay / "kustomization.yaml").read_text())
+    maps = [m for m in kustomization.get("configMapGenerator", []) if m["name"] == "sequence-settings"]
+    return dict(literal.split("=", 1) for m in maps for literal in m["literals"])
+
+
+def secret_keys() -> dict[str, list[str]]:
+    """Return the keys of each process's secret in AWS Secrets Manager."""
+    keys: dict[str, list[str]] = json.loads((TERRAFORM / "secrets.json").read_text())
+    return keys

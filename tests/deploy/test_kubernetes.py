@@ -1,0 +1,179 @@
+"""What each pod may do and is given, and that Dagster's instances are the project's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+from dagster._core.instance.ref import InstanceRef
+
+from tests.deploy.conftest import KUBERNETES, objects, secret_keys
+
+ROOT = Path(__file__).parents[2]
+BASE = objects("base")
+WORKLOADS = {one["metadata"]["name"]: one for one in BASE if one["kind"] in {"Deployment", "Job"}}
+INSTANCES = ("base", "components/runs-as-pods")
+
+
+def pod(workload: str) -> dict[str, Any]:
+    found: dict[str, Any] = WORKLOADS[workload]["spec"]["template"]["spec"]
+    return found
+
+
+def container(workload: str) -> dict[str, Any]:
+    (only,) = pod(workload)["containers"]
+    found: dict[str, Any] = only
+    return found
+
+
+def test_all_of_the_product_runs() -> None:
+    assert set(WORKLOADS) == {
+        "sequence-migrations",
+        "sequence-api",
+        "sequence-worker",
+        "sequence-inbox",
+        "sequence-code",
+        "dagster-webserver",
+        "dagster-daemon",
+    }
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_every_pod_asks_for_what_it_needs_and_can_write_to_tmp_alone(workload: str) -> None:
+    resources = container(workload)["resources"]
+    assert {"cpu", "memory"} <= set(resources["requests"])
+    assert "memory" in resources["limits"]
+    assert "cpu" not in resources["limits"]  # a bound on time makes mails late, and saves nobody anything
+    volumes = {volume["name"]: volume for volume in pod(workload)["volumes"]}
+    assert {name for name, volume in volumes.items() if "emptyDir" in volume} <= {"tmp", "home"}
+    assert not {"hostPath", "persistentVolumeClaim"} & {key for volume in volumes.values() for key in volume}
+
+
+def test_hardening_is_for_every_workload_and_leaves_nothing_open() -> None:
+    kustomization = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())
+    (patch,) = kustomization["patches"]
+    assert patch == {"path": "hardening.yaml", "target": {"kind": "Deployment|Job"}}
+    said = {
+        operation["path"]: operation["value"]
+        for operation in yaml.safe_load((KUBERNETES / "base" / "hardening.yaml").read_text())
+    }
+    assert said["/spec/template/spec/securityContext"]["runAsNonRoot"] is True
+    assert said["/spec/template/spec/containers/0/securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert all(len(pod(workload)["containers"]) == 1 for workload in WORKLOADS)
+
+
+@pytest.mark.parametrize(
+    "workload", [w for w in WORKLOADS if w.startswith(("dagster", "sequence-code", "sequence-api"))]
+)
+def test_who_answers_others_is_probed(workload: str) -> None:
+    assert "livenessProbe" in container(workload)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS)
+def test_each_process_is_given_its_own_secret_alone(workload: str) -> None:
+    accounts = {
+        "sequence-migrations": "sequence-owner",
+        "sequence-inbox": "sequence-worker",
+        "sequence-code": "sequence-pipeline",
+        "dagster-webserver": "sequence-dagster",
+        "dagster-daemon": "sequence-dagster",
+    }
+    account = accounts.get(workload, workload)
+    assert pod(workload)["serviceAccountName"] == account
+    given = [entry["valueFrom"]["secretKeyRef"] for entry in container(workload)["env"]]
+    assert {reference["name"] for reference in given} == {account}
+    assert sorted(reference["key"] for reference in given) == sorted(
+        secret_keys()[account.removeprefix("sequence-")]
+    )
+    assert [entry["name"] for entry in container(workload)["env"]] == [
+        reference["key"] for reference in given
+    ]
+
+
+def test_no_pod_is_left_out_of_the_network_policies() -> None:
+    policies = {one["metadata"]["name"]: one["spec"] for one in BASE if one["kind"] == "NetworkPolicy"}
+    everybody = policies["sequence-nothing-else"]
+    assert everybody["policyTypes"] == ["Ingress", "Egress"]
+    labels = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())["labels"]
+    assert labels == [{"pairs": everybody["podSelector"]["matchLabels"], "includeTemplates": True}]
+    mailing = policies["sequence-to-mail-servers"]["podSelector"]["matchExpressions"][0]["values"]
+    assert mailing == ["sequence-worker", "sequence-inbox"]
+
+
+@pytest.mark.parametrize("folder", INSTANCES)
+def test_the_instance_is_the_projects_own_but_for_where_runs_and_logs_are(folder: str) -> None:
+    own = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    theirs = yaml.safe_load((KUBERNETES / folder / "dagster.yaml").read_text())
+    assert {key: value for key, value in theirs.items() if key not in {"compute_logs", "run_launcher"}} == own
+    assert ("run_launcher" in theirs) == (folder == "components/runs-as-pods")
+
+
+def test_the_workspace_is_the_projects_own() -> None:
+    assert (KUBERNETES / "base" / "workspace.yaml").read_text() == (ROOT / "workspace.yaml").read_text()
+
+
+@pytest.fixture
+def instance_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DAGSTER_DATABASE_URL", "postgresql+psycopg2://dagster:secret@127.0.0.1:9/dagster")
+    monkeypatch.setenv("COMPUTE_LOGS_BUCKET", "sequence-compute-logs")
+    monkeypatch.setenv("AWS_REGION", "eu-central-1")
+    monkeypatch.setenv("POD_NAMESPACE", "sequences")
+
+
+@pytest.mark.usefixtures("instance_environment")
+@pytest.mark.parametrize("folder", INSTANCES)
+def test_dagster_reads_the_instance_and_keeps_logs_on_s3(folder: str) -> None:
+    ref = InstanceRef.from_dir(str(KUBERNETES / folder))
+    manager = ref.compute_log_manager
+    assert type(manager).__name__ == "S3ComputeLogManager"
+
+
+@pytest.mark.usefixtures("instance_environment")
+def test_runs_become_hardened_pods_of_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagster_k8s import launcher as dagster_k8s_launcher
+    from dagster_k8s.container_context import K8sContainerContext
+    from dagster_k8s.job import construct_dagster_k8s_job
+    from kubernetes.client import ApiClient
+
+    monkeypatch.setattr(dagster_k8s_launcher, "load_kubernetes_config", lambda **_: None)  # no cluster here
+    launcher = InstanceRef.from_dir(str(KUBERNETES / "components/runs-as-pods")).run_launcher
+    assert isinstance(launcher, dagster_k8s_launcher.K8sRunLauncher)
+
+    run = dg.DagsterRun(job_name="daily_plan", tags={"sequences/job": "daily_plan"})
+    context = K8sContainerContext.create_for_run(run, launcher, include_run_tags=True)
+    assert context.namespace == "sequences"
+    job = construct_dagster_k8s_job(
+        context.get_k8s_job_config(job_image="sequence-pipelines:1", run_launcher=launcher),
+        args=["dagster", "api", "execute_run"],
+        job_name="run",
+        user_defined_k8s_config=context.run_k8s_config,
+    )
+    template = ApiClient().sanitize_for_serialization(job)["spec"]["template"]
+    spec, one = template["spec"], template["spec"]["containers"][0]
+    hardening = {
+        operation["path"]: operation["value"]
+        for operation in yaml.safe_load((KUBERNETES / "base" / "hardening.yaml").read_text())
+    }
+    assert spec["securityContext"] == hardening["/spec/template/spec/securityContext"]
+    assert one["securityContext"] == hardening["/spec/template/spec/containers/0/securityContext"]
+    assert spec["serviceAccountName"] == "sequence-pipeline"
+    assert {source["secretRef"]["name"] for source in one["envFrom"] if "secretRef" in source} == {
+        "sequence-pipeline"
+    }
+    assert {source["configMapRef"]["name"] for source in one["envFrom"] if "configMapRef" in source} == {
+        "sequence-settings"
+    }
+    assert template["metadata"]["labels"]["app.kubernetes.io/part-of"] == "sequences"
+    assert template["metadata"]["labels"]["app.kubernetes.io/name"] == "sequence-run"
+    assert {mount["mountPath"] for mount in one["volumeMounts"]} == {
+        "/tmp",
+        "/opt/dagster/home",
+        "/opt/dagster/home/dagster.yaml",
+    }

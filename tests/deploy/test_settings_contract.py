@@ -1,0 +1,86 @@
+"""Every setting that a deployment names exists, and every process is given what it refuses to start without."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from sequence_store.errors import SettingsError
+from sequence_store.settings import (
+    LOCAL,
+    ApiSettings,
+    OwnerSettings,
+    PipelineSettings,
+    Settings,
+    WorkerSettings,
+    read_settings,
+)
+from tests.deploy.conftest import TERRAFORM, objects, overlay_settings, secret_keys, settings_file
+from tests.docs.test_completeness import SETTINGS, rows
+
+PROCESSES: dict[str, type[Settings]] = {
+    "owner": OwnerSettings,
+    "api": ApiSettings,
+    "worker": WorkerSettings,
+    "pipeline": PipelineSettings,
+}
+DOCUMENTED = set(SETTINGS) | {name for name, *_ in rows("settings.md", width=3)}
+STAND_INS = {
+    "ADDRESS_KEY": "an address key",
+    "LINK_KEYS": "a link key",
+    "SECRET_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+}
+
+
+def assert_starts(kind: type[Settings], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read `kind` from `environment` alone; nothing in it may be left to a default that is for one machine."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = read_settings(kind)
+    assert settings.sequence_environment != LOCAL
+    values = {name: str(value) for name, value in settings if name != "smtp_host"}  # mailboxes name their own
+    assert not {name for name, value in values.items() if "127.0.0.1" in value or value.startswith(".local")}
+
+
+def secrets_of(process: str) -> dict[str, str]:
+    return {
+        name: STAND_INS.get(name, "postgresql://role:secret@db.example/sequences")
+        for name in secret_keys()[process]
+    }
+
+
+@pytest.mark.parametrize("overlay", ["plain", "production"])
+@pytest.mark.parametrize("process", PROCESSES)
+def test_each_process_starts_on_kubernetes(
+    process: str, overlay: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = settings_file() | overlay_settings(overlay) | secrets_of(process)
+    assert_starts(PROCESSES[process], environment, monkeypatch)
+
+
+def test_kubernetes_names_only_what_exists() -> None:
+    given = {
+        entry["name"]
+        for folder in ("base",)
+        for one in objects(folder)
+        if one["kind"] in {"Deployment", "Job"}
+        for entry in one["spec"]["template"]["spec"]["containers"][0]["env"]
+    }
+    assert given | set(settings_file()) | set(overlay_settings("production")) <= DOCUMENTED | {"HOME"}
+
+
+def test_terraform_names_only_what_exists() -> None:
+    text = (TERRAFORM / "outputs.tf").read_text()
+    printed = set(re.findall(r"^    ([A-Z_]+)\s+= ", text, re.MULTILINE))
+    assert len(printed) == 6
+    in_comments = set(re.findall(r"\(([A-Z_]{5,})\)", (TERRAFORM / "variables.tf").read_text()))
+    assert printed | in_comments | {key for keys in secret_keys().values() for key in keys} <= DOCUMENTED
+    assert printed <= set(settings_file()), "the overlay's ConfigMap has no such setting"
+
+
+def test_a_setting_that_is_missing_or_local_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = settings_file() | secrets_of("api")
+    for changed in ({"PUBLIC_URL": "http://127.0.0.1:8000"}, {"LINK_KEYS": ""}, {"API_HOST": "127.0.0.1"}):
+        with monkeypatch.context() as patch, pytest.raises((SettingsError, AssertionError)):
+            assert_starts(ApiSettings, environment | changed, patch)

@@ -1,0 +1,85 @@
+"""What Terraform makes is what the code expects, and each role may do what its process does and no more."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sequence_store.queues import DEAD_LETTER_RETENTION_SECONDS, MAX_RECEIVES, RETENTION_SECONDS
+from tests.deploy.conftest import TERRAFORM
+
+ROOT = Path(__file__).parents[2]
+POLICIES = {file.stem: file for file in (TERRAFORM / "policies").glob("*.json")}
+
+
+def statements(policy: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(POLICIES[policy].read_text())["Statement"]
+    return found
+
+
+def actions(policy: str) -> set[str]:
+    return {
+        action
+        for statement in statements(policy)
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    }
+
+
+def calls(*files: str) -> set[str]:
+    """Return the actions of the SQS client's methods that the files call."""
+    text = "\n".join((ROOT / file).read_text() for file in files)
+    methods = set(re.findall(r"client\.([a-z_]+)\(", text)) - {"close"}
+    words = {method.removesuffix("_batch") for method in methods}
+    return {"sqs:" + "".join(word.title() for word in method.split("_")) for method in words}
+
+
+def test_queues_are_those_of_the_local_stack() -> None:
+    text = (TERRAFORM / "queues.tf").read_text()
+    assert set(map(int, re.findall(r"message_retention_seconds\s+= (\d+)", text))) == {
+        RETENTION_SECONDS,
+        DEAD_LETTER_RETENTION_SECONDS,
+    }
+    assert re.findall(r"maxReceiveCount\s+= (\d+)", text) == [str(MAX_RECEIVES)]
+    assert re.findall(r"visibility_timeout_seconds = (\d+)", text) == ["180"]
+
+
+def test_policies_allow_every_call_of_the_queues_and_no_making_or_purging() -> None:
+    made = {"sqs:CreateQueue"}
+    allowed = {action for policy in POLICIES for action in actions(policy) if action.startswith("sqs:")}
+    assert allowed == calls("sequence_store/queues.py") - made
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_no_policy_allows_by_wildcard_or_everywhere(policy: str) -> None:
+    assert not any("*" in action for action in actions(policy))
+    for statement in statements(policy):
+        resources = statement["Resource"]
+        for resource in [resources] if isinstance(resources, str) else resources:
+            assert resource.startswith("${"), resource
+            assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
+
+
+def test_only_the_worker_may_mail_and_read_mailboxes_secrets() -> None:
+    may = {policy for policy in POLICIES if any(a.startswith("ses:") for a in actions(policy))}
+    assert may == {"worker"}
+    assert {p for p in POLICIES if "secretsmanager:GetSecretValue" in actions(p)} == {
+        "worker",
+        "external-secrets",
+    }
+    (mailboxes,) = [s for s in statements("worker") if s["Action"] == "secretsmanager:GetSecretValue"]
+    assert mailboxes["Resource"] == "${secrets}:sequences/mailboxes/*"
+
+
+def test_every_role_has_its_policy_and_every_policy_its_role() -> None:
+    text = (TERRAFORM / "roles.tf").read_text()
+    block = text.partition("roles = {")[2].partition("}\n")[0]
+    assert set(re.findall(r"^\s+([a-z-]+)\s+= ", block, re.MULTILINE)) == set(POLICIES)
+    names = {n for file in POLICIES.values() for n in re.findall(r"\$\{(\w+)\}", file.read_text())}
+    given = set(
+        re.findall(r"^\s+(\w+)\s+= ", text.partition("arns = {")[2].partition("\n  }")[0], re.MULTILINE)
+    )
+    assert names == given
