@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import api, contact_import, plan, shapes, worker
+from bench import api, archive, contact_import, plan, shapes, worker
 
 
 def main() -> None:
@@ -20,6 +20,8 @@ def main() -> None:
     parts.add_parser("api", help="requests, against the same statement over bare psycopg")
     importing = parts.add_parser("import", help="an import of contacts, against COPY of the finished rows")
     importing.add_argument("rows", nargs="*", type=int, default=[contact_import.ROWS])
+    archiving = parts.add_parser("archive", help="old sends moved to the archive, and the bytes of a row")
+    archiving.add_argument("rows", nargs="?", type=int, default=archive.ROWS)
     sending = parts.add_parser("worker", help="mails sent, against a bare loop of the same SMTP library")
     sending.add_argument("what", nargs="*", default=worker.PARTS)
     asked = parser.parse_args()
@@ -31,6 +33,8 @@ def main() -> None:
         case "import":
             for rows in asked.rows:
                 print(contact_import.run(rows).line())
+        case "archive":
+            archive.run(asked.rows)
         case "worker":
             worker.run(asked.what)
         case "plan":
