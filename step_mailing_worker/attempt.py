@@ -131,7 +131,7 @@ class Attempt:
             try:
                 if uncertain:
                     await self._tools.store.release(send.key, self._claim)
-                claim = await self._tools.store.claim(send.key, attempt=send.attempt, claim=self._claim)
+                claim = await self._tools.store.claim(send, self._claim)
             except DATABASE_AWAY as error:
                 self._warn_once(uncertain, "claim_without_answer", error)
                 uncertain = True
@@ -183,7 +183,7 @@ class Attempt:
         assert self._send is not None  # noqa: S101
         while True:
             self._interruptible = False
-            gate = await self._tools.store.mark_transmitting(self._send.key, self._claim)
+            gate = await self._tools.store.mark_transmitting(self._send, self._claim)
             if gate.verdict is GateVerdict.TRANSMITTING:
                 self._leased = False
                 return
@@ -213,7 +213,7 @@ class Attempt:
     async def _finish(self, send: SendMessage, finish: Finish) -> None:
         """Record the outcome, however long the database is away: until then the message stays."""
         self._interruptible = False
-        finished = await self._insist(lambda: self._tools.store.finish(send.key, self._claim, finish))
+        finished = await self._insist(lambda: self._tools.store.finish(send, self._claim, finish))
         self._leased = False
         reach(CrashPoint.AFTER_FINISH)
         if finished is None:

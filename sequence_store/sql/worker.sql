@@ -1,10 +1,15 @@
+-- Claims, gates and outcomes are each asked for many sends in one transaction: `calls` is a JSON array of objects, `n`
+-- a call's number in it, and the functions run in its order.
+
 -- name: claim_send
 -- Waits are told in seconds of the database's clock: the worker's own may be wrong. The commit waits for no disk: a
 -- claim that a crash of the server loses is fenced at the gate, and made again.
-SELECT c.*, extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds,
+SELECT k.n, c.*, extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds,
     set_config('synchronous_commit', 'off', true)
-FROM claim_send(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(attempt)s, %(claim)s,
-    make_interval(secs => %(lease_seconds)s), %(pads)s) c
+FROM jsonb_to_recordset(%(calls)s) k (n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
+        attempt integer, claim uuid),
+    claim_send(k.sequence_id, k.contact_id, k.step_id, k.round, k.attempt, k.claim,
+        make_interval(secs => %(lease_seconds)s), %(pads)s) c
 
 -- name: renew_claim
 SELECT renew_claim(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s,
@@ -15,8 +20,10 @@ SELECT release_claim(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(
 
 -- name: mark_transmitting
 -- The gate: what it says is the last word before DATA.
-SELECT g.verdict, g.reason, extract(epoch FROM g.retry_at - clock_timestamp())::float8 AS retry_seconds
-FROM mark_transmitting(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s, %(pads)s) g
+SELECT k.n, g.verdict, g.reason, extract(epoch FROM g.retry_at - clock_timestamp())::float8 AS retry_seconds
+FROM jsonb_to_recordset(%(calls)s) k (n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
+        claim uuid),
+    mark_transmitting(k.sequence_id, k.contact_id, k.step_id, k.round, k.claim, %(pads)s) g
 
 -- name: confirm_limit
 -- A counter refused: the database says whether the limit is reached, and cancels the send if it is.
@@ -25,10 +32,13 @@ FROM confirm_limit(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(cl
 
 -- name: finish_send
 -- No row: the claim is not the caller's any more, or an earlier call of the same outcome has landed.
-SELECT f.status, f.reason
-FROM finish_send(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s, %(outcome)s, %(fault)s,
-    %(reason)s, %(smtp_code)s, %(enhanced_code)s, %(smtp_reply)s, %(provider_message_id)s,
-    make_interval(secs => %(retry_seconds)s), make_interval(secs => %(park_seconds)s), %(pads)s) f
+SELECT k.n, f.status, f.reason
+FROM jsonb_to_recordset(%(calls)s) k (n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
+        claim uuid, outcome text, fault text, reason text, smtp_code integer, enhanced_code text, smtp_reply text,
+        provider_message_id text, retry_seconds float8, park_seconds float8),
+    finish_send(k.sequence_id, k.contact_id, k.step_id, k.round, k.claim, k.outcome, k.fault, k.reason, k.smtp_code,
+        k.enhanced_code, k.smtp_reply, k.provider_message_id, make_interval(secs => k.retry_seconds),
+        make_interval(secs => k.park_seconds), %(pads)s) f
 
 -- name: read_inboxes
 SELECT * FROM read_inboxes()
