@@ -1018,6 +1018,7 @@ CREATE INDEX send_counts_sequence ON public.send_counts USING btree (sequence_id
 CREATE INDEX send_events_send ON public.send_events USING btree (sequence_id, contact_id, step_id, round);
 CREATE INDEX send_events_step ON public.send_events USING btree (step_id, kind, at);
 CREATE INDEX sends_send_at ON public.sends USING btree (send_at);
+CREATE INDEX sends_with_reason ON public.sends USING btree (sequence_id, contact_id) WHERE (reason IS NOT NULL);
 CREATE INDEX sequences_active ON public.sequences USING btree (id) WHERE ((deleted_at IS NULL) AND is_active);
 CREATE INDEX sequences_contacts_by_status ON public.sequences_contacts USING btree (sequence_id, status, contact_id);
 CREATE INDEX sequences_contacts_contact ON public.sequences_contacts USING btree (contact_id);

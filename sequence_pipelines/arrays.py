@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 import psycopg
 from psycopg.adapt import Buffer, Loader
+from psycopg.copy import QueuedLibpqWriter
 from psycopg.pq import Format
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 POSTGRES_EPOCH_DAYS = 10_957  # 2000-01-01, counted from 1970-01-01
 POSTGRES_EPOCH_SECONDS = POSTGRES_EPOCH_DAYS * 86_400
-CHUNK = 1 << 16  # rows of a COPY made at once
+CHUNK = 1 << 14  # rows of a COPY made at once
 
 _WIRE = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "date": ">i4", "timestamptz": ">i8"}
 _ARRAY_HEADER = 20  # dimensions, nulls, element type, length, lower bound
@@ -73,7 +74,7 @@ def write_columns(
     """
     row_type = _row_type(types)
     rows = np.arange(len(columns[0])) if order is None else order
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    with connection.cursor() as cursor, cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
         copy.write(HEADER)
         for begin in range(0, len(rows), CHUNK):
             chunk = rows[begin : begin + CHUNK]

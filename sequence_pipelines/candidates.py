@@ -18,27 +18,25 @@ OPEN_ROW, MAILED = 1, 2  # what the ledger may have of a due step
 STRIDE = 2**31  # more than a step's number can be
 
 
-def find_due(enrolments: list[np.ndarray], picture: Picture, unmailable: pd.DataFrame) -> pd.DataFrame:
+def find_due(enrolments: list[np.ndarray], picture: Picture) -> pd.DataFrame:
     """Return the active enrolments that are due, as Ledger.due read them, with their due step.
 
     Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left), due_day
-    (epoch day), round, follow_up, gate (an index of GATES).
+    (epoch day), round, follow_up.
     """
     sequence_id, current_step, contact_id, mailbox_id, packed = enrolments
     step_id, step_number, _ = find_due_steps(picture.steps, sequence_id, current_step)
-    return pd.DataFrame(
-        {
-            "sequence_id": sequence_id,
-            "contact_id": contact_id,
-            "pinned_mailbox_id": mailbox_id,
-            "step_id": step_id,
-            "step_number": step_number,
-            "due_day": packed >> 20,
-            "round": packed >> 4 & 0xFFFF,
-            "follow_up": (packed & 1).astype(bool),
-            "gate": _gates(contact_id, unmailable),
-        }
-    )
+    columns = {
+        "sequence_id": sequence_id,
+        "contact_id": contact_id,
+        "pinned_mailbox_id": mailbox_id,
+        "step_id": step_id,
+        "step_number": step_number,
+        "due_day": packed >> 20,
+        "round": packed >> 4 & 0xFFFF,
+        "follow_up": (packed & 1).astype(bool),
+    }
+    return pd.DataFrame(columns, copy=False)
 
 
 class Candidates(NamedTuple):
@@ -49,10 +47,13 @@ class Candidates(NamedTuple):
     ended: pd.DataFrame  # no step is left
 
 
-def choose_candidates(due: pd.DataFrame, picture: Picture) -> Candidates:
-    """Sort the due enrolments out; those that something is under way for are not due."""
+def choose_candidates(due: pd.DataFrame, picture: Picture, unmailable: pd.DataFrame) -> Candidates:
+    """Sort the due enrolments out; those that something is under way for are not due.
+
+    unmailable   contact_id, gate (an index of GATES): the contacts that get no mail
+    """
     at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(due["sequence_id"]))
-    gate = due["gate"].to_numpy()
+    gate = _gates(due["contact_id"].to_numpy(), unmailable)
     keep = (at >= 0) & (gate != DELETED) & ~are_among(due, picture.rows[picture.rows["under_way"]], ["round"])
     left = due["step_id"].to_numpy() > 0
     reasons = {reason: gate == n for n, reason in enumerate(GATES) if n} | {
@@ -64,30 +65,30 @@ def choose_candidates(due: pd.DataFrame, picture: Picture) -> Candidates:
     words = [np.full(len(refused), reason, dtype=object) for reason in reasons]
     why = np.select([closed[refused] for closed in reasons.values()], words, default="")
     return Candidates(
-        _ordered(due, keep & left & ~shut).drop(columns="gate"),
+        _ordered(due, keep & left & ~shut),
         due.iloc[refused].assign(reason=why),
         _ordered(due, keep & ~left),
     )
 
 
-def skip_mailed(ledger: Ledger, candidates: pd.DataFrame, written: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
-    """Give those whose due step was mailed already their next step that was not.
+def skip_mailed(
+    ledger: Ledger, candidates: Candidates, asking: pd.DataFrame, written: pd.DataFrame
+) -> tuple[Candidates, pd.DataFrame, pd.DataFrame]:
+    """Give those of `asking` whose due step was mailed already their next step that was not.
 
-    Returns the candidates, the rows that the ledger has of their steps, and those that have no step left.
+    `written` are the rows that the ledger has of due steps. Returns the candidates, with those that have no step left
+    among the ended ones; who asks now; and the open rows that may be taken again.
     """
-    mailed = are_among(candidates, written[written["row_is"] == MAILED], ["step_id", "round"])
-    if not mailed.any():
-        return candidates, written, candidates[mailed]
-    found = ledger.next_steps(candidates["sequence_id"][mailed], candidates["contact_id"][mailed])
+    mailed = are_among(asking, written[written["row_is"] == MAILED], ["step_id", "round"])
+    found = ledger.next_steps(asking["sequence_id"][mailed], asking["contact_id"][mailed])
     moved = (
-        candidates[mailed]
-        .drop(columns=["step_id", "step_number"])
-        .merge(found, on=["sequence_id", "contact_id"])
+        asking[mailed].drop(columns=["step_id", "step_number"]).merge(found, on=["sequence_id", "contact_id"])
     )
     left = moved["step_id"] > 0
-    everybody = pd.concat([candidates[~mailed], moved[left].drop(columns="row_is")])
+    everybody = pd.concat([asking[~mailed], moved[left].drop(columns="row_is")])
     rows = [written[written["row_is"] == OPEN_ROW], moved[moved["row_is"] == OPEN_ROW][list(written)]]
-    return _ordered(everybody), pd.concat(rows), moved[~left]
+    ended = pd.concat([candidates.ended, moved[~left][list(candidates.ended)]])
+    return candidates._replace(ended=ended), _ordered(everybody), pd.concat(rows)
 
 
 def find_due_steps(

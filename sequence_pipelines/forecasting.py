@@ -67,11 +67,13 @@ def forecast(
         read_picture(ledger, Day.at(now, settings), ledger.oldest_live(now)), what_if or WhatIf()
     )
     last = picture.day.day + timedelta(days=days - 1)
-    enrolments = find_due(ledger.due(last), picture, ledger.unmailable())
+    unmailable = ledger.unmailable()
+    enrolments = find_due(ledger.due(last), picture)
     enrolments = _as_if_mailed(enrolments, picture)
     for _ in range(days):
         due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]
-        candidates = choose_candidates(due, replace(picture, rows=picture.rows.assign(under_way=False)))
+        mailed = replace(picture, rows=picture.rows.assign(under_way=False))
+        candidates = choose_candidates(due, mailed, unmailable)
         asked = assign(candidates.asking, picture, settings.send_grace_seconds)
         placed = asked[asked["mailbox_id"] > 0]
         yield _told(asked, candidates.refused, picture)
@@ -154,7 +156,6 @@ def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, picture: Picture) -
         step_number=step_number,
         due_day=epoch_day(picture.day.day) + delay,
         follow_up=True,
-        gate=0,
     )
     rest = enrolments[~are_among(enrolments, mailed, [])]
     return pd.concat([rest, advanced[step_id > 0][list(enrolments)]], ignore_index=True)

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psycopg
-from psycopg.rows import dict_row
 
 from sequence_pipelines.arrays import read_arrays, write_columns
 from sequence_store.errors import LedgerChangedError
@@ -47,10 +46,9 @@ class Ledger:
 
     def frame(self, name: str, **parameters: Any) -> pd.DataFrame:
         """Run a named query and return its rows; an empty result keeps its columns."""
-        with self.connection.cursor(row_factory=dict_row) as cursor:
-            cursor.execute(query("plan", name), parameters)
-            columns = [column.name for column in cursor.description or ()]
-            return pd.DataFrame(cursor.fetchall(), columns=columns)
+        cursor = self.execute(name, **parameters)
+        columns = [column.name for column in cursor.description or ()]
+        return pd.DataFrame(cursor.fetchall(), columns=columns)
 
     def arrays(self, name: str, **parameters: Any) -> list[np.ndarray]:
         """Run a named query of groups and return its columns as int64 arrays."""
@@ -58,7 +56,7 @@ class Ledger:
 
     def table(self, name: str, columns: Sequence[str], **parameters: Any) -> pd.DataFrame:
         """Run a named query of groups and return its columns by these names, as int64."""
-        return pd.DataFrame(dict(zip(columns, self.arrays(name, **parameters), strict=True)))
+        return pd.DataFrame(dict(zip(columns, self.arrays(name, **parameters), strict=True)), copy=False)
 
     def oldest_live(self, day_starts: datetime) -> datetime:
         """Return an instant before which no send can be live or not yet advanced."""
@@ -95,6 +93,10 @@ class Ledger:
         """Return the active enrolments due by `day`, as candidates.find_due takes them."""
         return self.arrays("read_due", day=day)
 
+    def open_rows(self, day: date) -> pd.DataFrame:
+        """Return the rows of due enrolments that were cancelled or expired, and can be taken again: the key's columns."""
+        return self.table("read_open_rows", KEY, day=day)
+
     def written(self, day: date) -> pd.DataFrame:
         """Return what the ledger has of the due steps already: the key's columns, and row_is."""
         return self.table("read_written", [*KEY, "row_is"], day=day)
@@ -111,7 +113,7 @@ class Ledger:
             name: (packed >> bit & 1).astype(bool)
             for bit, name in enumerate(("planned", "under_way", "today"))
         }
-        return pd.DataFrame(dict(zip(columns, ids, strict=True)) | {"round": packed >> 3} | flags)
+        return pd.DataFrame(dict(zip(columns, ids, strict=True)) | {"round": packed >> 3} | flags, copy=False)
 
     def enrolments(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the enrolments of rows: sequence_id, contact_id, round, status."""

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psycopg
+from psycopg.errors import UniqueViolation
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
-from sequence_pipelines.candidates import OPEN_ROW, are_among, choose_candidates, find_due, skip_mailed
+from sequence_pipelines.candidates import Candidates, are_among, choose_candidates, find_due, skip_mailed
 from sequence_pipelines.ledger import KEY, Ledger, seconds_of
 from sequence_pipelines.picture import Day, Picture, read_picture
 from sequence_pipelines.planning import new_left, plan_places
@@ -85,27 +86,46 @@ def make_plan(
     with ThreadPoolExecutor(max_workers=1) as beside:
         with _timed(seconds, "read due contacts"):
             picture = read_picture(ledger, day, since)
-            unmailable = ledger.unmailable()
-            enrolments = ledger.due(day.day)
-            looked_up = beside.submit(ledger.written, day.day)  # Postgres looks while we compute
-            due = find_due(enrolments, picture, unmailable)
+            enrolments = beside.submit(ledger.due, day.day)  # Postgres reads on while we compute
+            gates = beside.submit(ledger.unmailable)
+            open_rows = beside.submit(ledger.open_rows, day.day)
+            _ = picture.room
+            due = find_due(enrolments.result(), picture)
+            unmailable = gates.result()
         with _timed(seconds, "release places"):
             picture, cancelled = release(ledger, picture, due, unmailable)
             released = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
         with _timed(seconds, "assign"):
-            candidates = choose_candidates(due, picture)
+            candidates = choose_candidates(due, picture, unmailable)
             asking = _still_considered(candidates.asking, considered, released)
             asked = assign(asking, picture, settings.send_grace_seconds)
-            written = pd.concat([looked_up.result(), cancelled.assign(row_is=OPEN_ROW)])
-            asking, written, mailed = skip_mailed(ledger, asking, written)
-            if len(mailed):
-                asked = assign(asking, picture, settings.send_grace_seconds)
-    with _timed(seconds, "write"):
-        completed = ledger.complete(pd.concat([candidates.ended, mailed]))
-        ledger.defer(find_waiting(asked, candidates.refused), day.day, since)
-        ledger.enter(asked, writing_order(asked), are_among(asked, written, ["step_id", "round"]))
-        ledger.allow(picture.windows)
+            retaken = pd.concat([open_rows.result(), cancelled])
+    try:
+        with _timed(seconds, "write"):
+            completed = _write(ledger, picture, asked, candidates, retaken)
+    except UniqueViolation:
+        with _timed(seconds, "assign"):
+            candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
+            asked = assign(asking, picture, settings.send_grace_seconds)
+        with _timed(seconds, "write"):
+            completed = _write(ledger, picture, asked, candidates, retaken)
     return Plan(picture, asked, candidates.refused, applied, len(released), completed, seconds)
+
+
+def _write(
+    ledger: Ledger, picture: Picture, asked: pd.DataFrame, candidates: Candidates, retaken: pd.DataFrame
+) -> int:
+    """Write the plan; return how many enrolments had no step left.
+
+    Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken` ones: a
+    step that was mailed has got a number that is due again.
+    """
+    with ledger.connection.transaction():
+        completed = ledger.complete(candidates.ended)
+        ledger.defer(find_waiting(asked, candidates.refused), picture.day.day, picture.since)
+        ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
+        ledger.allow(picture.windows)
+    return completed
 
 
 def release(

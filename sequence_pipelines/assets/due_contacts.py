@@ -47,9 +47,8 @@ def due_contacts(
         hashed = ledger.hash_new_addresses()
         ledger.execute("give_memory")
         picture = read_picture(ledger, day, ledger.oldest_live(day.begins))
-        asking, refused, ended = choose_candidates(
-            find_due(ledger.due(day.day), picture, ledger.unmailable()), picture
-        )
+        due = find_due(ledger.due(day.day), picture)
+        asking, refused, ended = choose_candidates(due, picture, ledger.unmailable())
     due_days = np.r_[asking["due_day"], refused["due_day"]]
     fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())
     context.log.info(

@@ -33,6 +33,8 @@ NEARNESS = (
     "max_first_mails",
 )
 REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *NEARNESS)
+PACKED_BITS = 63
+FINE = 2**30  # parts of a whole, where shares are ordered
 ROUNDS = 8  # of level filling; each places its share of what is left, so that mailboxes fill side by side
 
 
@@ -122,7 +124,7 @@ class Flow:
         total = (self.room.load + self.room.capacity).astype(np.float64)
         level = (total - self.free) / np.maximum(total, 1)
         sequence, mailbox = self.sequences[routes], self.mailboxes[routes]
-        order = np.lexsort((mailbox, level[mailbox], sequence))
+        order = key_order(sequence, (level[mailbox] * FINE).astype(np.int64), mailbox)
         sequence, mailbox = sequence[order], mailbox[order]
         starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
         segment = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(sequence)]))
@@ -222,7 +224,7 @@ def allocate(
     turn = np.empty(len(candidates), dtype=np.int64)
     turn[work.order] = np.arange(len(candidates))
     found = {"mailbox_id": work.mailbox_ids, "reason": work.reasons(), "turn": turn}
-    return pd.DataFrame(found, index=candidates.index)
+    return pd.DataFrame(found, index=candidates.index, copy=False)
 
 
 class _Work:
@@ -232,7 +234,7 @@ class _Work:
         self, candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
     ) -> None:
         self.sequence, self.sequence_ids = pd.factorize(candidates["sequence_id"].to_numpy(), sort=True)
-        self.contact, self.contacts = pd.factorize(candidates["contact_id"].to_numpy())
+        self.contact, self.contact_count = _contacts(candidates["contact_id"].to_numpy())
         self.follow_up = candidates["follow_up"].to_numpy(bool)
         self.room = Room(
             *(
@@ -256,7 +258,7 @@ class _Work:
         self.order = self._order(candidates)
         self.tried = np.zeros(len(candidates), dtype=bool)
         self.served = np.zeros(len(candidates), dtype=bool)
-        self.contact_served = np.zeros(len(self.contacts), dtype=bool)
+        self.contact_served = np.zeros(self.contact_count, dtype=bool)
         self.mailbox_ids = np.zeros(len(candidates), dtype=np.int64)
 
     def _offering_routes(self) -> pd.DataFrame:
@@ -273,7 +275,7 @@ class _Work:
 
     def next_candidates(self) -> np.ndarray:
         """Return the highest untried candidate of each contact that has no mail yet, in order of priority."""
-        if len(self.contacts) == len(self.contact):  # nobody stands twice
+        if self.contact_count == len(self.contact):  # nobody stands twice
             return self.order[~self.tried[self.order]]
         open_ = self.order[~self.tried[self.order] & ~self.contact_served[self.contact[self.order]]]
         _, first = np.unique(self.contact[open_], return_index=True)
@@ -319,8 +321,8 @@ class _Work:
         for first_mails, counts in ((True, self.flow.first), (False, self.flow.moved)):
             members = served[self.follow_up[served] != first_mails]
             route = np.repeat(np.arange(len(counts)), counts)
-            turn = (_rank(route) + 0.5) / np.maximum(counts[route], 1)
-            in_turn = route[np.lexsort((route, turn, self.flow.sequences[route]))]
+            turn = (2 * _rank(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
+            in_turn = route[key_order(self.flow.sequences[route], turn, route)]
             by_sequence = members[stable_order(self.sequence[members])]
             self.mailbox_ids[by_sequence] = self.room.mailbox_ids[self.flow.mailboxes[in_turn]]
 
@@ -374,18 +376,39 @@ def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
     return _codes(packed)
 
 
+def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a number below the number of contacts for each candidate, one a contact, and that number."""
+    if (np.diff(np.sort(contact_ids)) > 0).all():  # nobody stands twice: no table is needed
+        return np.arange(len(contact_ids)), len(contact_ids)
+    codes, contacts = pd.factorize(contact_ids)
+    return codes, len(contacts)
+
+
 def _codes(values: np.ndarray) -> np.ndarray:
     """Return each value's rank among the distinct ones."""
+    lowest = values.min(initial=np.iinfo(np.int64).max)
+    if len(values) and values.max() - lowest < len(values):
+        present = np.bincount(values - lowest) > 0
+        return (np.cumsum(present) - 1)[values - lowest]
     return pd.factorize(values, sort=True)[0]
 
 
 def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
-    """Return the order by the first column, then the second, …; at once where the rows have it already."""
+    """Return the order by the first column of integers, then the second, …; equal rows stay as they are.
+
+    Columns that fit side by side into 63 bits are sorted as one number, many times faster than one by one.
+    """
     keys = [np.asarray(column) for column in columns]
-    after = np.ones(max(len(keys[0]) - 1, 0), dtype=bool)
-    for key in reversed(keys):
-        after = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & after)
-    return np.arange(len(keys[0])) if after.all() else np.lexsort(keys[::-1])
+    if not len(keys[0]):
+        return np.arange(0)
+    lowest = [int(key.min()) for key in keys]
+    bits = [(int(key.max()) - low).bit_length() for key, low in zip(keys, lowest, strict=True)]
+    if sum(bits) > PACKED_BITS:
+        return np.lexsort(keys[::-1])
+    packed = np.zeros(len(keys[0]), dtype=np.int64)
+    for key, low, width in zip(keys, lowest, bits, strict=True):
+        packed = packed << width | (key - low)
+    return np.argsort(packed, kind="stable")
 
 
 def stable_order(codes: np.ndarray) -> np.ndarray:

@@ -31,7 +31,8 @@ def pace(
             "send_day": pieces["send_day"].to_numpy()[piece],
             "send_at": times,
             "window_ends": pieces["ends"].to_numpy()[piece],
-        }
+        },
+        copy=False,
     )
 
 

@@ -62,8 +62,17 @@ FROM sequences_contacts
 WHERE status = 'active' AND next_send <= %(day)s
 GROUP BY sequence_id, current_step
 
+-- name: read_open_rows
+-- Rows of due enrolments that were cancelled or expired, whichever their step: they say why, as few others do, and
+-- so an index holds them.
+SELECT s.sequence_id, array_agg(s.contact_id), array_agg(s.step_id), array_agg(s.round::bigint)
+FROM sends s
+JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
+WHERE s.reason IS NOT NULL AND s.status IN ('cancelled', 'expired') AND e.status = 'active' AND e.next_send <= %(day)s
+GROUP BY s.sequence_id
+
 -- name: read_written
--- Due steps that the ledger has a row of already: 1 an open one, 2 one that was mailed (steps can be renumbered).
+-- Asked where the ledger had a row that nobody expected: due steps that the ledger has a row of already: 1 an open one, 2 one that was mailed (steps can be renumbered).
 -- Looked up by the key, one by one, whatever the optimizer thinks: the ledger's size must cost nothing.
 SELECT e.sequence_id, array_agg(e.contact_id), array_agg(st.id), array_agg(e.round::bigint), array_agg(w.row_is)
 FROM sequences_contacts e

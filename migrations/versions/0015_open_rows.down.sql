@@ -1,0 +1,1 @@
+DROP INDEX sends_with_reason;
