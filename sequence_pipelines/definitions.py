@@ -10,9 +10,9 @@ from sequence_pipelines.assets import (
     mailbox_capacity,
     send_forecast,
     send_plan,
-    source_tables,
     timed_messages,
 )
+from sequence_pipelines.assets.source_tables import source_assets
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
@@ -27,7 +27,7 @@ from sequence_pipelines.resources.sqs import pipeline_queues
 asset_modules = [due_contacts, mailbox_capacity, send_plan, timed_messages, delivery_results, send_forecast]
 
 defs = dg.Definitions(
-    assets=[*source_tables, *dg.load_assets_from_modules(asset_modules)],
+    assets=[*source_assets, *dg.load_assets_from_modules(asset_modules)],
     asset_checks=dg.load_asset_checks_from_modules(asset_modules),
     jobs=[daily_plan, timed_dispatch, apply_delivery_results, reconcile, archive_old_sends],
     schedules=[daily_plan_schedule, top_up_schedule, reconcile_schedule, archive_schedule],

@@ -10,6 +10,7 @@ import pandas as pd
 
 from sequence_pipelines.planner import Plan
 from sequence_pipelines.planning.windows import from_epoch_day
+from sequence_store.settings import PipelineSettings
 
 PREVIEW_ROWS = 20
 BAR_WIDTH = 30
@@ -38,6 +39,16 @@ def bars(rows: Iterable[tuple[str, int]]) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(
         "\n".join(["| | | mails |", "|---|---|---|", *lines]) if lines else "No sends."
     )
+
+
+def links(settings: PipelineSettings, question: str) -> dict[str, dg.MetadataValue[Any]]:
+    """Return where to go from here: the Sequence API, and the runbook's answer to `question` (a heading's anchor)."""
+    page = f"{settings.runbook_url}#{question}"
+    known = settings.runbook_url.startswith("http")
+    return {
+        "api": dg.MetadataValue.url(f"{settings.api_url}/docs"),
+        "runbook": dg.MetadataValue.url(page) if known else dg.MetadataValue.path(page),
+    }
 
 
 def counts(frame: pd.DataFrame, column: str) -> dict[str, int]:

@@ -197,6 +197,9 @@ class PipelineSettings(Settings):
     asset_store: str = Field(".local/assets", description="Folder (or s3://…) of the assets' Parquet files")
     valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
     api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
+    runbook_url: str = Field(
+        "docs/runbook.md", description="Where the Dagster UI sends people with a question"
+    )
 
 
 class ApiSettings(LinkSettings, SecretSettings):

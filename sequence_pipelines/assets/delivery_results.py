@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.assets import EACH_DAY, RESULTS
 from sequence_pipelines.dispatching import look_back
+from sequence_pipelines.reporting import links
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_pipelines.ses_notifications import CertificateAwayError, Notifications, is_notification
@@ -77,6 +78,7 @@ def delivery_results(
             "unknown_settled": total.by_status["unknown"],
             "enrolments_completed": total.completed,
             "stopped_reason": drained.stopped,
+            **links(settings, "are-mails-going-out-now"),
         }
     )
 

@@ -6,12 +6,12 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
 from sequence_pipelines.candidates import choose_candidates, find_due
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Day, read_picture
 from sequence_pipelines.planning.windows import epoch_day
-from sequence_pipelines.reporting import counts, table
+from sequence_pipelines.reporting import PREVIEW_ROWS, counts, links, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.settings import PipelineSettings
@@ -21,7 +21,8 @@ from sequence_store.settings import PipelineSettings
     **EACH_DAY,
     group_name=PLANNING,
     kinds={"postgres", "pandas"},
-    deps=["sequences_contacts", "sequences", "contacts"],
+    deps=["sequences_contacts", "sequences", "steps", "contacts", "suppressions"],
+    metadata=columns.DUE_CONTACTS,
     check_specs=[
         dg.AssetCheckSpec(
             "addresses_are_valid",
@@ -68,6 +69,8 @@ def due_contacts(
                 pd.DataFrame(list(counts(refused, "reason").items()), columns=["reason", "contacts"])
             ),
             "addresses_hashed": hashed,
+            "preview": table(asking.drop(columns="due_day").head(PREVIEW_ROWS)),
+            **links(settings, "was-today-planned"),
             "by_step": table(
                 pd.DataFrame(
                     sorted(counts(asking, "step_number").items()), columns=["step_number", "contacts"]

@@ -3,17 +3,24 @@
 import dagster as dg
 import pandas as pd
 
-from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
+from sequence_pipelines.charts import use_of_mailboxes
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Day, read_picture
 from sequence_pipelines.planning import misconfigured
-from sequence_pipelines.reporting import counts, mailboxes_of, table
+from sequence_pipelines.reporting import counts, links, mailboxes_of, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.settings import PipelineSettings
 
 
-@dg.asset(**EACH_DAY, group_name=PLANNING, kinds={"postgres", "pandas"}, deps=["mailboxes"])
+@dg.asset(
+    **EACH_DAY,
+    group_name=PLANNING,
+    kinds={"postgres", "pandas"},
+    deps=["mailboxes", "sequences_mailboxes"],
+    metadata=columns.MAILBOX_CAPACITY,
+)
 def mailbox_capacity(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[PipelineSettings],
@@ -47,6 +54,8 @@ def mailbox_capacity(
                 )
             ),
             "by_mailbox": table(mailboxes_of(picture.pieces)),
+            "mailbox_use": use_of_mailboxes(picture.rows, picture.windows),
+            **links(settings, "how-full-are-the-mailboxes"),
         },
     )
 

@@ -1,30 +1,41 @@
 """The plan: which contact gets which step, from which mailbox, at which second."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
+from sequence_pipelines.charts import charts_of_day
 from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
-from sequence_pipelines.ledger import KEY, Ledger, instant
+from sequence_pipelines.ledger import KEY, Ledger
 from sequence_pipelines.partitions import planning_days
 from sequence_pipelines.plan_checks import find_violations
 from sequence_pipelines.planner import make_plan
-from sequence_pipelines.reporting import bars, plan_metadata, table
+from sequence_pipelines.reporting import links, plan_metadata, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
-HOUR = 3600
 _WHAT_TO_DO = (
-    "If not: the plan was rolled back and nothing of it goes out; report it, and materialize the day again."
+    "If not: the plan was rolled back and nothing of it goes out; what it would have been is an observation of this "
+    "asset. Report it, and materialize the day again."
 )
+
+
+class PlanConfig(dg.Config):
+    """How the plan is made."""
+
+    dry_run: bool = Field(
+        default=False,
+        description="Plan, check and show, but write nothing: the plan appears as an observation of send_plan with all "
+        "its numbers and charts, the day is not materialized, and no message is sent",
+    )
 
 
 def _spec(name: str, promise: str) -> dg.AssetCheckSpec:
@@ -36,6 +47,8 @@ def _spec(name: str, promise: str) -> dg.AssetCheckSpec:
     group_name=PLANNING,
     kinds={"postgres", "pandas"},
     pool="send_plan",
+    metadata=columns.SEND_PLAN,
+    output_required=False,
     check_specs=[
         _spec("within_limits", "No mailbox has more mails on a local day than its limit."),
         _spec("inside_windows", "Every planned mail lies inside its mailbox's send window."),
@@ -50,13 +63,20 @@ def send_plan(
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     clock: Clock,
+    config: PlanConfig,
     due_contacts: pd.DataFrame,
     mailbox_capacity: pd.DataFrame,
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """The places that this plan gave: rows in `sends`; who waits, and why, is in `plan_deferrals`.
 
     It is the best plan that today's capacity allows: the most mails, the most urgent first. Made again with
-    unchanged input it changes no row. A past day is planned into what is left of today, within today's limits.
+    unchanged input it changes no row.
+
+    **Before you materialize a day:** whichever day you choose, the plan takes everything that is due by today and
+    uses only the time from now until the next daily run, within today's limits. So a missed day is mailed in what is
+    left of today, nobody gets a second mail, and many days at once flood nobody. Each day tells what became of those
+    who fell due on it. To see a plan before it is made, launch it with `ops: {send_plan: {config: {dry_run: true}}}`:
+    it is shown as an observation of this asset, and nothing is written or sent.
     """
     asked = date.fromisoformat(context.partition_key)
     with database.connect() as connection:
@@ -64,34 +84,40 @@ def send_plan(
         ledger = Ledger(connection, settings.address_pads)
         rows = ledger.rows(plan.day.day, plan.picture.since, plan.picture.earliest)
         violations = find_violations(rows, plan.picture, plan.placed, plan.waiting)
-        if any(violations.values()):
+        metadata = {
+            **plan_metadata(plan),
+            **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
+            **charts_of_day(rows, plan.picture, settings.calendar.zone),
+            **links(settings, "what-waits-and-why"),
+        }
+        written = not (config.dry_run or any(violations.values()))
+        if not written:
             connection.rollback()
-        metadata = plan_metadata(plan) | _day_metadata(ledger, asked, rows, settings)
-    with database.connect() as connection:  # what is committed, and only that
-        metadata["day_counters"] = set_day_counters(connection, settings, plan.day.day)
     context.log.info(
         f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
     )
-    yield dg.Output(plan.placed, metadata=metadata)
+    if written:
+        with database.connect() as connection:  # what is committed, and only that
+            metadata["day_counters"] = set_day_counters(connection, settings, plan.day.day)
+        yield dg.Output(plan.placed, metadata=metadata)
+    else:
+        context.log.warning("Nothing of this plan was written: the day stays as it was.")
+        tried = {"dry_run": config.dry_run, **metadata}
+        context.log_event(dg.AssetObservation("send_plan", partition=context.partition_key, metadata=tried))
     for name, count in violations.items():
-        yield dg.AssetCheckResult(check_name=name, passed=count == 0, metadata={"violations": count})
+        yield dg.AssetCheckResult(
+            check_name=name, passed=count == 0, metadata={"violations": count, "dry_run": config.dry_run}
+        )
 
 
-def _day_metadata(
-    ledger: Ledger, asked: date, rows: pd.DataFrame, settings: PipelineSettings
-) -> dict[str, Any]:
-    """Tell what became of the enrolments that fell due on the day asked for, and today's sends by hour."""
-    hours, mails = np.unique(rows["send_at"][rows["today"]] // HOUR * HOUR, return_counts=True)
-    became = ledger.frame("report_day", since=settings.calendar.start_of(asked), day=asked)
+def _day_metadata(ledger: Ledger, asked: date, begins: datetime) -> dict[str, Any]:
+    """Tell what became of the enrolments that fell due on the day asked for."""
+    became = ledger.frame("report_day", since=begins, day=asked)
     waits = ledger.frame("report_waiting", day=asked)
     return {
         "fell_due_on_this_day": int(became["sends"].sum() + waits["contacts"].sum()),
         "what_became_of_them": table(became.astype({"plan_day": str, "sends": "int64"})),
         "why_they_wait": table(waits.astype({"contacts": "int64"})),
-        "sends_by_hour": bars(
-            (f"{instant(hour):%H:%M}", int(n)) for hour, n in zip(hours, mails, strict=True)
-        ),
-        "api": dg.MetadataValue.url(f"{settings.api_url}/docs"),
     }
 
 

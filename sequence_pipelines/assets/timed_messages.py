@@ -4,15 +4,21 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from sequence_pipelines.assets import DISPATCH, EACH_DAY
+from sequence_pipelines.assets import DISPATCH, EACH_DAY, columns
 from sequence_pipelines.dispatching import dispatch
+from sequence_pipelines.reporting import links
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_store.settings import PipelineSettings
 
 
 @dg.asset(
-    **EACH_DAY, group_name=DISPATCH, kinds={"postgres", "sqs"}, deps=["send_plan"], pool="timed_messages"
+    **EACH_DAY,
+    group_name=DISPATCH,
+    kinds={"postgres", "sqs"},
+    deps=["send_plan"],
+    pool="timed_messages",
+    metadata=columns.SENDS,
 )
 def timed_messages(
     context: dg.AssetExecutionContext,
@@ -36,7 +42,14 @@ def timed_messages(
         )
     counted = {"messages": done.sent, "not_confirmed": done.not_confirmed, "expired": done.expired}
     times = {name: str(value) for name, value in asdict(done).items() if name in ("first", "last") and value}
-    return dg.MaterializeResult(metadata={**counted, "dead_letters": queue.dead_letters(), **times})
+    return dg.MaterializeResult(
+        metadata={
+            **counted,
+            "dead_letters": queue.dead_letters(),
+            **times,
+            **links(settings, "are-mails-going-out-now"),
+        }
+    )
 
 
 @dg.asset_check(

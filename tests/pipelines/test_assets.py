@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from sequence_pipelines.definitions import asset_modules, defs
@@ -113,6 +116,79 @@ def test_a_day_is_materialized_with_its_numbers_and_its_checks_pass(world: Any, 
     checks.pop("no_missed_day")  # it counts to the present day, months after this one
     assert all(checks.values())
     assert {"within_limits", "inside_windows", "one_mail_a_day", "follow_ups_first"} <= set(checks)
+
+
+def test_a_day_shows_its_charts_and_where_to_go_from_there(world: Any, run: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=3), world.mailbox()))
+    for _ in range(5):
+        world.enrol(sequence)
+    told = metadata(run(*PLAN), "send_plan")
+    for name in ("sends_by_hour", "mailbox_use"):
+        drawn = base64.b64decode(re.fullmatch(r"!\[.+\]\(data:image/png;base64,(.+)\)", told[name])[1])
+        assert drawn.startswith(b"\x89PNG")
+        assert len(drawn) < 10_000
+    assert told["runbook"].endswith("runbook.md#what-waits-and-why")
+    assert told["api"].endswith("/docs")
+    shown = json.dumps({key: str(value) for key, value in told.items()})
+    assert "people.example" not in shown
+    assert "Contact" not in shown
+
+
+def test_columns_shown_are_the_columns_that_are(world: Any, run: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    world.enrol(sequence)
+    result = run(*PLAN)
+    for spec in defs.resolve_all_asset_specs():
+        if schema := spec.metadata.get("dagster/column_schema"):
+            shown = {column.name: column.type for column in schema.columns}
+            if spec.key.to_user_string() in PLAN:
+                frame = pd.read_parquet(metadata(result, spec.key.to_user_string())["path"])
+                assert shown == {name: str(kind) for name, kind in frame.dtypes.items()}
+            else:
+                table = spec.metadata["dagster/table_name"].rpartition(".")[2]
+                there = world.connection.execute(
+                    "SELECT column_name FROM information_schema.columns WHERE table_name = %s", (table,)
+                ).fetchall()
+                assert set(shown) <= {name for (name,) in there}
+        assert spec.description
+        assert spec.owners
+        assert spec.kinds
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    world: Any, run: Any, instance: dg.DagsterInstance
+) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=3),))
+    for _ in range(5):
+        world.enrol(sequence)
+    before = world.ledger()
+    config = {"ops": {"send_plan": {"config": {"dry_run": True}}}}
+    result = run(*PLAN, "timed_messages", config=config)
+    assert world.ledger() == before
+    assert result.asset_materializations_for_node("send_plan") == []
+    assert result.asset_materializations_for_node("timed_messages") == []
+    (seen,) = result.asset_observations_for_node("send_plan")
+    assert (seen.metadata["planned"].value, seen.metadata["waiting"].value) == (3, 2)
+    assert seen.metadata["dry_run"].value is True
+    assert not instance.get_materialized_partitions(dg.AssetKey("send_plan"))
+    run(*PLAN)
+    assert len(world.rows()) == 3
+
+
+def test_a_plan_that_breaks_an_invariant_is_shown_but_not_written(
+    world: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sequence_pipelines.assets import send_plan
+
+    world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
+    found = send_plan.find_violations
+    monkeypatch.setattr(send_plan, "find_violations", lambda *rows: found(*rows) | {"within_limits": 1})
+    result = run(*PLAN, "timed_messages", fails=True)
+    assert not result.success
+    assert world.rows() == []
+    assert result.asset_materializations_for_node("send_plan") == []
+    (seen,) = result.asset_observations_for_node("send_plan")
+    assert seen.metadata["planned"].value == 1
 
 
 def test_a_day_with_nothing_due_still_materializes(run: Any) -> None:

@@ -1,0 +1,131 @@
+"""Charts for the Dagster UI, which shows a picture in Markdown where it is a data URI of PNG.
+
+They are drawn from counts, never from rows, and take some tens of milliseconds; a picture has a few kilobytes, since
+every materialization keeps its own. Matplotlib is imported by the first one, not by a tick.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta, tzinfo
+from typing import TYPE_CHECKING
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from sequence_pipelines.picture import Picture
+from sequence_pipelines.planning.capacity import row_of_day
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH, HEIGHT, DOTS_PER_INCH = 7.2, 2.4, 80
+COLOURS = 16  # of the picture's palette
+MOST_BARS = 12
+DONE, TO_COME, ROOM = "#2a9d8f", "#4f7cff", "#dfe4ec"
+HOUR = 3600
+_TENTHS = 10
+
+
+def charts_of_day(rows: pd.DataFrame, picture: Picture, zone: tzinfo) -> dict[str, dg.MarkdownMetadataValue]:
+    """Draw the planning day: its mails by hour of `zone`, and its mailboxes' use; `rows` as Ledger.rows gives them."""
+    day, windows = picture.day, picture.windows
+    today = rows["today"].to_numpy(bool)
+    hours = (rows["send_at"].to_numpy()[today] - int(day.begins.timestamp())) // HOUR
+    planned, every = (
+        np.bincount(np.clip(some, 0, None), minlength=1)
+        for some in (hours[rows["planned"].to_numpy(bool)[today]], hours)
+    )
+    planned = np.pad(planned, (0, len(every) - len(planned)))
+    starts = [(day.begins + timedelta(hours=hour)).astimezone(zone) for hour in range(len(every))]
+    return {
+        "sends_by_hour": sends_by_hour([f"{start:%H:%M}" for start in starts], planned, every - planned),
+        "mailbox_use": use_of_mailboxes(rows, windows),
+    }
+
+
+def use_of_mailboxes(rows: pd.DataFrame, windows: pd.DataFrame) -> dg.MarkdownMetadataValue:
+    """Draw how many of the mails that each mailbox may send today have their place, the fullest first."""
+    at = row_of_day(rows, windows)
+    used = np.bincount(at[at >= 0], minlength=len(windows))
+    fullest = np.argsort(-used, kind="stable")
+    return mailbox_use(
+        [f"mailbox {mailbox}" for mailbox in windows["mailbox_id"].to_numpy()[fullest]],
+        used[fullest],
+        windows["allowed"].to_numpy()[fullest],
+    )
+
+
+def sends_by_hour(
+    labels: Sequence[str], planned: np.ndarray, under_way: np.ndarray
+) -> dg.MarkdownMetadataValue:
+    """Draw a day's mails by hour: `labels` name the hours; `under_way` are dispatched or mailed already."""
+    if not planned.sum() + under_way.sum():
+        return dg.MetadataValue.md("No sends.")
+    with _drawn("Mails by hour") as (figure, axes):
+        hours = np.arange(len(labels))
+        axes.bar(hours, under_way, color=DONE, label="dispatched or mailed")
+        axes.bar(hours, planned, bottom=under_way, color=TO_COME, label="planned")
+        each = max(1, len(labels) // 12)
+        axes.set_xticks(hours[::each], list(labels)[::each])
+        axes.legend(frameon=False, fontsize=8)
+    return _picture(figure, "Mails by hour")
+
+
+def mailbox_use(names: Sequence[str], used: np.ndarray, allowed: np.ndarray) -> dg.MarkdownMetadataValue:
+    """Draw how full mailboxes are: a bar each, or, where they are many, how many are how full."""
+    if not len(names):
+        return dg.MetadataValue.md("No mailbox is open today.")
+    few = len(names) <= MOST_BARS
+    title = "Mails of each mailbox, and its limit" if few else "Mailboxes by how full they are"
+    with _drawn(title, height=0.7 + 0.22 * len(names) if few else HEIGHT) as (figure, axes):
+        if few:
+            _draw_each(axes, names, used, allowed)
+        else:
+            _draw_tenths(axes, used, allowed)
+    return _picture(figure, title)
+
+
+def _draw_each(axes: Axes, names: Sequence[str], used: np.ndarray, allowed: np.ndarray) -> None:
+    axes.barh(list(names), allowed, color=ROOM)
+    bars = axes.barh(list(names), used, color=TO_COME)
+    axes.bar_label(bars, [f"{u} of {a}" for u, a in zip(used, allowed, strict=True)], padding=3, fontsize=8)
+    axes.margins(x=0.15)
+    axes.invert_yaxis()
+
+
+def _draw_tenths(axes: Axes, used: np.ndarray, allowed: np.ndarray) -> None:
+    share = np.clip(used / np.maximum(allowed, 1), 0, 1)
+    mailboxes = np.bincount(np.minimum((share * _TENTHS).astype(int), _TENTHS - 1), minlength=_TENTHS)
+    axes.bar(np.arange(_TENTHS) + 0.5, mailboxes, width=0.9, color=TO_COME)
+    axes.set_xticks(range(_TENTHS + 1), [f"{tenth * 10} %" for tenth in range(_TENTHS + 1)])
+
+
+@contextmanager
+def _drawn(title: str, height: float = HEIGHT) -> Iterator[tuple[Figure, Axes]]:
+    from matplotlib.figure import Figure  # without pyplot there is no state to share and no window
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_title(title, fontsize=9, loc="left")
+    yield figure, axes
+
+
+def _picture(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
+    from PIL import Image
+
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", facecolor="white")
+    Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, "png", optimize=True)
+    return dg.MetadataValue.md(
+        f"![{words}](data:image/png;base64,{base64.b64encode(small.getvalue()).decode()})"
+    )
