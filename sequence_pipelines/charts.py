@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.picture import Picture
-from sequence_pipelines.planning.capacity import row_of_day
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,8 +50,7 @@ def charts_of_day(rows: pd.DataFrame, picture: Picture, zone: tzinfo) -> dict[st
 
 def use_of_mailboxes(rows: pd.DataFrame, windows: pd.DataFrame) -> dg.MarkdownMetadataValue:
     """Draw how many of the mails that each mailbox may send today have their place, the fullest first."""
-    at = row_of_day(rows, windows)
-    used = np.bincount(at[at >= 0], minlength=len(windows))
+    used = _mails_of(rows, windows)
     fullest = np.argsort(-used, kind="stable")
     return mailbox_use(
         [f"mailbox {mailbox}" for mailbox in windows["mailbox_id"].to_numpy()[fullest]],
@@ -75,6 +73,20 @@ def sends_by_hour(
         axes.set_xticks(hours[::each], list(labels)[::each])
         axes.legend(frameon=False, fontsize=8)
     return _picture(figure, "Mails by hour")
+
+
+def _mails_of(rows: pd.DataFrame, windows: pd.DataFrame) -> np.ndarray:
+    """Count the rows of each window's mailbox and send_day: as many numbers as there are mailboxes and days."""
+    if windows.empty or rows.empty:
+        return np.zeros(len(windows), dtype=np.int64)
+    box, day = windows["mailbox_id"].to_numpy(), windows["send_day"].to_numpy()
+    span, boxes = np.ptp(day) + 1, box.max() + 1
+    boxes_of, days_of = rows["mailbox_id"].to_numpy(), rows["send_day"].to_numpy() - day.min()
+    known = (days_of >= 0) & (days_of < span) & (boxes_of < boxes)
+    code = boxes_of * span + days_of
+    return np.bincount(code if known.all() else code[known], minlength=boxes * span)[
+        box * span + day - day.min()
+    ]
 
 
 def mailbox_use(names: Sequence[str], used: np.ndarray, allowed: np.ndarray) -> dg.MarkdownMetadataValue:
