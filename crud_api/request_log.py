@@ -84,7 +84,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _route(scope: Scope) -> str:
-    return getattr(scope.get("route"), "path", NO_ROUTE)
+    return getattr(scope.get("route"), "path_format", NO_ROUTE)
 
 
 def _sorry(request_id: str) -> JSONResponse:

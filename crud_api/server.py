@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import json
+from uuid import uuid4
+
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from crud_api import json_log
 from crud_api.app import create_app
+from crud_api.request_log import ALWAYS, REQUEST_ID
 from sequence_store.settings import ApiSettings, read_settings
 
 DRAIN_SECONDS = 20
+NOT_HTTP = "The request is not HTTP, or its address is longer than 65,535 characters."
+
+
+class Http(HttpToolsProtocol):
+    """HTTP in which also what never becomes a request is refused in the API's one form."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's word helps nobody
+        body = json.dumps({"message": NOT_HTTP})
+        headers = ALWAYS | {
+            REQUEST_ID: uuid4().hex,
+            "Content-Type": "application/json",
+            "Content-Length": str(len(body)),
+            "Connection": "close",
+        }
+        lines = ["HTTP/1.1 400 Bad Request", *(f"{name}: {value}" for name, value in headers.items())]
+        self.transport.write("\r\n".join([*lines, "", body]).encode())
+        self.transport.close()
 
 
 def serve(settings: ApiSettings | None = None) -> None:
@@ -19,6 +41,8 @@ def serve(settings: ApiSettings | None = None) -> None:
         create_app(settings),
         host=settings.api_host,
         port=settings.api_port,
+        http=Http,
+        ws="none",
         access_log=False,
         log_config=None,
         server_header=False,

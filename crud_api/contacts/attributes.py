@@ -13,7 +13,7 @@ from crud_api.fields import NO_NUL_PATTERN
 
 LARGEST_BYTES = 65_536
 DEEPEST = 10
-LARGEST_INT = 2**63 - 1
+LARGEST_INT = 9 * 10**18  # of 64 bits, and the same number wherever it is written as 9e18
 
 
 def _check(value: Any, depth: int = 0) -> None:
@@ -34,7 +34,7 @@ def _check(value: Any, depth: int = 0) -> None:
         case float() if not math.isfinite(value):
             raise ValueError("must not hold a number beyond a double's range")
         case int() if abs(value) > LARGEST_INT:
-            raise ValueError("must not hold a whole number of more than 64 bits; send it as a string")
+            raise ValueError("must not hold a whole number beyond 9e18; send it as a string")
 
 
 def _storable(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -63,8 +63,18 @@ AttributeValue = TypeAliasType(
         ),
     ],
 )
+
+
+def _with_names(schema: dict[str, Any]) -> None:
+    schema["propertyNames"] = _NAME
+
+
 Attributes = Annotated[
-    dict[Annotated[str, Field(json_schema_extra=_NAME)], AttributeValue],
+    dict[str, AttributeValue],
     AfterValidator(_storable),
-    Field(description="Templates read them as contact.attributes.<name>", examples=[{"company": "Acme"}]),
+    Field(
+        description="Templates read them as contact.attributes.<name>",
+        examples=[{"company": "Acme"}],
+        json_schema_extra=_with_names,
+    ),
 ]

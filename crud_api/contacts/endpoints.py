@@ -14,8 +14,10 @@ from crud_api.creation import Once
 from crud_api.dependencies import Settings, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
+from crud_api.paths import id_segment
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
+CONTACT = id_segment("contact_id")
 
 
 @router.post(
@@ -32,14 +34,14 @@ def list_contacts(query: Annotated[ContactQuery, Query()], store: Store) -> Resp
         return service.read(connection, query).shown()
 
 
-@router.get("/{contact_id}", summary="Get a contact", response_model=Contact, responses=answers(404))
+@router.get(CONTACT, summary="Get a contact", response_model=Contact, responses=answers(404))
 def get_contact(contact_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
         return shown(service.find(connection, contact_id))
 
 
 @router.patch(
-    "/{contact_id}",
+    CONTACT,
     summary="Change a contact",
     response_model=Contact,
     responses=answers(404, 409, 412, 413),
@@ -51,7 +53,7 @@ def change_contact(contact_id: UUID, body: ContactChanges, store: Store, match: 
         return shown(service.change(connection, contact_id, body))
 
 
-@router.delete("/{contact_id}", status_code=204, summary="Delete a contact", responses=answers(404, 412))
+@router.delete(CONTACT, status_code=204, summary="Delete a contact", responses=answers(404, 412))
 def delete_contact(contact_id: UUID, store: Store, match: IfMatch) -> None:
     """Take it out of all sequences, too; what it was sent stays in their histories."""
     with store.transaction() as connection:

@@ -9,10 +9,11 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from crud_api.bodies import Answer
-from crud_api.imports.csv_file import MOST_COLUMNS, Delimiter, Encoding
+from crud_api.imports.csv_file import LONGEST_COLUMN_NAME, Delimiter, Encoding
 from crud_api.paging import Paging
 
-Column = Annotated[str, StringConstraints(max_length=600)]
+MOST_CHOSEN = 100  # more is longer than an address may be; a file's own first line can name them all
+Column = Annotated[str, StringConstraints(max_length=2 * LONGEST_COLUMN_NAME)]
 
 
 class FileQuery(BaseModel):
@@ -22,7 +23,7 @@ class FileQuery(BaseModel):
 
     column: list[Column] = Field(
         [],
-        max_length=MOST_COLUMNS,
+        max_length=MOST_CHOSEN,
         description="Which column a field is in, `field:column`, such as `name:Full name`; without it a column "
         "is found by its name, in any case",
     )

@@ -12,10 +12,12 @@ from crud_api.creation import Once
 from crud_api.dependencies import Settings, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
+from crud_api.paths import id_segment
 from crud_api.suppressions import service
 from crud_api.suppressions.schemas import Lifting, Suppression, SuppressionCreate, SuppressionQuery
 
 router = APIRouter(prefix="/suppressions", tags=["suppressions"], route_class=JsonRoute)
+SUPPRESSION = id_segment("suppression_id")
 
 
 @router.get("", summary="List suppressions", response_model=list[Suppression], responses=answers())
@@ -42,17 +44,13 @@ def suppress_address(body: SuppressionCreate, once: Once, settings: Settings) ->
     return once.answer(lambda connection: service.suppress(connection, body, settings.address_pads))
 
 
-@router.get(
-    "/{suppression_id}", summary="Get a suppression", response_model=Suppression, responses=answers(404)
-)
+@router.get(SUPPRESSION, summary="Get a suppression", response_model=Suppression, responses=answers(404))
 def get_suppression(suppression_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
         return shown(service.find(connection, suppression_id))
 
 
-@router.delete(
-    "/{suppression_id}", status_code=204, summary="Lift a suppression", responses=answers(404, 413)
-)
+@router.delete(SUPPRESSION, status_code=204, summary="Lift a suppression", responses=answers(404, 413))
 def lift_suppression(suppression_id: UUID, body: Lifting, store: Store) -> None:
     """Let the address be mailed again; who lifts it and why is kept. Enrolments that have ended stay so."""
     with store.transaction() as connection:

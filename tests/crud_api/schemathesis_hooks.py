@@ -18,8 +18,12 @@ def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make step numbers differ, and the three fields of a ramp-up null where one is."""
-    if case.meta is None or not case.meta.generation.mode.is_positive or not isinstance(case.body, dict):
+    """Make step numbers differ, the three fields of a ramp-up null where one is, and a file of a text."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    if case.media_type == "text/csv" and isinstance(case.body, str):
+        case.body = f"name,mailAddress,reason\nAda,ada@example.com,{case.body}\n"
+    if not isinstance(case.body, dict):
         return
     if "steps" in case.body:
         steps = [step | {"stepNumber": number} for number, step in enumerate(case.body["steps"], 1)]

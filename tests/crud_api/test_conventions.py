@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
-from tests.crud_api.conftest import STEP, Api
+from tests.crud_api.conftest import NOBODY, STEP, Api
 
 
 def test_pages_by_number_and_by_cursor_show_the_same(api: Api) -> None:
@@ -155,6 +156,19 @@ def test_unknown_route_and_method_answer_in_the_same_form(shared_api: Api) -> No
     other = shared_api.request("PUT", "/sequences")
     assert (other.status_code, set(other.json())) == (405, {"message"})
     assert other.headers["Allow"] == "GET, POST"
+
+
+def test_every_path_answers_405_to_the_methods_it_lacks_and_names_those_it_has(shared_api: Api) -> None:
+    for path, operations in shared_api.app.openapi()["paths"].items():
+        known = {method.upper() for method in operations}
+        for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - known:
+            other = shared_api.request(method, re.sub(r"\{\w+\}", NOBODY, path))
+            assert (other.status_code, other.headers.get("Allow")) == (405, ", ".join(sorted(known))), path
+
+
+@pytest.mark.parametrize("path", ["/contacts/exports", "/contacts/import", "/suppressions/export1"])
+def test_word_that_is_no_place_is_no_id_either(shared_api: Api, path: str) -> None:
+    assert shared_api.get(path).status_code == 400
 
 
 @pytest.mark.parametrize(("path", "field"), [("contacts", "mailAddress"), ("mailboxes", "address")])

@@ -160,7 +160,7 @@ def test_no_route_answers_500_to_bad_input(shared_api: Api) -> None:
 
 def test_every_route_of_the_app_is_in_its_document(shared_api: Api) -> None:
     served = {
-        (method, route.path)
+        (method, route.path_format)
         for route in iter_route_contexts(shared_api.app.routes)
         if isinstance(route.original_route, APIRoute) and route.include_in_schema
         for method in route.methods or ()

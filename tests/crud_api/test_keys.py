@@ -57,7 +57,11 @@ def bearing(key: str) -> dict[str, Any]:
 def requests(api: Api) -> list[tuple[str, str, Scope]]:
     """Return method, a path and the scope of every route that is not open."""
     asked = [
-        (method, re.sub(r"\{\w+\}", NOBODY, route.path), scope_of([str(tag) for tag in route.tags], method))
+        (
+            method,
+            re.sub(r"\{\w+\}", NOBODY, route.path_format or ""),
+            scope_of([str(tag) for tag in route.tags], method),
+        )
         for route in iter_route_contexts(api.app.routes)
         if route.path and route.path not in OPEN and not route.path.startswith(OPEN_FOLDERS)
         for method in route.methods or ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from crud_api.imports.service import GONE
+from crud_api.server import NOT_HTTP
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.processes import launch, wait_ready, wait_until
 from tests.conftest import Database
@@ -58,6 +60,19 @@ def test_server_takes_a_body_without_a_content_type_and_ends_at_sigterm(server: 
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(timeout=20) in {0, -signal.SIGTERM}
     assert "Welcome" not in server.log.read_text()
+
+
+def test_what_is_not_http_is_refused_in_the_same_form(server: Server) -> None:
+    too_long = b"GET /contacts?mailAddress=" + b"x" * 70_000 + b" HTTP/1.1\r\nHost: api\r\n\r\n"
+    for sent in (too_long, b"GET /\xff\x00 HTTP/9\r\n\r\n", b"hello\r\n\r\n"):
+        with socket.create_connection((LOOPBACK, server.port), timeout=10) as client:
+            client.sendall(sent)
+            head, _, body = client.makefile("rb").read().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert b"\r\nX-Request-Id: " in head
+        assert json.loads(body) == {"message": NOT_HTTP}
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "x" * 16}
+    assert httpx.get(f"{server.url}/healthz", headers=upgrade).json() == {"status": "ok"}
 
 
 def begin_import(server: Server) -> socket.socket:
