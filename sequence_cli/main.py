@@ -20,6 +20,7 @@ from sequence_cli import (
     keys,
     mailbox,
     migrate,
+    restore_guard,
     sample_data,
     sends,
     stack,
@@ -63,6 +64,7 @@ app.command("api")(api.serve)
 app.command("worker")(worker.work)
 app.command("inbox")(worker.inbox)
 app.command("sample-data")(sample_data.sample_data)
+app.command("restore-guard")(restore_guard.restore_guard)
 app.command("forecast")(forecast.forecast)
 app.command("archive")(archive.archive)
 app.command("day")(day.day)

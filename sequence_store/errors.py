@@ -7,6 +7,7 @@ StoreError
 ├── TemplateError          a step's template that no mail can be made of; the reason holds no contact's value
 ├── SecretError            a mailbox's secret that cannot be opened; `reason` parks the mailbox
 ├── LedgerChangedError     the ledger is not as a plan has read it; nothing of the plan is written
+├── ProgramsAtWorkError    programs are connected where they must not be
 └── UnknownQueryError      a query that no .sql file names
 """
 
@@ -40,6 +41,10 @@ class SecretError(StoreError):
 
 
 class LedgerChangedError(StoreError):
+    pass
+
+
+class ProgramsAtWorkError(StoreError):
     pass
 
 

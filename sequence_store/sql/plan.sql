@@ -204,7 +204,7 @@ COPY staged_deferrals FROM STDIN (FORMAT binary)
 -- name: stage_unknown_deferrals
 -- A contact whose last mail has an unknown outcome waits for its settlement.
 INSERT INTO staged_deferrals
-SELECT e.sequence_id, e.contact_id, array_position(%(reasons)s::text[], 'unknown_outcome')
+SELECT DISTINCT e.sequence_id, e.contact_id, array_position(%(reasons)s::text[], 'unknown_outcome')
 FROM sends s
 JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
 WHERE s.send_at >= %(since)s AND s.status = 'unknown' AND s.advanced_at IS NULL

@@ -1,0 +1,205 @@
+"""A database lost and restored from pg_dump, with mails sent after the snapshot: none of them goes out again."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from datetime import timedelta
+from email import message_from_bytes
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from local_stack.postgres import Postgres, binaries
+from sequence_cli.main import app
+from sequence_store.errors import ProgramsAtWorkError
+from tests.faults.conftest import Chain
+
+Guard = Callable[..., Result]
+
+
+@pytest.fixture
+def guard(chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Guard:
+    """Run `sequences restore-guard` on the chain's database."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", chain.chaos.url)
+    monkeypatch.setenv("DELIVERY_RESULTS_QUEUE", chain.settings.delivery_results_queue)
+
+    def run(*arguments: str) -> Result:
+        monkeypatch.setenv("DATABASE_URL", chain.database.owner)
+        return CliRunner().invoke(app, ["restore-guard", *arguments], catch_exceptions=False)
+
+    return run
+
+
+def dump(postgres: Postgres, chain: Chain, file: Path) -> str:
+    """Back the database up; return the instant of the snapshot, as an operator notes it."""
+    noted = chain.world.one("SELECT clock_timestamp()").isoformat()
+    with file.open("wb") as out:
+        command = [*postgres.run_as.prefix, binaries() / "pg_dump", "--format=custom", chain.database.owner]
+        subprocess.run(command, stdout=out, check=True)
+    return str(noted)
+
+
+def lose_and_restore(postgres: Postgres, chain: Chain, file: Path) -> None:
+    """Drop the database with all that happened since the snapshot, and restore it under its own name."""
+    for worker in chain.workers:
+        worker.stop()
+    chain.workers.clear()
+    chain.world.connection.close()
+    postgres.drop_database(chain.database.name)
+    postgres.create_database(chain.database.name)
+    with file.open("rb") as backup:
+        command = [*postgres.run_as.prefix, binaries() / "pg_restore", "--exit-on-error", "--no-owner"]
+        subprocess.run([*command, "--dbname", chain.database.owner], stdin=backup, check=True)
+    chain.reconnect()
+
+
+def mailed(chain: Chain) -> Counter[str]:
+    return Counter(mail.rcpt_to[0] for mail in chain.sink.mails)
+
+
+def mail_some(chain: Chain, count: int) -> None:
+    """Let the first `count` planned sends go out, up to their result; the others' minute comes in an hour."""
+    chain.world.run(
+        "UPDATE sends SET send_at = clock_timestamp() + CASE WHEN contact_id IN (SELECT contact_id FROM sends "
+        "WHERE status = 'planned' ORDER BY 1 LIMIT %s) THEN '0 s' ELSE '1 h' END::interval WHERE status = 'planned'",
+        count,
+    )
+    before = len(chain.sink.mails)
+    chain.dispatch()
+    if not chain.workers:
+        chain.start_worker()
+    chain.sink.wait_for(before + count)
+
+
+def go_on_for_a_day(chain: Chain) -> None:
+    """Plan and send all that there is, today and when what is unknown has settled."""
+    for _ in range(2):
+        chain.plan()
+        chain.dispatch()
+        chain.start_worker()
+        chain.run_until(
+            lambda: not chain.statuses().keys() & {"planned", "dispatched", "claimed", "transmitting"}
+        )
+        chain.world.run(
+            "UPDATE sends SET finished_at = finished_at - interval '25 hours' WHERE status = 'unknown'"
+        )
+        chain.reconcile()
+        chain.workers.pop().stop()
+
+
+def test_restored_snapshot_mails_nothing_that_was_mailed_already(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    sequence = chain.enrol(12, steps=3)
+    chain.plan()
+    mail_some(chain, 3)
+    chain.run_until(lambda: chain.advanced() == 3)
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    mail_some(chain, 3)  # of the snapshot's plan
+    chain.world.run("UPDATE sequences_contacts SET next_send = %s WHERE current_step = 2", chain.today)
+    chain.results()
+    for _ in range(2):
+        chain.world.enrol(sequence, next_send=chain.today)
+    chain.plan()
+    mail_some(chain, 4)  # planned and moved after it
+    before = mailed(chain)
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    assert chain.statuses()["sent"] == 3
+
+    told = guard("--since", taken)
+    assert told.exit_code == 0, told.output
+    guarded = {"sent": 3 + 4, "unknown": 5}  # the results of four were in the queue yet
+    assert chain.statuses() == guarded
+    assert guard("--since", taken).exit_code == 0
+    assert chain.statuses() == guarded
+    go_on_for_a_day(chain)
+    assert mailed(chain) == before
+
+
+def test_follow_ups_that_may_have_gone_out_since_an_older_snapshot_are_not_mailed_again(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    """Three days are lost: of a daily sequence three steps may have been mailed, the fourth cannot."""
+    sequence = chain.enrol(1, steps=0)
+    for number in range(1, 6):
+        chain.world.step(sequence, number, delay_days=1)
+    chain.world.run("UPDATE sequences_contacts SET next_send = %s", chain.today - timedelta(days=2))
+    dump(postgres, chain, tmp_path / "snapshot")
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    taken = (chain.now() - timedelta(days=2)).isoformat()
+    assert guard("--since", taken).exit_code == 0
+    assert chain.statuses() == {"unknown": 3}
+    go_on_for_a_day(chain)
+    assert chain.sink.mails == []
+    assert chain.world.one("SELECT current_step, next_send FROM sequences_contacts") == (
+        4,
+        chain.today + timedelta(days=1),
+    )
+
+
+def test_with_the_names_of_all_mails_nothing_is_mailed_twice_and_nothing_is_left_out(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    chain.enrol(10)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    mail_some(chain, 4)
+    chain.run_until(lambda: chain.advanced() == 4)
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    log = tmp_path / "mail.log"
+    names = [message_from_bytes(mail.data)["Message-ID"] for mail in chain.sink.mails]
+    log.write_text("\n".join(f"accepted message-id={name} status=sent" for name in names))
+    told = guard("--since", taken, "--sent", str(log), "--complete")
+    assert "4 mails are known to have ended" in told.output
+    assert chain.statuses() == {"sent": 4, "planned": 6}
+    go_on_for_a_day(chain)
+    chain.assert_each_was_mailed_once(10)
+
+
+def test_what_workers_reported_is_learnt_from_the_queue_and_later_places_hold_where_no_plan_was_made(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    chain.enrol(6)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    mail_some(chain, 2)
+    assert chain.queue("delivery_results_queue").depth() == 2
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    chain.world.run("UPDATE sends SET send_at = send_at + interval '1 h' WHERE contact_id > 4")
+    assert guard("--since", taken, "--keep-places").exit_code == 0
+    assert chain.statuses() == {"sent": 2, "unknown": 2, "planned": 2}
+    assert chain.queue("delivery_results_queue").depth() == 2
+    chain.run_until(lambda: chain.advanced() == 2)
+
+
+def test_ids_of_what_is_lost_are_given_to_nobody_else_and_the_day_counts_what_may_have_gone_out(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    chain.enrol(3)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    lost = chain.world.contact()
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    assert guard("--since", taken, "--dry-run").output.endswith("Nothing was written.\n")
+    assert chain.statuses() == {"planned": 3}
+    assert guard("--since", taken).exit_code == 0
+    assert chain.world.contact() > lost + 1000
+    assert chain.world.one("SELECT sum(used)::int FROM mailbox_days") == 3
+
+
+def test_guard_refuses_while_programs_are_at_work_and_what_cannot_be(chain: Chain, guard: Guard) -> None:
+    taken = chain.now().isoformat()
+    with chain.database.connect("worker"), pytest.raises(ProgramsAtWorkError, match="1 sessions"):
+        guard("--since", taken)
+    for arguments in (
+        ["--since", "yesterday"],
+        ["--since", "2026-06-15T04:00:00"],
+        ["--since", taken, "--complete"],
+    ):
+        assert guard(*arguments).exit_code == 2
+    assert guard("--since", "2026-06-15T04:00:00Z", "--keep-places").exit_code == 2
