@@ -190,6 +190,26 @@ sends = Table(
     Column("smtp_reply", Text),
 )
 
+archived_sends = Table(
+    "archived_sends",
+    metadata,
+    Column("sequence_id", BigInteger, primary_key=True),
+    Column("contact_id", BigInteger, primary_key=True),
+    Column("step_id", BigInteger, primary_key=True),
+    Column("round", SmallInteger, primary_key=True),
+    Column("mailbox_id", BigInteger),
+    Column("due_day", Date),
+    Column("plan_day", Date),
+    Column("send_day", Date),
+    Column("send_at", Instant),
+    Column("status", Text),
+    Column("reason", Text),
+    Column("attempt", Integer),
+    Column("finished_at", Instant),
+    Column("smtp_code", Integer),
+    Column("enhanced_code", Text),
+)
+
 plan_deferrals = Table(
     "plan_deferrals",
     metadata,

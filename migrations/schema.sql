@@ -1114,6 +1114,7 @@ REVOKE ALL ON FUNCTION public.touch_updated() FROM PUBLIC;
 REVOKE ALL ON FUNCTION public.unsubscribe(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, pads bytea) FROM PUBLIC;
 GRANT ALL ON FUNCTION public.unsubscribe(p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, pads bytea) TO sequence_api;
 GRANT SELECT ON TABLE public.api_keys TO sequence_api;
+GRANT SELECT ON TABLE public.archived_sends TO sequence_api;
 GRANT SELECT ON TABLE public.archived_sends TO sequence_pipeline;
 GRANT SELECT ON TABLE public.archived_sends TO sequence_readonly;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.contacts TO sequence_api;

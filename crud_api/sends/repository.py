@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     FromClause,
     Select,
@@ -18,14 +19,17 @@ from sqlalchemy import (
     false,
     func,
     literal,
+    null,
     select,
     true,
     tuple_,
+    union_all,
 )
 
 from crud_api.sends.schemas import WAITING
 from crud_api.tables import (
     AnyRow,
+    archived_sends,
     contacts,
     mailboxes,
     plan_deferrals,
@@ -38,7 +42,18 @@ from sequence_store.states import OPEN, EnrolmentStatus
 
 Statement = Select[Any]
 enrolment = sequences_contacts.c
-SEND_AT_EPOCH = cast(func.extract("epoch", sends.c.send_at), BigInteger)
+
+
+def _archived(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the archive's column of that name, or what stands for one that it does not keep."""
+    if column.name in archived_sends.c:
+        return archived_sends.c[column.name]
+    return cast(null(), column.type).label(column.name)
+
+
+# What was mailed long ago is told like the rest.
+ledger = union_all(select(sends), select(*(_archived(column) for column in sends.c))).subquery("ledger")
+SEND_AT_EPOCH = cast(func.extract("epoch", ledger.c.send_at), BigInteger)
 
 
 def _waiting(enrolled: FromClause) -> Statement:
@@ -52,7 +67,7 @@ def _waiting(enrolled: FromClause) -> Statement:
     )
 
 
-_SENDS = select(sends, SEND_AT_EPOCH.label("epoch"))
+_SENDS = select(ledger, SEND_AT_EPOCH.label("epoch"))
 _DEFERRED = and_(
     enrolment.sequence_id == plan_deferrals.c.sequence_id,
     enrolment.contact_id == plan_deferrals.c.contact_id,
@@ -68,7 +83,7 @@ _WAITING_OF_CONTACT = (
 
 def sends_of_contact(contact_id: int) -> Statement:
     """Select through the enrolments, whose index by contact leads to the ledger's key."""
-    through = and_(sends.c.sequence_id == enrolment.sequence_id, sends.c.contact_id == enrolment.contact_id)
+    through = and_(ledger.c.sequence_id == enrolment.sequence_id, ledger.c.contact_id == enrolment.contact_id)
     return _SENDS.join(sequences_contacts, through).where(enrolment.contact_id == contact_id)
 
 
@@ -78,8 +93,8 @@ def waiting_of_contact(contact_id: int) -> Statement:
 
 
 def sends_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
-    statement = _SENDS.where(sends.c.sequence_id == sequence_id)
-    return statement if contact_id is None else statement.where(sends.c.contact_id == contact_id)
+    statement = _SENDS.where(ledger.c.sequence_id == sequence_id)
+    return statement if contact_id is None else statement.where(ledger.c.contact_id == contact_id)
 
 
 def waiting_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:

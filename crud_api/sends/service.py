@@ -15,10 +15,15 @@ from crud_api.paging import COUNTED_UP_TO, Key, Page, Paging, count, page_of
 from crud_api.sends import repository
 from crud_api.sends.schemas import WAITING, ContactSendQuery, Send, SequenceSendQuery
 from crud_api.sequences.service import internal_id_ever as sequence_id_of
-from crud_api.tables import AnyRow, sends
+from crud_api.tables import AnyRow
 
-CHRONOLOGICAL = (repository.SEND_AT_EPOCH, sends.c.sequence_id, sends.c.step_id, sends.c.round)
-BY_CONTACT = (sends.c.contact_id, sends.c.step_id, sends.c.round)
+CHRONOLOGICAL = (
+    repository.SEND_AT_EPOCH,
+    repository.ledger.c.sequence_id,
+    repository.ledger.c.step_id,
+    repository.ledger.c.round,
+)
+BY_CONTACT = (repository.ledger.c.contact_id, repository.ledger.c.step_id, repository.ledger.c.round)
 
 
 def of_contact(connection: Connection, contact: UUID, query: ContactSendQuery) -> Page[Send]:

@@ -85,4 +85,4 @@ END $$;
 
 REVOKE EXECUTE ON FUNCTION archive_sends, refuse_to_reopen FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION archive_sends TO sequence_pipeline;
-GRANT SELECT ON archived_sends TO sequence_pipeline, sequence_readonly;
+GRANT SELECT ON archived_sends TO sequence_api, sequence_pipeline, sequence_readonly;

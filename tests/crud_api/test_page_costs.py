@@ -108,7 +108,10 @@ def test_few_among_many_others_cost_no_walk(api: Api, costs: Costs, table: str, 
 
 @pytest.fixture
 def enrolled(api: Api) -> dict[str, Any]:
-    """Enrol many contacts: most were removed, a few are paused at the far end; all were sent one mail."""
+    """Enrol many contacts: most were removed, a few are paused at the far end; all were sent one mail.
+
+    The mails of those who were removed are in the archive.
+    """
     sequence, mailbox = api.sequence(steps=[STEP, STEP | {"stepNumber": 2}]), api.mailbox()
     key = api.key("sequences", sequence)
     api.sql(TABLES["contacts"], 0, 0, MANY)
@@ -125,6 +128,14 @@ def enrolled(api: Api) -> dict[str, Any]:
            SELECT e.sequence_id, e.contact_id, s.id, 1, %s, day, day, day, day, day + 1, 'sent'
            FROM sequences_contacts e, steps s, (VALUES (date '2026-03-10')) days (day) WHERE s.step_number = 1""",
         api.key("mailboxes", mailbox),
+    )
+    api.sql(
+        """WITH gone AS (DELETE FROM sends WHERE contact_id <= %s RETURNING *)
+           INSERT INTO archived_sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,
+               send_day, send_at, attempt, status)
+           SELECT sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at,
+               attempt, status FROM gone""",
+        INACTIVE,
     )
     api.sql(
         """INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'x'

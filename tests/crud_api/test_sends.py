@@ -154,3 +154,24 @@ def test_history_is_narrowed_to_one_contact_and_to_who_waits(api: Api) -> None:
     assert shown(f"/contacts/{one['id']}/sends", waiting="true") == [(one["id"], "waiting")]
     assert api.get(path, params={"contactId": "x"}).status_code == 400
     assert api.get(path, params={"contactId": sequence["id"]}).status_code == 404
+
+
+def test_archived_sends_are_told_among_the_others(api: Api) -> None:
+    sequence, other, mailbox = api.sequence(steps=STEPS), api.sequence(), api.mailbox()
+    contact = api.enrolled(sequence)
+    api.post(f"/sequences/{other['id']}/contacts", {"contactIds": [contact["id"]]})
+    for step in (0, 1):
+        api.plan(sequence, contact, mailbox, step=step, at=f"2026-03-1{step} 10:00Z", status="sent")
+    api.plan(other, contact, mailbox, at="2026-03-12 10:00Z", status="sent")
+    of_contact, of_sequence = f"/contacts/{contact['id']}/sends", f"/sequences/{sequence['id']}/sends"
+    before = [api.get(path).json() for path in (of_contact, of_sequence)]
+    api.sql("UPDATE sequences_contacts SET status = 'completed'")
+    api.sql("UPDATE sends SET advanced_at = send_at WHERE sequence_id = %s", api.key("sequences", sequence))
+    assert api.sql("SELECT archived FROM archive_sends('2026-01-01', '2026-05-01', 100)") == [(2,)]
+    after = [api.get(path).json() for path in (of_contact, of_sequence)]
+    not_kept = {"notAfter", "dispatchedAt", "transmittingAt", "smtpReply"}
+    kept = [[{k: v for k, v in send.items() if k not in not_kept} for send in sends] for sends in before]
+    assert [
+        [{k: v for k, v in send.items() if k not in not_kept} for send in sends] for sends in after
+    ] == kept
+    assert [send["notAfter"] for send in after[0]] == [None, None, before[0][2]["notAfter"]]

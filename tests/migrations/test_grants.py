@@ -16,7 +16,7 @@ DOCUMENTED = {
         },
         **{key: {"SELECT", "INSERT", "DELETE"} for key in ("sequences_mailboxes", "suppressions")},
         "mailboxes": {"INSERT", "UPDATE"},
-        **{key: {"SELECT"} for key in ("sends", "mailbox_days", "plan_deferrals")},
+        **{key: {"SELECT"} for key in ("sends", "archived_sends", "mailbox_days", "plan_deferrals")},
         "send_events": {"SELECT", "INSERT"},
         "api_keys": {"SELECT"},
         "idempotency_keys": EVERYTHING,
