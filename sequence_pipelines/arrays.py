@@ -67,19 +67,21 @@ def write_columns(
     columns: Sequence[np.ndarray],
     types: Sequence[str],
     order: np.ndarray | None = None,
-) -> None:
-    """Run a `COPY … FROM STDIN (FORMAT binary)` with all rows, or those of `order` in that order.
+) -> int:
+    """Run a `COPY … FROM STDIN (FORMAT binary)` with all rows, or those of `order` in that order; return how many.
 
     Dates come as epoch days, timestamptz as epoch seconds.
     """
     row_type = _row_type(types)
     rows = np.arange(len(columns[0])) if order is None else order
-    with connection.cursor() as cursor, cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
-        copy.write(HEADER)
-        for begin in range(0, len(rows), CHUNK):
-            chunk = rows[begin : begin + CHUNK]
-            copy.write(_rows([column[chunk] for column in columns], types, row_type))
-        copy.write(TRAILER)
+    with connection.cursor() as cursor:
+        with cursor.copy(statement, writer=QueuedLibpqWriter(cursor)) as copy:
+            copy.write(HEADER)
+            for begin in range(0, len(rows), CHUNK):
+                chunk = rows[begin : begin + CHUNK]
+                copy.write(_rows([column[chunk] for column in columns], types, row_type))
+            copy.write(TRAILER)
+        return cursor.rowcount
 
 
 def _row_type(types: Sequence[str]) -> np.dtype[Any]:

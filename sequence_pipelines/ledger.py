@@ -172,7 +172,11 @@ class Ledger:
 
     def _copy(self, name: str, places: pd.DataFrame, order: np.ndarray) -> None:
         columns = [places[column].to_numpy() for column in SEND_COLUMNS]
-        write_columns(self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()), order)
+        written = write_columns(
+            self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()), order
+        )
+        if written != len(order):
+            raise LedgerChangedError(f"Of {len(order)} rows {written} were written.")
 
     def allow(self, days: pd.DataFrame) -> None:
         """Tell the gate before DATA each mailbox's limit: mailbox_id, send_day (epoch day), allowed."""

@@ -1,4 +1,4 @@
-"""The invariants of a plan, counted from the ledger's rows as the plan leaves them."""
+"""The invariants of a plan, counted from the rows that were there and those that it wrote."""
 
 from __future__ import annotations
 

@@ -55,6 +55,14 @@ class Plan:
         return self.asked[self.asked["mailbox_id"] > 0]
 
     @cached_property
+    def rows(self) -> pd.DataFrame:
+        """The ledger's rows as this plan leaves them, as Ledger.rows gives them."""
+        before = self.picture.rows
+        flags = {"planned": True, "under_way": True, "today": True}
+        added = self.placed[list(before.columns.difference(list(flags)))].assign(**flags)
+        return pd.concat([before, added], ignore_index=True)[list(before)]
+
+    @cached_property
     def waiting(self) -> pd.DataFrame:
         """All who are due and have no place, with the reason."""
         return find_waiting(self.asked, self.refused)

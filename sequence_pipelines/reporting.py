@@ -66,7 +66,7 @@ def plan_metadata(plan: Plan) -> dict[str, Any]:
     """Return what a plan did: numbers under the same keys every day, so that Dagster plots them."""
     pieces = plan.picture.pieces
     placed = plan.placed.groupby("mailbox_id").size().rename("planned").reset_index()
-    preview = plan.placed.sort_values("send_at").head(PREVIEW_ROWS)
+    preview = plan.placed.loc[plan.placed["send_at"].nsmallest(PREVIEW_ROWS).index]
     room = int(pieces["capacity"].sum())
     return {
         "planned": len(plan.placed),

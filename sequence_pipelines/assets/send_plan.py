@@ -82,12 +82,11 @@ def send_plan(
     with database.connect() as connection:
         plan = make_plan(connection, settings, clock.read(), due_contacts[KEY])
         ledger = Ledger(connection, settings.address_pads)
-        rows = ledger.rows(plan.day.day, plan.picture.since, plan.picture.earliest)
-        violations = find_violations(rows, plan.picture, plan.placed, plan.waiting)
+        violations = find_violations(plan.rows, plan.picture, plan.placed, plan.waiting)
         metadata = {
             **plan_metadata(plan),
             **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
-            **charts_of_day(rows, plan.picture, settings.calendar.zone),
+            **charts_of_day(plan.rows, plan.picture, settings.calendar.zone),
             **links(settings, "what-waits-and-why"),
         }
         written = not (config.dry_run or any(violations.values()))
