@@ -19,9 +19,10 @@ from crud_api.enrolments.endpoints import router as enrolments
 from crud_api.error_answers import answer_errors
 from crud_api.health.endpoints import router as health
 from crud_api.imports.endpoints import router as imports
-from crud_api.keys import KeyRequired, RateLimit, scope_of
+from crud_api.keys import KeyRequired, scope_of
 from crud_api.mailboxes.endpoints import router as mailboxes
 from crud_api.metrics import Metrics
+from crud_api.rate_limit import RateLimit
 from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
 from crud_api.sequences.endpoints import router as sequences
@@ -69,7 +70,7 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     app.state.clock = clock
     app.state.database = Database(settings)
     app.state.metrics = Metrics(app.state.database.pool)
-    app.state.rate_limit = RateLimit(settings.api_rate_limit_per_minute)
+    app.state.rate_limit = RateLimit(settings)
     app.state.secrets = SecretBox.of(settings)
     key = Depends(KeyRequired())
     for router in KEYED:

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crud_api.answers import answer, written
 from crud_api.database import Database
-from crud_api.dependencies import Store
+from crud_api.dependencies import KeyId, Store
 from crud_api.errors import ConflictError
 from crud_api.tables import AnyRow, idempotency_keys
 
@@ -104,12 +104,11 @@ def _forget_old_ones(connection: Connection) -> None:
     )
 
 
-async def _creation(request: Request, store: Store, key: IdempotencyKey = None) -> Creation:
+async def _creation(request: Request, store: Store, client: KeyId, key: IdempotencyKey = None) -> Creation:
     fingerprint = b""
     if key is not None:
         asked = f"{request.method} {request.url.path}\n".encode() + await request.body()
         fingerprint = hashlib.sha256(asked).digest()
-    client: int = request.state.key_id
     return Creation(store, request.url.path, client=client, key=key, fingerprint=fingerprint)
 
 

@@ -40,7 +40,14 @@ async def _today(request: Request) -> date:
     return today
 
 
+async def _key_id(request: Request) -> int:
+    """Return the id of the key in use, 0 where none is needed."""
+    key_id: int = request.state.key_id
+    return key_id
+
+
 Store = Annotated[Database, Depends(_database)]
 Settings = Annotated[ApiSettings, Depends(_settings)]
 Secrets = Annotated[SecretBox, Depends(_secrets)]
 Today = Annotated[date, Depends(_today)]
+KeyId = Annotated[int, Depends(_key_id)]

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Collection
 
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
 from sqlalchemy import bindparam, func, select
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import HTTPConnection
 
 from crud_api.database import Database
-from crud_api.errors import ForbiddenError, TooManyRequestsError, UnauthorizedError
+from crud_api.errors import ForbiddenError, UnauthorizedError
+from crud_api.rate_limit import RateLimit
 from crud_api.tables import api_keys
 from sequence_store.api_keys import Scope, hash_key
 
@@ -39,25 +35,6 @@ _FIND = select(
     _keys.revoked_at.is_not(None).label("revoked"),
     func.coalesce(_keys.expires_at <= func.now(), False).label("expired"),
 ).where(_keys.key_hash == bindparam("key_hash"))
-
-
-class RateLimit:
-    """How often each key may ask of this process; 0 a minute is no bound."""
-
-    def __init__(self, per_minute: int) -> None:
-        self._limit = RateLimitItemPerMinute(per_minute) if per_minute else None
-        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
-
-    def count(self, key_id: int) -> None:
-        """Raise TooManyRequestsError, which says when to come back, where the key has asked too often."""
-        if self._limit is None or self._limiter.hit(self._limit, str(key_id)):
-            return
-        free_at = self._limiter.get_window_stats(self._limit, str(key_id)).reset_time
-        seconds = max(1, math.ceil(free_at - time.time()))
-        raise TooManyRequestsError(
-            f"This key may ask {self._limit.amount} times a minute. Try again in {seconds} s.",
-            headers={"Retry-After": str(seconds)},
-        )
 
 
 def scope_of(tags: Collection[str], method: str) -> Scope:
@@ -83,13 +60,15 @@ class KeyRequired(HTTPBearer):
         credentials = await super().__call__(request)
         route: APIRoute = request.scope["route"]
         scope = scope_of([str(tag) for tag in route.tags], request.scope["method"])
-        key_id = await run_in_threadpool(_key_with, scope, state.database, credentials)
-        state.rate_limit.count(key_id)
-        request.state.key_id = key_id
+        request.state.key_id = await run_in_threadpool(
+            _counted_key, scope, state.database, state.rate_limit, credentials
+        )
 
 
-def _key_with(scope: Scope, store: Database, credentials: HTTPAuthorizationCredentials | None) -> int:
-    """Return the id of the key, if it is valid and has the scope."""
+def _counted_key(
+    scope: Scope, store: Database, rate_limit: RateLimit, credentials: HTTPAuthorizationCredentials | None
+) -> int:
+    """Return the id of the key, if it is valid, has the scope and has not asked too often."""
     if credentials is None:
         raise UnauthorizedError("Authorization: a key is needed, as `Bearer <key>`")
     with store.reading() as connection:
@@ -100,5 +79,6 @@ def _key_with(scope: Scope, store: Database, credentials: HTTPAuthorizationCrede
         raise UnauthorizedError(f"Authorization: the key {'is revoked' if key.revoked else 'has expired'}")
     if scope not in key.scopes:
         raise ForbiddenError(f"Authorization: the key lacks the scope {scope}")
+    rate_limit.count(key.id)
     key_id: int = key.id
     return key_id

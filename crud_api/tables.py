@@ -109,6 +109,7 @@ api_keys = Table(
     "api_keys",
     metadata,
     Column("id", BigInteger, primary_key=True),
+    Column("key_name", Text),
     Column("key_hash", LargeBinary),
     Column("scopes", ARRAY(Text)),
     Column("expires_at", Instant),
@@ -142,6 +143,7 @@ send_events = Table(
     metadata,
     Column("id", BigInteger, primary_key=True),
     Column("kind", Text),
+    Column("actor", Text),
     Column("detail", JSONB),
 )
 

@@ -213,8 +213,9 @@ class ApiSettings(LinkSettings, SecretSettings):
         None, description="Whether requests need a key; unset: off in the environment 'local', on elsewhere"
     )
     api_rate_limit_per_minute: int = Field(
-        3000, ge=0, description="Requests a minute of one key in one process; 0 for no bound"
+        3000, ge=0, description="Requests a minute of one key; 0 for no bound"
     )
+    valkey_url: str | None = Field(None, description="Where processes count the requests of keys together")
 
     @model_validator(mode="after")
     def _keys_in_production(self) -> Self:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from crud_api.answers import shown
 from crud_api.creation import Once
-from crud_api.dependencies import Settings, Store
+from crud_api.dependencies import KeyId, Settings, Store
 from crud_api.documentation import answers
 from crud_api.json_body import JsonRoute
 from crud_api.paths import id_segment
@@ -51,7 +51,7 @@ def get_suppression(suppression_id: UUID, store: Store) -> Response:
 
 
 @router.delete(SUPPRESSION, status_code=204, summary="Lift a suppression", responses=answers(404, 413))
-def lift_suppression(suppression_id: UUID, body: Lifting, store: Store) -> None:
-    """Let the address be mailed again; who lifts it and why is kept. Enrolments that have ended stay so."""
+def lift_suppression(suppression_id: UUID, body: Lifting, store: Store, key_id: KeyId) -> None:
+    """Let the address be mailed again. Who says so, why, and the key in use are kept; what has ended stays so."""
     with store.transaction() as connection:
-        service.lift(connection, suppression_id, body)
+        service.lift(connection, suppression_id, body, key_id)

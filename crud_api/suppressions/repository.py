@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from crud_api.paging import Page, read_page
 from crud_api.suppressions.schemas import SuppressionQuery
-from crud_api.tables import AnyRow, send_events, suppressions
+from crud_api.tables import AnyRow, api_keys, send_events, suppressions
 
 SHOWN = (
     suppressions.c.id.label("row_key"),
@@ -42,8 +42,11 @@ def lift(connection: Connection, suppression: UUID) -> AnyRow | None:
     return connection.execute(statement.returning(suppressions.c.address_hmac, suppressions.c.reason)).first()
 
 
-def note_lifting(connection: Connection, detail: dict[str, str]) -> None:
-    event = {"kind": "suppression_lifted", "detail": literal(detail, JSONB)}
+def note_lifting(connection: Connection, detail: dict[str, str], key_id: int) -> None:
+    """Keep the event; its actor is the key in use, which nobody can only claim to have."""
+    key = select(literal(f"key {key_id}: ") + api_keys.c.key_name).where(api_keys.c.id == key_id)
+    actor = func.coalesce(key.scalar_subquery(), func.session_user())
+    event = {"kind": "suppression_lifted", "actor": actor, "detail": literal(detail, JSONB)}
     connection.execute(insert(send_events).values(**event))
 
 

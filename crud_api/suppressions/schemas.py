@@ -25,7 +25,7 @@ class SuppressionCreate(Body):
 
 
 class Lifting(Body):
-    """Why an address may be mailed again, and who says so; both are kept."""
+    """Why an address may be mailed again, and who says so; both are kept, with the key in use."""
 
     reason: Line = Field(examples=["the mailbox exists again"])
     by: Line = Field(examples=["Grace Hopper"])

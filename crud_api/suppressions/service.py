@@ -29,13 +29,13 @@ def find(connection: Connection, suppression: UUID) -> Suppression:
     return Suppression.of(row)
 
 
-def lift(connection: Connection, suppression: UUID, body: Lifting) -> None:
-    """Let the address be mailed again, and keep who said so and why."""
+def lift(connection: Connection, suppression: UUID, body: Lifting, key_id: int) -> None:
+    """Let the address be mailed again, and keep who said so and why, and with which key."""
     lifted = repository.lift(connection, suppression)
     if lifted is None:
         raise _missing(suppression)
     detail = {"by": body.by, "reason": body.reason, "was": lifted.reason}
-    repository.note_lifting(connection, {**detail, "address_hmac": lifted.address_hmac.hex()})
+    repository.note_lifting(connection, {**detail, "address_hmac": lifted.address_hmac.hex()}, key_id)
 
 
 def _missing(suppression: UUID) -> NotFoundError:

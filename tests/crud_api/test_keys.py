@@ -7,12 +7,14 @@ import json
 import logging
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.routing import iter_route_contexts
 from typer.testing import CliRunner
 
+from crud_api import rate_limit
 from crud_api.app import create_app
 from crud_api.json_log import JsonLines
 from crud_api.keys import scope_of
@@ -22,6 +24,7 @@ from sequence_store.errors import SettingsError
 from sequence_store.settings import ApiSettings, read_settings
 from tests.conftest import Database, MakeSettings
 from tests.crud_api.conftest import NOBODY, NOW, Api
+from tests.valkey_server import ValkeyServer
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
 OPEN_FOLDERS = ("/t/", "/u/", "/static-offline-docs")
@@ -124,6 +127,15 @@ def test_key_is_revoked_at_once_and_only_its_hash_is_kept(keyed: Api) -> None:
     assert "1\trevoked\t" in runner.invoke(roof, ["keys", "list"]).output
 
 
+def test_who_lifts_a_suppression_is_kept_with_the_key_in_use(keyed: Api) -> None:
+    key = bearing(make_key())
+    suppressed = keyed.post("/suppressions", {"mailAddress": "ada@people.example", "reason": "x"}, **key)
+    path, why = f"/suppressions/{suppressed.json()['id']}", {"reason": "came back", "by": "Grace"}
+    assert keyed.request("DELETE", path, json=why, **key).status_code == 204
+    [(actor, by)] = keyed.sql("SELECT actor, detail->>'by' FROM send_events")
+    assert (actor, by) == ("key 1: a test", "Grace")
+
+
 def test_unknown_scope_is_refused_when_a_key_is_made(keyed: Api) -> None:
     assert CliRunner().invoke(roof, ["keys", "create", "x", "--scope", "everything"]).exit_code == 2
     assert keyed.sql("SELECT count(*) FROM api_keys") == [(0,)]
@@ -144,6 +156,30 @@ def test_key_that_asks_too_often_is_told_when_to_come_back_and_others_go_on(
         assert api.get("/sequences", **bearing(other)).status_code == 200
         assert api.get("/healthz").status_code == 200
     app.state.database.close()
+
+
+def test_processes_count_a_key_together_and_each_for_itself_while_valkey_is_away(
+    database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    monkeypatch.setattr(rate_limit, "PAUSE_SECONDS", 0.0)
+    valkey = ValkeyServer(tmp_path)
+    valkey.start()
+    settings = make_settings(api_auth="on", api_rate_limit_per_minute=3, valkey_url=valkey.url).api
+    apps = [create_app(settings) for _ in range(2)]
+    key = bearing(make_key())
+
+    def asked(*processes: int) -> list[int]:
+        return [Api(apps[one], database, runner).get("/sequences", **key).status_code for one in processes]
+
+    with asyncio.Runner() as runner:
+        try:
+            assert asked(0, 0, 1, 1, 0) == [200, 200, 200, 429, 429]
+        finally:
+            valkey.kill()
+        assert asked(0, 0, 0, 0, 1) == [200, 200, 200, 429, 200]
+    for app in apps:
+        app.state.database.close()
 
 
 def test_keys_are_off_locally_alone_and_the_log_says_so(

@@ -53,8 +53,8 @@ def test_lifting_lets_the_address_be_mailed_again_and_keeps_who_and_why(api: Api
     assert api.delete(path, {"reason": "asked to come back", "by": "Grace"}).status_code == 204
     assert api.delete(path, {"reason": "x", "by": "x"}).status_code == 404
     assert api.get("/suppressions").json() == []
-    [(kind, detail)] = api.sql("SELECT kind, detail FROM send_events")
-    assert kind == "suppression_lifted"
+    [(kind, actor, detail)] = api.sql("SELECT kind, actor, detail FROM send_events")
+    assert (kind, actor) == ("suppression_lifted", "sequence_api")
     assert len(detail.pop("address_hmac")) == 64
     assert detail == {"by": "Grace", "reason": "asked to come back", "was": "asked by phone"}
     again = api.made(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,39 +9,19 @@ from pathlib import Path
 import pytest
 import valkey
 
-from local_stack.ports import LOOPBACK, answers, free_port
-from local_stack.processes import end, launch, wait_ready
-from local_stack.programs import valkey_binary
 from sequence_pipelines.day_counters import set_day_counters
 from sequence_store.day_counters import counter_name
 from step_mailing_worker import day_counters
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import ScriptedSmtp
+from tests.valkey_server import ValkeyServer
 
 TODAY = datetime.now(UTC).date()
 
 
-class Valkey:
-    """A server that keeps nothing: killed, it comes back empty."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.url = f"valkey://{LOOPBACK}:{self.port}/0"
-        self._log = folder / "valkey.log"
-        self._command = [str(valkey_binary()), "--port", str(self.port), "--bind", LOOPBACK, "--save", "",
-                         "--dir", str(folder)]  # fmt: skip
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = launch(self._command, log=self._log)
-        wait_ready(self._process, lambda: answers(self.port), log=self._log, seconds=20)
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            end(self._process)
-            self._process = None
+class Valkey(ValkeyServer):
+    """The counters that it holds."""
 
     def left(self, mailbox: int, day: date) -> int | None:
         with valkey.Valkey.from_url(self.url) as client:
