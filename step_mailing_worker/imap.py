@@ -14,8 +14,8 @@ from imapclient.exceptions import IMAPClientError, LoginError
 from sequence_store.queues import batched
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, NoCredentialError
+from step_mailing_worker.networks import IMAP_PORTS, is_private, refusal
 from step_mailing_worker.replies import Phase
-from step_mailing_worker.smtp import is_private
 
 LONGEST_MAIL = 262_144  # what names the send stands at the head, or soon after the report
 MAILS_AT_ONCE = 20
@@ -80,6 +80,8 @@ def _new_uids(client: IMAPClient, account: InboxAccount, validity: int, lookback
 def _signed_in(account: InboxAccount, credential: Credential, *, public: bool) -> Iterator[IMAPClient]:
     context = ssl.create_default_context()
     port = account.imap_port or _PORTS[account.security]
+    if public and (reason := refusal(account.imap_host, port, IMAP_PORTS)):
+        raise NoCredentialError(reason)
     client = IMAPClient(
         account.imap_host,
         port,

@@ -7,7 +7,6 @@ its own and the phase is recorded first: what breaks before it may be tried agai
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import re
 import socket
 import ssl
@@ -25,6 +24,7 @@ from step_mailing_worker.crash_points import CrashPoint, reach
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
 from step_mailing_worker.mail import Mail
+from step_mailing_worker.networks import SMTP_PORTS, is_private, refusal_soon
 from step_mailing_worker.replies import Phase, Reply
 
 Security = Literal["none", "starttls", "tls"]
@@ -92,6 +92,7 @@ class SmtpConnection:
     async def open(self, credential: Credential | None = None) -> None:
         """Connect, greet, secure and sign in; raise SmtpError."""
         async with self._in(Phase.CONNECT):
+            await self._allowed()
             await self._client.connect()
             if self.endpoint.public and is_private(self._client.get_transport_info("peername")):
                 raise UntrustedError("private_host")
@@ -102,6 +103,11 @@ class SmtpConnection:
             await self._start_tls()
         if self.endpoint.username is not None and credential is not None:
             await self._sign_in(self.endpoint.username, credential)
+
+    async def _allowed(self) -> None:
+        endpoint = self.endpoint
+        if endpoint.public and (reason := await refusal_soon(endpoint.host, endpoint.port, SMTP_PORTS)):
+            raise UntrustedError(reason)
 
     async def mail(self, mail: Mail) -> None:
         """Begin a mail: MAIL FROM."""
@@ -228,11 +234,6 @@ class SmtpConnection:
             if translated := _translated(error, phase):
                 raise translated from error
             raise
-
-
-def is_private(peer: tuple[object, ...] | None) -> bool:
-    """Return whether a connection leads to a network of our own, or nobody knows where."""
-    return peer is None or not ipaddress.ip_address(str(peer[0]).partition("%")[0]).is_global
 
 
 def _translated(error: BaseException, phase: Phase) -> Exception | None:

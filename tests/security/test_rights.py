@@ -1,0 +1,105 @@
+"""What the database lets each role do beyond the tables (`tests/migrations/test_grants.py`), read back and tried."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import pytest
+
+ROLES = ("api", "pipeline", "worker", "readonly")
+REFUSED = {
+    "api": (
+        "UPDATE sends SET status = 'sent'",
+        "DELETE FROM sends",
+        "INSERT INTO api_keys (key_name, key_hash, scopes) VALUES ('own', 'x', '{all}')",
+        "UPDATE mailbox_days SET used = 0",
+        "DELETE FROM contacts",
+        "SELECT resolve_send(1, 1, 1, 1, 'sent')",
+    ),
+    "pipeline": (
+        "SELECT * FROM api_keys",
+        "UPDATE contacts SET mail_address = 'me@example.com'",
+        "UPDATE mailboxes SET smtp_host = 'example.com'",
+        "DELETE FROM sends",
+        "DELETE FROM suppressions",
+        "SELECT finish_send(1, 1, 1, 1, NULL, 'sent', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+    ),
+    "worker": (
+        "SELECT * FROM contacts",
+        "SELECT * FROM sends",
+        "SELECT * FROM mailboxes",
+        "UPDATE sends SET status = 'sent'",
+        "INSERT INTO suppressions VALUES ('x', 'x')",
+        "SELECT unsubscribe(1, 1, 1, 1, '')",
+    ),
+    "readonly": (
+        "UPDATE contacts SET name = ''",
+        "INSERT INTO send_events (kind) VALUES ('x')",
+        "SELECT smtp_secret FROM mailboxes",
+        "SELECT * FROM api_keys",
+        "SELECT resolve_send(1, 1, 1, 1, 'sent')",
+    ),
+}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_statements_of_the_others_are_refused(database: Any, role: Any) -> None:
+    with database.connect(role, autocommit=True) as connection:
+        for statement in REFUSED[role]:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_no_role_makes_anything_or_becomes_another(database: Any, role: Any) -> None:
+    statements = (
+        "CREATE TABLE public.own (id int)",
+        "CREATE FUNCTION public.own() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE ROLE another",
+        "SET ROLE sequence_owner",
+        "SELECT pg_read_file('/etc/passwd')",
+        "COPY (SELECT 1) TO PROGRAM 'true'",
+    )
+    with database.connect(role, autocommit=True) as connection:
+        for statement in statements:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement)
+
+
+def test_everybody_has_no_rights(database: Any) -> None:
+    with database.connect("owner") as connection:
+        tables = connection.execute(
+            "SELECT table_name FROM information_schema.table_privileges "
+            "WHERE grantee = 'PUBLIC' AND table_schema = 'public'"
+        ).fetchall()
+        functions = connection.execute(
+            "SELECT p.proname FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a "
+            "WHERE p.pronamespace = 'public'::regnamespace AND a.grantee = 0"
+        ).fetchall()
+        schema = connection.execute(
+            "SELECT a.privilege_type FROM pg_namespace n, aclexplode(n.nspacl) a "
+            "WHERE n.nspname = 'public' AND a.grantee = 0"
+        ).fetchall()
+    assert (tables, functions, schema) == ([], [], [])
+
+
+def test_every_function_with_its_owners_rights_looks_names_up_where_nobody_else_can_put_any(
+    database: Any,
+) -> None:
+    with database.connect("owner") as connection:
+        rows = connection.execute(
+            "SELECT proname, proconfig FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef"
+        ).fetchall()
+    assert len(rows) > 10
+    assert {name for name, fixed in rows if fixed != ["search_path=public, pg_temp"]} == set()
+
+
+def test_no_role_but_the_owner_is_more_than_a_login(database: Any) -> None:
+    with database.connect("owner") as connection:
+        rows = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND (rolsuper OR rolcreatedb OR rolcreaterole "
+            "OR rolreplication OR rolbypassrls)",
+            [[f"sequence_{role}" for role in ROLES]],
+        ).fetchall()
+    assert rows == []
