@@ -57,6 +57,8 @@ def check_compose() -> Iterator[str]:
             options = [word for file in files for word in ("--file", str(file))]
             run(TOOLS / "docker-compose", *options, "config", "--quiet")
             yield " + ".join(names)
+        else:
+            yield f"no {names[-1]}"
 
 
 def check_kubernetes() -> Iterator[str]:

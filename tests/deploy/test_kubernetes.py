@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import boto3
 import dagster as dg
 import pytest
 import yaml
 from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.compute_log_manager import ComputeIOType
 
 from tests.deploy.conftest import KUBERNETES, objects, secret_keys
 
@@ -133,6 +135,29 @@ def test_dagster_reads_the_instance_and_keeps_logs_on_s3(folder: str) -> None:
     ref = InstanceRef.from_dir(str(KUBERNETES / folder))
     manager = ref.compute_log_manager
     assert type(manager).__name__ == "S3ComputeLogManager"
+
+
+@pytest.mark.usefixtures("instance_environment")
+def test_logs_of_a_run_are_on_s3_and_are_read_from_there(
+    sqs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = boto3.client("s3", endpoint_url=sqs, region_name="us-east-1")
+    client.create_bucket(Bucket="compute-logs-of-a-test")
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": sqs,
+        "AWS_REGION": "us-east-1",
+        "COMPUTE_LOGS_BUCKET": "compute-logs-of-a-test",
+        "TMPDIR": str(tmp_path),
+    }.items():
+        monkeypatch.setenv(name, value)
+    manager = InstanceRef.from_dir(str(KUBERNETES / "base")).compute_log_manager
+    with manager.open_log_stream(["a-run", "compute_logs", "a-step"], ComputeIOType.STDERR) as stream:
+        assert stream is not None
+        stream.write("mailed nobody")
+    stored = client.list_objects_v2(Bucket="compute-logs-of-a-test")["Contents"]
+    assert "compute-logs/storage/a-run/compute_logs/a-step.err" in [one["Key"] for one in stored]
+    assert manager.get_log_data(["a-run", "compute_logs", "a-step"]).stderr == b"mailed nobody"
+    client.close()
 
 
 @pytest.mark.usefixtures("instance_environment")
