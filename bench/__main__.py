@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import api, archive, contact_import, plan, shapes, worker
+from bench import api, archive, contact_import, plan, rivals, shapes, worker
 
 
 def main() -> None:
@@ -16,6 +16,9 @@ def main() -> None:
     planning.add_argument("sizes", nargs="*", type=int, default=plan.SIZES, help="due contacts")
     planning.add_argument("--repeats", type=int, default=plan.REPEATS)
     planning.add_argument("--history", type=int, default=0, help="once more with so many finished rows")
+    today = parts.add_parser("rivals", help="a plan, against a scheduler that goes row by row, and an ORM")
+    today.add_argument("due", nargs="?", type=int, default=plan.SIZES[0], help="due contacts")
+    today.add_argument("--repeats", type=int, default=plan.REPEATS)
     parts.add_parser("shapes", help="the assignment's quality on hard shapes, against the maximum flow")
     parts.add_parser("api", help="requests, against the same statement over bare psycopg")
     importing = parts.add_parser("import", help="an import of contacts, against COPY of the finished rows")
@@ -26,6 +29,8 @@ def main() -> None:
     sending.add_argument("what", nargs="*", default=worker.PARTS)
     asked = parser.parse_args()
     match asked.part:
+        case "rivals":
+            rivals.run(asked.due, asked.repeats)
         case "shapes":
             shapes.run()
         case "api":
