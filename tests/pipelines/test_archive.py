@@ -14,7 +14,9 @@ import migrations
 from sequence_cli.main import app
 from sequence_pipelines.archiving import ArchivedBatch, archive_sends
 from sequence_pipelines.forecasting import WhatIf, forecast
+from sequence_pipelines.jobs.archive_old_sends import archive_old_sends
 from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.resources.database import Database
 from sequence_store.database import connect
 from tests.pipelines.conftest import MORNING, TODAY
 
@@ -201,3 +203,17 @@ def test_the_command_counts_first_and_then_moves(
     refused = run(app, ["archive", "--older-than", "30d"])
     assert refused.exit_code == 2
     assert "31d at least" in refused.output
+
+
+def test_the_job_moves_what_is_older_than_its_setting_and_says_how_much(
+    world: Any, mailed: dict[str, int]
+) -> None:
+    days = (datetime.now(UTC) - LONG_AGO).days
+    for bound, moved in ((days + 100, 0), (days, 2)):
+        settings = world.settings.model_copy(update={"archive_after_days": bound})
+        result = archive_old_sends.execute_in_process(
+            resources={"settings": settings, "database": Database(settings)}
+        )
+        (event,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
+        assert event.step_output_data.metadata["archived"].value == moved
+    assert len(keys(world, "archived_sends")) == 2
