@@ -22,7 +22,6 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 TOOLS = Path(sys.executable).parent
 KUBERNETES = ("1.31", "1.34", "1.37")  # the oldest that Amazon still looks after, and the newest there is
-COMPOSE = (("docker-compose.yaml",), ("docker-compose.yaml", "docker-compose.aws.yaml"))
 
 
 def run(program: str | Path, *arguments: str | Path, **variables: str) -> str:
@@ -50,15 +49,13 @@ def check_image() -> Iterator[str]:
 
 
 def check_compose() -> Iterator[str]:
-    """Let Compose read its files, alone and together: schema, references, interpolation."""
-    for names in COMPOSE:
-        files = [file for name in names for file in (ROOT / name, DEPLOY / name) if file.exists()]
-        if len(files) == len(names):
-            options = [word for file in files for word in ("--file", str(file))]
-            run(TOOLS / "docker-compose", *options, "config", "--quiet")
-            yield " + ".join(names)
-        else:
-            yield f"no {names[-1]}"
+    """Let Compose read the first file alone and with each of the others: schema, references, interpolation."""
+    first = DEPLOY / "docker-compose.yaml"
+    for file in sorted(DEPLOY.glob("docker-compose*.yaml"), key=lambda file: file != first):
+        together = [first] if file == first else [first, file]
+        options = [word for one in together for word in ("--file", str(one))]
+        run(TOOLS / "docker-compose", *options, "config", "--quiet")
+        yield " + ".join(one.name for one in together)
 
 
 def check_kubernetes() -> Iterator[str]:
@@ -122,8 +119,8 @@ def check_rules() -> Iterator[str]:
     tests = [file for file in sorted(folder.glob("**/*.y*ml")) if "rule_files:" in file.read_text()]
     tests = [file for file in tests if "tests:" in file.read_text()]
     if not rules:
-        yield "no rules"
-    elif promtool := shutil.which("promtool"):
+        return
+    if promtool := shutil.which("promtool"):
         run(promtool, "check", "rules", *rules)
         for test in tests:
             run(promtool, "test", "rules", test)
@@ -147,7 +144,7 @@ def main() -> int:
     failed = 0
     for name, check in CHECKS.items():
         try:
-            print(f"  {name:<13} {'; '.join(check())}")
+            print(f"  {name:<13} {'; '.join(check()) or 'none'}")
         except RuntimeError as error:
             failed = 1
             print(f"  {name:<13} FAILED\n{error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,3 +38,41 @@ def secret_keys() -> dict[str, list[str]]:
     """Return the keys of each process's secret in AWS Secrets Manager."""
     keys: dict[str, list[str]] = json.loads((TERRAFORM / "secrets.json").read_text())
     return keys
+
+
+def compose_files() -> list[tuple[str, ...]]:
+    """Return which Compose files are used together: the first alone, and with each of the others."""
+    names = sorted(file.name for file in DEPLOY.glob("docker-compose*.yaml"))
+    alone = [name for name in names if name == "docker-compose.yaml"]
+    return [tuple(alone), *((*alone, name) for name in names if name not in alone)] if alone else []
+
+
+def compose_environments(files: tuple[str, ...], variables: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return each program of ours as Compose starts it, by its command, with its environment.
+
+    `variables` stands for `.env`: what a file interpolates and what it passes on without a value.
+    """
+    environments: dict[str, dict[str, str]] = {}
+    commands: dict[str, str] = {}
+    for file in files:
+        text = re.sub(
+            r"\$\{(\w+)(?::-([^}]*))?\}",
+            lambda found: variables.get(found[1]) or found[2] or "",
+            (DEPLOY / file).read_text(encoding="utf-8"),
+        )
+        for name, service in yaml.safe_load(text)["services"].items():
+            commands.setdefault(name, " ".join(map(str, service.get("command", []))))
+            given = service.get("environment") or {}
+            environments.setdefault(name, {}).update(
+                {
+                    key: str(variables[key] if value is None else value)
+                    for key, value in given.items()
+                    if value is not None or key in variables
+                }
+            )
+    ours = ("sequences ", "dagster ", "dagster-")
+    return {
+        f"{name}: {commands[name]}": environments[name]
+        for name in environments
+        if commands[name].startswith(ours)
+    }

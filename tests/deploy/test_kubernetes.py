@@ -114,7 +114,9 @@ def test_the_instance_is_the_projects_own_but_for_where_runs_and_logs_are(folder
     own = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     theirs = yaml.safe_load((KUBERNETES / folder / "dagster.yaml").read_text())
     shared = {key: value for key, value in theirs.items() if key not in {"compute_logs", "run_launcher"}}
-    assert shared == own, f"carry what changed in dagster.yaml over to deploy/kubernetes/{folder}/dagster.yaml"
+    assert shared == own, (
+        f"carry what changed in dagster.yaml over to deploy/kubernetes/{folder}/dagster.yaml"
+    )
     assert ("run_launcher" in theirs) == (folder == "components/runs-as-pods")
 
 

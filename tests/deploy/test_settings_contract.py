@@ -16,7 +16,15 @@ from sequence_store.settings import (
     WorkerSettings,
     read_settings,
 )
-from tests.deploy.conftest import TERRAFORM, objects, overlay_settings, secret_keys, settings_file
+from tests.deploy.conftest import (
+    TERRAFORM,
+    compose_environments,
+    compose_files,
+    objects,
+    overlay_settings,
+    secret_keys,
+    settings_file,
+)
 from tests.docs.test_completeness import SETTINGS, rows
 
 PROCESSES: dict[str, type[Settings]] = {
@@ -86,3 +94,34 @@ def test_a_setting_that_is_missing_or_local_would_be_noticed(monkeypatch: pytest
     for changed in ({"PUBLIC_URL": "http://127.0.0.1:8000"}, {"LINK_KEYS": ""}, {"API_HOST": "127.0.0.1"}):
         with monkeypatch.context() as patch, pytest.raises((SettingsError, AssertionError)):
             assert_starts(ApiSettings, environment | changed, patch)
+
+
+IN_PRODUCTION = STAND_INS | {
+    "SEQUENCE_ENVIRONMENT": "production",
+    "PUBLIC_URL": "https://mail.example.com",
+    "API_URL": "https://mail.example.com",
+}
+PROGRAMS: dict[str, type[Settings]] = {
+    "sequences migrate": OwnerSettings,
+    "sequences api": ApiSettings,
+    "sequences worker": WorkerSettings,
+    "sequences inbox": WorkerSettings,
+    "dagster code-server": PipelineSettings,
+}
+
+
+@pytest.mark.parametrize("files", compose_files(), ids=" + ".join)
+def test_each_process_starts_with_compose_and_is_given_only_what_exists(
+    files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = set()
+    for program, environment in compose_environments(files, IN_PRODUCTION).items():
+        assert set(environment) <= DOCUMENTED | {"HOME"}, program
+        for command, kind in PROGRAMS.items():
+            if f": {command}" in program:
+                with monkeypatch.context() as patch:
+                    for name, value in environment.items():
+                        patch.setenv(name, value)
+                    assert read_settings(kind).sequence_environment == "production"
+                started.add(command)
+    assert started == set(PROGRAMS)
