@@ -7,6 +7,7 @@ import dagster as dg
 from sequence_pipelines.assets import (
     delivery_results,
     due_contacts,
+    health,
     mailbox_capacity,
     send_forecast,
     send_plan,
@@ -16,6 +17,7 @@ from sequence_pipelines.assets.source_tables import source_assets
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
+from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
 from sequence_pipelines.resources.clock import Clock
@@ -24,13 +26,21 @@ from sequence_pipelines.resources.parquet import parquet_io_manager
 from sequence_pipelines.resources.settings import pipeline_settings
 from sequence_pipelines.resources.sqs import pipeline_queues
 
-asset_modules = [due_contacts, mailbox_capacity, send_plan, timed_messages, delivery_results, send_forecast]
+asset_modules = [
+    due_contacts,
+    mailbox_capacity,
+    send_plan,
+    timed_messages,
+    delivery_results,
+    send_forecast,
+    health,
+]
 
 defs = dg.Definitions(
     assets=[*source_assets, *dg.load_assets_from_modules(asset_modules)],
     asset_checks=dg.load_asset_checks_from_modules(asset_modules),
-    jobs=[daily_plan, timed_dispatch, apply_delivery_results, reconcile, archive_old_sends],
-    schedules=[daily_plan_schedule, top_up_schedule, reconcile_schedule, archive_schedule],
+    jobs=[daily_plan, timed_dispatch, apply_delivery_results, reconcile, archive_old_sends, health_checks],
+    schedules=[daily_plan_schedule, top_up_schedule, reconcile_schedule, archive_schedule, health_schedule],
     sensors=[timed_dispatch_sensor, delivery_results_sensor],
     resources={
         "settings": pipeline_settings,

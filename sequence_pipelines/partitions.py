@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import dagster as dg
 
 from sequence_store.planning_day import FIRST_PLANNING_DAY
@@ -17,3 +19,9 @@ planning_days = dg.DailyPartitionsDefinition(
     minute_offset=_settings.plan_at.minute,
     end_offset=1,
 )
+
+
+def planned_by(grace: timedelta) -> str:
+    """Return the daily cron string, in the pipeline's zone, of `grace` after a planning day begins."""
+    minutes = _settings.plan_at.hour * 60 + _settings.plan_at.minute + int(grace.total_seconds()) // 60
+    return f"{minutes % 60} {minutes // 60 % 24} * * *"

@@ -10,7 +10,7 @@ MOST_SECONDS = 600
 
 apply_delivery_results = dg.define_asset_job(
     "apply_delivery_results",
-    selection=dg.AssetSelection.assets(delivery_results),
+    selection=dg.AssetSelection.assets(delivery_results).without_checks(),
     tags=run_tags("apply_delivery_results", seconds=MOST_SECONDS, priority=15),
     description="Takes the delivery results from the queue and moves each contact to its next step.",
 )

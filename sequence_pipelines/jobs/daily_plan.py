@@ -25,6 +25,7 @@ daily_plan_schedule = dg.build_schedule_from_partitioned_job(
     daily_plan,
     name="daily_plan_schedule",
     default_status=dg.DefaultScheduleStatus.RUNNING,
+    tags={"dagster/priority": "30"},  # today goes before the days of a backfill that wait already
     description="Plans each planning day as it starts (PLAN_AT). Dagster does not catch up a missed tick: the check "
     "no_missed_day shows it, and a backfill replays it.",
 )

@@ -1,0 +1,35 @@
+"""Through the day: whether everything is as promised, and as usual."""
+
+import dagster as dg
+
+from sequence_pipelines.assets.due_contacts import sequences_can_mail
+from sequence_pipelines.assets.health import due_contacts_as_usual, promises_of_the_day, reputation
+from sequence_pipelines.assets.mailbox_capacity import mailboxes_are_configured
+from sequence_pipelines.assets.send_plan import no_missed_day, nothing_unknown
+from sequence_pipelines.assets.timed_messages import no_dead_letters
+from sequence_pipelines.jobs import run_tags
+
+health_checks = dg.define_asset_job(
+    "health_checks",
+    selection=dg.AssetSelection.checks(
+        no_missed_day,
+        nothing_unknown,
+        promises_of_the_day,
+        reputation,
+        due_contacts_as_usual,
+        no_dead_letters,
+        sequences_can_mail,
+        mailboxes_are_configured,
+    ),
+    tags=run_tags("health_checks", seconds=600, priority=0),
+    description="Runs the checks that read the ledger: no missed day, nothing unknown, promises of the day, rates of "
+    "bounces and complaints. It writes nothing.",
+)
+
+health_schedule = dg.ScheduleDefinition(
+    name="health_schedule",
+    job=health_checks,
+    cron_schedule="50 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour: the checks show what is wrong also on a day whose plan did not run.",
+)

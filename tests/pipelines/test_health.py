@@ -1,0 +1,218 @@
+"""The checks that look at a day as it goes, and at the last weeks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from sequence_pipelines.assets import health
+from sequence_pipelines.definitions import defs
+from sequence_pipelines.jobs.health_checks import health_checks
+from sequence_pipelines.resources.clock import Clock
+from sequence_pipelines.resources.database import Database
+from sequence_store.settings import Settings, read_settings
+
+NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+TODAY = date(2026, 6, 15)
+
+
+@pytest.fixture
+def check(world: Any) -> Any:
+    """Evaluate a check on the world's database, at noon; return its results by name."""
+    settings = world.settings
+    database = Database(settings)
+
+    def evaluate(definition: Any) -> dict[str, dg.AssetCheckResult]:
+        known = {"database": database, "settings": settings, "clock": Clock(now=NOON.isoformat())}
+        needed = {name: known[name] for name in definition.required_resource_keys & set(known)}
+        return {result.check_name: result for result in definition(**needed)}
+
+    return evaluate
+
+
+def mailed(world: Any, **values: Any) -> int:
+    """Enter a contact that was mailed at noon, as it should be; return its id."""
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    contact = world.enrol(sequence)
+    row = {
+        "sequence_id": sequence,
+        "contact_id": contact,
+        "step_id": world.step_id(sequence, 1),
+        "round": 1,
+        "mailbox_id": 1,
+        "due_day": TODAY,
+        "plan_day": TODAY,
+        "send_day": TODAY,
+        "send_at": NOON,
+        "not_after": NOON + timedelta(hours=2),
+        "status": "sent",
+        "transmitting_at": NOON + timedelta(seconds=1),
+        "finished_at": NOON + timedelta(seconds=2),
+        "advanced_at": NOON + timedelta(seconds=60),
+    } | values
+    columns = ", ".join(row)
+    world.run(f"INSERT INTO sends ({columns}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
+    return contact
+
+
+def failed(results: dict[str, dg.AssetCheckResult]) -> set[str]:
+    return {name for name, result in results.items() if not result.passed}
+
+
+def test_a_day_as_promised_passes(world: Any, check: Any) -> None:
+    mailed(world)
+    results = check(health.promises_of_the_day)
+    assert len(results) == 5
+    assert failed(results) == set()
+
+
+@pytest.mark.parametrize(
+    ("broken", "name"),
+    [
+        ({"transmitting_at": NOON - timedelta(seconds=1)}, "mailed_in_time"),
+        ({"transmitting_at": NOON + timedelta(hours=3)}, "mailed_in_time"),
+        ({"advanced_at": None}, "mailed_are_advanced"),
+    ],
+)
+def test_a_mail_that_breaks_a_promise_fails_its_check(
+    world: Any, check: Any, broken: dict[str, Any], name: str
+) -> None:
+    mailed(world, **broken)
+    assert failed(check(health.promises_of_the_day)) == {name}
+
+
+def test_second_mail_of_a_day_and_one_after_the_end_fail_their_checks(world: Any, check: Any) -> None:
+    contact = mailed(world)
+    mailed(world, contact_id=contact)
+    world.run(
+        "UPDATE contacts SET address_hmac = address_hmac(mail_address, %s)", world.settings.address_pads
+    )
+    world.run(
+        "INSERT INTO suppressions (address_hmac, reason, at) SELECT address_hmac, 'unsubscribed', %s FROM contacts WHERE id = %s",
+        NOON,
+        contact,
+    )
+    assert failed(check(health.promises_of_the_day)) == {"mailed_once_a_day", "nobody_mailed_after_the_end"}
+
+
+def test_more_mails_than_a_limit_fail_the_check(world: Any, check: Any) -> None:
+    world.run("INSERT INTO mailbox_days (mailbox_id, send_day, allowed, used) VALUES (1, %s, 5, 6)", TODAY)
+    assert failed(check(health.promises_of_the_day)) == {"mailed_within_limits"}
+
+
+def set_back(world: Any, kind: str, count: int, *, days_ago: int = 1) -> None:
+    world.run(
+        "INSERT INTO setbacks (kind, sequence_id, contact_id, step_id, round, mailbox_id, at, mailbox_mails, sequence_mails) "
+        "SELECT %s, 1, %s + n, 1, 1, 1, %s, 0, 0 FROM generate_series(1, %s) n",
+        kind,
+        1000 * days_ago,
+        NOON - timedelta(days=days_ago),
+        count,
+    )
+
+
+def mails(world: Any, count: int, *, days_ago: int = 1) -> None:
+    world.run(
+        "INSERT INTO mailbox_days (mailbox_id, send_day, allowed, used) VALUES (1, %s, %s, %s)",
+        TODAY - timedelta(days=days_ago),
+        count,
+        count,
+    )
+
+
+@pytest.mark.parametrize(
+    ("complaints", "passed", "severity"),
+    [(0, True, None), (9, True, None), (10, False, "WARN"), (29, False, "WARN"), (30, False, "ERROR")],
+)
+def test_complaints_are_judged_by_gmails_tenth_and_three_tenths_of_a_percent(
+    world: Any, check: Any, complaints: int, passed: bool, severity: str | None
+) -> None:
+    mails(world, 10_000)
+    set_back(world, "complaint", complaints)
+    result = check(health.reputation)["complaint_rate"]
+    assert result.passed == passed
+    assert severity is None or result.severity.value == severity
+    assert result.metadata["complaint_percent"].value == complaints / 100
+
+
+@pytest.mark.parametrize(
+    ("bounces", "before", "passed", "severity"),
+    [
+        (4, 0, True, None),  # too few to judge
+        (15, 45, True, None),  # 1.5 %, as ever
+        (15, 9, False, "WARN"),  # five times as many as in the weeks before
+        (20, 60, False, "WARN"),
+        (50, 60, False, "ERROR"),
+    ],
+)
+def test_bounces_are_judged_by_their_share_and_by_the_weeks_before(
+    world: Any, check: Any, bounces: int, before: int, passed: bool, severity: str | None
+) -> None:
+    mails(world, 1000)
+    mails(world, 3000, days_ago=10)
+    set_back(world, "bounce", bounces)
+    set_back(world, "bounce", before, days_ago=10)
+    result = check(health.reputation)["bounce_rate"]
+    assert result.passed == passed
+    assert severity is None or result.severity.value == severity
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield instance
+
+
+@pytest.mark.parametrize(("today", "passed"), [(1000, True), (1900, True), (2100, False), (400, False)])
+def test_due_contacts_are_held_against_the_last_four_weeks(
+    instance: dg.DagsterInstance, today: int, passed: bool
+) -> None:
+    counts = [*[1000 + day for day in range(20)], today]
+    for day, due in enumerate(counts):
+        partition = (TODAY - timedelta(days=len(counts) - day)).isoformat()
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization("due_contacts", partition=partition, metadata={"contacts_due": due})
+        )
+    result = health.due_contacts_as_usual(dg.build_asset_check_context(instance=instance))
+    assert result.passed == passed
+    assert result.metadata["contacts_due"].value == today
+
+
+def test_a_missed_day_is_shown_and_today_too_once_its_hour_is_over(instance: dg.DagsterInstance) -> None:
+    from sequence_pipelines.assets.send_plan import GRACE, no_missed_day
+
+    now = datetime.now(UTC)
+    calendar = read_settings(Settings).calendar
+    today = calendar.day_of(now)
+    for ago in (4, 2, 1):
+        planned = dg.AssetMaterialization("send_plan", partition=(today - timedelta(days=ago)).isoformat())
+        instance.report_runless_asset_event(planned)
+    result = no_missed_day(dg.build_asset_check_context(instance=instance))
+    missed = {(today - timedelta(days=3)).isoformat()}
+    if now - calendar.start_of(today) > GRACE:
+        missed.add(today.isoformat())
+    assert set(result.metadata["days"].value) == missed
+    assert not result.passed
+
+
+def test_every_check_says_what_to_do_and_those_that_need_no_plan_run_each_hour() -> None:
+    graph = defs.resolve_asset_graph()
+    specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
+    for spec in specs:
+        assert "If " in (spec.description or ""), spec.name
+    blocking = {spec.name for spec in specs if spec.blocking}
+    assert blocking == {
+        "within_limits",
+        "inside_windows",
+        "one_mail_a_day",
+        "gaps_kept",
+        "pins_kept",
+        "follow_ups_first",
+    }
+    job = defs.resolve_job_def(health_checks.name)
+    hourly = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
+    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid"}
