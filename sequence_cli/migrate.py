@@ -10,6 +10,7 @@ def migrate() -> None:
 
     A missing role can log in if its URL (API_DATABASE_URL, …) is set: it gets that URL's password.
     """
+    from psycopg.errors import LockNotAvailable, QueryCanceled
     from sqlalchemy.exc import OperationalError
 
     import migrations
@@ -28,6 +29,11 @@ def migrate() -> None:
     except OperationalError as error:
         reason = str(error.orig).partition("\n")[0]
         raise StoreError(f"DATABASE_URL: {reason}. `sequences stack up` starts a local one.") from error
+    except (LockNotAvailable, QueryCanceled) as error:
+        raise StoreError(
+            "A table was in use for longer than a migration waits. What is migrated so far is whole: "
+            "run `sequences migrate` again when less is going on."
+        ) from error
 
 
 def _passwords(urls: tuple[SecretStr | None, ...]) -> dict[str, str]:
