@@ -77,12 +77,19 @@ def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
         steps=ledger.steps(),
         routes=ledger.routes(),
         rows=ledger.rows(day.day, min(since, earliest), earliest),
-        first_mails=ledger.first_mails(
-            day.day,
-            earliest,
-            sequences["sequence_id"][sequences["max_new_per_day"].notna()].tolist(),
-            mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
-        ),
+        first_mails=read_first_mails(ledger, day, earliest, sequences, mailboxes),
+    )
+
+
+def read_first_mails(
+    ledger: Ledger, day: Day, earliest: datetime, sequences: pd.DataFrame, mailboxes: pd.DataFrame
+) -> pd.DataFrame:
+    """Count the planning day's first mails as the ledger has them now."""
+    return ledger.first_mails(
+        day.day,
+        earliest,
+        sequences["sequence_id"][sequences["max_new_per_day"].notna()].tolist(),
+        mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
     )
 
 

@@ -23,7 +23,7 @@ from psycopg.errors import UniqueViolation
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.candidates import Candidates, are_among, choose_candidates, find_due, skip_mailed
 from sequence_pipelines.ledger import KEY, Ledger, seconds_of
-from sequence_pipelines.picture import Day, Picture, read_picture
+from sequence_pipelines.picture import Day, Picture, read_first_mails, read_picture
 from sequence_pipelines.planning import new_left, plan_places
 from sequence_pipelines.planning.allocation import stable_order
 from sequence_pipelines.planning.windows import epoch_day
@@ -151,7 +151,8 @@ def release(
         return picture, picture.rows[KEY][:0]
     cancelled = ledger.cancel(picture.rows[reasons != ""], reasons[reasons != ""])
     rows = picture.rows[~are_among(picture.rows, cancelled, ["step_id", "round"])].reset_index(drop=True)
-    return replace(picture, rows=rows), cancelled
+    first = read_first_mails(ledger, picture.day, picture.earliest, picture.sequences, picture.mailboxes)
+    return replace(picture, rows=rows, first_mails=first), cancelled
 
 
 def assign(asking: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:

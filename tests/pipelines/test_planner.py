@@ -119,6 +119,14 @@ def test_max_new_per_day_and_max_first_mails_bound_first_mails_alone(world: Any)
     assert len(world.rows()) == 7  # the bounds count what was sent today
 
 
+def test_a_released_first_mail_gives_its_place_to_the_next_contact_in_the_same_plan(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), max_new_per_day=1)
+    first, second = world.enrol(sequence), world.enrol(sequence)
+    assert world.plan().placed["contact_id"].tolist() == [first]
+    world.run("UPDATE sequences_contacts SET status = 'paused' WHERE contact_id = %s", first)
+    assert world.plan().placed["contact_id"].tolist() == [second]
+
+
 def test_a_lowered_limit_releases_the_latest_places(world: Any) -> None:
     box = world.mailbox(send_limit=10)
     sequence = world.sequence(mailboxes=(box,))

@@ -1,0 +1,160 @@
+"""Whatever a team's mailboxes, sequences and contacts are, on whatever day, and whatever changed since the last plan."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, given, note, settings
+from hypothesis import strategies as st
+
+from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.plan_checks import find_violations
+from sequence_pipelines.planner import Plan
+from sequence_store.database import connect
+
+ZONES = [
+    "UTC",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Australia/Lord_Howe",
+    "Pacific/Kiritimati",
+    "Pacific/Niue",
+]
+TABLES = "sends, plan_deferrals, mailbox_days, suppressions, send_events, sequences_contacts, sequences_mailboxes, "
+ALL = TABLES + "steps, contacts, sequences, mailboxes"
+MAILED = """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
+        status, transmitting_at, finished_at, advanced_at)
+    SELECT %s, %s, %s, 1, %s, d, d, d, d, d, 'sent', d, d, d FROM (SELECT %s::date - 40 AS d) x"""
+UNDER_WAY = "(status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR (advanced_at IS NULL AND status NOT IN ('cancelled', 'expired')))"
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), now=st.datetimes(datetime(1990, 1, 2), datetime(2037, 12, 20)))  # noqa: DTZ001
+def test_every_plan_keeps_its_promises_and_leaves_nobody_without_a_place_or_a_reason(
+    world: Any, seed: int, now: datetime
+) -> None:
+    world.run(f"TRUNCATE {ALL} CASCADE")
+    rng = random.Random(seed)
+    note((seed, now))
+    moment = now.replace(tzinfo=UTC)
+    enter_team(world, rng, moment)
+    for _ in range(4):
+        plan = world.plan(moment)
+        assert_right(world, plan, moment)
+        for change in rng.sample(CHANGES, 3):
+            change(world, rng)
+        moment += timedelta(minutes=rng.choice([1, 30, 240, 1440, 2000]))
+
+
+def enter_team(world: Any, rng: random.Random, now: datetime) -> None:
+    today = world.settings.calendar.day_of(now)
+    mailboxes = tuple(
+        world.mailbox(
+            send_limit=rng.choice([0, 1, 3, 8]),
+            time_zone=rng.choice(ZONES),
+            send_start_time=f"{rng.randrange(24):02}:{rng.choice([0, 30]):02}",
+            send_end_time=f"{rng.randrange(24):02}:{rng.choice([0, 45]):02}",
+            send_days=sorted(rng.sample(range(1, 8), rng.randint(3, 7))),
+            min_gap_seconds=rng.choice([0, 0, 600]),
+            max_first_mails=rng.choice([None, 1]),
+            is_active=rng.random() < 0.9,
+        )
+        for _ in range(rng.randint(1, 4))
+    )
+    for _ in range(rng.randint(1, 3)):
+        theirs = tuple(rng.sample(mailboxes, rng.randint(1, len(mailboxes))))
+        sequence = world.sequence(
+            steps=rng.randint(1, 4),
+            delay=rng.choice([0, 1, 3]),
+            mailboxes=theirs,
+            priority=rng.randrange(3),
+            max_new_per_day=rng.choice([None, None, 2]),
+        )
+        for _ in range(rng.randint(1, 9)):
+            due = today - timedelta(days=rng.choice([0, 0, 1, 25, -1]))
+            if rng.random() < 0.5:
+                world.enrol(sequence, next_send=due)
+            else:
+                step, mailbox = rng.randint(2, 5), rng.choice(theirs)  # a step that may be beyond the last
+                contact = world.follow_up(sequence, mailbox, step=step, next_send=due, last_send=due)
+                world.run(MAILED, sequence, contact, world.step_id(sequence, 1), mailbox, due)
+
+
+def _one(rng: random.Random, world: Any, table: str) -> int:
+    return int(rng.choice([row[0] for row in world.connection.execute(f"SELECT id FROM {table}").fetchall()]))
+
+
+def _set(table: str, assignment: str) -> Callable[[Any, random.Random], None]:
+    def change(world: Any, rng: random.Random) -> None:
+        world.run(f"UPDATE {table} SET {assignment} WHERE id = %s", _one(rng, world, table))
+
+    return change
+
+
+def _on_some(statement: str) -> Callable[[Any, random.Random], None]:
+    def change(world: Any, rng: random.Random) -> None:
+        world.run(statement.format(some=f"(contact_id + {rng.randrange(3)}) %% 3 = 0"))
+
+    return change
+
+
+def _suppress(world: Any, rng: random.Random) -> None:
+    pads = world.settings.address_pads
+    world.run(
+        "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac(mail_address, %s), 'unsubscribed' "
+        "FROM contacts WHERE id = %s ON CONFLICT DO NOTHING",
+        pads,
+        _one(rng, world, "contacts"),
+    )
+
+
+CHANGES = [
+    _set("mailboxes", "send_limit = send_limit / 2"),
+    _set("mailboxes", "send_limit = send_limit + 2"),
+    _set("mailboxes", "is_active = NOT is_active"),
+    _set("mailboxes", "parked_until = '2038-01-01', parked_reason = 'sign-in'"),
+    _set("mailboxes", "send_start_time = '00:00', send_end_time = '12:00'"),
+    _set("sequences", "is_active = NOT is_active"),
+    _set("contacts", "is_active = NOT is_active"),
+    _set("contacts", "deleted_at = now()"),
+    _set("steps", "deleted_at = now()"),
+    _suppress,
+    _on_some("UPDATE sequences_contacts SET status = 'paused' WHERE status = 'active' AND {some}"),
+    _on_some("UPDATE sequences_contacts SET status = 'active' WHERE status = 'paused'"),
+    _on_some("UPDATE sends SET status = 'dispatched', dispatched_at = send_at WHERE status = 'planned' AND {some}"),
+    _on_some(
+        "UPDATE sends SET status = 'sent', transmitting_at = send_at, finished_at = send_at "
+        "WHERE status IN ('planned', 'dispatched') AND {some}"
+    ),
+    _on_some("UPDATE sends SET status = 'expired', reason = 'not_after' WHERE status = 'planned' AND {some}"),
+]  # fmt: skip
+
+
+def assert_right(world: Any, plan: Plan, now: datetime) -> None:
+    with connect(world.pipeline_url, name="test planner") as connection:
+        ledger = Ledger(connection, world.settings.address_pads)
+        rows = ledger.rows(plan.day.day, plan.picture.since, plan.picture.earliest)
+    assert not any(find_violations(rows, plan.picture, plan.placed, plan.waiting).values())
+    in_order = list(rows)
+    assert (
+        rows.sort_values(in_order, ignore_index=True).to_dict()
+        == plan.rows[in_order].sort_values(in_order, ignore_index=True).to_dict()
+    )
+    forgotten = world.connection.execute(
+        f"""SELECT e.sequence_id, e.contact_id FROM sequences_contacts e
+        JOIN contacts c ON c.id = e.contact_id AND c.deleted_at IS NULL
+        WHERE e.status = 'active' AND e.next_send <= %s
+            AND NOT EXISTS (SELECT FROM plan_deferrals p WHERE (p.sequence_id, p.contact_id) = (e.sequence_id, e.contact_id))
+            AND NOT EXISTS (SELECT FROM sends s WHERE (s.sequence_id, s.contact_id, s.round)
+                = (e.sequence_id, e.contact_id, e.round) AND {UNDER_WAY})""",
+        (plan.day.day,),
+    ).fetchall()
+    assert forgotten == []
+    before = world.ledger()
+    again = world.plan(now)
+    assert again.released == 0, again.seconds
+    assert again.placed.empty, again.placed.to_dict("records")
+    assert world.ledger() == before
