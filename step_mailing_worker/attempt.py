@@ -61,9 +61,11 @@ class Attempt:
     From the gate on, and while an outcome is being recorded, it runs to its end.
     """
 
-    def __init__(self, tools: Tools, message: Incoming) -> None:
+    def __init__(self, tools: Tools, message: Incoming, settled: Callable[[], None]) -> None:
+        """`settled` is called once the outcome is recorded: what is left is to tell the queues."""
         self._tools = tools
         self._message = message
+        self._settled = settled
         self._claim = uuid4()
         self._send: SendMessage | None = None
         self._leased = False
@@ -225,6 +227,7 @@ class Attempt:
     ) -> None:
         """Publish what became of the send, and delete its message."""
         self._interruptible = False
+        self._settled()
         logs.event(outcome, **self._ids(), reason=reason, code=code)
         result = DeliveryResult(
             sequence_id=send.sequence_id,

@@ -83,6 +83,9 @@ class MailboxConnections:
         fresh = await self.opened(endpoint)
         try:
             return await self._greeted(fresh, mail)
+        except RefusedError:
+            await self._give_back(mailbox, fresh)
+            raise
         except BaseException:
             fresh.close()
             raise

@@ -1,4 +1,4 @@
-"""One SMTP connection: aiosmtplib below, the phase of every command and the final dot above.
+"""One SMTP connection: aiosmtplib opens it and signs in; then the phase of every command and the final dot are ours.
 
 Stock clients send body and final dot as one and tell every broken connection alike. Here the dot goes out on
 its own and the phase is recorded first: what breaks before it may be tried again, what breaks after it is unknown.
@@ -22,6 +22,7 @@ import aiosmtplib
 from sequence_store.states import Fault
 from step_mailing_worker.crash_points import CrashPoint, reach
 from step_mailing_worker.credentials import Credential
+from step_mailing_worker.dialogue import Dialogue
 from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
 from step_mailing_worker.mail import Mail
 from step_mailing_worker.networks import SMTP_PORTS, is_private, refusal_soon
@@ -75,6 +76,8 @@ class SmtpConnection:
         self.mails = 0
         self.phase = Phase.CONNECT
         self._bounds = bounds
+        self._dialogue: Dialogue | None = None
+        self._recipient_told = False
         self._client = aiosmtplib.SMTP(
             hostname=endpoint.host,
             port=endpoint.port,
@@ -87,7 +90,7 @@ class SmtpConnection:
 
     @property
     def broken(self) -> bool:
-        return not self._client.is_connected
+        return self._dialogue.closed if self._dialogue else not self._client.is_connected
 
     async def open(self, credential: Credential | None = None) -> None:
         """Connect, greet, secure and sign in; raise SmtpError."""
@@ -103,6 +106,10 @@ class SmtpConnection:
             await self._start_tls()
         if self.endpoint.username is not None and credential is not None:
             await self._sign_in(self.endpoint.username, credential)
+        async with self._in(Phase.EHLO):
+            if not isinstance(self._client.transport, asyncio.Transport):
+                raise LostError(Phase.EHLO)
+            self._dialogue = Dialogue(self._client.transport)
 
     async def _allowed(self) -> None:
         endpoint = self.endpoint
@@ -110,18 +117,22 @@ class SmtpConnection:
             raise UntrustedError(reason)
 
     async def mail(self, mail: Mail) -> None:
-        """Begin a mail: MAIL FROM."""
+        """Begin a mail: MAIL FROM, and RCPT TO at once where the server offers PIPELINING."""
         if mail.needs_utf8 and not self._client.supports_extension("smtputf8"):
             fault = Fault.MAILBOX if mail.sender.needs_utf8 else Fault.RECIPIENT
             raise MailError("smtputf8_not_offered", fault=fault)
-        options = [b"SMTPUTF8", b"BODY=8BITMIME"] if mail.needs_utf8 else []
+        command = f"MAIL FROM:<{mail.sender}>"
+        if mail.needs_utf8:
+            command += " SMTPUTF8 BODY=8BITMIME"
         if self._client.supports_extension("size"):
-            options.append(b"SIZE=%d" % len(mail.content))
-        await self._command(Phase.MAIL, b"MAIL", f"FROM:<{mail.sender}>".encode(), *options)
+            command += f" SIZE={len(mail.content)}"
+        self._recipient_told = self._client.supports_extension("pipelining")
+        more = [_rcpt(mail)] if self._recipient_told else []
         self.dirty = True
+        await self._command(Phase.MAIL, command.encode(), *more)
 
     async def rcpt(self, mail: Mail) -> None:
-        await self._command(Phase.RCPT, b"RCPT", f"TO:<{mail.recipient}>".encode())
+        await self._command(Phase.RCPT, *([] if self._recipient_told else [_rcpt(mail)]))
 
     async def transfer(self, mail: Mail) -> Reply:
         """Send DATA, the body and the final dot; return the final answer, whatever it is.
@@ -130,25 +141,32 @@ class SmtpConnection:
         """
         await self._command(Phase.DATA, b"DATA", expected=_START_INPUT)
         async with self._in(Phase.BODY):
-            self._write(_LEADING_DOT.sub(b"..", mail.content))
+            dialogue = self._open()
+            dialogue.write(_LEADING_DOT.sub(b"..", mail.content))
             await self._drained()
             reach(CrashPoint.BEFORE_DOT)
-            self._write(b".\r\n")  # what cannot be written has not gone out
+            dialogue.ask(b".")  # what cannot be written has not gone out
         async with self._in(Phase.DOT):
             return await self._final_answer()
 
     async def reset(self) -> None:
         """Forget the mail that was begun, so that the connection can be kept."""
+        async with self._in(Phase.MAIL):
+            while self._open().owed:
+                await self._open().answer(self._bounds.command)
         await self._command(Phase.MAIL, b"RSET")
         self.dirty = False
 
     async def quit(self) -> None:
-        with suppress(aiosmtplib.SMTPException, OSError):
-            await self._client.quit(timeout=_QUIT_SECONDS)
+        with suppress(OSError, aiosmtplib.SMTPException):  # a TimeoutError is an OSError
+            self._open().ask(b"QUIT")
+            await self._open().answer(_QUIT_SECONDS)
         self.close()
 
     def close(self) -> None:
         self._client.close()
+        if self._dialogue:
+            self._dialogue.close()
 
     async def _start_tls(self) -> None:
         async with self._in(Phase.TLS):
@@ -179,40 +197,41 @@ class SmtpConnection:
         else:
             raise UntrustedError("sign_in_not_offered")
 
-    async def _command(self, phase: Phase, *words: bytes, expected: int | None = None) -> Reply:
+    async def _command(self, phase: Phase, *commands: bytes, expected: int | None = None) -> Reply:
+        """Write commands, and read the answer that is owed next, the phase's; what is refused is raised."""
         async with self._in(phase):
-            answer = await self._client.execute_command(*words)
-        reply = Reply(phase, answer.code, answer.message)
-        if reply.code >= _ERRORS or reply.code < 0 or (expected and reply.code != expected):
+            if commands:
+                self._open().ask(*commands)
+            code, text = await self._open().answer(self._bounds.command)
+        reply = Reply(phase, code, text)
+        if code == _SERVICE_CLOSES:
+            self.close()
+        if code >= _ERRORS or (expected and code != expected):
             raise RefusedError(reply)
         return reply
 
     async def _final_answer(self) -> Reply:
         reach(CrashPoint.AFTER_DOT)
-        protocol = self._client.protocol
-        if protocol is None:
-            raise LostError(Phase.DOT)
-        answer = await protocol.read_response(timeout=self._bounds.final_dot)
+        code, text = await self._open().answer(self._bounds.final_dot)
         self.mails += 1
         self.dirty = False
-        if answer.code == _SERVICE_CLOSES:
+        if code == _SERVICE_CLOSES:
             self.close()
-        return Reply(Phase.DOT, answer.code, answer.message)
+        return Reply(Phase.DOT, code, text)
 
-    def _write(self, data: bytes) -> None:
-        if self._client.protocol is None:
-            raise LostError(self.phase)
-        self._client.protocol.write(data)
+    def _open(self) -> Dialogue:
+        if self._dialogue is None:
+            raise ConnectionResetError("not open")
+        return self._dialogue
 
     async def _drained(self) -> None:
         """Wait until the kernel has taken the whole body, and let a close that came meanwhile be seen."""
         deadline = time.monotonic() + self._bounds.command
         while True:
             await asyncio.sleep(0)
-            transport = self._client.transport
-            if not isinstance(transport, asyncio.WriteTransport) or self.broken:
+            if self.broken:
                 raise LostError(Phase.BODY)
-            if not transport.get_write_buffer_size():
+            if not self._open().transport.get_write_buffer_size():
                 return
             if time.monotonic() > deadline:
                 raise LostError(Phase.BODY, timed_out=True)
@@ -234,6 +253,10 @@ class SmtpConnection:
             if translated := _translated(error, phase):
                 raise translated from error
             raise
+
+
+def _rcpt(mail: Mail) -> bytes:
+    return f"RCPT TO:<{mail.recipient}>".encode()
 
 
 def _translated(error: BaseException, phase: Phase) -> Exception | None:

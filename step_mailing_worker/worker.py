@@ -101,15 +101,21 @@ class Worker:
                 self._start(tools, message)
 
     def _start(self, tools: Tools, message: Incoming) -> None:
-        attempt = Attempt(tools, message)
+        place = _Place(self._places)
+        attempt = Attempt(tools, message, settled=lambda: self._settled(place))
         self._attempts.add(attempt)
-        attempt.task.add_done_callback(lambda _: self._ended(attempt))
+        attempt.task.add_done_callback(lambda _: self._ended(attempt, place))
         if self._stopping.is_set():
             attempt.interrupt()
 
-    def _ended(self, attempt: Attempt) -> None:
+    def _settled(self, place: _Place) -> None:
+        """Let the next mail begin while this one's result is told, unless half as many as may be sent wait for that."""
+        if len(self._attempts) < self._settings.worker_concurrency * 3 // 2:
+            place.leave()
+
+    def _ended(self, attempt: Attempt, place: _Place) -> None:
         self._attempts.discard(attempt)
-        self._places.give(1)
+        place.leave()
 
     async def _opened_inbox(self) -> Inbox | None:
         pause = 0.5
@@ -147,3 +153,16 @@ class _Places:
     def give(self, places: int) -> None:
         self._free += places
         self._returned.set()
+
+
+class _Place:
+    """One attempt's place, which is left once."""
+
+    def __init__(self, places: _Places) -> None:
+        self._places = places
+        self._left = False
+
+    def leave(self) -> None:
+        if not self._left:
+            self._left = True
+            self._places.give(1)

@@ -91,10 +91,10 @@ class ScriptedSmtp:
             command = line.decode(errors="replace").strip()
             self.commands.append(command)
             verb = command.split(" ")[0].upper()
-            self._answer(peer, verb)
+            reply = self._answer(peer, verb)
             if verb == "QUIT":
                 return
-            if verb == "DATA" and "DATA" not in self.script:
+            if verb == "DATA" and reply == _GREETINGS["DATA"]:
                 self._take(peer, lines)
 
     def _take(self, peer: socket.socket, lines: BinaryIO) -> None:
@@ -110,7 +110,7 @@ class ScriptedSmtp:
         if "answered" in self.script:
             self._break(self.script["answered"])
 
-    def _answer(self, peer: socket.socket, stage: str) -> None:
+    def _answer(self, peer: socket.socket, stage: str) -> str:
         reply = (
             self.once.pop(stage, None) or self.script.get(stage) or _GREETINGS.get(stage, "500 5.5.1 what?")
         )
@@ -119,6 +119,7 @@ class ScriptedSmtp:
         if reply in {DROP, HANG}:
             self._break(reply)
         peer.sendall(reply.encode() + b"\r\n")
+        return reply
 
     def _break(self, how: str) -> None:
         self.reached.set()

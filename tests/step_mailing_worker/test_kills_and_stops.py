@@ -107,17 +107,22 @@ def test_idle_worker_ends_when_asked_and_its_log_names_no_address(team: Team, sm
     )
 
 
+@pytest.mark.parametrize(
+    ("stage", "status", "outcome"), [("body", "planned", "soft_failed"), ("dot", "unknown", "unknown")]
+)
 def test_worker_that_is_asked_to_end_during_the_body_or_the_dot_finishes_that_mail(
-    team: Team, scripted: ScriptedSmtp
+    team: Team, scripted: ScriptedSmtp, stage: str, status: str, outcome: str
 ) -> None:
-    scripted.script["dot"] = HANG
-    team.smtp = {"smtp_host": "127.0.0.1", "smtp_port": scripted.port, "smtp_final_dot_seconds": 2}
+    team.run("UPDATE steps SET mail_content = %s", "Hello. " * 60_000)
+    scripted.script[stage] = HANG
+    team.smtp = {"smtp_host": "127.0.0.1", "smtp_port": scripted.port, "smtp_final_dot_seconds": 2,
+                 "smtp_timeout_seconds": 2}  # fmt: skip
     message = team.send()
     worker = team.start()
     assert scripted.reached.wait(10)
     worker.stop()
-    assert team.row(message)[0] == "unknown"
-    assert team.results() == ["unknown"]
+    assert team.row(message)[0] == status
+    assert team.results() == [outcome]
 
 
 @pytest.mark.parametrize("stage", ["banner", "RCPT"])
