@@ -233,7 +233,7 @@ class _Work:
     def __init__(
         self, candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
     ) -> None:
-        self.sequence, self.sequence_ids = pd.factorize(candidates["sequence_id"].to_numpy(), sort=True)
+        self.sequence, self.sequence_ids = ranked(candidates["sequence_id"].to_numpy())
         self.contact, self.contact_count = _contacts(candidates["contact_id"].to_numpy())
         self.follow_up = candidates["follow_up"].to_numpy(bool)
         self.room = Room(
@@ -384,13 +384,17 @@ def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:
     return codes, len(contacts)
 
 
-def _codes(values: np.ndarray) -> np.ndarray:
-    """Return each value's rank among the distinct ones."""
+def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each integer's rank among the distinct ones, and these in order."""
     lowest = values.min(initial=np.iinfo(np.int64).max)
     if len(values) and values.max() - lowest < len(values):
         present = np.bincount(values - lowest) > 0
-        return (np.cumsum(present) - 1)[values - lowest]
-    return pd.factorize(values, sort=True)[0]
+        return (np.cumsum(present) - 1)[values - lowest], np.flatnonzero(present) + lowest
+    return pd.factorize(values, sort=True)
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    return ranked(values)[0]
 
 
 def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:

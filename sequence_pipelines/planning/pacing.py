@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.planning.allocation import stable_order
+from sequence_pipelines.planning.allocation import ranked, stable_order
 from sequence_pipelines.planning.capacity import NO_TIMES, free_cells, occupied_times
 
 JITTER = 0.25  # of the distance between two places, to either side
@@ -20,8 +20,9 @@ def pace(
     `pieces` come from `capacity.capacity`; a mailbox has at most the sum of its pieces' capacity assigned.
     Where places are held already, the new ones go where an even spread of all of them has its gaps.
     """
-    order = stable_order(pd.factorize(assigned, sort=True)[0])
-    counts = _share_out(assigned, pieces)
+    mailbox, mailbox_ids = ranked(assigned)
+    order = stable_order(mailbox)
+    counts = _share_out(np.bincount(mailbox, minlength=len(mailbox_ids)), mailbox_ids, pieces)
     times = np.empty(len(assigned), dtype=np.int64)
     times[order] = _times(counts, mailboxes, pieces, places)
     piece = np.empty(len(assigned), dtype=np.int64)
@@ -36,14 +37,16 @@ def pace(
     )
 
 
-def _share_out(assigned: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
-    """Return how many each piece takes (pieces are sorted by mailbox, then time): in proportion to capacity."""
+def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
+    """Return how many each piece takes of what its mailbox has assigned: in proportion to capacity.
+
+    `pieces` are sorted by mailbox, then time.
+    """
     capacity = pieces["capacity"].to_numpy(np.int64)
     piece_mailbox = pieces["mailbox_id"].to_numpy()
     ids, starts, inverse = np.unique(piece_mailbox, return_index=True, return_inverse=True)
     wanted = np.zeros(len(ids), dtype=np.int64)
-    mailbox, box_ids = pd.factorize(assigned, sort=True)
-    wanted[np.searchsorted(ids, box_ids)] = np.bincount(mailbox, minlength=len(box_ids))
+    wanted[np.searchsorted(ids, mailbox_ids)] = assigned
     total = np.add.reduceat(capacity, starts) if len(ids) else np.zeros(0, dtype=np.int64)
     if (wanted > total).any():
         raise ValueError("more mails are assigned to a mailbox than it has capacity for")
