@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import api, archive, contact_import, plan, rivals, shapes, worker
+from bench import api, archive, contact_import, flow, plan, rivals, shapes, worker
 
 
 def main() -> None:
@@ -25,6 +25,8 @@ def main() -> None:
     importing.add_argument("rows", nargs="*", type=int, default=[contact_import.ROWS])
     archiving = parts.add_parser("archive", help="old sends moved to the archive, and the bytes of a row")
     archiving.add_argument("rows", nargs="?", type=int, default=archive.ROWS)
+    flowing = parts.add_parser("flow", help="rows that become messages, and results that advance enrolments")
+    flowing.add_argument("rows", nargs="?", type=int, default=flow.ROWS)
     sending = parts.add_parser("worker", help="mails sent, against a bare loop of the same SMTP library")
     sending.add_argument("what", nargs="*", default=worker.PARTS)
     asked = parser.parse_args()
@@ -40,6 +42,8 @@ def main() -> None:
                 print(contact_import.run(rows).line())
         case "archive":
             archive.run(asked.rows)
+        case "flow":
+            flow.run(asked.rows)
         case "worker":
             worker.run(asked.what)
         case "plan":
