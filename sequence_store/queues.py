@@ -135,9 +135,26 @@ class Queue:
         )
         return [_incoming(message) for message in answer.get("Messages", [])]
 
-    def delete(self, messages: Sequence[Incoming]) -> None:
+    def receive_many(self, most: int, *, threads: int = 8) -> list[Incoming]:
+        """Receive up to `most`: by one request and, where that was full, by others in parallel. Waits for none."""
+        messages = self.receive()
+        if len(messages) == BATCH and most > BATCH:
+            with ThreadPoolExecutor(threads) as pool:
+                for more in pool.map(lambda _: self.receive(), range(most // BATCH - 1)):
+                    messages += more
+        return messages
+
+    def delete(self, messages: Sequence[Incoming], *, threads: int = 8) -> None:
         """Delete handled messages; one that stays comes back and is found to be done."""
-        for batch in batched(messages, BATCH):
+        if len(messages) <= BATCH:
+            self._delete_batch(messages)
+            return
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(self._delete_batch, batched(messages, BATCH)):
+                pass
+
+    def _delete_batch(self, batch: Sequence[Incoming]) -> None:
+        if batch:
             self.client.delete_message_batch(
                 QueueUrl=self.url,
                 Entries=[{"Id": str(n), "ReceiptHandle": m.receipt} for n, m in enumerate(batch)],

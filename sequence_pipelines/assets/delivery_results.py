@@ -93,7 +93,7 @@ def drain(
     drained = Drained()
     notifications = notifications or Notifications(settings.address_key.get_secret_value().encode())
     deadline = time.monotonic() + MOST_SECONDS
-    while messages := _receive(queue):
+    while messages := queue.receive_many(BATCH):
         reports, results = _sorted_out(messages)
         handled = [m for m in reports if _record(connection, queue, m, notifications, settings, drained)]
         keys = [key for message in results if (key := _key_of(queue, message, drained))]
@@ -117,13 +117,6 @@ def sweep(connection: psycopg.Connection[tuple[object, ...]], settings: Pipeline
     applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
     connection.commit()
     return applied
-
-
-def _receive(queue: Queue) -> list[Incoming]:
-    messages: list[Incoming] = []
-    while len(messages) < BATCH and (more := queue.receive()):
-        messages += more
-    return messages
 
 
 def _sorted_out(messages: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
