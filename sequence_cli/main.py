@@ -24,6 +24,7 @@ from sequence_cli import (
     sample_data,
     sends,
     stack,
+    verify,
     worker,
 )
 from sequence_store.errors import StoreError
@@ -67,4 +68,5 @@ app.command("sample-data")(sample_data.sample_data)
 app.command("restore-guard")(restore_guard.restore_guard)
 app.command("forecast")(forecast.forecast)
 app.command("archive")(archive.archive)
+app.command("verify")(verify.verify)
 app.command("day")(day.day)

@@ -20,6 +20,7 @@ from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, 
 from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
+from sequence_pipelines.jobs.verify_ledger import verify_ledger, verify_schedule
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
 from sequence_pipelines.resources.parquet import parquet_io_manager
@@ -39,8 +40,23 @@ asset_modules = [
 defs = dg.Definitions(
     assets=[*source_assets, *dg.load_assets_from_modules(asset_modules)],
     asset_checks=dg.load_asset_checks_from_modules(asset_modules),
-    jobs=[daily_plan, timed_dispatch, apply_delivery_results, reconcile, archive_old_sends, health_checks],
-    schedules=[daily_plan_schedule, top_up_schedule, reconcile_schedule, archive_schedule, health_schedule],
+    jobs=[
+        daily_plan,
+        timed_dispatch,
+        apply_delivery_results,
+        reconcile,
+        health_checks,
+        verify_ledger,
+        archive_old_sends,
+    ],
+    schedules=[
+        daily_plan_schedule,
+        top_up_schedule,
+        reconcile_schedule,
+        health_schedule,
+        verify_schedule,
+        archive_schedule,
+    ],
     sensors=[timed_dispatch_sensor, delivery_results_sensor],
     resources={
         "settings": pipeline_settings,

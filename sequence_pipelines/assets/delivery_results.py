@@ -2,21 +2,25 @@
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pandas as pd
 import psycopg
 from psycopg.types.json import Jsonb
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.assets import EACH_DAY, RESULTS
 from sequence_pipelines.dispatching import look_back
-from sequence_pipelines.reporting import links
+from sequence_pipelines.reporting import links, table
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_pipelines.ses_notifications import CertificateAwayError, Notifications, is_notification
+from sequence_pipelines.verifying import Period, verify
 from sequence_store.errors import MalformedMessageError
+from sequence_store.invariants import Invariant, Violation
 from sequence_store.messages import DeliveryResult, SendKey, parse_message
 from sequence_store.queries import query
 from sequence_store.queues import Incoming, Queue
@@ -25,6 +29,7 @@ from sequence_store.settings import PipelineSettings
 BATCH = 200  # results in one transaction: twenty receives
 PARK_SECONDS = 86_400
 MOST_SECONDS = 240  # a run ends then; what is left is the next one's
+MOST_EXAMPLES = 20
 
 
 @dataclass
@@ -162,3 +167,40 @@ def _key_of(queue: Queue, message: Incoming, drained: Drained) -> SendKey | None
         queue.bury(message, str(error))
         drained.malformed += 1
         return None
+
+
+@dg.asset_check(
+    asset=delivery_results,
+    description="Since yesterday's planning day nothing was mailed twice, lost, late, after a stop, over a limit or "
+    "within a gap, and every outcome moved its contact once (docs/reliability.md). If not: `sequences verify` names "
+    "the sends; stop the worker where mails go out wrong, and report it.",
+)
+def promises_kept(
+    settings: dg.ResourceParam[PipelineSettings], database: dg.ResourceParam[Database]
+) -> dg.AssetCheckResult:
+    now = datetime.now(UTC)
+    since = settings.calendar.day_of(now) - timedelta(days=1)
+    seen: list[int] = [0]
+    with database.connect() as connection:
+        period = Period.from_day(since, settings, now)
+        counts, examples = _counted(verify(connection, settings, period, now, seen.append))
+    return dg.AssetCheckResult(
+        passed=not counts,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={
+            "sends": seen[-1],
+            "violations": counts.total(),
+            **{f"violations_{name.value}": counts[name] for name in Invariant},
+            "examples": table(pd.DataFrame(examples, columns=["invariant", "message", "key"]).astype(str)),
+        },
+    )
+
+
+def _counted(violations: Iterable[Violation]) -> tuple[Counter[Invariant], list[Violation]]:
+    counts: Counter[Invariant] = Counter()
+    examples: list[Violation] = []
+    for violation in violations:
+        counts[violation.invariant] += 1
+        if len(examples) < MOST_EXAMPLES:
+            examples.append(violation)
+    return counts, examples

@@ -27,6 +27,10 @@ def settle_what_is_lost(
     with database.connect() as connection:
         found = reconcile_ledger(connection, settings)
         found["swept_up_without_message"] = sweep(connection, settings).advanced
+        unknown, transmitting, _ = connection.execute(
+            query("reconcile", "count_unsettled"), {"since": look_back(settings)}
+        ).fetchall()[0]
+    found |= {"unknown": unknown, "transmitting": transmitting}
     found["dead_letters"] = queues.sends().dead_letters() + queues.delivery_results().dead_letters()
     context.log.info(", ".join(f"{name}: {count}" for name, count in found.items()))
     context.add_output_metadata(dict(found))

@@ -84,7 +84,7 @@ ON CONFLICT DO NOTHING
 INSERT INTO mailbox_days AS d (mailbox_id, send_day, allowed, used)
 SELECT s.mailbox_id, s.send_day, max(m.send_limit), count(*)
 FROM sends s JOIN mailboxes m ON m.id = s.mailbox_id
-WHERE s.status IN ('sent', 'unknown') AND s.send_at >= %(since)s
+WHERE s.status IN ('sent', 'unknown') AND s.send_at >= %(since)s::timestamptz - interval '1 day'
 GROUP BY s.mailbox_id, s.send_day
 ON CONFLICT (mailbox_id, send_day) DO UPDATE SET used = greatest(d.used, excluded.used)
 

@@ -24,6 +24,7 @@ from sequence_store.settings import PipelineSettings
 from step_mailing_worker import inbox
 from tests.conftest import Database, Queues, SmtpSink
 from tests.faults.chaotic_sqs import ChaoticSqs, chaotic_sqs
+from tests.history import accepted_by, find_violations, record_history
 from tests.pipelines.conftest import World
 from tests.step_mailing_worker.conftest import ThreadWorker
 
@@ -147,6 +148,12 @@ class Chain:
             "SELECT current_step, status, count(*) FROM sequences_contacts GROUP BY 1, 2"
         ).fetchall()
         assert steps == [(2, "active", contacts)]
+        self.assert_every_promise_is_kept()
+
+    def assert_every_promise_is_kept(self) -> None:
+        """Hold all that was recorded against the invariants, with what the sink accepted."""
+        accepted = accepted_by(self.sink.mails, self.settings)
+        assert find_violations(self.world.connection, self.settings, accepted) == []
 
     def close(self) -> None:
         self.chaos.rest()
@@ -174,4 +181,5 @@ def chain(
         chain = Chain(database, queues, chaos, smtp_sink, World(connection, settings, database.pipeline))
         stack.callback(lambda: chain.world.connection.close())  # noqa: PLW0108  # a restart replaces it
         stack.callback(chain.close)
+        record_history(connection)
         yield chain

@@ -104,7 +104,7 @@ def test_worker_whose_connection_falls_silent_past_its_lease_is_overtaken_and_ma
             proxy.fall_silent()
         assert wait_until(lambda: chain.statuses()["transmitting"] == 1, 10)
         assert chain.sink.mails == []  # its consent has not arrived
-        chain.world.run("UPDATE sends SET transmitting_at = transmitting_at - interval '1 hour'")
+        chain.changes["transmitting_bound_seconds"] = 0
         chain.reconcile()
         assert chain.statuses() == {"unknown": 1}
         proxy.speak_again()

@@ -13,6 +13,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from sequence_pipelines.assets.delivery_results import promises_kept
 from sequence_pipelines.definitions import asset_modules, defs
 from sequence_pipelines.jobs.apply_delivery_results import delivery_results_sensor
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
@@ -354,4 +355,23 @@ def test_reconciliation_returns_lost_messages_and_makes_lost_transmissions_unkno
         one: "planned",
         two: "planned",
         three: "unknown",
+    }
+
+
+def test_promises_are_checked_on_the_ledger_and_a_broken_one_is_named(world: Any, queues: Any) -> None:
+    now_world(world, offset=timedelta(hours=-4), count=2)
+    settings = queues.settings.pipeline
+    check = promises_kept(settings=settings, database=Database(settings))
+    assert not check.passed
+    found = {name: value.value for name, value in check.metadata.items() if name != "examples"}
+    assert (found["sends"], found["violations"], found["violations_I9"]) == (2, 2, 2)  # dispatch is down
+    world.run("DELETE FROM sends")
+    assert promises_kept(settings=settings, database=Database(settings)).passed
+
+
+def test_verification_is_a_job_of_its_own_and_does_not_slow_the_results_down() -> None:
+    nodes = {name: [node.name for node in defs.resolve_job_def(name).nodes] for name in ("verify_ledger", "apply_delivery_results")}  # fmt: skip
+    assert nodes == {
+        "verify_ledger": ["delivery_results_promises_kept"],
+        "apply_delivery_results": ["delivery_results"],
     }

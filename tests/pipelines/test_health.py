@@ -215,4 +215,4 @@ def test_every_check_says_what_to_do_and_those_that_need_no_plan_run_each_hour()
     }
     job = defs.resolve_job_def(health_checks.name)
     hourly = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
-    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid"}
+    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid", "promises_kept"}

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from sequence_cli.main import app
+from sequence_store.queries import query
 
 
 @pytest.fixture
@@ -36,3 +38,16 @@ def test_an_unknown_send_is_listed_and_settled_once(
     with unknown.connect("owner") as connection:
         assert connection.execute("SELECT status, attempt FROM sends").fetchone() == row
         assert connection.execute("SELECT kind FROM send_events").fetchall() == [("resolved",)]
+
+
+def test_two_people_who_settle_the_same_unknown_send_at_once_settle_it_once(unknown: Any) -> None:
+    def settle(how: str) -> bool:
+        with unknown.connect("owner") as connection:
+            parameters = {"contact_id": 7, "step_id": 3, "round": 1, "as": how}
+            return bool(connection.execute(query("sends", "resolve_send"), parameters).fetchall()[0][0])
+
+    with ThreadPoolExecutor(8) as people:
+        settled = list(people.map(settle, ["retry", "sent"] * 8))
+    assert settled.count(True) == 1
+    with unknown.connect("owner") as connection:
+        assert connection.execute("SELECT count(*) FROM send_events").fetchone() == (1,)

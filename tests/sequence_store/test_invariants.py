@@ -109,6 +109,7 @@ def test_good_history_breaks_nothing() -> None:
         a_send(attempt=2, settled_retry=1),
         a_send(step_number=7, step_updated=NOON + HOUR),  # renumbered since
         a_send(suppressed_at=NOON + 2 * SECOND),
+        a_send(reason="restored", transmitting_at=None),
     ],
 )
 def test_good_row_breaks_nothing(send: Send) -> None:

@@ -1,0 +1,103 @@
+"""`sequences verify`: what the ledger says against what is promised."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from sequence_store.invariants import Violation
+
+EXAMPLES = 10  # of each promise
+DAYS = ["%Y-%m-%d"]
+
+
+def verify(
+    day: Annotated[
+        datetime | None, typer.Option(formats=DAYS, help="Only the sends of this planning day.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=DAYS, help="The sends of this planning day and later; by default the last seven."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check the ledger against the promises: nothing twice, nothing lost, nothing after a stop, limits and gaps.
+
+    It reads, in one transaction, and writes nothing, so run it whenever you like. Exit status 1: something does not
+    hold. docs/reliability.md says of each promise what it means.
+    """
+    from datetime import UTC, timedelta
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from sequence_pipelines.verifying import Period, count_sends
+    from sequence_pipelines.verifying import verify as find_violations
+    from sequence_store.database import connect
+    from sequence_store.settings import PipelineSettings, read_settings
+
+    if day and since:
+        raise typer.BadParameter("give a day, or a day to begin with", param_hint="--day, --since")
+    settings = read_settings(PipelineSettings)
+    now = datetime.now(UTC)
+    first = since.date() if since else settings.calendar.day_of(now) - timedelta(days=6)
+    period = Period.of_day(day.date(), settings) if day else Period.from_day(first, settings, now)
+    with (
+        connect(settings.pipeline_database_url, name="sequences verify") as connection,
+        Progress(console=Console(stderr=True), transient=True) as progress,
+    ):
+        sends = count_sends(connection, period)
+        connection.rollback()
+        task = progress.add_task("Looking at sends", total=sends)
+        found = Found()
+        for violation in find_violations(
+            connection, settings, period, now, lambda done: progress.update(task, completed=done)
+        ):
+            found.add(violation)
+    typer.echo(json.dumps(found.document(sends), indent=2) if as_json else found.words(sends))
+    raise typer.Exit(1 if found.counts else 0)
+
+
+class Found:
+    """Counts violations, and keeps the first of each promise."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: list[Violation] = []
+
+    def add(self, violation: Violation) -> None:
+        self.counts[violation.invariant] += 1
+        if self.counts[violation.invariant] <= EXAMPLES:
+            self.examples.append(violation)
+
+    def document(self, sends: int) -> dict[str, Any]:
+        return {
+            "sends": sends,
+            "violations": {str(name): count for name, count in sorted(self.counts.items())},
+            "examples": [
+                {
+                    "invariant": one.invariant.value,
+                    "message": one.message,
+                    "send": one.key._asdict() if one.key else None,
+                }
+                for one in self.examples
+            ],
+        }
+
+    def words(self, sends: int) -> str:
+        if not self.counts:
+            return f"{sends:,} sends: every promise holds."
+        lines = [f"{sends:,} sends, {self.counts.total():,} violations:"]
+        for one in sorted(self.examples):
+            where = f" (sequence, contact, step, round: {', '.join(map(str, one.key))})" if one.key else ""
+            lines.append(f"  {one.invariant.value}  {one.message}{where}")
+        if more := self.counts.total() - len(self.examples):
+            lines.append(f"  … and {more:,} more")
+        return "\n".join(lines)
