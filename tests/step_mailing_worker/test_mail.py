@@ -19,6 +19,8 @@ from sequence_store.messages import SendKey
 from sequence_store.plain_text import plain_text_of
 from sequence_store.states import Fault
 from sequence_store.templates import render
+from step_mailing_worker import headers
+from step_mailing_worker import mail as mail_module
 from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.errors import MailError
 from step_mailing_worker.links import MailLinks
@@ -243,6 +245,38 @@ def test_no_header_takes_a_line_a_control_character_or_an_encoded_word(poison: s
             built(**values)
         assert refused.value.fault is fault
         assert "evil" not in str(refused.value)
+
+
+@pytest.mark.parametrize("field", ["mail_subject", "contact_name", "mailbox_display_name"])
+@pytest.mark.parametrize(
+    "poison",
+    [
+        "Hi\r\nBcc: evil@x.example",
+        "Hi\r\n\r\nanother body",
+        "Hi\r\nSubject: twice",
+        "=?utf-8?q?Hi=0ABcc=3A_evil=40x=2Ecom?=",
+    ],
+)
+def test_what_gets_past_the_first_guard_is_refused_because_it_reads_otherwise(
+    monkeypatch: pytest.MonkeyPatch, field: str, poison: str
+) -> None:
+    monkeypatch.setattr(headers, "checked", lambda value: value)
+    monkeypatch.setattr(headers, "_PLAIN_LENGTH", 1_000)
+    with pytest.raises(MailError, match="reads otherwise"):
+        built(**{field: poison})
+
+
+@pytest.mark.parametrize(
+    "poison", ["--=_{0}--\r\n", "\r\n--=_{0}\r\nContent-Type: text/x-evil\r\n\r\nevil\r\n", "=3D", "\u00e9"]
+)
+def test_part_that_reads_otherwise_than_it_was_written_is_refused(
+    monkeypatch: pytest.MonkeyPatch, poison: str
+) -> None:
+    """As a fault of the encoder would have it: content goes out as it is."""
+    boundary = built().message_id.rpartition("@")[0].rpartition(".")[2]
+    monkeypatch.setattr(mail_module, "b2a_qp", lambda data, **_: data)
+    with pytest.raises(MailError, match="reads otherwise"):
+        built(mail_content=poison.format(boundary) + "=41")
 
 
 @pytest.mark.parametrize(
