@@ -150,9 +150,9 @@ def test_logs_of_a_run_are_on_s3_and_are_read_from_there(
         "AWS_ENDPOINT_URL_S3": sqs,
         "AWS_REGION": "us-east-1",
         "COMPUTE_LOGS_BUCKET": "compute-logs-of-a-test",
-        "TMPDIR": str(tmp_path),
     }.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where logs lie until they are uploaded
     manager = InstanceRef.from_dir(str(KUBERNETES / "base")).compute_log_manager
     with manager.open_log_stream(["a-run", "compute_logs", "a-step"], ComputeIOType.STDERR) as stream:
         assert stream is not None
