@@ -284,7 +284,8 @@ def postfix(folder: Path, *, connections: int, mails: int) -> float | None:
         return None
     with sink(folder) as (port, _):
         began = time.perf_counter()
-        command = [source, "-s", str(connections), "-m", str(mails), "-l", "2800", "-d", f"{LOOPBACK}:{port}"]
+        command = [source, "-s", str(connections), "-m", str(mails), "-l", "2800", "-t", "c0@people.example", "-d",
+                   f"{LOOPBACK}:{port}"]  # fmt: skip
         subprocess.run(command, capture_output=True, check=True)
         return mails / (time.perf_counter() - began)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import email
 from binascii import a2b_qp, b2a_qp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
+from email.header import decode_header, make_header
 from email.headerregistry import AddressHeader
+from email.parser import HeaderParser
 from email.utils import format_datetime
 from functools import lru_cache
 from typing import cast
@@ -23,6 +24,7 @@ from step_mailing_worker.addresses import Address, parse_address
 from step_mailing_worker.errors import MailError
 from step_mailing_worker.links import MailLinks
 
+_HEADER_PARSER = HeaderParser(policy=policy.compat32)
 _MIME_NAMES = frozenset({"MIME-Version", "Content-Type"})
 
 
@@ -182,7 +184,7 @@ def _read(content: bytes) -> _Meant:
     Only what is compared is read in full: reading is what a mail costs most.
     """
     head, _, body = content.partition(b"\r\n\r\n")
-    read = email.message_from_string(head.decode(), policy=policy.compat32)
+    read = _HEADER_PARSER.parsestr(head.decode())
     preamble, text, html, epilogue = body.split(f"--{read.get_boundary()}".encode())
     if preamble or epilogue != b"--\r\n":
         raise ValueError("something around the parts")
@@ -190,7 +192,7 @@ def _read(content: bytes) -> _Meant:
         tuple(name for name in read.keys() if name not in _MIME_NAMES),  # noqa: SIM118  # repeated ones too
         _only_mailbox("From", read["From"]),
         _only_mailbox("To", read["To"]),
-        str(policy.default.header_fetch_parse("Subject", read["Subject"])),
+        str(make_header(decode_header(read["Subject"]))),
         Bodies(_content_of(text, "plain"), _content_of(html, "html")),
     )
 
