@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -152,13 +153,15 @@ def test_logs_of_a_run_are_on_s3_and_are_read_from_there(
         "COMPUTE_LOGS_BUCKET": "compute-logs-of-a-test",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # where logs lie until they are uploaded
+    # where logs lie until they are uploaded
+    monkeypatch.setattr("dagster_shared.seven.get_system_temp_directory", lambda: str(tmp_path))
     manager = InstanceRef.from_dir(str(KUBERNETES / "base")).compute_log_manager
     with manager.open_log_stream(["a-run", "compute_logs", "a-step"], ComputeIOType.STDERR) as stream:
         assert stream is not None
         stream.write("mailed nobody")
     stored = client.list_objects_v2(Bucket="compute-logs-of-a-test")["Contents"]
     assert "compute-logs/storage/a-run/compute_logs/a-step.err" in [one["Key"] for one in stored]
+    shutil.rmtree(tmp_path / "a-run")  # so that they are read from S3
     assert manager.get_log_data(["a-run", "compute_logs", "a-step"]).stderr == b"mailed nobody"
     client.close()
 
