@@ -40,6 +40,16 @@ def secret_keys() -> dict[str, list[str]]:
     return keys
 
 
+RESET = object()
+
+
+class ComposeLoader(yaml.SafeLoader):
+    """YAML with Compose's own tag `!reset`, which takes away what an earlier file said."""
+
+
+ComposeLoader.add_constructor("!reset", lambda *_: RESET)
+
+
 def compose_files() -> list[tuple[str, ...]]:
     """Return which Compose files are used together: the first alone, and with each of the others."""
     names = sorted(file.name for file in DEPLOY.glob("docker-compose*.yaml"))
@@ -60,16 +70,16 @@ def compose_environments(files: tuple[str, ...], variables: dict[str, str]) -> d
             lambda found: variables.get(found[1]) or found[2] or "",
             (DEPLOY / file).read_text(encoding="utf-8"),
         )
-        for name, service in yaml.safe_load(text)["services"].items():
+        for name, service in yaml.load(text, ComposeLoader)["services"].items():
+            if service is RESET:
+                continue
             commands.setdefault(name, " ".join(map(str, service.get("command", []))))
-            given = service.get("environment") or {}
-            environments.setdefault(name, {}).update(
-                {
-                    key: str(variables[key] if value is None else value)
-                    for key, value in given.items()
-                    if value is not None or key in variables
-                }
-            )
+            environment = environments.setdefault(name, {})
+            for key, value in (service.get("environment") or {}).items():
+                if value is RESET:
+                    environment.pop(key, None)
+                elif value is not None or key in variables:
+                    environment[key] = str(variables[key] if value is None else value)
     ours = ("sequences ", "dagster ", "dagster-")
     return {
         f"{name}: {commands[name]}": environments[name]
