@@ -34,6 +34,7 @@ PROCESSES: dict[str, type[Settings]] = {
     "pipeline": PipelineSettings,
 }
 DOCUMENTED = set(SETTINGS) | {name for name, *_ in rows("settings.md", width=3)}
+OF_OTHERS = {"HOME", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
 # Mailboxes name their own server; a worker's metrics are served only where a port is named.
 LOOPBACK_IS_RIGHT = {"smtp_host", "worker_metrics_host"}
 STAND_INS = {
@@ -77,7 +78,7 @@ def test_kubernetes_names_only_what_exists() -> None:
         if one["kind"] in {"Deployment", "Job"}
         for entry in one["spec"]["template"]["spec"]["containers"][0]["env"]
     }
-    assert given | set(settings_file()) | set(overlay_settings("production")) <= DOCUMENTED | {"HOME"}
+    assert given | set(settings_file()) | set(overlay_settings("production")) <= DOCUMENTED | OF_OTHERS
 
 
 def test_terraform_names_only_what_exists() -> None:
@@ -116,7 +117,7 @@ def test_each_process_starts_with_compose_and_is_given_only_what_exists(
 ) -> None:
     started = set()
     for program, environment in compose_environments(files, IN_PRODUCTION).items():
-        assert set(environment) <= DOCUMENTED | {"HOME"}, program
+        assert set(environment) <= DOCUMENTED | OF_OTHERS, program
         for command, kind in PROGRAMS.items():
             if f": {command}" in program:
                 with monkeypatch.context() as patch:
