@@ -124,6 +124,10 @@ def check_rules() -> Iterator[str]:
         run(promtool, "check", "rules", *rules)
         for test in tests:
             run(promtool, "test", "rules", test)
+        for server in (
+            one for one in sorted(folder.glob("**/*.y*ml")) if "scrape_configs:" in one.read_text()
+        ):
+            run(promtool, "check", "config", server)
         yield f"{len(rules)} files of rules, {len(tests)} of tests"
     else:
         yield f"{len(rules)} files not checked: there is no promtool on this machine (Debian: prometheus)"
