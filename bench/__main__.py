@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import api, archive, contact_import, flow, plan, rivals, shapes, worker
+from bench import api, archive, contact_import, flow, load, plan, rivals, shapes, worker
 
 
 def main() -> None:
@@ -29,6 +29,10 @@ def main() -> None:
     flowing.add_argument("rows", nargs="?", type=int, default=flow.ROWS)
     sending = parts.add_parser("worker", help="mails sent, against a bare loop of the same SMTP library")
     sending.add_argument("what", nargs="*", default=worker.PARTS)
+    loading = parts.add_parser(
+        "load", help="plan, dispatch, mails and results at once: at which rate they keep up"
+    )
+    loading.add_argument("rates", nargs="*", type=int, default=load.RATES, help="mails a second")
     asked = parser.parse_args()
     match asked.part:
         case "rivals":
@@ -44,6 +48,8 @@ def main() -> None:
             archive.run(asked.rows)
         case "flow":
             flow.run(asked.rows)
+        case "load":
+            load.run(asked.rates)
         case "worker":
             worker.run(asked.what)
         case "plan":

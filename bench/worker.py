@@ -152,17 +152,17 @@ class Bench:
         queue = Queue.look_up(client, settings.sends_queue)
         self.dispatch(name, queue, mailboxes=mailboxes, mails=mails, spread=spread, lead=lead)
         with sink(self.folder, answer_seconds) as (port, accepted):
-            workers = [self._start(name, settings, port, concurrency) for _ in range(processes)]
+            workers = [self.start(name, settings, port, concurrency) for _ in range(processes)]
             try:
                 held = self._hold(name, mails) if until_held else self._await(name, mails, spread + 600)
                 peak = sum(_peak_bytes(worker.pid) for worker in workers)
             finally:
-                used = [_ended(worker) for worker in workers]
+                used = [ended(worker) for worker in workers]
         times = accepted()
         client.close()
-        return Measured(times, sum(used), peak, self._planned(name), held)
+        return Measured(times, sum(used), peak, self.planned(name), held)
 
-    def _start(
+    def start(
         self, name: str, settings: OwnerSettings, port: int, concurrency: int
     ) -> subprocess.Popen[bytes]:
         environment = {
@@ -207,7 +207,7 @@ class Bench:
             assert wait_until(sent, seconds), "not all mails went out"
         return 0
 
-    def _planned(self, name: str) -> dict[int, float]:
+    def planned(self, name: str) -> dict[int, float]:
         with connect(self.postgres.url(OWNER, name), name="bench") as connection:
             rows = connection.execute("SELECT contact_id, extract(epoch FROM send_at)::float8 FROM sends")
             return dict(rows.fetchall())
@@ -227,7 +227,7 @@ def _message(contact: int, mailbox: int, at: datetime, over: datetime) -> str:
     ).model_dump_json()
 
 
-def _ended(process: subprocess.Popen[bytes]) -> float:
+def ended(process: subprocess.Popen[bytes]) -> float:
     """End a worker; return the CPU seconds that it used."""
     fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
     ticks = os.sysconf("SC_CLK_TCK")
