@@ -67,7 +67,7 @@ def measure(bench: Bench, rate: int) -> dict[str, float]:
         threading.Thread(target=_every, args=(stop, url, autocommit, job))
         for autocommit, job in ((True, send_out), (False, work_off))
     ]
-    before = os.times()
+    before, machine_before = os.times(), _busy()
     database_before = _cpu_of(bench.postgres)
     with sink(bench.folder) as (port, accepted):
         worker = bench.start(name, owner, port, CONCURRENCY)
@@ -110,6 +110,7 @@ def measure(bench: Bench, rate: int) -> dict[str, float]:
         "worker_cores": worker_cpu / SECONDS,
         "dispatch_and_results_cores": (after.user + after.system - before.user - before.system) / SECONDS,
         "postgres_cores": (_cpu_of(bench.postgres) - database_before) / SECONDS,
+        "machine_cores": (_busy() - machine_before) / SECONDS,
     }
     print(json.dumps({name: round(value, 3) for name, value in found.items()}), flush=True)
     return found
@@ -160,6 +161,12 @@ def _cpu_of(postgres: Postgres) -> float:
         elif int(fields[1]) == parent:
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _busy() -> float:
+    """Return the CPU seconds of everything that runs on this machine."""
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+    return (sum(map(int, fields[1:])) - int(fields[4]) - int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def run(rates: Sequence[int] = RATES) -> None:
