@@ -6,7 +6,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup run test check check-deploy format lock bench soak clean
+.PHONY: help setup run test test-celery check check-deploy format lock bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: setup  ## Start everything, plan today, watch it being mailed (ONCE=1: stop
 
 test: setup  ## Run all tests on real servers, two files at a time
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+test-celery: setup  ## Two Celery workers against one machine, and killed in the middle (ARGS=backfill or killed)
+	@$(BIN)/python -m tests.celery $(ARGS)
 
 check: setup  ## Format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . || (echo "Run 'make format'."; exit 1)

@@ -26,17 +26,17 @@ class Taker:
         return f"250 2.0.0 kept as {entry.id}"
 
 
-async def serve(store: MailStore, *, smtp_port: int, port: int) -> None:
-    """Serve SMTP and the page on loopback until a signal ends it."""
+async def serve(store: MailStore, *, smtp_port: int, port: int, host: str = LOOPBACK) -> None:
+    """Serve SMTP and the page at `host` until a signal ends it."""
     loop = asyncio.get_running_loop()
     taker = Taker(store)
     smtp = await loop.create_server(
         lambda: SMTP(taker, hostname="mail-sink.localhost", enable_SMTPUTF8=True, loop=loop),
-        LOOPBACK,
+        host,
         smtp_port,
     )
     page = uvicorn.Server(
-        uvicorn.Config(make_app(store), host=LOOPBACK, port=port, access_log=False, log_level="warning")
+        uvicorn.Config(make_app(store), host=host, port=port, access_log=False, log_level="warning")
     )
     async with smtp:
         await page.serve()
@@ -44,11 +44,13 @@ async def serve(store: MailStore, *, smtp_port: int, port: int) -> None:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m local_stack.mail_sink", description=__doc__)
+    arguments.add_argument("--host", default=LOOPBACK)
     arguments.add_argument("--smtp-port", type=int, default=1025)
     arguments.add_argument("--port", type=int, default=8025, help="of the page")
     arguments.add_argument("--folder", type=Path, default=Path(".local/mail"), help="that keeps the mails")
     given = arguments.parse_args()
-    asyncio.run(serve(MailStore(given.folder), smtp_port=given.smtp_port, port=given.port))
+    store = MailStore(given.folder)
+    asyncio.run(serve(store, smtp_port=given.smtp_port, port=given.port, host=given.host))
 
 
 if __name__ == "__main__":

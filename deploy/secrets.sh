@@ -1,0 +1,9 @@
+#!/bin/sh
+# Prints every secret of a deployment, freshly drawn, as lines for `.env`: sh secrets.sh >> .env
+set -eu
+for name in POSTGRES OWNER API PIPELINE WORKER READONLY DAGSTER VALKEY PGADMIN; do
+    echo "${name}_PASSWORD=$(openssl rand -hex 24)"
+done
+echo "ADDRESS_KEY=$(openssl rand -hex 32)"
+echo "LINK_KEYS=$(openssl rand -hex 32)"
+echo "SECRET_KEYS=$(openssl rand -base64 32 | tr +/ -_)"

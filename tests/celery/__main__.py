@@ -1,0 +1,338 @@
+"""`make test-celery`: the day on two Celery workers, against one machine's launcher, and with workers killed.
+
+Starts the local stack twice, first as it is, then with `deploy/dagster.celery.yaml`, and backfills thirty days in each. On
+Celery it then kills the worker that holds a run with SIGKILL, as a machine that is switched off would: once in the middle of the
+planner's transaction, once between a dispatch's messages and its marks. Exits 0 only if the plans are the same
+and every contact was mailed once and moved on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import valkey
+
+from local_stack import stack
+from local_stack.ports import free_port
+from local_stack.variables import PREFERRED_PORTS
+from sequence_cli.dagster_runs import LOCATION, DagsterRuns
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+DAYS = 30
+CONTACTS = 20  # due a day
+KILLED_CONTACTS = 300
+MINUTES = 12  # until the planning day ends, so that its mails leave soon
+_BACKFILL = """mutation B($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+    __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
+_STATUS = """query S($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
+_ENTER = """
+INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)
+SELECT format('sender%%s@example.com', n), 100000, '00:00', '00:00' FROM generate_series(1, 5) n;
+INSERT INTO sequences (sequence_name) VALUES ('Celery');
+INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days)
+SELECT id, n, format('Step %%s', n), 'Hello {{{{ contact.name }}}}', 3 * (n - 1) FROM sequences, generate_series(1, 2) n;
+INSERT INTO sequences_mailboxes SELECT s.id, m.id FROM sequences s, mailboxes m;
+INSERT INTO contacts (name, mail_address)
+SELECT format('Contact %%s', n), format('contact%%s@example.net', n) FROM generate_series(1, {contacts}) n;
+INSERT INTO sequences_contacts (sequence_id, contact_id, next_send)
+SELECT s.id, c.id, %(today)s::date - (c.id %% {days})::int FROM sequences s, contacts c
+"""
+
+
+@dataclass
+class Machine:
+    """The local stack with one of the two launchers."""
+
+    root: Path
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return stack.environment(self.root)
+
+    @contextmanager
+    def database(self, which: str = "DATABASE_URL") -> Iterator[psycopg.Connection[Any]]:
+        url = self.variables[which].replace("+psycopg2", "")
+        with psycopg.connect(url, autocommit=True) as connection:
+            yield connection
+
+    def ask(self, query: str, **values: Any) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": values}).encode()
+        url = self.variables["DAGSTER_URL"] + "/graphql"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found: dict[str, Any] = json.load(answer)
+        if found.get("errors"):
+            raise SystemExit(found["errors"][0]["message"])
+        return found["data"]
+
+    def runs(self, job: str) -> list[tuple[str, str, float]]:
+        """Return id, status and seconds from launch to end of the job's runs, oldest first."""
+        with self.database("DAGSTER_DATABASE_URL") as connection:
+            return connection.execute(
+                "SELECT run_id, status, coalesce(end_time - start_time, 0) FROM runs "
+                "WHERE pipeline_name = %s ORDER BY id",
+                [job],
+            ).fetchall()
+
+
+def say(text: str) -> None:
+    print(f"{datetime.now(UTC):%H:%M:%S}  {text}", flush=True)
+
+
+def await_that(what: str, holds: Callable[[], Any], seconds: float) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := holds():
+            return found
+        time.sleep(0.1)
+    raise SystemExit(f"After {seconds:.0f} s still not: {what}")
+
+
+@contextmanager
+def machine(folder: Path, *, workers: int, **settings: str) -> Iterator[Machine]:
+    """Start the stack in `folder`: with `workers` Celery workers, or with the project's own launcher for none."""
+    folder.mkdir()
+    instance = ROOT / ("deploy/dagster.celery.yaml" if workers else "dagster.yaml")
+    shutil.copy(instance, folder / "dagster.yaml")
+    shutil.copy(ROOT / "workspace.yaml", folder)
+    (folder / ".local").mkdir()
+    ports = {}
+    for name in PREFERRED_PORTS:
+        ports[name] = free_port(avoid=ports.values())
+    (folder / ".local" / "ports.json").write_text(json.dumps(ports))
+    broker = f"redis://127.0.0.1:{ports['valkey']}"
+    os.environ |= {
+        "CELERY_BROKER_URL": f"{broker}/1",
+        "CELERY_RESULT_BACKEND": f"{broker}/2",
+        "PLAN_AT": f"{datetime.now(UTC) + timedelta(minutes=MINUTES):%H:%M}",
+        "PLAN_LEAD_SECONDS": "20",
+        **settings,
+    }
+    found = Machine(folder)
+    stack.up_detached(folder)
+    try:
+        for n in range(workers):
+            start_worker(found, f"run{n}")
+        yield found
+    finally:
+        for worker in found.workers:
+            worker.terminate()
+        for worker in found.workers:
+            worker.wait(60)
+        stack.down(folder)
+
+
+def start_worker(at: Machine, name: str) -> None:
+    command = [str(BIN / "celery"), "--app", "dagster_celery.app", "worker", "--hostname", f"{name}@%h"]
+    options = [
+        "--concurrency",
+        "2",
+        "--prefetch-multiplier",
+        "1",
+        "--queues",
+        "dagster",
+        "--loglevel",
+        "INFO",
+    ]
+    log = (at.root / f"{name}.log").open("wb")
+    environment = os.environ | at.variables
+    at.workers.append(
+        subprocess.Popen(
+            [*command, *options],
+            cwd=at.root,
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    )
+    await_that(f"{name} is ready", lambda: b" ready." in (at.root / f"{name}.log").read_bytes(), 120)
+
+
+def today(at: Machine) -> datetime:
+    plan_at = datetime.strptime(os.environ["PLAN_AT"], "%H:%M").time()  # noqa: DTZ007
+    now = datetime.now(UTC)
+    return now if now.time() >= plan_at else now - timedelta(days=1)
+
+
+def enter(at: Machine, contacts: int = DAYS * CONTACTS) -> None:
+    with at.database() as connection:
+        for statement in _ENTER.format(contacts=contacts, days=DAYS).split(";\n"):
+            values = {"today": today(at).date()} if "%(today)s" in statement else None
+            connection.execute(statement if values else statement.replace("%%", "%"), values)  # type: ignore[arg-type]
+
+
+def backfill(at: Machine) -> float:
+    """Backfill the plan of the last thirty days; return the seconds that it took."""
+    selector = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__"}
+    days = [f"{today(at).date() - timedelta(days=n)}" for n in range(DAYS)]
+    params = {
+        "selector": {"partitionSetName": "daily_plan_partition_set", "repositorySelector": selector},
+        "partitionNames": days,
+    }
+    began = time.monotonic()
+    answer = at.ask(_BACKFILL, params=params)["launchPartitionBackfill"]
+    if answer["__typename"] != "LaunchBackfillSuccess":
+        raise SystemExit(str(answer))
+
+    def ended() -> str | None:
+        status: str = at.ask(_STATUS, id=answer["backfillId"])["partitionBackfillOrError"]["status"]
+        return status if status not in {"REQUESTED", "CANCELING"} else None
+
+    status = await_that("the backfill ended", ended, 900)
+    seconds = time.monotonic() - began
+    if status not in {"COMPLETED", "COMPLETED_SUCCESS"}:
+        raise SystemExit(f"backfill: {status}")
+    return seconds
+
+
+def planned(at: Machine) -> list[tuple[Any, ...]]:
+    """Return the plan but for its minutes, which are those of the hour in which it was made."""
+    with at.database() as connection:
+        return connection.execute(
+            "SELECT sequence_id, contact_id, step_id, round, mailbox_id, due_day FROM sends ORDER BY 1, 2, 3"
+        ).fetchall()
+
+
+def mailed(at: Machine) -> tuple[int, int, int]:
+    """Return how many were sent, how many of them have advanced, and how many are still under way."""
+    with at.database() as connection:
+        row = connection.execute(
+            "SELECT count(*) FILTER (WHERE status = 'sent'), count(*) FILTER (WHERE advanced_at IS NOT NULL), "
+            "count(*) FILTER (WHERE status NOT IN ('sent', 'expired', 'cancelled')) FROM sends"
+        ).fetchone()
+    return row or (0, 0, 0)
+
+
+def whole_day(at: Machine, sends: int) -> None:
+    """Wait until all is mailed and advanced, and hold it against the sink."""
+    await_that(
+        "every contact was mailed and moved on", lambda: mailed(at)[:2] == (sends, sends), 60 * MINUTES
+    )
+    with urllib.request.urlopen(at.variables["MAIL_SINK_URL"] + "/api/messages", timeout=60) as answer:
+        got = Counter(mail["rcpt_to"][0] for mail in json.load(answer))
+    twice = sum(1 for n in got.values() if n > 1)
+    say(f"{sends} sent and advanced; the sink has {sum(got.values())} mails to {len(got)} contacts")
+    if twice or len(got) != sends:
+        raise SystemExit(f"WRONG: {twice} contacts mailed twice, {sends - len(got)} not at all")
+
+
+def tell_runs(at: Machine) -> None:
+    for job in ("daily_plan", "timed_dispatch", "apply_delivery_results"):
+        runs = at.runs(job)
+        done = [seconds for _, status, seconds in runs if status == "SUCCESS"]
+        if done:
+            say(f"{job}: {len(done)} of {len(runs)} runs succeeded, {sum(done) / len(done):.1f} s each")
+    for n in range(len(at.workers)):
+        ended = (at.root / f"run{n}.log").read_text().count("succeeded in")
+        say(f"run{n}: {ended} runs")
+
+
+def holder(at: Machine, job: str, known: Sequence[str]) -> tuple[str, str] | None:
+    """Return a started run of the job that is not among the known ones, and the Celery worker that holds it."""
+    with at.database("DAGSTER_DATABASE_URL") as connection:
+        row = connection.execute(
+            "SELECT r.run_id, t.value FROM runs r JOIN run_tags t USING (run_id) WHERE r.pipeline_name = %s "
+            "AND r.status = 'STARTED' AND t.key = 'dagster-celery/task_id' AND r.run_id <> ALL(%s)",
+            [job, list(known)],
+        ).fetchone()
+    if row is None:
+        return None
+    meta = valkey.Valkey.from_url(os.environ["CELERY_RESULT_BACKEND"].replace("redis://", "valkey://")).get(
+        f"celery-task-meta-{row[1]}"
+    )
+    worker = (json.loads(meta or "{}").get("result") or {}).get("hostname", "")
+    return (row[0], worker.partition("@")[0]) if worker else None
+
+
+def kill_during(at: Machine, job: str, start: Callable[[], object]) -> None:
+    """Start the job, kill its worker while it cannot write `sends`, start another worker in its place."""
+    known = [run for run, *_ in at.runs(job)]
+    with at.database() as connection, connection.transaction():
+        connection.execute("LOCK TABLE sends IN SHARE MODE")  # it reads all, and waits with its first write
+        start()
+        run, name = await_that(f"{job} is under way", lambda: holder(at, job, known), 120)
+        with at.database() as look:
+            await_that(
+                f"{job} waits for its write",
+                lambda: look.execute(
+                    "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted "
+                    "AND relation = 'sends'::regclass AND usename = 'sequence_pipeline'"
+                ).fetchone(),
+                180,
+            )
+        victim = at.workers[int(name.removeprefix("run"))]
+        os.killpg(victim.pid, signal.SIGKILL)
+        victim.wait()
+        began = time.monotonic()
+        say(f"killed {name} during {job}")
+        time.sleep(1)  # its connections are closed
+    await_that(
+        f"run {run} is known to be lost", lambda: (run, "FAILURE") in [r[:2] for r in at.runs(job)], 180
+    )
+    lost = time.monotonic() - began
+    await_that(
+        f"{job} ran again",
+        lambda: any(r not in {*known, run} and status == "SUCCESS" for r, status, _ in at.runs(job)),
+        240,
+    )
+    say(f"{job}: noticed after {lost:.0f} s, done again after {time.monotonic() - began:.0f} s")
+
+
+def against_one_machine(folder: Path) -> None:
+    plans, seconds = [], []
+    for workers in (0, 2):
+        with machine(folder / f"backfill{workers}", workers=workers) as at:
+            enter(at)
+            seconds.append(backfill(at))
+            plans.append(planned(at))
+            say(
+                f"{'two Celery workers' if workers else 'one machine'}: {DAYS} days in {seconds[-1]:.0f} s, {len(plans[-1])} planned"
+            )
+            whole_day(at, DAYS * CONTACTS)
+            tell_runs(at)
+    if plans[0] != plans[1] or len(plans[0]) != DAYS * CONTACTS:
+        differing = len(set(plans[0]) ^ set(plans[1]))
+        raise SystemExit(f"WRONG: the plans differ in {differing} rows")
+    say(f"the same plan: {len(plans[0])} rows; Celery took {seconds[1] / seconds[0]:.2f} of the time")
+
+
+def with_killed_workers(folder: Path) -> None:
+    with machine(folder / "killed", workers=2, DISPATCH_AHEAD_SECONDS="120") as at:
+        enter(at, KILLED_CONTACTS)
+        runs, day = DagsterRuns(at.variables["DAGSTER_URL"]), today(at).date().isoformat()
+        kill_during(at, "daily_plan", lambda: runs.launch("daily_plan", day))
+        start_worker(at, f"run{len(at.workers)}")
+        kill_during(at, "timed_dispatch", lambda: runs.launch("timed_dispatch", day))
+        whole_day(at, KILLED_CONTACTS)
+        tell_runs(at)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        parts = {"backfill": against_one_machine, "killed": with_killed_workers}
+        for name in sys.argv[1:] or parts:
+            parts[name](Path(folder))
+    say("all holds")
+
+
+if __name__ == "__main__":
+    main()

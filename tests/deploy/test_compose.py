@@ -1,0 +1,121 @@
+"""What each container may do and is given, and that `.env.example` says all that can be chosen."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from dagster._core.instance.ref import InstanceRef
+
+from tests.deploy.conftest import DEPLOY
+from tests.deploy.test_settings_contract import DOCUMENTED
+
+COMPOSE = DEPLOY / "docker-compose.yaml"
+FILES = sorted(DEPLOY.glob("docker-compose*.yaml"))
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
+OTHERS = {"postgres", "valkey", "pgadmin"}  # images that are not ours
+PRODUCT = sorted(SERVICES.keys() - OTHERS)
+DATABASES = {
+    "api": {"API_DATABASE_URL"},
+    "worker": {"WORKER_DATABASE_URL"},
+    "inbox": {"WORKER_DATABASE_URL"},
+    "code": {"PIPELINE_DATABASE_URL", "DAGSTER_DATABASE_URL"},
+    "webserver": {"DAGSTER_DATABASE_URL"},
+    "daemon": {"DAGSTER_DATABASE_URL"},
+    "mail-sink": set(),
+}
+OF_THE_MACHINE = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "CELERY_BROKER_URL",
+    "CELERY_RESULT_BACKEND",
+    "DAGSTER_CODE_HOST",
+    "DAGSTER_CODE_PORT",
+    "DAGSTER_DATABASE_URL",
+    "RUNS_AT_ONCE",
+}
+
+
+def offered() -> dict[str, str]:
+    lines = (DEPLOY / ".env.example").read_text().splitlines()
+    return dict(line.removeprefix("#").split("=", 1) for line in lines if re.match(r"#[A-Z_]+=", line))
+
+
+@pytest.mark.parametrize("service", PRODUCT)
+def test_what_is_ours_is_not_root_cannot_write_and_has_no_rights(service: str) -> None:
+    found = SERVICES[service]
+    assert found["read_only"] is True
+    assert found["cap_drop"] == ["ALL"]
+    assert found["security_opt"] == ["no-new-privileges:true"]
+    assert "USER 10001:10001" in (DEPLOY / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("service", DATABASES)
+def test_each_process_is_given_its_own_databases_alone(service: str) -> None:
+    environment = SERVICES[service].get("environment", {})
+    assert {name for name in environment if name.endswith("DATABASE_URL")} == DATABASES[service]
+
+
+def test_all_that_answers_others_is_asked_for_its_health() -> None:
+    assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {
+        "migrations",
+        "worker",
+        "inbox",
+    }
+
+
+def test_every_published_port_is_on_loopback_by_default() -> None:
+    ports = [
+        port
+        for file in FILES
+        for service in yaml.load(file.read_text(), _Loose)["services"].values()
+        for port in (service or {}).get("ports", ())
+    ]
+    assert ports
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in ports)
+
+
+def test_env_example_has_every_variable_of_the_compose_files_with_its_default() -> None:
+    used = {
+        (name, default)
+        for file in FILES
+        for name, default in re.findall(r"(?<!\$)\$\{([A-Z_]+):-([^}]*)\}", file.read_text())
+    }
+    assert len(dict(used)) == len(used)  # one default each
+    known = offered()
+    assert {name: known.get(name) for name, _ in used if name not in DOCUMENTED - known.keys()} == {
+        name: default for name, default in used if name not in DOCUMENTED - known.keys()
+    }
+
+
+def test_every_setting_that_a_container_is_given_exists() -> None:
+    given = {name for service in PRODUCT for name in SERVICES[service].get("environment", {})}
+    assert given - OF_THE_MACHINE <= DOCUMENTED
+
+
+def test_the_celery_instance_is_the_projects_own_but_for_its_launcher(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    own = yaml.safe_load((DEPLOY.parent / "dagster.yaml").read_text())
+    celery = yaml.safe_load((DEPLOY / "dagster.celery.yaml").read_text())
+    launcher = celery.pop("run_launcher")
+    assert celery == own
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:9/1")
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:9/2")
+    ref = InstanceRef.from_dir(
+        str(DEPLOY),
+        overrides={
+            "run_launcher": launcher,
+            "storage": {"sqlite": {"base_dir": str(DEPLOY)}},
+        },
+    )
+    assert type(ref.run_launcher).__name__ == "WatchedCeleryRunLauncher"
+
+
+class _Loose(yaml.SafeLoader):
+    """Reads Compose's own tags as nothing."""
+
+
+_Loose.add_constructor("!reset", lambda _loader, _node: None)
