@@ -17,6 +17,7 @@ from sequence_pipelines.assets.source_tables import source_assets
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
+from sequence_pipelines.jobs.failure_alerts import failure_alert_sensor
 from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
@@ -57,7 +58,7 @@ defs = dg.Definitions(
         verify_schedule,
         archive_schedule,
     ],
-    sensors=[timed_dispatch_sensor, delivery_results_sensor],
+    sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor],
     resources={
         "settings": pipeline_settings,
         "database": pipeline_database,

@@ -200,6 +200,14 @@ class PipelineSettings(Settings):
     runbook_url: str = Field(
         "docs/runbook.md", description="Where the Dagster UI sends people with a question"
     )
+    dagster_url: str | None = Field(
+        None, description="Where people reach the Dagster UI: for links in alerts"
+    )
+    alert_slack_url: SecretStr | None = Field(None, description="Slack's incoming webhook for failed runs")
+    alert_webhook_url: SecretStr | None = Field(None, description="URL that gets failed runs as JSON")
+    alert_smtp_url: SecretStr | None = Field(None, description="smtp[s]://user:password@host:port of alerts")
+    alert_mail_to: str | None = Field(None, description="Who is mailed of failed runs")
+    alert_mail_from: str = Field("sequences@localhost", description="From whom")
 
 
 class ApiSettings(LinkSettings, SecretSettings):

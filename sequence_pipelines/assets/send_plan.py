@@ -77,7 +77,7 @@ def send_plan(
     It is the best plan that today's capacity allows: the most mails, the most urgent first. Made again with
     unchanged input it changes no row.
 
-    **Before you materialize a day:** whichever day you choose, the plan takes everything that is due by today and
+    **Before you materialize a day:** do it in the job `daily_plan`, with the assets that this one reads. Whichever day you choose, the plan takes everything that is due by today and
     uses only the time from now until the next daily run, within today's limits. So a missed day is mailed in what is
     left of today, nobody gets a second mail, and many days at once flood nobody. Each day tells what became of those
     who fell due on it. To see a plan before it is made, launch it with `ops: {send_plan: {config: {dry_run: true}}}`:
@@ -130,7 +130,7 @@ def _day_metadata(ledger: Ledger, asked: date, begins: datetime) -> dict[str, An
 @dg.asset_check(
     asset=send_plan,
     description="No planning day since the first is without its plan; today's is missed an hour after it began. If one "
-    "is: select it in the asset's partitions and materialize it (*Missing* selects them all). Nobody is mailed twice or "
+    "is: open the job `daily_plan`, *Materialize all*, and choose the missed days. Nobody is mailed twice or "
     "late: its contacts were taken up by the next day's plan already, and whoever still waits goes out within today's "
     "limits. Dagster does not catch up by itself.",
 )
