@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from local_stack.ports import LOOPBACK, free_port
+from local_stack.processes import end, launch, wait_ready
+from local_stack.program import serves
+from sequence_store.queues import Queue, sqs_client
+from tests.conftest import Database, MakeSettings
+
+DISPATCHED = """
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
+    status, dispatched_at)
+SELECT 1, 1, 1, 1, 1, d, d, d, now() + interval '5 minutes', now() + interval '2 hours', 'dispatched', now()
+FROM CAST(now() AS date) d
+"""
+
+
+def test_sqs_by_itself_has_its_queues_and_plans_again_what_an_earlier_one_forgot(
+    database: Database, make_settings: MakeSettings, tmp_path: Path
+) -> None:
+    with database.connect() as connection:
+        connection.execute(DISPATCHED)
+    port = free_port()
+    settings = make_settings(aws_endpoint_url_sqs=f"http://{LOOPBACK}:{port}").owner
+    environment = os.environ | {
+        "DATABASE_URL": database.owner,
+        "AWS_ENDPOINT_URL_SQS": str(settings.aws_endpoint_url_sqs),
+        "SENDS_QUEUE": settings.sends_queue,
+        "DELIVERY_RESULTS_QUEUE": settings.delivery_results_queue,
+    }
+    log = tmp_path / "sqs.log"
+    command = [sys.executable, "-m", "local_stack.sqs", "--port", str(port)]
+    process = launch(command, log=log, environment=environment)
+    last = f"/?Action=GetQueueUrl&QueueName={settings.delivery_results_queue}"
+    try:
+        wait_ready(process, serves(port, last), log=log, seconds=60)
+        client = sqs_client(settings)
+        assert Queue.look_up(client, settings.sends_queue).depth() == 0
+        client.close()
+    finally:
+        end(process, stop_signal=signal.SIGTERM)
+    assert process.returncode == 0
+    assert "1 sends planned again" in log.read_text()
+    with database.connect() as connection:
+        assert connection.execute("SELECT status, attempt FROM sends").fetchall() == [("planned", 2)]
