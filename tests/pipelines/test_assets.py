@@ -375,3 +375,28 @@ def test_verification_is_a_job_of_its_own_and_does_not_slow_the_results_down() -
         "verify_ledger": ["delivery_results_promises_kept"],
         "apply_delivery_results": ["delivery_results"],
     }
+
+
+def test_back_after_three_days_nobody_is_mailed_twice_and_nobody_is_flooded(world: Any, run: Any) -> None:
+    box = world.mailbox(send_limit=5)
+    sequence = world.sequence(mailboxes=(box,), steps=2, delay=9)
+    for _ in range(3):
+        world.enrol(sequence, next_send=TODAY - timedelta(days=3))
+    run(*PLAN, day=TODAY - timedelta(days=3), now="2026-06-12T04:00:30Z")
+    sent = world.rows()[0]["contact_id"]  # one goes out, then everything is down
+    world.finish("sent", "contact_id = %s", sent)
+    for days in range(3):
+        for _ in range(4):
+            world.enrol(sequence, next_send=TODAY - timedelta(days=days))
+    run(*PLAN)
+    after_today = world.ledger()
+    for days in (3, 2, 1):
+        result = run(*PLAN, day=TODAY - timedelta(days=days), now="2026-06-15T04:10:00Z")
+        told = metadata(result, "send_plan")
+        assert told["planning_day"] == "2026-06-15"
+        assert told["what_became_of_them"].records or told["why_they_wait"].records
+    assert world.ledger() == after_today
+    planned = world.rows("status = 'planned'")
+    assert len(planned) == 5  # the limit of one day, not of four
+    assert {row["plan_day"] for row in planned} == {TODAY}
+    assert sum(1 for row in world.rows() if row["contact_id"] == sent) == 1
