@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Import and export contacts as CSV files.")
 
 BLOCK = 256 * 1024
+NO_KEY = "Hand one in with API_KEY or --key; `sequences keys create NAME` makes one."
 
 
 class Existing(StrEnum):
@@ -82,16 +83,21 @@ def _client(url: str, key: str) -> Iterator[httpx.Client]:
 
 
 def _download(client: httpx.Client, path: str, file: Path) -> None:
-    with client.stream("GET", path) as answer, file.open("wb") as written:
+    with client.stream("GET", path) as answer:
         if not answer.is_success:
             answer.read()
-        for block in _succeeded(answer).iter_bytes():
-            written.write(block)
+        blocks = _succeeded(answer).iter_bytes()
+        with file.open("wb") as written:
+            for block in blocks:
+                written.write(block)
 
 
 def _succeeded(answer: httpx.Response) -> httpx.Response:
+    import httpx
+
     if not answer.is_success:
-        typer.echo(answer.json()["message"], err=True)
+        hint = f"\n{NO_KEY}" if answer.status_code == httpx.codes.UNAUTHORIZED else ""
+        typer.echo(answer.json()["message"] + hint, err=True)
         raise typer.Exit(1)
     return answer
 

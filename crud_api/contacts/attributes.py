@@ -6,8 +6,7 @@ import json
 import math
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, WithJsonSchema
-from typing_extensions import TypeAliasType
+from pydantic import AfterValidator, Field
 
 from crud_api.fields import NO_NUL_PATTERN
 
@@ -44,36 +43,15 @@ def _storable(attributes: dict[str, Any]) -> dict[str, Any]:
     return attributes
 
 
-_NAME = {"pattern": NO_NUL_PATTERN}
-_ANY = {"$ref": "#/components/schemas/AttributeValue"}
-AttributeValue = TypeAliasType(
-    "AttributeValue",
-    Annotated[
-        Any,
-        WithJsonSchema(
-            {
-                "anyOf": [
-                    {"type": "string", **_NAME},
-                    {"type": "integer", "minimum": -LARGEST_INT, "maximum": LARGEST_INT},
-                    {"type": ["number", "boolean", "null"]},
-                    {"type": "array", "items": _ANY},
-                    {"type": "object", "propertyNames": _NAME, "additionalProperties": _ANY},
-                ]
-            }
-        ),
-    ],
-)
-
-
 def _with_names(schema: dict[str, Any]) -> None:
-    schema["propertyNames"] = _NAME
+    schema["propertyNames"] = {"pattern": NO_NUL_PATTERN}
 
 
 Attributes = Annotated[
-    dict[str, AttributeValue],
+    dict[str, Any],
     AfterValidator(_storable),
     Field(
-        description="Templates read them as contact.attributes.<name>",
+        description="Any JSON; templates read it as contact.attributes.<name>. No character NUL, no whole number beyond 9e18",
         examples=[{"company": "Acme"}],
         json_schema_extra=_with_names,
     ),

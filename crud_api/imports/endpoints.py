@@ -21,8 +21,9 @@ router = APIRouter()
 
 
 def _csv_body(example: str) -> dict[str, Any]:
-    content = {"text/csv": {"schema": {"type": "string"}, "example": example}}
-    return {"requestBody": {"required": True, "content": content}}
+    """Document a body as a file: programs offer to choose one, and generated clients send its bytes."""
+    file = {"schema": {"type": "string", "format": "binary"}, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/octet-stream": file}}}
 
 
 def _csv_answer(description: str) -> dict[str, Any]:

@@ -105,3 +105,14 @@ def test_docs_page_loads_nothing_from_outside(shared_api: Api) -> None:
     assert not re.search(r"(?:src|href)=\"?https?://", page)
     (script,) = re.findall(r"src=\"([^\"]+\.js)\"", page)
     assert shared_api.get(script).status_code == 200
+
+
+def test_generated_client_finds_names_bodies_and_schemas_that_it_can_use(
+    shared_api: Api, operations: list[tuple[str, str, dict[str, Any]]]
+) -> None:
+    bodies = {kind for _, _, one in operations for kind in one.get("requestBody", {}).get("content", {})}
+    assert bodies == {"application/json", "application/octet-stream"}
+    for name, schema in shared_api.app.openapi()["components"]["schemas"].items():
+        assert f"'#/components/schemas/{name}'" not in str(schema), "refers to itself"
+        members = [re.sub(r"[\W_]", "", member).upper() for member in schema.get("enum", ())]
+        assert len(set(members)) == len(members), "two members would have one name"

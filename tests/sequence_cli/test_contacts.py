@@ -5,24 +5,29 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.processes import end, launch, wait_ready
+from sequence_cli.contacts import NO_KEY
 from sequence_cli.main import app
-from tests.conftest import NOWHERE
+from tests.conftest import NOWHERE, Database
 
 FILE = "Who,email\nAda,ada@example.com\nGrace,grace at example.com\n"
 
 
 @pytest.fixture
-def api_url(database: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def auth() -> str:
+    return "off"
+
+
+@pytest.fixture
+def api_url(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, auth: str) -> Iterator[str]:
     port, log = free_port(), tmp_path / "api.log"
     program = [str(Path(sys.executable).parent / "sequences"), "api"]
-    environment = {"API_DATABASE_URL": database.api, "API_PORT": str(port)}
+    environment = {"API_DATABASE_URL": database.api, "API_PORT": str(port), "API_AUTH": auth}
     process = launch(program, log=log, environment=environment)
     try:
         wait_ready(process, lambda: answers(port), log=log, seconds=30)
@@ -56,3 +61,24 @@ def test_refused_file_and_silent_api_end_with_status_1_and_the_reason(api_url: s
     )
     silent = runner.invoke(app, ["contacts", "export", str(file), "--url", NOWHERE])
     assert (silent.exit_code, silent.output) == (1, f"The API at {NOWHERE} does not answer: ConnectError.\n")
+
+
+@pytest.mark.parametrize("auth", ["on"])
+def test_key_is_handed_in_by_setting_or_option_and_asked_for_without(
+    api_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    file, back = tmp_path / "in.csv", tmp_path / "out.csv"
+    file.write_text("name,mailAddress\nAda,ada@example.com\n")
+    back.write_text("kept")
+    runner = CliRunner()
+    for command in (["import", str(file)], ["export", str(back)]):
+        refused = runner.invoke(app, ["contacts", *command])
+        assert refused.exit_code == 1
+        assert refused.output == f"Authorization: a key is needed, as `Bearer <key>`\n{NO_KEY}\n"
+    assert back.read_text() == "kept"
+    key = runner.invoke(app, ["keys", "create", "a test"]).stdout.strip()
+    assert runner.invoke(app, ["contacts", "import", str(file), "--key", key]).exit_code == 0
+    monkeypatch.setenv("API_KEY", key)
+    assert runner.invoke(app, ["contacts", "export", str(back)]).exit_code == 0
+    assert "ada@example.com" in back.read_text()
