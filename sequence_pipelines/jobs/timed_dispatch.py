@@ -36,9 +36,15 @@ def timed_dispatch_sensor(
         row = connection.execute(
             query("dispatch", "count_ready"), {"since": look_back(settings), "ahead_seconds": ahead}
         ).fetchone()
+        following = connection.execute(query("dispatch", "find_next")).fetchone()
     ready, overdue, first = row or (0, 0, None)
     if not (ready or overdue):
-        return dg.SkipReason(f"No undispatched send within the next {ahead} seconds.")
+        planned = (
+            f"The next is planned for {following[0]:%Y-%m-%d %H:%M:%S} UTC."
+            if following
+            else "None is planned."
+        )
+        return dg.SkipReason(f"No undispatched send within the next {ahead} seconds. {planned}")
     if under_way(context, "timed_dispatch", MOST_SECONDS):
         return dg.SkipReason(f"{ready} sends are near; a run that dispatches them is queued or running.")
     tags = {"sequences/ready": str(ready), "sequences/overdue": str(overdue), "sequences/first": str(first)}

@@ -27,6 +27,10 @@ FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[], %(step_ids)s:
 WHERE s.sequence_id = k.sequence_id AND s.contact_id = k.contact_id AND s.step_id = k.step_id
     AND s.round = k.round AND s.attempt = k.attempt AND s.status = 'planned'
 
+-- name: find_next
+-- When there will be something to dispatch: what the sensor says where there is nothing now.
+SELECT send_at FROM sends WHERE send_at > clock_timestamp() AND status = 'planned' ORDER BY send_at LIMIT 1
+
 -- name: count_ready
 -- What the sensor asks every minute: is an undispatched row due to become a message soon?
 SELECT count(*) FILTER (WHERE not_after >= clock_timestamp()) AS ready,

@@ -325,9 +325,12 @@ def test_sensors_say_why_they_skip_and_ask_for_one_run(
         needed = {key: resources[key] for key in sensor.required_resource_keys}
         return sensor(dg.build_sensor_context(instance=instance, resources=needed))
 
-    assert "No undispatched send" in tick(timed_dispatch_sensor).skip_message
+    assert "None is planned" in tick(timed_dispatch_sensor).skip_message
     assert "No delivery results" in tick(delivery_results_sensor).skip_message
-    now_world(world, offset=timedelta(seconds=60))
+    now_world(world, offset=timedelta(hours=1))
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    assert f"The next is planned for {hour:%Y-%m-%d %H:}" in tick(timed_dispatch_sensor).skip_message
+    world.run("UPDATE sends SET send_at = now() + interval '60 seconds'")
     assert isinstance(tick(timed_dispatch_sensor), dg.RunRequest)
     instance.create_run_for_job(
         defs.resolve_job_def("timed_dispatch"), asset_selection=frozenset({dg.AssetKey("timed_messages")})
