@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from sequence_store.message_ids import keys_named_in
 from sequence_store.messages import SendKey
+from tests.history import accepted_by, find_violations
 from tests.soak.resources import Resources
 from tests.soak.servers import Servers
 from tests.soak.work import Work
@@ -26,6 +26,7 @@ class Account:
     taken: int = 0
     duplicates: int = 0
     lost: int = 0
+    violations: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -35,10 +36,8 @@ class Account:
 
 def account(servers: Servers, *, quiet: bool) -> Account:
     found = Account(quiet)
-    secret = servers.pipeline.address_key.get_secret_value().encode()
-    taken: Counter[SendKey] = Counter()
-    for mail in servers.smtp.accepted():
-        taken.update(keys_named_in(str(mail["Message-ID"]).strip("<>"), secret))
+    accepted = accepted_by(servers.smtp.taken, servers.pipeline)
+    taken = Counter(mail.key for mail in accepted)
     found.taken = taken.total()
     found.duplicates = sum(count - 1 for count in taken.values())
     with servers.connect() as connection:
@@ -48,6 +47,9 @@ def account(servers: Servers, *, quiet: bool) -> Account:
         found.lost = int(str((connection.execute(_LOST).fetchone() or (0,))[0]))
         found.waiting.update(dict(connection.execute(_WAITING).fetchall()))  # type: ignore[arg-type]
         found.wrong += [str(row[0]) for row in connection.execute(_WRONG).fetchall()]
+        violations = find_violations(connection, servers.pipeline, accepted)
+        found.violations.update(one.invariant for one in violations)
+        found.wrong += [f"{one.invariant}: {one.message}" for one in violations]
     for *key, status, reason in rows:
         mails = taken.pop(SendKey(*key), 0)  # type: ignore[arg-type]
         found.sends[str(status)] += 1
@@ -98,6 +100,7 @@ def print_account(
         ("**duplicates**", found.duplicates),
         ("**lost**", found.lost),
         ("**disagreements** of ledger and server", len(found.wrong)),
+        ("**violations** of the invariants", found.violations.total()),
         ("**unknown**", found.unknown.total()),
         *((f"… {reason}", count) for reason, count in sorted(found.unknown.items())),
         *((f"not mailed, {reason}", count) for reason, count in sorted(found.open.items())),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email
 import os
 import signal
 import socket
@@ -13,7 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from email.message import Message
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,7 +26,7 @@ from sequence_pipelines.resources.sqs import Queues
 from sequence_store.database import connect
 from sequence_store.queues import create_queues, sqs_client
 from sequence_store.settings import OwnerSettings, PipelineSettings
-from tests.conftest import AWS, ROLES
+from tests.conftest import AWS, ROLES, Mail
 from tests.faults.chaotic_sqs import ChaoticSqs, chaotic_sqs
 from tests.faults.clusters import served, with_template
 from tests.step_mailing_worker.scripted_smtp import DROP, ScriptedSmtp
@@ -54,6 +53,10 @@ VISIBILITY_SECONDS = 12
 class BreakingSmtp(ScriptedSmtp):
     """Keeps every mail whose final dot arrived, unless it says that it did not take it."""
 
+    def __post_init__(self) -> None:
+        self.taken: list[Mail] = []
+        super().__post_init__()
+
     def _take(self, peer: socket.socket, lines: BinaryIO) -> None:
         content = bytearray()
         for line in lines:
@@ -67,12 +70,10 @@ class BreakingSmtp(ScriptedSmtp):
             peer.sendall(reply.encode() + b"\r\n")
             return
         self.mails.append(bytes(content))
+        self.taken.append(Mail("", [], bytes(content), datetime.now(UTC)))
         if reply == DROP:
             self._break(DROP)
         self._answer(peer, "dot")
-
-    def accepted(self) -> list[Message]:
-        return [email.message_from_bytes(content) for content in list(self.mails)]
 
 
 @dataclass

@@ -16,6 +16,7 @@ from sequence_pipelines.dispatching import dispatch
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
 from sequence_pipelines.planner import make_plan
 from sequence_store.database import connect
+from tests.history import record_history
 from tests.soak.servers import Servers
 
 MAILBOXES = 8
@@ -47,6 +48,7 @@ class Work:
         end = start + timedelta(minutes=self._minutes + 2)
         day = self._servers.pipeline.calendar.day_of(start)
         with self._servers.connect() as connection:
+            record_history(connection)
             connection.execute(
                 "INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time, min_gap_seconds) "
                 "SELECT 'box' || n || '@sender.example', 100000, %s, %s, n %% 2 FROM generate_series(1, %s) n",
