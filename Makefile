@@ -6,7 +6,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup run test test-celery check check-deploy format lock bench soak clean
+.PHONY: help setup run test test-celery check check-deploy docs format lock bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ check-deploy: .venv-deploy/.installed  ## Image, Compose, Kubernetes, Terraform 
 	@test -x .venv-deploy/bin/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv-deploy
 	@./scripts/uv pip sync --quiet --python .venv-deploy/bin/python --require-hashes deploy/tools.lock
 	@touch $@
+
+docs: setup  ## Build the documentation in .local/site, with the reference made from the code
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open .local/site/index.html."
 
 format: setup  ## Rewrite the code in the project's format
 	@$(BIN)/ruff format --quiet .

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sequence_cli.output import AsJson, print_json
+
 if TYPE_CHECKING:
     import httpx
 
@@ -42,6 +44,7 @@ def import_contacts(
         list[str] | None, typer.Option(help="Which column a field is in, `name:Title`.")
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Where to write what became of single rows.")] = None,
+    as_json: AsJson = False,
     url: Url = "http://127.0.0.1:8000",
     key: Key = "",
 ) -> None:
@@ -53,7 +56,10 @@ def import_contacts(
         answer = client.post("/contacts/imports", params=query, content=_blocks(file))
         shown = _succeeded(answer).json()
         counts = ("rowsRead", "added", "changed", "enrolled", "merged", "refused", "flagged", "notEnrolled")
-        typer.echo("\n".join(f"{shown[name]}\t{name}" for name in counts))
+        if as_json:
+            print_json({"id": shown["id"], **{name: shown[name] for name in counts}})
+        else:
+            typer.echo("\n".join(f"{shown[name]}\t{name}" for name in counts))
         if report is not None:
             _download(client, f"/imports/{shown['id']}/report", report)
 
@@ -103,6 +109,11 @@ def _succeeded(answer: httpx.Response) -> httpx.Response:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+    from rich.console import Console
+    from rich.progress import open as watched
+
+    console = Console(stderr=True)
+    quiet = not console.is_terminal
+    with watched(path, "rb", description="Sending", console=console, transient=True, disable=quiet) as file:
         while block := file.read(BLOCK):
             yield block

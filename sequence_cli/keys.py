@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sequence_cli.output import AsJson, print_json, print_lines
 from sequence_store.api_keys import Scope
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys of the Sequence API.")
@@ -41,7 +42,7 @@ def create(
 
 
 @app.command("list")
-def list_keys() -> None:
+def list_keys(as_json: AsJson = False) -> None:
     """List all keys: id, state, created, expires, scopes, name."""
     from sequence_store.database import connect
     from sequence_store.queries import query
@@ -49,9 +50,11 @@ def list_keys() -> None:
 
     with connect(read_settings(OwnerSettings).database_url, name="sequences keys") as connection:
         rows = connection.execute(query("keys", "list_keys")).fetchall()
-    typer.echo("id\tstate\tcreated\texpires\tscopes\tname")
-    for row in rows:
-        typer.echo("\t".join("" if value is None else str(value) for value in row))
+    headings = ("id", "state", "created", "expires", "scopes", "name")
+    if as_json:
+        print_json([dict(zip(headings, row, strict=True)) for row in rows])
+    else:
+        print_lines(headings, rows)
 
 
 @app.command()

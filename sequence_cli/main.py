@@ -19,12 +19,16 @@ from sequence_cli import (
     forecast,
     keys,
     mailbox,
+    metrics,
     migrate,
+    plan,
     restore_guard,
     sample_data,
     sends,
     stack,
+    status,
     verify,
+    why,
     worker,
 )
 from sequence_store.errors import StoreError
@@ -39,6 +43,12 @@ class Roof(typer.Typer):
         except (StackError, StoreError) as error:
             typer.echo(f"Error: {error}", err=True)
             sys.exit(1 if isinstance(error, StackError) else 2)
+        except Exception as error:
+            if (psycopg := sys.modules.get("psycopg")) and isinstance(error, psycopg.OperationalError):
+                reason = str(error).partition("\n")[0]
+                typer.echo(f"Error: the database does not answer: {reason}", err=True)
+                sys.exit(2)
+            raise
 
 
 app = Roof(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -66,6 +76,10 @@ app.command("worker")(worker.work)
 app.command("inbox")(worker.inbox)
 app.command("sample-data")(sample_data.sample_data)
 app.command("restore-guard")(restore_guard.restore_guard)
+app.command("status")(status.status)
+app.command("metrics")(metrics.metrics)
+app.command("why")(why.why)
+app.command("plan")(plan.plan)
 app.command("forecast")(forecast.forecast)
 app.command("archive")(archive.archive)
 app.command("verify")(verify.verify)

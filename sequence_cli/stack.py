@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from sequence_cli.output import AsJson, print_json
+
 app = typer.Typer(no_args_is_help=True, help="Start and stop everything on this machine, on loopback alone.")
 
 
@@ -32,7 +34,7 @@ def down() -> None:
 
 
 @app.command("env")
-def show_environment() -> None:
+def show_environment(as_json: AsJson = False) -> None:
     """Print the variables that attach a program to the stack, as KEY=value lines."""
     from local_stack.env_file import env_file_of, read_env_file
     from local_stack.errors import StackError
@@ -40,5 +42,8 @@ def show_environment() -> None:
     variables = read_env_file(env_file_of(Path.cwd()))
     if not variables:
         raise StackError("There is no stack in this folder yet. `sequences stack up` starts one.")
+    if as_json:
+        print_json(variables)
+        return
     for name, value in variables.items():
         typer.echo(f"{name}={value}")

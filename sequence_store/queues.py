@@ -101,6 +101,16 @@ class Queue:
         )
         return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
 
+    def counts(self) -> dict[str, int]:
+        """Return roughly how many messages are `visible`, `in_flight`, `delayed` and `dead`."""
+        told = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
+        return {
+            "visible": int(told["ApproximateNumberOfMessages"]),
+            "in_flight": int(told["ApproximateNumberOfMessagesNotVisible"]),
+            "delayed": int(told["ApproximateNumberOfMessagesDelayed"]),
+            "dead": self.dead_letters(),
+        }
+
     def dead_letters(self) -> int:
         attributes = self.client.get_queue_attributes(
             QueueUrl=self.dead_letter_url, AttributeNames=["ApproximateNumberOfMessages"]

@@ -175,6 +175,16 @@ class OwnerSettings(Settings):
     readonly_database_url: SecretStr | None = Field(None, description="As role sequence_readonly")
 
 
+class ObserverSettings(Settings):
+    """`sequences status` and `sequences metrics`, which read and change nothing."""
+
+    readonly_database_url: SecretStr = Field(description="As role sequence_readonly")
+    api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
+    dagster_url: str | None = Field(None, description="Where Dagster's webserver is reached")
+    metrics_host: str = Field("127.0.0.1", description="Address that `sequences metrics` binds")
+    metrics_port: int = Field(9108, ge=0, le=65_535, description="Port that `sequences metrics` binds")
+
+
 class PipelineSettings(Settings):
     """The Dagster code location."""
 
@@ -270,6 +280,10 @@ class WorkerSettings(LinkSettings, SmtpSettings):
     soft_failure_retry_seconds: Seconds = Field(300, description="First backoff after a soft failure")
     park_seconds: Seconds = Field(86_400, description="How long a mailbox fault parks its mailbox")
     valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
+    worker_metrics_host: str = Field("127.0.0.1", description="Address of the worker's metrics")
+    worker_metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Port of the worker's metrics; unset: none are served"
+    )
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)

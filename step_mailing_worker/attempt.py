@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import TypeVar, assert_never
 from uuid import uuid4
 
@@ -22,6 +22,7 @@ from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.errors import GateClosedError
 from step_mailing_worker.heartbeat import Heartbeat
 from step_mailing_worker.inbox import Inbox
+from step_mailing_worker.metrics import WorkerMetrics
 from step_mailing_worker.store import (
     DATABASE_AWAY,
     Claim,
@@ -52,6 +53,7 @@ class Tools:
     inbox: Inbox
     delivery: Delivery
     counters: DayCounters
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
 
 
 class Attempt:
@@ -85,14 +87,17 @@ class Attempt:
             self.task.cancel()
 
     async def _run(self) -> None:
+        self._tools.metrics.started()
         try:
             self._allow_interruption()
             await self._handle()
         except asyncio.CancelledError:
             await self._give_back()
         except Exception as error:  # noqa: BLE001  # its lease runs out, and its message comes back
+            self._tools.metrics.failed()
             logs.fail("attempt_failed", **self._ids(), error=type(error).__name__, at=_place(error))
         finally:
+            self._tools.metrics.stopped()
             await self._heartbeat.stop()
 
     async def _handle(self) -> None:
@@ -229,6 +234,7 @@ class Attempt:
         self._interruptible = False
         self._settled()
         logs.event(outcome, **self._ids(), reason=reason, code=code)
+        self._tools.metrics.ended(outcome, (datetime.now(UTC) - send.send_at).total_seconds())
         result = DeliveryResult(
             sequence_id=send.sequence_id,
             contact_id=send.contact_id,

@@ -55,6 +55,7 @@ class Worker:
         counters = DayCounters(self._settings)
         delivery = Delivery(self._settings, connections, self._signer, ses)
         tools = Tools(self._settings, store, inbox, delivery, counters)
+        tools.metrics.serve(self._settings)
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
         try:

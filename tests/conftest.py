@@ -25,7 +25,13 @@ from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import end, launch, wait_ready, wait_until
 from sequence_store.database import connect
 from sequence_store.queues import Queue, create_queues, sqs_client
-from sequence_store.settings import ApiSettings, OwnerSettings, PipelineSettings, WorkerSettings
+from sequence_store.settings import (
+    ApiSettings,
+    ObserverSettings,
+    OwnerSettings,
+    PipelineSettings,
+    WorkerSettings,
+)
 
 Role = Literal["owner", "api", "pipeline", "worker", "readonly"]
 ROLES = ("api", "pipeline", "worker", "readonly")
@@ -38,7 +44,7 @@ NOWHERE = "http://127.0.0.1:9"
 @pytest.fixture(scope="session", autouse=True)
 def bare_environment() -> Iterator[None]:
     """Take the developer's settings and credentials out of the environment, also of programs started by tests."""
-    kinds = (OwnerSettings, PipelineSettings, ApiSettings, WorkerSettings)
+    kinds = (OwnerSettings, ObserverSettings, PipelineSettings, ApiSettings, WorkerSettings)
     ours = {name.upper() for kind in kinds for name in kind.model_fields}
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -80,6 +81,15 @@ def test_env_prints_the_stacks_variables(tmp_path: Path) -> None:
     make_env_file(tmp_path, API_URL="http://127.0.0.1:8000", SMTP_PORT="1025")
     shown = sequences("stack", "env", folder=tmp_path)
     assert shown.stdout == "API_URL=http://127.0.0.1:8000\nSMTP_PORT=1025\n"
+    told = json.loads(sequences("stack", "env", "--json", folder=tmp_path).stdout)
+    assert told == {"API_URL": "http://127.0.0.1:8000", "SMTP_PORT": "1025"}
+
+
+def test_shell_completion_names_the_commands(tmp_path: Path) -> None:
+    shown = sequences(
+        folder=tmp_path, _SEQUENCES_COMPLETE="complete_bash", COMP_WORDS="sequences st", COMP_CWORD="1"
+    )
+    assert set(shown.stdout.split()) == {"stack", "status"}
 
 
 def test_roles_log_in_with_the_passwords_of_their_urls(database: Database) -> None:

@@ -1,0 +1,148 @@
+"""`sequences plan`: plan now, by the same code as Dagster's runs, or see what a plan would do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sequence_cli.output import AsJson, print_json
+
+if TYPE_CHECKING:
+    from sequence_pipelines.planner import Plan
+
+MOST_MAILBOXES = 10
+
+
+def plan(
+    day: Annotated[
+        datetime | None,
+        typer.Argument(
+            formats=["%Y-%m-%d"],
+            help="With --dry-run: a day to come, planned as its day begins. Today without it.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and show, and write no row.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Plan everything that is due into what is left of today, and show what was planned and what waits.
+
+    Dagster's runs do the same and also show charts and checks; this is for a terminal. A plan that breaks a promise is
+    rolled back. Missed days need no plan of their own: today's takes up all that is due.
+    """
+    from rich.console import Console
+
+    from sequence_pipelines.ledger import Ledger
+    from sequence_pipelines.plan_checks import find_violations
+    from sequence_pipelines.planner import make_plan
+    from sequence_store.database import connect
+    from sequence_store.settings import PipelineSettings, read_settings
+
+    settings = read_settings(PipelineSettings)
+    now = _moment(settings.calendar, day, dry_run=dry_run)
+    console = Console(stderr=True)
+    with connect(settings.pipeline_database_url, name="sequences plan") as connection:
+        with console.status("Planning"):
+            made = make_plan(connection, settings, now)
+        with console.status("Checking"):
+            ledger = Ledger(connection, settings.address_pads)
+            rows = ledger.rows(made.day.day, made.picture.since, made.picture.earliest)
+            broken = {
+                n: v for n, v in find_violations(rows, made.picture, made.placed, made.waiting).items() if v
+            }
+        written = not (dry_run or broken)
+        if not written:
+            connection.rollback()
+        names: dict[int, str] = dict(connection.execute(_addresses()).fetchall())
+    if written:
+        from sequence_pipelines.day_counters import set_day_counters
+
+        with connect(settings.pipeline_database_url, name="sequences plan") as connection:
+            set_day_counters(connection, settings, made.day.day)
+    document = _document(made, names, broken, written=written)
+    if as_json:
+        print_json(document)
+    else:
+        _show(document)
+    if broken:
+        typer.echo("The plan breaks promises and was rolled back; please report it.", err=True)
+        raise typer.Exit(1)
+
+
+def _moment(calendar: Any, day: datetime | None, *, dry_run: bool) -> datetime:
+    now = datetime.now(UTC)
+    today = calendar.day_of(now)
+    if day is None or day.date() == today:
+        return now
+    if day.date() < today:
+        raise typer.BadParameter(
+            "is past: whatever fell due then is in today's plan; leave the day out", param_hint="DAY"
+        )
+    if not dry_run:
+        raise typer.BadParameter("is to come: only --dry-run looks ahead", param_hint="DAY")
+    return calendar.start_of(day.date()) + timedelta(seconds=1)
+
+
+def _addresses() -> bytes:
+    from sequence_store.queries import query
+
+    return query("forecast", "name_mailboxes")
+
+
+def _document(made: Plan, names: dict[int, str], broken: dict[str, int], *, written: bool) -> dict[str, Any]:
+    boxes = made.placed["mailbox_id"].value_counts()
+    counted = zip(boxes.index.tolist(), boxes.tolist(), strict=True)
+    pieces = made.picture.pieces
+    return {
+        "day": made.day.day,
+        "uses": {"from": made.day.now, "to": made.day.ends},
+        "written": written,
+        "planned": len(made.placed),
+        "waiting": {str(r): int(n) for r, n in made.waiting["reason"].value_counts().items()},
+        "released": made.released,
+        "advanced_before": made.applied.advanced,
+        "completed": made.completed + made.applied.completed,
+        "capacity_before": int(pieces["capacity"].sum()),
+        "mailboxes": [{"address": names.get(one, str(one)), "planned": n} for one, n in counted],
+        "first_at": _instant(made, "min"),
+        "last_at": _instant(made, "max"),
+        "seconds": {phase: round(spent, 3) for phase, spent in made.seconds.items()},
+        "violations": broken,
+    }
+
+
+def _instant(made: Plan, which: str) -> datetime | None:
+    if made.placed.empty:
+        return None
+    return datetime.fromtimestamp(int(getattr(made.placed["send_at"], which)()), UTC)
+
+
+def _show(document: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    what = "Planned" if document["written"] else "Would plan"
+    console.print(f"[bold]{what} {document['planned']:,} mails[/] for {document['day']}", soft_wrap=True)
+    if document["first_at"]:
+        console.print(
+            f"between {document['first_at']:%Y-%m-%d %H:%M:%S} and {document['last_at']:%Y-%m-%d %H:%M:%S} UTC"
+        )
+    table = Table(box=None, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    rows = [
+        *((f"waiting: {reason.replace('_', ' ')}", n) for reason, n in document["waiting"].items()),
+        ("places taken back", document["released"]),
+        ("enrolments completed", document["completed"]),
+        ("room before", document["capacity_before"]),
+        *((box["address"], box["planned"]) for box in document["mailboxes"][:MOST_MAILBOXES]),
+    ]
+    for name, number in rows:
+        table.add_row(name, f"{number:,}")
+    console.print(table)
+    console.print(
+        f"in {sum(document['seconds'].values()):.1f} s"
+        + ("" if document["written"] else "; nothing was written")
+    )

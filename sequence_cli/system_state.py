@@ -1,0 +1,283 @@
+"""The state of things, read at one moment from the database, the queues and Dagster; nothing is changed.
+
+`sequences status` shows it and `sequences metrics` exposes it. A source that does not answer is told as such, and what
+it would have said is None.
+"""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import psycopg
+from botocore.exceptions import BotoCoreError, ClientError
+from psycopg.rows import dict_row
+
+from sequence_store.database import connect
+from sequence_store.errors import QueueMissingError
+from sequence_store.planning_day import PlanningCalendar
+from sequence_store.queries import query
+from sequence_store.queues import Queue, sqs_client
+from sequence_store.settings import ObserverSettings
+
+LOOK_BACK = timedelta(days=3)
+ANSWER_SECONDS = 10
+_DAGSTER = """query State($failed: RunsFilter!) {
+    instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
+    assetNodeOrError(assetKey: {path: ["send_plan"]}) { ... on AssetNode {
+        assetPartitionStatuses { ... on TimePartitionStatuses { ranges { status startKey endKey } } }
+        assetMaterializations(limit: 1) { timestamp partition runId metadataEntries { label
+            ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue } } } } }
+    workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename
+        ... on RepositoryLocation { repositories {
+            schedules { name scheduleState { status } } sensors { name sensorState { status } } } } } } } }
+    runsOrError(filter: $failed, limit: 500) { ... on Runs { results { jobName } } } }"""
+
+
+@dataclass(frozen=True)
+class Late:
+    """So many sends should have moved on; the first of them has waited for `seconds`."""
+
+    sends: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Parked:
+    """A mailbox that rests until an instant."""
+
+    address: str
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What the database says: `sends` of the planning day by status, `reasons` by status and reason."""
+
+    sends: dict[str, int]
+    reasons: dict[tuple[str, str], int]
+    next_at: datetime | None
+    waiting: dict[str, int]
+    undispatched: Late
+    unsent: Late
+    unadvanced: Late
+    unknown: Late
+    active_mailboxes: int
+    allowed: int
+    used: int
+    parked: list[Parked]
+    worker_connections: int
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """Messages of a queue as SQS counts them, roughly."""
+
+    visible: int
+    in_flight: int
+    delayed: int
+    dead: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The latest materialization of send_plan; `numbers` are its metadata."""
+
+    at: datetime
+    partition: str
+    run: str
+    numbers: dict[str, float]
+
+    @property
+    def seconds(self) -> float:
+        return sum(value for name, value in self.numbers.items() if name.startswith("seconds_"))
+
+
+@dataclass(frozen=True)
+class Orchestration:
+    """What Dagster says; `failed_runs` of the last day by job."""
+
+    ill_daemons: list[str]
+    loaded: bool
+    switched_off: list[str]
+    plan: Plan | None
+    missed: list[date]
+    failed_runs: dict[str, int]
+
+
+@dataclass(frozen=True)
+class SystemState:
+    """All of it; `silent` names the sources that did not answer, with the reason."""
+
+    now: datetime
+    day: date
+    ends: datetime
+    ledger: Ledger | None
+    queues: dict[str, QueueState] | None
+    dagster: Orchestration | None
+    api: bool
+    silent: dict[str, str] = field(default_factory=dict)
+
+
+def read_state(settings: ObserverSettings, now: datetime) -> SystemState:
+    """Ask all sources side by side."""
+    calendar = settings.calendar
+    day = calendar.day_of(now)
+    silent: dict[str, str] = {}
+
+    def ask(source: str, question: Any, *arguments: Any) -> Any:
+        try:
+            return question(settings, *arguments)
+        except (psycopg.Error, BotoCoreError, ClientError, QueueMissingError, OSError, KeyError) as error:
+            silent[source] = str(error).partition("\n")[0] or type(error).__name__
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        ledger = pool.submit(ask, "database", read_ledger, calendar, now)
+        queues = pool.submit(ask, "queues", _read_queues)
+        dagster = pool.submit(ask, "dagster", _read_dagster, day, now) if settings.dagster_url else None
+        api = pool.submit(ask, "api", _api_is_ready)
+        return SystemState(
+            now=now,
+            day=day,
+            ends=calendar.end_of(day),
+            ledger=ledger.result(),
+            queues=queues.result(),
+            dagster=dagster.result() if dagster else None,
+            api=bool(api.result()),
+            silent=silent,
+        )
+
+
+def read_ledger(settings: ObserverSettings, calendar: PlanningCalendar, now: datetime) -> Ledger:
+    day = calendar.day_of(now)
+    values = {"now": now, "day": day, "begins": calendar.start_of(day), "since": now - LOOK_BACK}
+    with (
+        connect(settings.readonly_database_url, name="sequences status") as connection,
+        connection.cursor(row_factory=dict_row) as cursor,
+    ):
+        connection.execute("SET statement_timeout = '30s'")
+
+        def rows(name: str) -> list[dict[str, Any]]:
+            return cursor.execute(query("status", name), values).fetchall()
+
+        counted = rows("count_sends_of_day")
+        (late,), (boxes,), (workers,) = (
+            rows("find_late"),
+            rows("count_mailboxes"),
+            rows("count_worker_connections"),
+        )
+        waiting = {row["reason"]: row["count"] for row in rows("count_waiting")}
+        parked = [Parked(row["address"], row["parked_until"], row["reason"]) for row in rows("read_parked")]
+    sends: dict[str, int] = {}
+    for row in counted:
+        sends[row["status"]] = sends.get(row["status"], 0) + row["count"]
+
+    def lateness(name: str) -> Late:
+        since = late[f"{name}_since"]
+        return Late(late[name], (now - since).total_seconds() if since else 0.0)
+
+    return Ledger(
+        sends=sends,
+        reasons={(row["status"], row["reason"]): row["count"] for row in counted if row["reason"]},
+        next_at=min(
+            (
+                row["next_at"]
+                for row in counted
+                if row["next_at"] and row["status"] in {"planned", "dispatched"}
+            ),
+            default=None,
+        ),
+        waiting=waiting,
+        undispatched=lateness("undispatched"),
+        unsent=lateness("unsent"),
+        unadvanced=lateness("unadvanced"),
+        unknown=lateness("unknown"),
+        active_mailboxes=boxes["active"],
+        allowed=boxes["allowed"],
+        used=boxes["used"],
+        parked=parked,
+        worker_connections=workers["count"],
+    )
+
+
+def _read_queues(settings: ObserverSettings) -> dict[str, QueueState]:
+    client = sqs_client(settings, read_timeout=ANSWER_SECONDS)
+    try:
+        names = (settings.sends_queue, settings.delivery_results_queue)
+        return {name: QueueState(**Queue.look_up(client, name).counts()) for name in names}
+    finally:
+        client.close()
+
+
+def _read_dagster(settings: ObserverSettings, day: date, now: datetime) -> Orchestration:
+    failed = {"statuses": ["FAILURE"], "createdAfter": (now - timedelta(days=1)).timestamp()}
+    request = urllib.request.Request(  # noqa: S310  (the deployment's own address)
+        f"{(settings.dagster_url or '').rstrip('/')}/graphql",
+        json.dumps({"query": _DAGSTER, "variables": {"failed": failed}}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+        told = json.load(answer)["data"]
+    places = [entry["locationOrLoadError"] for entry in told["workspaceOrError"]["locationEntries"]]
+    folders = [folder for place in places for folder in (place or {}).get("repositories", ())]
+    wanted = [
+        (one["name"], (one.get("scheduleState") or one.get("sensorState") or {})["status"])
+        for folder in folders
+        for one in (*folder["schedules"], *folder["sensors"])
+    ]
+    failures: dict[str, int] = {}
+    for run in told["runsOrError"]["results"]:
+        failures[run["jobName"]] = failures.get(run["jobName"], 0) + 1
+    asset = told["assetNodeOrError"]
+    made = asset.get("assetMaterializations") or []
+    return Orchestration(
+        ill_daemons=[
+            status["daemonType"].lower()
+            for status in told["instance"]["daemonHealth"]["allDaemonStatuses"]
+            if status["required"] and not status["healthy"]
+        ],
+        loaded=bool(folders),
+        switched_off=[name for name, status in wanted if status != "RUNNING" and name not in OFF_BY_DEFAULT],
+        plan=_plan(made[0]) if made else None,
+        missed=missed_days((asset.get("assetPartitionStatuses") or {}).get("ranges") or [], day),
+        failed_runs=failures,
+    )
+
+
+OFF_BY_DEFAULT = frozenset({"archive_schedule", "top_up_schedule"})
+
+
+def missed_days(ranges: list[dict[str, str]], today: date) -> list[date]:
+    """Return the planning days without a plan, from the first that has one to yesterday."""
+    made: set[date] = set()
+    for one in ranges:
+        if one["status"] == "MATERIALIZED":
+            first, last = date.fromisoformat(one["startKey"][:10]), date.fromisoformat(one["endKey"][:10])
+            made |= {first + timedelta(days=n) for n in range((last - first).days + 1)}
+    if not made:
+        return []
+    first = min(made)
+    days = (first + timedelta(days=n) for n in range((today - first).days))
+    return [one for one in days if one not in made]
+
+
+def _plan(made: dict[str, Any]) -> Plan:
+    numbers = {
+        entry["label"]: float(value)
+        for entry in made["metadataEntries"]
+        if (value := entry.get("intValue", entry.get("floatValue"))) is not None
+    }
+    at = datetime.fromtimestamp(float(made["timestamp"]) / 1000, UTC)
+    return Plan(at, made["partition"] or "", made["runId"], numbers)
+
+
+def _api_is_ready(settings: ObserverSettings) -> bool:
+    with urllib.request.urlopen(f"{settings.api_url.rstrip('/')}/readyz", timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+        return bool(answer.status == 200)  # noqa: PLR2004

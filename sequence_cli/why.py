@@ -1,0 +1,194 @@
+"""`sequences why`: the whole story of a contact, and why nothing goes out today."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from sequence_cli.output import AsJson, print_json
+from sequence_store.states import Deferral, EnrolmentStatus, SendStatus
+
+MOST_ROWS = 50
+HELP = {
+    Deferral.NO_CAPACITY: "every mailbox of the sequence is full: more mailboxes, or higher limits",
+    Deferral.PINNED_MAILBOX_FULL: "the mailbox of the first mail is full today: it comes first tomorrow",
+    Deferral.WINDOW_CLOSED: "no mailbox of the sequence is open any more today: tomorrow",
+    Deferral.ONE_MAIL_A_DAY: "another sequence mails the contact today",
+    Deferral.MAX_NEW_PER_DAY: "the sequence's bound of first mails a day is reached",
+    Deferral.MAX_FIRST_MAILS: "the mailboxes' bound of first mails a day is reached",
+    Deferral.NO_MAILBOX: "the sequence has no mailbox: assign one in the API",
+    Deferral.MAILBOX_INACTIVE: "the sequence's mailboxes are switched off: switch one on in the API",
+    Deferral.MAILBOX_PARKED: "its mailbox is parked: `sequences mailbox check` says what is wrong",
+    Deferral.MAILBOX_MISCONFIGURED: "the mailbox's zone, send days or holiday calendar cannot be: correct it in the API",
+    Deferral.INVALID_ADDRESS: "the address cannot be one: correct it in the API",
+    Deferral.SEQUENCE_INACTIVE: "the sequence is switched off",
+    Deferral.CONTACT_INACTIVE: "the contact is switched off",
+    Deferral.SUPPRESSED: "the address bounced, complained or unsubscribed: it must not be mailed",
+    Deferral.UNKNOWN_OUTCOME: "nobody knows whether the last mail went out: `sequences sends resolve` settles it",
+}
+
+
+def why(
+    address: Annotated[str, typer.Argument(help="The contact's mail address.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell the whole story of a contact: enrolments, mails, events, why not today, and what comes next."""
+    from psycopg.rows import dict_row
+
+    from sequence_store.database import connect
+    from sequence_store.queries import query
+    from sequence_store.settings import OwnerSettings, read_settings
+
+    settings = read_settings(OwnerSettings)
+    with connect(settings.database_url, name="sequences why") as connection:
+        cursor = connection.cursor(row_factory=dict_row)
+
+        def rows(name: str, **values: Any) -> list[dict[str, Any]]:
+            return cursor.execute(query("status", name), values).fetchall()
+
+        found = rows("read_contact", address=address, pads=settings.address_pads)
+        if not found:
+            _nobody(address, rows("read_suppression", address=address, pads=settings.address_pads))
+        contact = found[0]
+        key = {"contact_id": contact["id"]}
+        enrolments = rows("read_enrolments_of_contact", **key)
+        sends = rows("read_sends_of_contact", **key, limit=MOST_ROWS)
+        events = rows("read_events_of_contact", **key, limit=MOST_ROWS)
+    today = settings.calendar.day_of(datetime.now(UTC))
+    for enrolment in enrolments:
+        enrolment["verdict"] = verdict(contact, enrolment, today)
+    if as_json:
+        print_json({"contact": contact, "enrolments": enrolments, "sends": sends, "events": events})
+        return
+    _show(contact, enrolments, sends, events)
+
+
+def verdict(contact: dict[str, Any], enrolment: dict[str, Any], today: date) -> str:
+    """Say in a sentence what comes next in an enrolment, or why nothing does."""
+    return _under_way(enrolment) or _stopped(contact, enrolment) or _to_come(enrolment, today)
+
+
+def _under_way(enrolment: dict[str, Any]) -> str | None:
+    row = enrolment["send_status"]
+    if row in {SendStatus.PLANNED, SendStatus.DISPATCHED}:
+        return (
+            f"step {enrolment['send_step']} leaves at {_at(enrolment['send_at'])} from {enrolment['sender']}"
+        )
+    if row in {SendStatus.CLAIMED, SendStatus.TRANSMITTING}:
+        return f"step {enrolment['send_step']} is being mailed now"
+    if row == SendStatus.UNKNOWN:
+        return (
+            f"nobody knows whether step {enrolment['send_step']} went out: `sequences sends resolve "
+            f"{enrolment['contact_id']} {enrolment['step_id']} {enrolment['round']} --as sent|retry`"
+        )
+    if row is not None:
+        return (
+            f"step {enrolment['send_step']} has ended ({row}); the next look at results moves the contact on"
+        )
+    return None
+
+
+def _stopped(contact: dict[str, Any], enrolment: dict[str, Any]) -> str | None:
+    status = enrolment["status"]
+    if status == EnrolmentStatus.PAUSED:
+        reason = f" ({enrolment['status_reason']})" if enrolment["status_reason"] else ""
+        return f"paused{reason}: set its status to active in the API"
+    if status != EnrolmentStatus.ACTIVE:
+        return f"ended: {status}" + (f" ({enrolment['status_reason']})" if enrolment["status_reason"] else "")
+    if contact["deleted_at"] or not contact["is_active"]:
+        return HELP[Deferral.CONTACT_INACTIVE]
+    if contact["suppressed"]:
+        return f"the address must not be mailed: {contact['suppressed']}, {_at(contact['suppressed_at'])}"
+    if not enrolment["sequence_active"]:
+        return HELP[Deferral.SEQUENCE_INACTIVE]
+    return None
+
+
+def _to_come(enrolment: dict[str, Any], today: date) -> str:
+    if enrolment["due_step"] is None:
+        return "no step is left: the next plan completes it"
+    step, due = enrolment["due_step"], enrolment["next_send"]
+    if due is None:
+        return f"step {step} has no day yet"
+    if due > today:
+        return f"step {step} is due on {due}"
+    if enrolment["waits"]:
+        return f"step {step} waits since {due}: {enrolment['waits']}: {HELP[Deferral(enrolment['waits'])]}"
+    return f"step {step} is due since {due}, and no plan has looked at it: the next one will, or `sequences plan`"
+
+
+def _nobody(address: str, suppressions: list[dict[str, Any]]) -> None:
+    for row in suppressions:
+        typer.echo(f"{address} must not be mailed: {row['reason']}, {_at(row['at'])}.", err=True)
+    typer.echo(f"No contact has the address {address}.", err=True)
+    raise typer.Exit(1)
+
+
+def _show(
+    contact: dict[str, Any],
+    enrolments: list[dict[str, Any]],
+    sends: list[dict[str, Any]],
+    events: list[dict[str, Any]],
+) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    state = "deleted" if contact["deleted_at"] else "active" if contact["is_active"] else "switched off"
+    console.print(
+        f"[bold]{contact['mail_address']}[/]  {contact['name']}  ({state}, id {contact['id']})",
+        soft_wrap=True,
+    )
+    if contact["suppressed"]:
+        console.print(f"[red]must not be mailed[/]: {contact['suppressed']}, {_at(contact['suppressed_at'])}")
+    if not enrolments:
+        console.print("It is enrolled in no sequence.")
+    for row in enrolments:
+        console.print(
+            f"\n[bold]{row['sequence']}[/]  {row['status']}, round {row['round']}, step {row['current_step']}"
+        )
+        last = f"; last mailed {row['last_send']}" if row["last_send"] else ""
+        console.print(f"  → {row['verdict']}{last}", soft_wrap=True)
+    told = ("at (UTC)", "sequence", "step", "mailbox", "state", "reason", "code")
+    mails = [
+        (
+            _at(s["finished_at"] or s["send_at"]),
+            s["sequence"],
+            s["step"],
+            s["mailbox"],
+            s["status"],
+            s["reason"],
+            s["smtp_code"],
+        )
+        for s in sends
+    ]
+    _table(console, "Mails", told, mails)
+    happened = [
+        (
+            _at(e["at"]),
+            e["kind"],
+            e["sequence"],
+            e["step"],
+            ", ".join(f"{k} {v}" for k, v in e["detail"].items() if v is not None),
+        )
+        for e in events
+    ]
+    _table(console, "Events", ("at (UTC)", "what", "sequence", "step", "detail"), happened)
+
+
+def _table(console: Any, title: str, headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(title=f"\n{title}", title_justify="left", box=None, header_style="bold")
+    for heading in headings:
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row))
+    console.print(table)
+
+
+def _at(instant: datetime) -> str:
+    return f"{instant:%Y-%m-%d %H:%M:%S}"

@@ -1,0 +1,212 @@
+"""The everyday commands on a real database, real queues and a small Dagster."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from local_stack.ports import answers, free_port
+from local_stack.processes import end, launch, wait_ready
+from sequence_cli.main import app
+from sequence_cli.status import advise, duration
+from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger
+from sequence_cli.why import HELP
+from sequence_store.settings import ObserverSettings
+from sequence_store.states import Deferral
+from tests.pipelines.conftest import World
+
+RUNNER = CliRunner()
+
+
+def output(*arguments: str, status: int = 0) -> str:
+    result = RUNNER.invoke(app, list(arguments))
+    assert result.exit_code == status, result.output
+    return result.stdout
+
+
+@pytest.fixture
+def world(database: Any, queues: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A mailbox that is open all day with room for two, three contacts due today."""
+    settings = queues.settings.pipeline
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    monkeypatch.setenv("PIPELINE_DATABASE_URL", database.pipeline)
+    monkeypatch.setenv("READONLY_DATABASE_URL", database.readonly)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", queues.endpoint)
+    monkeypatch.setenv("SENDS_QUEUE", settings.sends_queue)
+    monkeypatch.setenv("DELIVERY_RESULTS_QUEUE", settings.delivery_results_queue)
+    monkeypatch.setenv("API_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("PLAN_LEAD_SECONDS", "0")
+    now = datetime.now(
+        UTC
+    )  # the planning day began an hour ago, so that there is time whenever the test runs
+    monkeypatch.setenv("PLAN_AT", f"{now - timedelta(hours=1):%H:%M}")
+    with database.connect("owner", autocommit=True) as connection:
+        world = World(connection, settings, database.pipeline)
+        box = world.mailbox(
+            address="box@sender.example",
+            send_limit=2,
+            send_start_time=f"{now - timedelta(minutes=30):%H:%M}",
+            send_end_time=f"{now - timedelta(minutes=30):%H:%M}",
+        )
+        sequence = world.sequence(sequence_name="spring", mailboxes=(box,))
+        for number in range(3):
+            contact = world.contact(mail_address=f"c{number}@people.example")
+            world.enrol(sequence, contact, next_send=(now - timedelta(hours=1)).date())
+        yield world
+
+
+def test_dry_run_shows_the_plan_and_writes_no_row_and_the_plan_writes_the_same(world: World) -> None:
+    before = world.ledger()
+    told = json.loads(output("plan", "--dry-run", "--json"))
+    assert (told["planned"], told["waiting"], told["written"]) == (2, {"no_capacity": 1}, False)
+    assert world.ledger() == before
+    assert "Would plan 2 mails" in output("plan", "--dry-run")
+    made = json.loads(output("plan", "--json"))
+    assert made["mailboxes"] == [{"address": "box@sender.example", "planned": 2}]
+    assert len(world.rows("status = 'planned'")) == 2
+
+
+def test_plan_refuses_a_past_day_and_writes_no_day_to_come(world: World) -> None:
+    assert "is past" in RUNNER.invoke(app, ["plan", "2026-01-02", "--dry-run"]).output
+    assert "only --dry-run" in RUNNER.invoke(app, ["plan", "2999-01-02"]).output
+    assert world.rows() == []
+
+
+def test_sends_are_listed_by_filters_and_in_pages_without_gap_or_repeat(world: World) -> None:
+    output("plan")
+    world.run(
+        "UPDATE sends SET status = 'cancelled', reason = 'limit_reached' WHERE contact_id = (SELECT min(contact_id) FROM sends)"
+    )
+    first = json.loads(output("sends", "list", "--json", "--limit", "1"))
+    second = json.loads(output("sends", "list", "--json", "--limit", "1", "--after", first["next"]))
+    assert second["next"] is None
+    assert {s["contact_id"] for s in first["sends"] + second["sends"]} == {
+        r["contact_id"] for r in world.rows()
+    }
+    for arguments, count in (
+        (("--status", "planned"), 1),
+        (("--status", "planned", "--status", "cancelled"), 2),
+        (("--reason", "limit_reached"), 1),
+        (("--mailbox", "BOX@sender.example"), 2),
+        (("--mailbox", "other@sender.example"), 0),
+        (("--sequence", "spring"), 2),
+        (("--sequence", "autumn"), 0),
+        (("--day", str(world.rows()[0]["plan_day"])), 2),
+        (("--day", "2026-01-02"), 0),
+    ):
+        assert len(json.loads(output("sends", "list", "--json", *arguments))["sends"]) == count, arguments
+    assert "\tcancelled\t" in output("sends", "list")
+    output("sends", "list", "--after", "nonsense", status=2)
+
+
+def test_why_tells_what_comes_next_and_why_not_today(world: World) -> None:
+    output("plan")
+    waiting = world.one("SELECT mail_address FROM contacts JOIN plan_deferrals ON contact_id = id")
+    planned = world.one("SELECT mail_address FROM contacts JOIN sends ON contact_id = id LIMIT 1")
+    assert "no_capacity: every mailbox of the sequence is full" in output("why", waiting).replace("\n", " ")
+    assert "step 1 leaves at" in output("why", planned.upper())
+    world.finish()
+    world.run("UPDATE sequences_contacts SET status = 'paused', status_reason = 'template'")
+    told = json.loads(output("why", planned, "--json"))
+    assert told["enrolments"][0]["verdict"].startswith("step 1 has ended (sent)")
+    assert [send["status"] for send in told["sends"]] == ["sent"]
+    assert "paused (template)" in output("why", waiting)
+
+
+def test_why_tells_of_suppression_of_an_unknown_outcome_and_of_nobody(world: World) -> None:
+    world.run(
+        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('c0@people.example', %s), 'complaint')",
+        world.settings.address_pads,
+    )
+    assert "must not be mailed: complaint" in output("why", "c0@people.example").replace("\n", " ")
+    output("plan")
+    world.finish("unknown")
+    assert "sequences sends resolve" in output("why", "c1@people.example")
+    assert "No contact has the address" in RUNNER.invoke(app, ["why", "nobody@people.example"]).output
+
+
+def test_every_reason_to_wait_is_explained() -> None:
+    assert set(HELP) == set(Deferral)
+
+
+def test_status_tells_the_day_and_what_to_do(world: World) -> None:
+    output("plan")
+    world.finish("unknown", "contact_id = (SELECT min(contact_id) FROM sends)")
+    world.run("UPDATE sends SET send_at = now() - interval '10 minutes', finished_at = now()")
+    world.run("UPDATE mailboxes SET parked_until = now() + interval '1 hour', parked_reason = '535'")
+    told = json.loads(output("status", "--json", status=1))
+    assert told["ledger"]["sends"] == {"planned": 1, "unknown": 1}
+    assert told["ledger"]["waiting"] == {"no_capacity": 1}
+    assert told["ledger"]["parked"][0]["address"] == "box@sender.example"
+    assert all(queue["visible"] == 0 for queue in told["queues"].values())
+    words = " ".join(told["todo"])
+    for hint in ("api does not answer", "not dispatched", "No worker", "unknown outcome", "are parked"):
+        assert hint in words
+    shown = output("status", status=1)
+    assert "until" in shown
+    assert "no capacity" in shown
+
+
+def test_status_advises_nothing_where_all_is_well(world: World) -> None:
+    settings = ObserverSettings()  # type: ignore[call-arg]
+    now = datetime.now(UTC)
+    ledger = replace(read_ledger(settings, settings.calendar, now), worker_connections=2)
+    well = SystemState(now, date(2026, 6, 15), now, ledger, None, None, api=True)
+    assert list(advise(well)) == []
+    ill = replace(
+        well,
+        ledger=replace(ledger, unsent=Late(3, 900), unadvanced=Late(2, 4000)),
+        dagster=Orchestration(
+            ["SCHEDULER"], True, ["daily_plan_schedule"], None, [date(2026, 6, 14)], {"reconcile": 2}
+        ),
+    )
+    assert len(list(advise(ill))) == 7
+
+
+def test_metrics_are_served_until_sigterm(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output("plan")
+    port = free_port()
+    monkeypatch.setenv("METRICS_PORT", str(port))
+    log = tmp_path / "metrics.log"
+    process = launch([str(Path(sys.executable).parent / "sequences"), "metrics"], log=log)
+    try:
+        wait_ready(process, lambda: answers(port), log=log, seconds=60)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = answer.read().decode()
+    finally:
+        end(process)
+    assert process.returncode == 0
+    assert 'sequences_planning_day_sends{status="planned"} 2.0' in text
+    assert 'sequences_waiting_contacts{reason="no_capacity"} 1.0' in text
+    assert 'sequences_source_up{source="database"} 1.0' in text
+
+
+def test_missed_days_are_those_between_the_first_plan_and_today() -> None:
+    def made(first: str, last: str) -> dict[str, str]:
+        return {"status": "MATERIALIZED", "startKey": first, "endKey": last}
+
+    ranges = [made("2026-06-10-04:00", "2026-06-11-04:00"), made("2026-06-13-04:00", "2026-06-13-04:00")]
+    assert missed_days(ranges, date(2026, 6, 15)) == [date(2026, 6, 12), date(2026, 6, 14)]
+    assert missed_days([], date(2026, 6, 15)) == []
+
+
+def test_durations_are_told_in_their_largest_unit() -> None:
+    assert [duration(s) for s in (45, 600, 7200, 400_000)] == ["45 s", "10 min", "2 h", "5 d"]
+
+
+def test_database_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:9/c")
+    with pytest.raises(SystemExit) as ended:
+        app(["why", "a@b.example"])
+    assert ended.value.code == 2
