@@ -6,7 +6,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: help setup run test test-celery check check-deploy docs format lock bench soak clean
+.PHONY: pictures help setup run test test-celery check check-deploy docs format lock bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ lock:  ## Choose the newest allowed versions again (a week old at least) and wri
 	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o requirements.lock
 	@./scripts/uv pip compile --quiet deploy/tools.in --python-version 3.11 --universal --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o deploy/tools.lock
+
+pictures: setup  ## Open the pages of a running stack and take docs/tutorial.md's pictures anew (needs Chromium)
+	@PICTURES=docs/pictures $(BIN)/pytest tests/end_to_end/test_pages.py $(ARGS)
 
 bench: setup  ## Measure, and print the figures of docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,0 +1,125 @@
+"""A browser for the pages of the running stack: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PICTURES = os.environ.get("PICTURES")  # a folder: the tests put their pictures there, as `make pictures` does
+PATIENCE = 60_000  # milliseconds; machines that run tests are busy
+COLOURS = 64
+
+
+@contextmanager
+def browsing() -> Iterator[Page]:
+    """Open a window of a new browser."""
+    with sync_playwright() as playwright:
+        sandbox = [] if os.getuid() else ["--no-sandbox"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(PATIENCE)
+        expect.set_options(timeout=PATIENCE)
+        yield page
+        browser.close()
+
+
+def take_picture(page: Page, name: str) -> None:
+    """Keep what the page shows as a small PNG, where pictures are wanted."""
+    if PICTURES:
+        seen = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+        folder = Path(PICTURES)
+        folder.mkdir(parents=True, exist_ok=True)
+        seen.quantize(COLOURS).save(folder / f"{name}.png", optimize=True)
+
+
+def row_of(page: Page, name: str) -> Locator:
+    """Return the row of a table whose first cell is `name`."""
+    return page.locator("tr", has=page.get_by_text(name, exact=True)).first
+
+
+def open_graph(page: Page, url: str) -> None:
+    page.goto(f"{url}/asset-groups")
+    expect(page.get_by_text("planning", exact=True).last).to_be_visible()
+    page.keyboard.press("Alt+e")  # opens all groups
+    for asset in ("sequences_contacts", "due_contacts", "send_plan", "sends_queue", "delivery_results"):
+        expect(page.get_by_text(asset, exact=True).last).to_be_visible()
+    take_picture(page, "graph")
+
+
+def open_plan(page: Page, url: str, day: str) -> None:
+    page.goto(f"{url}/assets/send_plan?view=partitions&partition={day}")
+    expect(row_of(page, "waiting_by_reason")).to_be_visible()
+    expect(row_of(page, "planned")).to_be_visible()
+    take_picture(page, "plan")
+    for chart in ("sends_by_hour", "mailbox_use"):
+        row_of(page, chart).get_by_text("Show Markdown").click()
+        drawn = page.locator("img[src^='data:image/png']")
+        expect(drawn).to_be_visible()
+        assert drawn.evaluate("image => image.naturalWidth") > 100
+        take_picture(page, chart)
+        page.get_by_role("button", name="Close").click()
+        expect(drawn).to_have_count(0)
+
+
+def open_checks(page: Page, url: str) -> None:
+    page.goto(f"{url}/assets/send_plan?view=checks")
+    for check in ("within_limits", "inside_windows", "one_mail_a_day", "no_missed_day", "nothing_unknown"):
+        expect(page.get_by_text(check, exact=True).first).to_be_visible()
+    expect(page.get_by_text("Succeeded").first).to_be_visible()
+    expect(page.get_by_text("This is a blocking asset check", exact=False)).to_be_visible()
+    take_picture(page, "checks")
+
+
+def launch_backfill(page: Page, url: str, first: str, last: str) -> None:
+    """Materialize the days from `first` to `last`, as a person does."""
+    page.goto(f"{url}/assets/send_plan")
+    expect(page.get_by_text("Before you materialize a day:")).to_be_visible()
+    take_picture(page, "send_plan")
+    page.goto(f"{url}/locations/sequence_pipelines/jobs/daily_plan")
+    page.get_by_role("button", name="Materialize all").first.click()
+    days = page.get_by_role("dialog").locator("input[type=text]").first
+    days.fill(f"[{first}...{last}]")
+    days.press("Enter")
+    launch = page.get_by_role("button", name="Launch backfill")
+    expect(launch).to_be_enabled()
+    take_picture(page, "backfill")
+    launch.click()
+    expect(launch).to_be_hidden()
+
+
+def switch_on(page: Page, url: str, schedule: str) -> None:
+    page.goto(f"{url}/locations/sequence_pipelines/schedules/{schedule}")
+    switch = page.locator("input[type=checkbox]").first
+    expect(switch).to_be_attached()
+    expect(switch).not_to_be_checked()
+    switch.dispatch_event("click")
+    expect(page.get_by_text("Next tick").first).to_be_visible()
+    expect(switch).to_be_checked()
+    take_picture(page, "schedule")
+
+
+def open_ticks(page: Page, url: str, sensor: str) -> None:
+    page.goto(f"{url}/locations/sequence_pipelines/sensors/{sensor}")
+    page.locator("td").get_by_text("0 runs requested").last.click()
+    expect(page.get_by_text("No undispatched send").first).to_be_visible()
+    take_picture(page, "ticks")
+
+
+def open_api(page: Page, url: str) -> None:
+    page.goto(f"{url}/docs")
+    expect(page.get_by_text("/sequences", exact=True).first).to_be_visible()
+    take_picture(page, "api")
+
+
+def open_mails(page: Page, url: str, subject: str) -> None:
+    page.goto(url)
+    expect(page.get_by_text(subject).first).to_be_visible()
+    take_picture(page, "mails")
