@@ -41,7 +41,7 @@ say "built: $(docker image inspect --format '{{.Size}}' sequence-pipelines | awk
 # The planning day ends in some minutes, so that all of its mails leave within them.
 PLAN_AT=$(date --utc --date "+${MINUTES:-9} minutes" +%H:%M)
 export PLAN_AT
-docker compose up --detach --wait --wait-timeout 300 --scale worker=3 2> up.log || { cat up.log; exit 1; }
+docker compose up --detach --wait --wait-timeout 400 --scale worker=3 2> up.log || { cat up.log; exit 1; }
 rm -f up.log
 say "up: $(docker compose ps --format '{{.Health}}' | grep -c '^healthy') services healthy, \
 $(docker compose ps --status running --quiet | wc -l) containers running; \
