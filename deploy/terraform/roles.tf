@@ -5,6 +5,7 @@ locals {
     worker           = "${var.namespace}:sequence-worker"
     pipeline         = "${var.namespace}:sequence-pipeline"
     dagster          = "${var.namespace}:sequence-dagster"
+    metrics          = "${var.namespace}:sequence-readonly"
     keda             = var.keda_service_account
     external-secrets = var.external_secrets_service_account
   }

@@ -38,6 +38,7 @@ def test_all_of_the_product_runs() -> None:
         "sequence-api",
         "sequence-worker",
         "sequence-inbox",
+        "sequence-metrics",
         "sequence-code",
         "dagster-webserver",
         "dagster-daemon",
@@ -73,7 +74,12 @@ def test_hardening_is_for_every_workload_and_leaves_nothing_open() -> None:
 
 
 @pytest.mark.parametrize(
-    "workload", [w for w in WORKLOADS if w.startswith(("dagster", "sequence-code", "sequence-api"))]
+    "workload",
+    [
+        w
+        for w in WORKLOADS
+        if w.startswith(("dagster", "sequence-code", "sequence-api", "sequence-worker", "sequence-metrics"))
+    ],
 )
 def test_who_answers_others_is_probed(workload: str) -> None:
     assert "livenessProbe" in container(workload)
@@ -84,20 +90,23 @@ def test_each_process_is_given_its_own_secret_alone(workload: str) -> None:
     accounts = {
         "sequence-migrations": "sequence-owner",
         "sequence-inbox": "sequence-worker",
+        "sequence-metrics": "sequence-readonly",
         "sequence-code": "sequence-pipeline",
         "dagster-webserver": "sequence-dagster",
         "dagster-daemon": "sequence-dagster",
     }
     account = accounts.get(workload, workload)
     assert pod(workload)["serviceAccountName"] == account
-    given = [entry["valueFrom"]["secretKeyRef"] for entry in container(workload)["env"]]
-    assert {reference["name"] for reference in given} == {account}
-    assert sorted(reference["key"] for reference in given) == sorted(
+    given = {
+        entry["name"]: entry["valueFrom"]["secretKeyRef"]
+        for entry in container(workload)["env"]
+        if "valueFrom" in entry
+    }
+    assert {reference["name"] for reference in given.values()} == {account}
+    assert all(reference["key"] == name for name, reference in given.items())
+    assert {name for name, reference in given.items() if not reference.get("optional")} == set(
         secret_keys()[account.removeprefix("sequence-")]
     )
-    assert [entry["name"] for entry in container(workload)["env"]] == [
-        reference["key"] for reference in given
-    ]
 
 
 def test_no_pod_is_left_out_of_the_network_policies() -> None:

@@ -10,6 +10,7 @@ from sequence_store.errors import SettingsError
 from sequence_store.settings import (
     LOCAL,
     ApiSettings,
+    ObserverSettings,
     OwnerSettings,
     PipelineSettings,
     Settings,
@@ -32,11 +33,11 @@ PROCESSES: dict[str, type[Settings]] = {
     "api": ApiSettings,
     "worker": WorkerSettings,
     "pipeline": PipelineSettings,
+    "readonly": ObserverSettings,
 }
 DOCUMENTED = set(SETTINGS) | {name for name, *_ in rows("settings.md", width=3)}
 OF_OTHERS = {"HOME", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
-# Mailboxes name their own server; a worker's metrics are served only where a port is named.
-LOOPBACK_IS_RIGHT = {"smtp_host", "worker_metrics_host"}
+LOOPBACK_IS_RIGHT = {"smtp_host"}  # mailboxes name their own server
 STAND_INS = {
     "ADDRESS_KEY": "an address key",
     "LINK_KEYS": "a link key",
