@@ -63,7 +63,7 @@ FROM generate_series(1, %(mails)s) n RETURNING contact_id, mailbox_id, send_at, 
 
 @dataclass
 class Measured:
-    """One run of workers: when each mail was accepted, and what the processes used."""
+    """One run of workers: when each mail was accepted, and what the processes used once they had started."""
 
     by_contact: dict[int, float]
     cpu_seconds: float
@@ -153,6 +153,9 @@ class Bench:
         self.dispatch(name, queue, mailboxes=mailboxes, mails=mails, spread=spread, lead=lead)
         with sink(self.folder, answer_seconds) as (port, accepted):
             workers = [self.start(name, settings, port, concurrency) for _ in range(processes)]
+            log = self.folder / f"{name}.log"
+            assert wait_until(lambda: log.read_text().count("event=started") == processes, 60)
+            starting = sum(_cpu_seconds(worker) for worker in workers)
             try:
                 held = self._hold(name, mails) if until_held else self._await(name, mails, spread + 600)
                 peak = sum(_peak_bytes(worker.pid) for worker in workers)
@@ -160,7 +163,7 @@ class Bench:
                 used = [ended(worker) for worker in workers]
         times = accepted()
         client.close()
-        return Measured(times, sum(used), peak, self.planned(name), held)
+        return Measured(times, sum(used) - starting, peak, self.planned(name), held)
 
     def start(
         self, name: str, settings: OwnerSettings, port: int, concurrency: int
@@ -229,10 +232,14 @@ def _message(contact: int, mailbox: int, at: datetime, over: datetime) -> str:
 
 def ended(process: subprocess.Popen[bytes]) -> float:
     """End a worker; return the CPU seconds that it used."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = os.sysconf("SC_CLK_TCK")
+    used = _cpu_seconds(process)
     end(process, seconds=30)
-    return (int(fields[11]) + int(fields[12])) / ticks
+    return used
+
+
+def _cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_bytes(pid: int) -> int:
