@@ -53,7 +53,13 @@ class Dialogue(asyncio.Protocol):
         return self._answers.popleft()
 
     def close(self) -> None:
-        self.transport.close()
+        """Close; at once where the peer takes nothing more, which a transport would wait for without end."""
+        if self.transport.is_closing():
+            return
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+        else:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -84,7 +90,7 @@ class Dialogue(asyncio.Protocol):
 
     def _fail(self, failure: Exception) -> None:
         self._failure = self._failure or failure
-        self.transport.close()
+        self.close()
         self._wake()
 
     def _wake(self) -> None:

@@ -164,9 +164,9 @@ class SmtpConnection:
         self.close()
 
     def close(self) -> None:
-        self._client.close()
         if self._dialogue:
             self._dialogue.close()
+        self._client.close()
 
     async def _start_tls(self) -> None:
         async with self._in(Phase.TLS):
