@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 
+from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.queries import query
 from sequence_store.queues import MAX_DELAY_SECONDS, Outgoing, Queue, batched
 from sequence_store.settings import PipelineSettings
@@ -56,8 +57,11 @@ def dispatch(connection: psycopg.Connection[Any], queue: Queue, settings: Pipeli
     by_id = {str(n): row for n, row in enumerate(rows)}
     messages = [_message(number, row, settings.sequence_environment) for number, row in by_id.items()]
     confirmed = (by_id[number] for batch in queue.send(messages) for number in batch)
+    reach(CrashPoint.DISPATCH_READ)
     for batch in batched(confirmed, MARK_BATCH):
+        reach(CrashPoint.DISPATCH_SENT)
         done.sent += _mark(connection, batch)
+    reach(CrashPoint.DISPATCH_MARKED)
     done.not_confirmed = len(rows) - done.sent
     return done
 

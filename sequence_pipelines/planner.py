@@ -28,6 +28,7 @@ from sequence_pipelines.planning import new_left, plan_places
 from sequence_pipelines.planning.allocation import stable_order
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_pipelines.releasing import find_released
+from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
@@ -82,6 +83,7 @@ def make_plan(
     ledger = Ledger(connection, settings.address_pads)
     seconds: dict[str, float] = {}
     ledger.execute("lock_planner")
+    reach(CrashPoint.PLAN_LOCKED)
     ledger.execute("give_memory")
     day = Day.at(now, settings)
     since = ledger.oldest_live(day.begins)
@@ -133,6 +135,7 @@ def _write(
         ledger.defer(find_waiting(asked, candidates.refused), picture.day.day, picture.since)
         ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
         ledger.allow(picture.windows)
+    reach(CrashPoint.PLAN_WRITTEN)
     return completed
 
 

@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime
 from typing import TypeVar, assert_never
 from uuid import uuid4
 
+from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.errors import MalformedMessageError
 from sequence_store.messages import DeliveryResult, SendMessage, parse_message
 from sequence_store.queues import Incoming
 from sequence_store.settings import WorkerSettings
 from sequence_store.states import Outcome, SendStatus
 from step_mailing_worker import logs
-from step_mailing_worker.crash_points import CrashPoint, reach
 from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.errors import GateClosedError

@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
+from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.messages import SendMessage
 from sequence_store.settings import WorkerSettings
 from sequence_store.states import Fault, Outcome
-from step_mailing_worker.crash_points import CrashPoint, reach
 from step_mailing_worker.endpoints import SES, endpoint_of
 from step_mailing_worker.errors import LostError, MailError, NoCredentialError, RefusedError, UntrustedError
 from step_mailing_worker.links import MailLinks

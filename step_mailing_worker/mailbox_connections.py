@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from step_mailing_worker.crash_points import CrashPoint, reach
+from sequence_store.crash_points import CrashPoint, reach
 from step_mailing_worker.credentials import Credential, Credentials
 from step_mailing_worker.errors import LostError, NoCredentialError, RefusedError, SmtpError
 from step_mailing_worker.mail import Mail

@@ -19,8 +19,8 @@ from typing import Literal
 
 import aiosmtplib
 
+from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.states import Fault
-from step_mailing_worker.crash_points import CrashPoint, reach
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.dialogue import Dialogue
 from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError

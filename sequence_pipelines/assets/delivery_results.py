@@ -19,6 +19,7 @@ from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_pipelines.ses_notifications import CertificateAwayError, Notifications, is_notification
 from sequence_pipelines.verifying import Period, verify
+from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.errors import MalformedMessageError
 from sequence_store.invariants import Invariant, Violation
 from sequence_store.messages import DeliveryResult, SendKey, parse_message
@@ -99,12 +100,15 @@ def drain(
     notifications = notifications or Notifications(settings.address_key.get_secret_value().encode())
     deadline = time.monotonic() + MOST_SECONDS
     while messages := queue.receive_many(BATCH):
+        reach(CrashPoint.RESULTS_RECEIVED)
         reports, results = _sorted_out(messages)
         handled = [m for m in reports if _record(connection, queue, m, notifications, settings, drained)]
         keys = [key for message in results if (key := _key_of(queue, message, drained))]
         now = datetime.now(UTC)
         drained.applied.add(apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles))
+        reach(CrashPoint.RESULTS_APPLIED)
         connection.commit()
+        reach(CrashPoint.RESULTS_COMMITTED)
         queue.delete(results + handled)
         drained.results += len(keys)
         if time.monotonic() > deadline:

@@ -10,6 +10,7 @@ from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.jobs import run_tags
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
+from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
 
@@ -47,6 +48,7 @@ def reconcile_ledger(connection: psycopg.Connection[Any], settings: PipelineSett
     vanished = run("requeue_dispatched", older_than_seconds=settings.vanished_after_seconds)
     claims = run("release_lost_claims", older_than_seconds=settings.vanished_after_seconds)
     unknown = run("settle_transmitting", bound_seconds=settings.transmitting_bound_seconds)
+    reach(CrashPoint.RECONCILE_SETTLED)
     connection.commit()
     return {
         "expired": expired,

@@ -183,3 +183,11 @@ def test_site_is_built_without_a_warning_and_fetches_nothing_from_elsewhere(tmp_
             r'<link[^>]+rel="stylesheet"[^>]+href="(https?:)?//', page.read_text(encoding="utf-8")
         )
         assert not fetched, page
+
+
+def test_every_test_that_the_page_on_reliability_names_exists() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")))
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+    assert named <= set(re.findall(r"def (test_\w+)", code))
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| (F\d+) \|", text, re.MULTILINE) == [f"F{number}" for number in range(1, 43)]

@@ -1,4 +1,4 @@
-"""Worker processes that are killed at every named point, stopped for a while, or asked to end."""
+"""Worker processes that are stopped for a while, or asked to end; tests/faults/test_crash_matrix.py has every point."""
 
 from __future__ import annotations
 
@@ -10,29 +10,11 @@ from pathlib import Path
 import pytest
 
 from local_stack.processes import wait_until
+from sequence_store.crash_points import CrashPoint
 from sequence_store.messages import SendMessage
-from step_mailing_worker.crash_points import CrashPoint
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import HANG, ScriptedSmtp
-
-# What the next worker finds and makes of it: the row's state, and how many mails there are at last.
-AFTERMATH = {
-    CrashPoint.AFTER_RECEIVE: ("sent", 1),
-    CrashPoint.AFTER_CLAIM: ("sent", 1),
-    CrashPoint.AFTER_EHLO: ("sent", 1),
-    CrashPoint.AFTER_RCPT: ("sent", 1),
-    CrashPoint.AFTER_TRANSMITTING: ("transmitting", 0),  # the sweep makes it unknown
-    CrashPoint.BEFORE_DOT: ("transmitting", 0),
-    CrashPoint.AFTER_DOT: ("transmitting", 1),
-    CrashPoint.AFTER_ANSWER: ("transmitting", 1),
-    CrashPoint.AFTER_FINISH: ("sent", 1),
-    CrashPoint.AFTER_RESULT: ("sent", 1),
-}
-
-
-def test_every_crash_point_has_its_aftermath() -> None:
-    assert set(AFTERMATH) == set(CrashPoint)
 
 
 def _take_over(team: Team, *messages: SendMessage) -> None:
@@ -40,28 +22,6 @@ def _take_over(team: Team, *messages: SendMessage) -> None:
     team.run("UPDATE sends SET lease_until = now() - interval '1 s' WHERE status = 'claimed'")
     team.tell(*messages)
     team.start()
-
-
-def _visible_messages_are_handled(team: Team) -> bool:
-    return wait_until(lambda: team.messages()[0] == 0, 10)
-
-
-def test_worker_that_is_killed_at_any_point_and_followed_by_another_never_mails_twice(
-    team: Team, smtp_sink: SmtpSink
-) -> None:
-    found = {}
-    for point in CrashPoint:
-        found[point] = team.send()
-        assert team.start_process(CRASH_AT=point).wait(20) == -signal.SIGKILL, point
-    _take_over(team, *found.values())
-    for point, message in found.items():
-        status, mails = AFTERMATH[point]
-        team.becomes(message, status)
-        address = team.one("SELECT mail_address FROM contacts WHERE id = %s", message.contact_id)
-        reached = [mail for mail in smtp_sink.mails if mail.rcpt_to == [address]]
-        assert len(reached) == mails, point
-    assert _visible_messages_are_handled(team)
-    assert len(smtp_sink.mails) == sum(mails for _, mails in AFTERMATH.values())
 
 
 def test_worker_that_sleeps_past_its_lease_while_another_sends_is_fenced(

@@ -1,0 +1,50 @@
+"""Named points at which a test ends or stops the process, to see what the next one makes of what is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from enum import StrEnum
+
+
+class CrashPoint(StrEnum):
+    """Where a program can be between two of its effects: planner, dispatcher, worker, results, reconciliation."""
+
+    PLAN_LOCKED = "plan_locked"
+    PLAN_WRITTEN = "plan_written"
+    DISPATCH_READ = "dispatch_read"
+    DISPATCH_SENT = "dispatch_sent"
+    DISPATCH_MARKED = "dispatch_marked"
+    AFTER_RECEIVE = "after_receive"
+    AFTER_CLAIM = "after_claim"
+    AFTER_EHLO = "after_ehlo"
+    AFTER_RCPT = "after_rcpt"
+    AFTER_TRANSMITTING = "after_transmitting"
+    BEFORE_DOT = "before_dot"
+    AFTER_DOT = "after_dot"
+    AFTER_ANSWER = "after_answer"
+    AFTER_FINISH = "after_finish"
+    AFTER_RESULT = "after_result"
+    RESULTS_RECEIVED = "results_received"
+    RESULTS_APPLIED = "results_applied"
+    RESULTS_COMMITTED = "results_committed"
+    RECONCILE_SETTLED = "reconcile_settled"
+
+
+_SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "TERM": signal.SIGTERM}
+_armed: dict[str, signal.Signals] = {}
+
+
+def arm(point: str, name: str) -> None:
+    """Let the process get SIGKILL, SIGSTOP or SIGTERM (name: KILL, STOP, TERM), once, where it reaches the point."""
+    _armed[point] = _SIGNALS[name]
+
+
+def reach(point: CrashPoint) -> None:
+    """Do nothing, unless the point is armed: by a test, or by CRASH_AT and CRASH_SIGNAL."""
+    if _armed and point in _armed:
+        os.kill(os.getpid(), _armed.pop(point))
+
+
+if "CRASH_AT" in os.environ:
+    arm(os.environ["CRASH_AT"], os.environ.get("CRASH_SIGNAL", "KILL"))

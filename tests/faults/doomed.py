@@ -1,0 +1,85 @@
+"""Work in a process of its own that gets a signal at a named point. Forked from a server that has all imports."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from datetime import UTC, datetime
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from local_stack.processes import wait_until
+from sequence_pipelines.assets.delivery_results import drain
+from sequence_pipelines.dispatching import dispatch
+from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.planner import make_plan
+from sequence_store import crash_points
+from sequence_store.crash_points import CrashPoint
+from sequence_store.database import connect
+from sequence_store.queues import Queue, sqs_client
+from sequence_store.settings import PipelineSettings
+from step_mailing_worker import inbox, main
+
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])
+
+
+def start(point: CrashPoint, signal_name: str, settings: Any) -> BaseProcess:
+    """Start the program that reaches the point; `settings` are its own."""
+    process = CONTEXT.Process(target=_work, args=(point, signal_name, settings), daemon=True)
+    process.start()
+    return process
+
+
+def _work(point: CrashPoint, signal_name: str, settings: Any) -> None:
+    crash_points.arm(point, signal_name)
+    if not isinstance(settings, PipelineSettings):
+        inbox.RECEIVE_WAIT_SECONDS = 1
+        main.run(settings)
+        return
+    program = point.partition("_")[0]
+    name = f"doomed {program}"
+    with connect(settings.pipeline_database_url, name=name, autocommit=program == "dispatch") as connection:
+        if program == "plan":
+            make_plan(connection, settings, datetime.now(UTC))
+        elif program == "dispatch":
+            dispatch(connection, _queue(settings, settings.sends_queue), settings)
+        elif program == "results":
+            drain(connection, _queue(settings, settings.delivery_results_queue), settings)
+        else:
+            reconcile_ledger(connection, settings)
+
+
+def _queue(settings: PipelineSettings, name: str) -> Queue:
+    return Queue.look_up(sqs_client(settings), name)
+
+
+def met_its_signal(process: BaseProcess, signal_name: str) -> bool:
+    """Wait until it is killed, stopped or has ended by itself."""
+    if signal_name == "STOP":
+        return wait_until(lambda: state_of(process) == "T", 90)
+    process.join(90)
+    return process.exitcode == -signal.SIGKILL if signal_name == "KILL" else process.exitcode is not None
+
+
+def state_of(process: BaseProcess) -> str:
+    stat = Path(f"/proc/{process.pid}/stat")
+    return stat.read_text().rpartition(")")[2].split()[0] if stat.exists() else ""
+
+
+def wake(process: BaseProcess) -> None:
+    assert process.pid
+    os.kill(process.pid, signal.SIGCONT)
+
+
+def end(process: BaseProcess) -> None:
+    """Let it end as an operator would; kill it where it does not."""
+    if process.is_alive():
+        wake(process)
+        process.terminate()
+        process.join(60)
+    if process.is_alive():
+        process.kill()
+        process.join(5)
