@@ -64,7 +64,6 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
         openapi_tags=documentation.TAGS,
         generate_unique_id_function=documentation.operation_id,
         lifespan=_closing_the_database,
-        redoc_url=None,
     )
     app.state.settings = settings
     app.state.clock = clock

@@ -94,14 +94,16 @@ def test_secret_is_write_only_in_the_document(shared_api: Api) -> None:
     assert "smtpSecret" not in schemas["Mailbox"]["properties"]
 
 
-def test_docs_page_is_served(shared_api: Api) -> None:
-    page = shared_api.get("/docs")
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_docs_page_is_served(shared_api: Api, path: str) -> None:
+    page = shared_api.get(path)
     assert page.status_code == 200
     assert "Sequence API" in page.text
 
 
-def test_docs_page_loads_nothing_from_outside(shared_api: Api) -> None:
-    page = shared_api.get("/docs").text
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_docs_page_loads_nothing_from_outside(shared_api: Api, path: str) -> None:
+    page = shared_api.get(path).text
     assert not re.search(r"(?:src|href)=\"?https?://", page)
     (script,) = re.findall(r"src=\"([^\"]+\.js)\"", page)
     assert shared_api.get(script).status_code == 200

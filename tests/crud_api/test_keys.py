@@ -26,7 +26,7 @@ from tests.conftest import Database, MakeSettings
 from tests.crud_api.conftest import NOBODY, NOW, Api
 from tests.valkey_server import ValkeyServer
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc"}
 OPEN_FOLDERS = ("/t/", "/u/", "/static-offline-docs")
 PRODUCTION = {
     "sequence_environment": "production",
