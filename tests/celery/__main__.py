@@ -275,7 +275,7 @@ def kill_during(at: Machine, job: str, start: Callable[[], object]) -> None:
             await_that(
                 f"{job} waits for its write",
                 lambda: look.execute(
-                    "SELECT FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted "
+                    "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted "
                     "AND relation = 'sends'::regclass AND usename = 'sequence_pipeline'"
                 ).fetchone(),
                 180,
