@@ -17,6 +17,7 @@ from sequence_store.settings import (
     LOCAL_SECRET_KEY,
     ApiSettings,
     LinkSettings,
+    ObserverSettings,
     OperatorSettings,
     OwnerSettings,
     PipelineSettings,
@@ -41,7 +42,7 @@ IN_ORDER = DATABASES | {
     "SECRET_KEYS": OWN_SECRET,
     "PUBLIC_URL": "https://mail.example.com",
 }
-KINDS = (ApiSettings, OperatorSettings, OwnerSettings, PipelineSettings, WorkerSettings)
+KINDS = (ApiSettings, ObserverSettings, OperatorSettings, OwnerSettings, PipelineSettings, WorkerSettings)
 
 
 def _set(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> None:
