@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -75,6 +76,30 @@ def test_hostile_string_comes_back_verbatim_or_is_refused(shared_api: Api, kind:
         assert answer.status_code in (200, 400), (text, answer.text)
         if answer.status_code == 200:
             assert answer.json()[field] == text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_string_in_what_is_made_or_lifted_comes_back_verbatim_or_is_refused(
+    shared_api: Api, text: str
+) -> None:
+    address = f"{uuid4()}@people.example"
+    for path, body, field in (
+        ("/sequences", {"name": text}, "name"),
+        ("/contacts", {"name": text, "mailAddress": address}, "name"),
+        ("/contacts", {"name": "Ada", "mailAddress": text}, "mailAddress"),
+        ("/suppressions", {"mailAddress": address, "reason": text}, "reason"),
+        ("/suppressions", {"mailAddress": text, "reason": "asked by phone"}, ""),
+    ):
+        answer = shared_api.request("POST", path, content=escaped(body))
+        assert answer.status_code in (201, 400), (path, text, answer.text)
+        if answer.status_code == 201 and field:
+            assert answer.json()[field] == text
+    suppression = shared_api.made(
+        "/suppressions", {"mailAddress": f"{uuid4()}@people.example", "reason": "x"}
+    )
+    for lifting in ({"reason": text, "by": "Ada"}, {"reason": "asked", "by": text}):
+        answer = shared_api.request("DELETE", f"/suppressions/{suppression['id']}", content=escaped(lifting))
+        assert answer.status_code in (204, 400, 404), (text, answer.text)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
