@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sequence_cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +29,7 @@ def forecast(
     max_first_mails: Annotated[
         int | None, typer.Option(min=0, help="What if every mailbox began at most so many a day.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Plan the days to come on a copy: due, planned, waiting, use, and when each sequence's queue is empty.
 
@@ -57,7 +58,7 @@ def forecast(
     mailboxes = summarise_mailboxes(told).to_dict("records")
     sequences = summarise_sequences(told).to_dict("records")
     if as_json:
-        typer.echo(json.dumps(_document(told, mailboxes, sequences, names), indent=2, default=str))
+        print_json(_document(told, mailboxes, sequences, names))
         return
     Console().print(_days(told), _fullest(mailboxes, names), _queues(sequences, names))
 

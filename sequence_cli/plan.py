@@ -33,8 +33,7 @@ def plan(
     """
     from rich.console import Console
 
-    from sequence_pipelines.ledger import Ledger
-    from sequence_pipelines.plan_checks import find_violations
+    from sequence_pipelines.plan_checks import keep_or_undo
     from sequence_pipelines.planner import make_plan
     from sequence_store.database import connect
     from sequence_store.settings import PipelineSettings, read_settings
@@ -46,20 +45,14 @@ def plan(
         with console.status("Planning"):
             made = make_plan(connection, settings, now)
         with console.status("Checking"):
-            ledger = Ledger(connection, settings.address_pads)
-            rows = ledger.rows(made.day.day, made.picture.since, made.picture.earliest)
-            broken = {
-                n: v for n, v in find_violations(rows, made.picture, made.placed, made.waiting).items() if v
-            }
-        written = not (dry_run or broken)
-        if not written:
-            connection.rollback()
+            violations, written = keep_or_undo(connection, made, dry_run=dry_run)
         names: dict[int, str] = dict(connection.execute(_addresses()).fetchall())
     if written:
         from sequence_pipelines.day_counters import set_day_counters
 
         with connect(settings.pipeline_database_url, name="sequences plan") as connection:
             set_day_counters(connection, settings, made.day.day)
+    broken = {promise: count for promise, count in violations.items() if count}
     document = _document(made, names, broken, written=written)
     if as_json:
         print_json(document)

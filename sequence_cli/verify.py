@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sequence_cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
     from sequence_store.invariants import Violation
@@ -26,7 +27,7 @@ def verify(
             formats=DAYS, help="The sends of this planning day and later; by default the last seven."
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check the ledger against the promises: nothing twice, nothing lost, nothing after a stop, limits and gaps.
 
@@ -61,7 +62,10 @@ def verify(
             connection, settings, period, now, lambda done: progress.update(task, completed=done)
         ):
             found.add(violation)
-    typer.echo(json.dumps(found.document(sends), indent=2) if as_json else found.words(sends))
+    if as_json:
+        print_json(found.document(sends))
+    else:
+        typer.echo(found.words(sends))
     raise typer.Exit(1 if found.counts else 0)
 
 

@@ -14,7 +14,7 @@ from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.ledger import KEY, Ledger
 from sequence_pipelines.partitions import planned_by, planning_days
-from sequence_pipelines.plan_checks import find_violations
+from sequence_pipelines.plan_checks import keep_or_undo
 from sequence_pipelines.planner import make_plan
 from sequence_pipelines.reporting import links, plan_metadata, table
 from sequence_pipelines.resources.clock import Clock
@@ -77,17 +77,16 @@ def send_plan(
     It is the best plan that today's capacity allows: the most mails, the most urgent first. Made again with
     unchanged input it changes no row.
 
-    **Before you materialize a day:** do it in the job `daily_plan`, with the assets that this one reads. Whichever day you choose, the plan takes everything that is due by today and
-    uses only the time from now until the next daily run, within today's limits. So a missed day is mailed in what is
-    left of today, nobody gets a second mail, and many days at once flood nobody. Each day tells what became of those
-    who fell due on it. To see a plan before it is made, launch it with `ops: {send_plan: {config: {dry_run: true}}}`:
+    **Before you materialize a day:** do it in the job `daily_plan`, with the assets that this one reads. Whichever
+    day you choose, the plan takes everything that is due by today and uses only the time from now until the next
+    daily run, within today's limits. So a missed day is mailed in what is left of today, nobody gets a second mail,
+    and many days at once flood nobody. Each day tells what became of those who fell due on it. To see a plan before it is made, launch it with `ops: {send_plan: {config: {dry_run: true}}}`:
     it is shown as an observation of this asset, and nothing is written or sent.
     """
     asked = date.fromisoformat(context.partition_key)
     with database.connect() as connection:
         plan = make_plan(connection, settings, clock.read(), due_contacts[KEY])
         ledger = Ledger(connection, settings.address_pads)
-        violations = find_violations(plan.rows, plan.picture, plan.placed, plan.waiting)
         numbers = plan_metadata(plan)
         metadata = {
             **{name: numbers[name] for name in SEEN_FIRST},
@@ -96,9 +95,7 @@ def send_plan(
             **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
             **links(settings, "what-waits-and-why"),
         }
-        written = not (config.dry_run or any(violations.values()))
-        if not written:
-            connection.rollback()
+        violations, written = keep_or_undo(connection, plan, dry_run=config.dry_run)
     context.log.info(
         f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
     )

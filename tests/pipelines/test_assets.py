@@ -179,11 +179,11 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(
 def test_a_plan_that_breaks_an_invariant_is_shown_but_not_written(
     world: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sequence_pipelines.assets import send_plan
-
     world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
-    found = send_plan.find_violations
-    monkeypatch.setattr(send_plan, "find_violations", lambda *rows: found(*rows) | {"within_limits": 1})
+    from sequence_pipelines import plan_checks
+
+    found = plan_checks.find_violations
+    monkeypatch.setattr(plan_checks, "find_violations", lambda *rows: found(*rows) | {"within_limits": 1})
     result = run(*PLAN, "timed_messages", fails=True)
     assert not result.success
     assert world.rows() == []
