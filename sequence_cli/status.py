@@ -82,7 +82,7 @@ def _advise_on_sends(ledger: Ledger) -> Iterator[str]:
             "then `sequences sends resolve`."
         )
     if ledger.parked:
-        yield f"{len(ledger.parked):,} mailboxes are parked: `sequences mailbox check ADDRESS` says what is wrong."
+        yield f"Parked mailboxes: {len(ledger.parked):,}. `sequences mailbox check ADDRESS` says what is wrong."
 
 
 def _advise_on_dagster(dagster: Orchestration, today: date) -> Iterator[str]:
@@ -94,7 +94,7 @@ def _advise_on_dagster(dagster: Orchestration, today: date) -> Iterator[str]:
         yield f"{name} is switched off: switch it on in Dagster."
     if dagster.missed:
         yield (
-            f"{len(dagster.missed)} days have no plan ({_days(dagster.missed)}): backfill send_plan for them; "
+            f"{len(dagster.missed)} days have no plan ({_days(dagster.missed)}): backfill the job daily_plan for them; "
             "their contacts are in today's plan already."
         )
     if dagster.plan is None or dagster.plan.partition[:10] < today.isoformat():

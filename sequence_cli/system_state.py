@@ -35,7 +35,8 @@ _DAGSTER = """query State($failed: RunsFilter!) {
             ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue } } } } }
     workspaceOrError { ... on Workspace { locationEntries { locationOrLoadError { __typename
         ... on RepositoryLocation { repositories {
-            schedules { name scheduleState { status } } sensors { name sensorState { status } } } } } } } }
+            schedules { name defaultStatus scheduleState { status } }
+            sensors { name defaultStatus sensorState { status } } } } } } } }
     runsOrError(filter: $failed, limit: 500) { ... on Runs { results { jobName } } } }"""
 
 
@@ -227,11 +228,7 @@ def _read_dagster(settings: ObserverSettings, day: date, now: datetime) -> Orche
         told = json.load(answer)["data"]
     places = [entry["locationOrLoadError"] for entry in told["workspaceOrError"]["locationEntries"]]
     folders = [folder for place in places for folder in (place or {}).get("repositories", ())]
-    wanted = [
-        (one["name"], (one.get("scheduleState") or one.get("sensorState") or {})["status"])
-        for folder in folders
-        for one in (*folder["schedules"], *folder["sensors"])
-    ]
+    triggers = [one for folder in folders for one in (*folder["schedules"], *folder["sensors"])]
     failures: dict[str, int] = {}
     for run in told["runsOrError"]["results"]:
         failures[run["jobName"]] = failures.get(run["jobName"], 0) + 1
@@ -244,14 +241,17 @@ def _read_dagster(settings: ObserverSettings, day: date, now: datetime) -> Orche
             if status["required"] and not status["healthy"]
         ],
         loaded=bool(folders),
-        switched_off=[name for name, status in wanted if status != "RUNNING" and name not in OFF_BY_DEFAULT],
+        switched_off=[one["name"] for one in triggers if _is_switched_off(one)],
         plan=_plan(made[0]) if made else None,
         missed=missed_days((asset.get("assetPartitionStatuses") or {}).get("ranges") or [], day),
         failed_runs=failures,
     )
 
 
-OFF_BY_DEFAULT = frozenset({"archive_schedule", "top_up_schedule"})
+def _is_switched_off(trigger: dict[str, Any]) -> bool:
+    """Return whether a schedule or sensor that runs where nobody says otherwise does not."""
+    state = trigger.get("scheduleState") or trigger.get("sensorState") or {}
+    return bool(trigger["defaultStatus"] == "RUNNING" and state["status"] != "RUNNING")
 
 
 def missed_days(ranges: list[dict[str, str]], today: date) -> list[date]:

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from local_stack.ports import answers, free_port
 from local_stack.processes import end, launch, wait_ready
+from sequence_cli import system_state
 from sequence_cli.main import app
 from sequence_cli.status import advise, duration
 from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger
@@ -149,7 +150,13 @@ def test_status_tells_the_day_and_what_to_do(world: World) -> None:
     assert told["ledger"]["parked"][0]["address"] == "box@sender.example"
     assert all(queue["visible"] == 0 for queue in told["queues"].values())
     words = " ".join(told["todo"])
-    for hint in ("api does not answer", "not dispatched", "No worker", "unknown outcome", "are parked"):
+    for hint in (
+        "api does not answer",
+        "not dispatched",
+        "No worker",
+        "unknown outcome",
+        "Parked mailboxes: ",
+    ):
         assert hint in words
     shown = output("status", status=1)
     assert "until" in shown
@@ -210,3 +217,12 @@ def test_database_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPat
     with pytest.raises(SystemExit) as ended:
         app(["why", "a@b.example"])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("default", "state", "off"),
+    [("RUNNING", "STOPPED", True), ("RUNNING", "RUNNING", False), ("STOPPED", "STOPPED", False)],
+)
+def test_a_trigger_that_is_off_by_default_is_not_missed(default: str, state: str, off: bool) -> None:
+    for kind in ("scheduleState", "sensorState"):
+        assert system_state._is_switched_off({"defaultStatus": default, kind: {"status": state}}) is off
