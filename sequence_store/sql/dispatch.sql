@@ -29,7 +29,7 @@ WHERE s.sequence_id = k.sequence_id AND s.contact_id = k.contact_id AND s.step_i
 
 -- name: find_next
 -- When there will be something to dispatch: what the sensor says where there is nothing now.
-SELECT send_at FROM sends WHERE send_at > clock_timestamp() AND status = 'planned' ORDER BY send_at LIMIT 1
+SELECT send_at FROM sends WHERE send_at > now() AND status = 'planned' ORDER BY send_at LIMIT 1
 
 -- name: count_ready
 -- What the sensor asks every minute: is an undispatched row due to become a message soon?

@@ -136,6 +136,34 @@ def test_body_above_two_mebibytes_is_413_whether_or_not_its_length_is_told(share
         assert refused.json() == {"message": "body: is larger than 2097152 bytes. Send it in parts."}
 
 
+def test_what_the_product_decides_is_no_field_of_any_body(shared_api: Api) -> None:
+    sequence, contact, mailbox = shared_api.sequence(), shared_api.contact(), shared_api.mailbox()
+    shared_api.post(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]})
+    for path, fields in {
+        f"/sequences/{sequence['id']}": ("id", "createdAt", "lastUpdatedAt", "deleted"),
+        f"/sequences/{sequence['id']}/contacts/{contact['id']}": (
+            "currentStep",
+            "round",
+            "nextSend",
+            "mailboxId",
+        ),
+        f"/contacts/{contact['id']}": ("id", "addressHmac", "tenantId"),
+        f"/mailboxes/{mailbox['id']}": ("id", "used", "allowed", "state"),
+    }.items():
+        for field in fields:
+            refused = shared_api.patch(path, {field: 7})
+            assert refused.status_code == 400, (path, field)
+            assert f"{field}: is not a known name" in refused.json()["message"], (path, refused.text)
+
+
+def test_no_other_site_is_let_in(shared_api: Api) -> None:
+    asked = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "GET"}
+    for method in ("GET", "OPTIONS"):
+        answer = shared_api.request(method, "/contacts", headers=asked)
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+    assert answer.status_code == 405
+
+
 def test_every_answer_carries_a_request_id_the_clients_own_where_it_is_plain(shared_api: Api) -> None:
     assert (
         shared_api.get("/sequences", headers={"X-Request-Id": "abc-1.2_3"}).headers["X-Request-Id"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,3 +120,31 @@ def test_generated_client_finds_names_bodies_and_schemas_that_it_can_use(
         assert f"'#/components/schemas/{name}'" not in str(schema), "refers to itself"
         members = [re.sub(r"[\W_]", "", member).upper() for member in schema.get("enum", ())]
         assert len(set(members)) == len(members), "two members would have one name"
+
+
+def fields_of(schema: dict[str, Any]) -> str:
+    required = schema.get("required", ())
+    return " ".join(f"{name}{'!' if name in required else ''}" for name in sorted(schema["properties"]))
+
+
+def test_operations_are_those_that_were_agreed(shared_api: Api) -> None:
+    """A change of the API's names is a change of operations.txt, which is reviewed: UPDATE_API=1 writes it."""
+    document = shared_api.app.openapi()
+    operations = [
+        f"{method.upper()} {path} {operation['operationId']} "
+        f"({' '.join(sorted(one['name'] for one in operation.get('parameters', ())))}) {' '.join(operation['responses'])}"
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    schemas = [
+        f"{name}: {fields_of(schema)}"
+        for name, schema in document["components"]["schemas"].items()
+        if "properties" in schema
+    ]
+    offered = "\n".join([*sorted(operations), "", *sorted(schemas), ""])
+    agreed = Path(__file__).with_name("operations.txt")
+    if os.environ.get("UPDATE_API"):
+        agreed.write_text(offered)
+    assert offered == agreed.read_text(), (
+        "the API has changed; if it should have: UPDATE_API=1 writes operations.txt"
+    )

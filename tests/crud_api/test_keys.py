@@ -77,12 +77,17 @@ def test_every_route_refuses_no_key_a_wrong_one_an_expired_and_a_revoked_one(key
     expired, revoked = make_key("--expires-in-days", "1"), make_key()
     keyed.sql("UPDATE api_keys SET expires_at = now() WHERE expires_at IS NOT NULL")
     assert CliRunner().invoke(roof, ["keys", "revoke", "2"]).exit_code == 0
+    valid = make_key()
+    [(stored,)] = keyed.sql("SELECT encode(key_hash, 'hex') FROM api_keys WHERE id = 3")
     refusals: list[tuple[dict[str, Any], str]] = [
         ({}, "a key is needed, as `Bearer <key>`"),
         ({"headers": {"Authorization": "Basic YTpi"}}, "a key is needed, as `Bearer <key>`"),
         (bearing("seq_" + "x" * 43), "the key is unknown"),
         (bearing(expired), "the key has expired"),
         (bearing(revoked), "the key is revoked"),
+        (bearing(stored), "the key is unknown"),
+        (bearing(valid[:-1]), "the key is unknown"),
+        ({"params": {"key": valid, "api_key": valid}}, "a key is needed, as `Bearer <key>`"),
     ]
     for method, path, _ in requests(keyed):
         for request, why in refusals:

@@ -185,9 +185,14 @@ def test_site_is_built_without_a_warning_and_fetches_nothing_from_elsewhere(tmp_
         assert not fetched, page
 
 
-def test_every_test_that_the_page_on_reliability_names_exists() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")))
-    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
-    assert named <= set(re.findall(r"def (test_\w+)", code))
+def test_every_failure_and_case_of_the_page_on_reliability_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| (F\d+) \|", text, re.MULTILINE) == [f"F{number}" for number in range(1, 43)]
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "tests").rglob("test_*.py"))
+    assert set(re.findall(r"`(test_\w+)`", text)) <= set(re.findall(r"def (test_\w+)", code))
+    failures, _, catalogue = text.partition("\n## The catalogue\n")
+    assert re.findall(r"^\| (F\d+) \|", failures, re.MULTILINE) == [f"F{number}" for number in range(1, 43)]
+    cases = re.findall(r"^\| ([A-H])(\d+) \|", catalogue, re.MULTILINE)
+    assert len(cases) == 130
+    assert cases == sorted(set(cases), key=lambda case: (case[0], int(case[1])))
+    for row in re.findall(r"^\| [A-H]\d+ \|.*$", text, re.MULTILINE):
+        assert "`test_" in row or "none: `make soak`" in row, row

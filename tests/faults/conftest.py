@@ -30,10 +30,6 @@ from tests.step_mailing_worker.conftest import ThreadWorker
 
 VISIBILITY_SECONDS = 2
 QUICK = {
-    "plan_lead_seconds": 0,
-    "vanished_after_seconds": 2,
-    "smtp_timeout_seconds": 2,
-    "smtp_final_dot_seconds": 2,
     "claim_lease_seconds": 30,
     "soft_failure_retry_seconds": 1,
 }
@@ -123,7 +119,7 @@ class Chain:
     def queue(self, setting: str) -> Queue:
         return Queue.look_up(sqs_client(self.settings), getattr(self.settings, setting))
 
-    def run_until(self, condition: Callable[[], bool], seconds: float = 40) -> None:
+    def run_until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
         def look() -> bool:
             self.tick()
             return condition()
@@ -179,7 +175,7 @@ def chain(
             QueueUrl=queue.url, Attributes={"VisibilityTimeout": str(VISIBILITY_SECONDS)}
         )
     settings = queues.settings.pipeline.model_copy(
-        update={"plan_lead_seconds": 0, "vanished_after_seconds": 2}
+        update={"plan_lead_seconds": 0, "vanished_after_seconds": 10}
     )
     with ExitStack() as stack:
         chaos = stack.enter_context(chaotic_sqs(queues.endpoint, seed=20260615))

@@ -34,7 +34,9 @@ def start(point: CrashPoint, signal_name: str, settings: Any) -> BaseProcess:
 
 
 def _work(point: CrashPoint, signal_name: str, settings: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # whatever the server it was forked from made of it
+    signal.signal(
+        signal.SIGTERM, signal.SIG_DFL
+    )  # Dagster gives it SIGINT's, which a shell's background ignores
     crash_points.arm(point, signal_name)
     if not isinstance(settings, PipelineSettings):
         inbox.RECEIVE_WAIT_SECONDS = 1

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import threading
 
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from local_stack.ports import LOOPBACK, free_port
 from tests.faults.chaotic_sqs import EVERYTHING, Fault
 from tests.faults.conftest import Chain
 
@@ -47,3 +51,43 @@ def test_with_all_faults_at_once_and_two_workers_each_contact_is_mailed_once(cha
     chain.assert_each_was_mailed_once(25)
     chain.chaos.rest()
     chain.run_until(lambda: chain.queue("sends_queue").depth() == 0)
+
+
+def test_queue_that_cannot_be_reached_fails_its_runs_visibly_and_costs_nothing(chain: Chain) -> None:
+    chain.enrol(3)
+    chain.plan()
+    chain.changes = {"aws_endpoint_url_sqs": f"http://{LOOPBACK}:{free_port()}"}
+    for work in (chain.dispatch, chain.results):
+        with pytest.raises(EndpointConnectionError):
+            work()
+    assert chain.statuses() == {"planned": 3}
+    chain.changes.clear()
+    chain.start_worker()
+    chain.run_until(lambda: chain.advanced() == 3)
+    chain.assert_each_was_mailed_once(3)
+
+
+def test_throttled_calls_are_repeated_a_few_times_and_not_for_ever(chain: Chain) -> None:
+    chain.enrol(3)
+    chain.plan()
+    queue = chain.queue("sends_queue")
+    chain.chaos.chances = {Fault.THROTTLED: 1.0}
+    chain.chaos.calls.clear()
+    with pytest.raises(queue.client.exceptions.ClientError, match="RequestThrottled"):
+        chain.dispatch()
+    assert chain.chaos.calls.total() <= 5
+    assert chain.statuses() == {"planned": 3}
+
+
+def test_two_dispatchers_at_once_publish_each_row_once(chain: Chain) -> None:
+    chain.enrol(100)
+    chain.plan()
+    sent: list[int] = []
+    threads = [threading.Thread(target=lambda: sent.append(chain.dispatch())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(sent) == 100
+    assert chain.queue("sends_queue").depth() == 100
+    assert chain.statuses() == {"dispatched": 100}

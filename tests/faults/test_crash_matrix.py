@@ -81,7 +81,7 @@ class Cells:
         chain.changes.clear()
         chain.start_worker()
         live = {"planned", "dispatched", "claimed", "transmitting"}
-        chain.run_until(lambda: not chain.statuses().keys() & live, seconds=120)
+        chain.run_until(lambda: not chain.statuses().keys() & live)
 
     def ends(self) -> dict[CrashPoint, tuple[str, int]]:
         mails = Counter(mail.rcpt_to[0] for mail in self.chain.sink.mails)
@@ -140,7 +140,7 @@ def test_planner_dispatcher_and_results_that_meet_a_signal_anywhere_are_made_up_
             )
         if program == "results":
             chain.dispatch()
-            assert wait_until(lambda: chain.queue("delivery_results_queue").depth() > 0, 15)
+            assert wait_until(lambda: chain.queue("delivery_results_queue").depth() > 0, 60)
         process = doomed.start(point, signal_name, settings)
         try:
             assert doomed.met_its_signal(process, signal_name), point
@@ -150,7 +150,7 @@ def test_planner_dispatcher_and_results_that_meet_a_signal_anywhere_are_made_up_
                 if program == "dispatch":
                     assert chain.dispatch() == 0, "its lock holds while it sleeps"
                 doomed.wake(process)
-                process.join(20)
+                process.join(90)
                 assert process.exitcode == 0, point
         finally:
             doomed.end(process)

@@ -9,7 +9,7 @@ from local_stack.ports import LOOPBACK, free_port
 from local_stack.processes import end, launch, wait_ready
 from local_stack.program import serves
 from sequence_store.queues import Queue, sqs_client
-from tests.conftest import Database, MakeSettings
+from tests.conftest import Database, MakeSettings, Queues
 
 DISPATCHED = """
 INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
@@ -47,3 +47,18 @@ def test_sqs_by_itself_has_its_queues_and_plans_again_what_an_earlier_one_forgot
     assert "1 sends planned again" in log.read_text()
     with database.connect() as connection:
         assert connection.execute("SELECT status, attempt FROM sends").fetchall() == [("planned", 2)]
+
+
+def test_dead_letters_are_kept_longer_than_the_messages_that_they_were(queues: Queues) -> None:
+    """A standard queue's message keeps its age when it becomes a dead letter."""
+    for queue in (queues.sends, queues.delivery_results):
+        kept, kept_dead = (
+            int(
+                queue.client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"][
+                    "MessageRetentionPeriod"
+                ]
+            )
+            for url in (queue.url, queue.dead_letter_url)
+        )
+        assert kept_dead == 14 * 86_400
+        assert kept_dead - kept >= 7 * 86_400

@@ -13,7 +13,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from sequence_pipelines.assets.delivery_results import promises_kept
+from sequence_pipelines.assets import delivery_results
+from sequence_pipelines.assets.delivery_results import drain, promises_kept
+from sequence_pipelines.assets.timed_messages import no_dead_letters
 from sequence_pipelines.definitions import asset_modules, defs
 from sequence_pipelines.jobs.apply_delivery_results import delivery_results_sensor
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
@@ -22,6 +24,9 @@ from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.parquet import ParquetIOManager
 from sequence_pipelines.resources.sqs import Queues
+from sequence_store.messages import DeliveryResult
+from sequence_store.queues import Outgoing
+from sequence_store.states import Outcome
 
 TODAY = date(2026, 6, 15)
 MORNING = "2026-06-15T04:00:30Z"
@@ -280,11 +285,34 @@ def test_rows_far_ahead_wait_and_overdue_ones_expire(world: Any, run: Any, queue
     assert bodies(queues.sends) == []
 
 
+def test_message_is_delayed_until_its_second_and_an_overdue_one_not_at_all(
+    world: Any, run: Any, queues: Any
+) -> None:
+    now_world(world, offset=timedelta(seconds=600), count=3)
+    world.run("UPDATE sends SET send_at = now() - interval '1 minute' WHERE contact_id = 1")
+    world.run("UPDATE sends SET send_at = now() + interval '1 hour' WHERE contact_id = 2")
+    assert metadata(run("timed_messages", now=None), "timed_messages")["messages"] == 2
+    counts = queues.sends.counts()
+    assert (counts["visible"], counts["delayed"]) == (1, 1)
+
+
+def test_dead_letters_are_counted_until_somebody_looks(queues: Any) -> None:
+    known = {"queues": Queues(queues.settings.pipeline)}
+    assert no_dead_letters(**known).passed
+    list(queues.delivery_results.send([Outgoing("0", "poison")]))
+    (message,) = queues.delivery_results.receive()
+    queues.delivery_results.bury(message, "no outcome")
+    found = no_dead_letters(**known)
+    assert not found.passed
+    assert {name: count.value for name, count in found.metadata.items()} == {
+        "sends": 0,
+        "delivery_results": 1,
+    }
+
+
 def test_results_advance_contacts_once_and_a_malformed_one_goes_to_the_dead_letters(
     world: Any, run: Any, queues: Any
 ) -> None:
-    from sequence_store.queues import Outgoing
-
     (contact,) = now_world(world)
     world.finish()
     (row,) = world.rows()
@@ -315,6 +343,56 @@ def test_a_lost_result_message_is_swept_up(world: Any, run: Any) -> None:
     assert world.enrolment(world.rows()[0]["sequence_id"], contact)["current_step"] == 2
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "UPDATE contacts SET deleted_at = now()",
+        "UPDATE sequences_contacts SET status = 'removed'",
+        "DELETE FROM sequences_contacts",
+        "UPDATE steps SET deleted_at = now()",
+        "UPDATE sequences SET deleted_at = now()",
+    ],
+)
+def test_result_of_what_was_deleted_meanwhile_is_kept_and_ends(world: Any, run: Any, gone: str) -> None:
+    now_world(world)
+    world.finish()
+    world.run(gone)
+    run("delivery_results", now=None)
+    (row,) = world.rows()
+    assert (row["status"], row["advanced_at"] is None) == ("sent", False)
+    assert metadata(run("delivery_results", now=None), "delivery_results")["swept_up_without_message"] == 0
+
+
+def test_many_results_are_applied_a_batch_at_a_time_and_what_is_left_is_the_next_runs(
+    world: Any, queues: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery_results, "BATCH", 10)
+    contacts = now_world(world, count=35)
+    world.finish()
+    results = [
+        DeliveryResult(
+            sequence_id=row["sequence_id"],
+            contact_id=row["contact_id"],
+            sequence_step_id=row["step_id"],
+            round=1,
+            attempt=1,
+            outcome=Outcome.SENT,
+        )
+        for row in world.rows()
+    ]
+    messages = [Outgoing(str(n), result.model_dump_json()) for n, result in enumerate(results)]
+    assert sum(map(len, queues.delivery_results.send(messages))) == 35
+    with Database(queues.settings.pipeline).connect() as connection:
+        monkeypatch.setattr(delivery_results, "MOST_SECONDS", -1)
+        first = drain(connection, queues.delivery_results, queues.settings.pipeline)
+        monkeypatch.undo()
+        second = drain(connection, queues.delivery_results, queues.settings.pipeline)
+    assert first.stopped == "time is up"
+    assert 0 < first.results <= 10
+    assert (first.results + second.results, second.stopped) == (35, "drained")
+    assert first.applied.advanced + second.applied.advanced == len(contacts)
+
+
 def test_sensors_say_why_they_skip_and_ask_for_one_run(
     world: Any, queues: Any, instance: dg.DagsterInstance
 ) -> None:
@@ -336,6 +414,14 @@ def test_sensors_say_why_they_skip_and_ask_for_one_run(
         defs.resolve_job_def("timed_dispatch"), asset_selection=frozenset({dg.AssetKey("timed_messages")})
     )
     assert "queued or running" in tick(timed_dispatch_sensor).skip_message
+    list(queues.delivery_results.send([Outgoing("0", "a result")]))
+    for _ in range(2):  # a tick that died after its request asks for the same again
+        assert isinstance(tick(delivery_results_sensor), dg.RunRequest)
+    instance.create_run_for_job(
+        defs.resolve_job_def("apply_delivery_results"),
+        asset_selection=frozenset({dg.AssetKey("delivery_results")}),
+    )
+    assert "queued or running" in tick(delivery_results_sensor).skip_message
 
 
 def test_reconciliation_returns_lost_messages_and_makes_lost_transmissions_unknown(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sequence_pipelines.planning.capacity import capacity, open_pieces
@@ -84,6 +84,17 @@ def test_days_off_and_holidays_have_no_window() -> None:
     assert windows_on(date(2026, 6, 15), holiday_calendar="DE") != []
 
 
+def test_a_window_that_is_over_or_comes_out_empty_has_no_place() -> None:
+    """From 02:00 to 03:00 of a night in which the clock goes from 02:00 to 03:00; and at the second of its end."""
+    nothing = {"time_zone": "Europe/Paris", "start_seconds": 7200, "end_seconds": 10_800}
+    assert windows_on(date(2026, 3, 29), **nothing) == []
+    box = mailbox()
+    closes = int(datetime(2026, 6, 15, 17, tzinfo=UTC).timestamp())
+    windows = send_windows(box, closes - 60, closes + 6 * 3600)
+    assert open_pieces(box, windows, closes, closes + 6 * 3600).empty
+    assert not open_pieces(box, windows, closes - 1, closes + 6 * 3600).empty
+
+
 @pytest.mark.parametrize(("day", "limit"), [(9, 0), (10, 5), (12, 9), (40, 50)])
 def test_ramp_up_raises_the_limit_day_by_day(day: int, limit: int) -> None:
     box = mailbox(ramp_up_start=5.0, ramp_up_daily_increment=2.0, ramp_up_started=10.0)
@@ -96,13 +107,16 @@ def test_ramp_up_raises_the_limit_day_by_day(day: int, limit: int) -> None:
 @settings(max_examples=150, deadline=None)
 @given(
     zone=st.sampled_from(ZONES),
-    now=st.datetimes(datetime(1990, 1, 1), datetime(2037, 12, 28)),  # noqa: DTZ001
+    now=st.datetimes(datetime(1970, 1, 3), datetime(2037, 12, 28)),  # noqa: DTZ001
     start=st.integers(0, 1439),
     end=st.integers(0, 1440),
     limit=st.integers(0, 60),
     gap=st.sampled_from([0, 1, 60, 700, 3600]),
     held=st.integers(0, 20),
 )
+@example("Europe/Paris", datetime(2026, 3, 28, 23), 90, 240, 60, 60, 9)  # noqa: DTZ001  # an hour is missing
+@example("Europe/Paris", datetime(2026, 10, 24, 22), 90, 240, 60, 60, 9)  # noqa: DTZ001  # an hour comes twice
+@example("Pacific/Apia", datetime(2011, 12, 29, 22), 0, 0, 60, 0, 9)  # noqa: DTZ001  # a day is missing
 def test_places_lie_in_the_window_apart_and_within_the_limit(
     zone: str, now: datetime, start: int, end: int, limit: int, gap: int, held: int
 ) -> None:

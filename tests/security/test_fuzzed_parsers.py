@@ -59,6 +59,13 @@ def test_any_queue_body_is_a_message_or_malformed(body: str) -> None:
         assert CANARY not in shown
 
 
+@pytest.mark.parametrize("kind", [SendMessage, DeliveryResult])
+def test_message_of_another_release_with_a_field_more_is_read(kind: Any) -> None:
+    known = GOOD | {"outcome": "sent", "at": "2026-06-15T04:00:02Z"}
+    newer = known | {"priority": 3, "trace": {"id": "x"}}
+    assert parse_message(kind, json.dumps(newer)) == parse_message(kind, json.dumps(known))
+
+
 def _no_certificate(url: str) -> bytes:
     raise CertificateAwayError(url)
 

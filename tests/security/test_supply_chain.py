@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -51,3 +52,14 @@ def test_rules_for_unsafe_code_are_on_for_the_whole_product() -> None:
     spared = {glob for glob, rules in lint["per-file-ignores"].items() if "S" in rules}
     assert not {rule for rule in off if re.fullmatch(r"S\d+", rule)}
     assert spared <= {"tests/**", "bench/**"}
+
+
+def test_nobodys_key_is_in_the_project() -> None:
+    keys = re.compile(
+        r"AKIA[0-9A-Z]{16}|gh[pousr]_\w{36}|xox[abprs]-\w{10}|AIza[\w-]{35}|sk_live_\w{16}"
+        r"|-----BEGIN [A-Z ]*PRIVATE KEY-----\n[A-Za-z0-9+/=]{40}"
+    )
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True, text=True)
+    files = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert len(files) > 100
+    assert [file for file in files if file.is_file() and keys.search(file.read_text(errors="replace"))] == []

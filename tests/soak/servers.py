@@ -111,6 +111,15 @@ class Servers:
     def queues(self) -> Queues:
         return Queues(self.pipeline)
 
+    def depths(self) -> dict[str, tuple[int, int]]:
+        """Return of each queue how many messages it holds, whether or not they can be received, and how many are dead."""
+        found = {}
+        for queue in (self.queues().sends(), self.queues().delivery_results()):
+            counts = queue.counts()
+            dead = counts.pop("dead")
+            found[queue.url.rpartition("/")[2]] = sum(counts.values()), dead
+        return found
+
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return connect(self.owner_url, name="soak", autocommit=True)
 

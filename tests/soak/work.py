@@ -89,9 +89,18 @@ class Work:
         return {str(status): int(str(count)) for status, count in rows}
 
     def wait_until_quiet(self, seconds: float) -> bool:
-        """Return whether nothing was under way any more, within so long after the faults ended."""
+        """Return whether nothing was under way and no message was left, within so long after the faults ended."""
         live = {"planned", "dispatched", "claimed", "transmitting"}
-        return wait_until(lambda: bool(found := self.statuses()) and not live & found.keys(), seconds)
+
+        def quiet() -> bool:
+            found = self.statuses()
+            return (
+                bool(found)
+                and not live & found.keys()
+                and not any(n for n, _ in self._servers.depths().values())
+            )
+
+        return wait_until(quiet, seconds)
 
     def end(self) -> None:
         """Apply what is left, and plan once more: who got no mail is told why."""

@@ -308,6 +308,16 @@ def test_malformed_and_foreign_messages_are_buried_with_their_reason_and_their_n
     assert len(smtp_sink.mails) == 1
 
 
+def test_mail_says_what_its_template_says_at_the_claim(team: Team, smtp_sink: SmtpSink) -> None:
+    message = team.dispatch()
+    team.run("UPDATE steps SET mail_content = 'Corrected since, {{ contact.name }}'")
+    team.tell(message)
+    team.start()
+    team.becomes(message, "sent")
+    (mail,) = smtp_sink.wait_for(1)
+    assert b"Corrected since, Bob" in mail.data
+
+
 def test_worker_waits_for_a_queue_that_is_away_and_can_be_stopped_meanwhile(team: Team) -> None:
     worker = team.start(aws_endpoint_url_sqs="http://127.0.0.1:9")
     worker.stop()

@@ -1,0 +1,55 @@
+"""What looks at the ledger all the time reads it by index, however long it has become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sequence_pipelines.dispatching import look_back
+from sequence_store.queries import query
+
+LEDGER = """
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
+    status, transmitting_at, finished_at, advanced_at)
+SELECT 1, n, 1, 1, 1, t::date, t::date, t::date, t, t + interval '2 hours', 'sent', t, t, t
+FROM generate_series(1, 60000) n, LATERAL (SELECT now() - n * interval '10 minutes') at (t)
+"""
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield how each table of a plan is read."""
+    if "Relation Name" in plan and plan["Node Type"] != "ModifyTable":
+        yield plan["Relation Name"], plan["Node Type"]
+    for part in plan.get("Plans", ()):
+        yield from scans(part)
+
+
+EVERY_MINUTE = [
+    ("dispatch", "expire_overdue"),
+    ("dispatch", "read_ready"),
+    ("dispatch", "find_next"),
+    ("dispatch", "count_ready"),
+    ("reconcile", "requeue_dispatched"),
+    ("reconcile", "release_lost_claims"),
+    ("reconcile", "settle_transmitting"),
+    ("reconcile", "count_unsettled"),
+]
+
+
+def test_what_looks_every_minute_reads_the_ledger_by_index(world: Any) -> None:
+    world.run(LEDGER)
+    world.run("ANALYZE sends")
+    parameters = {
+        "since": look_back(world.settings),
+        "now": None,
+        "ahead_seconds": 900,
+        "older_than_seconds": 600,
+        "bound_seconds": 900,
+    }
+    for name in EVERY_MINUTE:
+        explained = world.connection.execute(
+            f"EXPLAIN (FORMAT JSON) {query(*name).decode()}", parameters
+        ).fetchone()
+        ways = {way for table, way in scans(explained[0][0]["Plan"]) if table == "sends"}
+        assert ways, name
+        assert ways <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}, name
