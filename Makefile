@@ -57,7 +57,7 @@ lock:  ## Choose the newest allowed versions again (a week old at least) and wri
 	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o deploy/tools.lock
 
 pictures: setup  ## Open the pages of a running stack and take docs/tutorial.md's pictures anew (needs Chromium)
-	@PICTURES=docs/pictures $(BIN)/pytest tests/end_to_end/test_pages.py $(ARGS)
+	@PICTURES=docs/pictures $(BIN)/pytest tests/end_to_end $(ARGS)
 
 bench: setup  ## Measure, and print the figures of docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)

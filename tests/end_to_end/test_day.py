@@ -1,100 +1,132 @@
-"""A day with Dagster's own daemon, schedule and sensors: nothing here calls a function of the pipeline."""
+"""A day with Dagster's own daemon, schedule and sensors, and the pages on which people watch it, in a browser.
+
+Nothing here calls a function of the pipeline. `make pictures` keeps what the browser saw.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import re
+import shlex
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import datetime, timedelta
 
-import psycopg
 import pytest
+from playwright.sync_api import Page, expect
 
-from local_stack.env_file import env_file_of, read_env_file
 from local_stack.processes import wait_until
+from tests.end_to_end import browsing
+from tests.end_to_end.running_stack import CASE, ROOT, SEQUENCES, Stack, count, running_stack
 
-ROOT = Path(__file__).parents[2]
-SEQUENCES = str(Path(sys.executable).parent / "sequences")
-UNTIL_TICK = timedelta(seconds=80)  # the stack needs a part of it to start
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Iterator[Path]:
-    """A project folder of its own, whose stack is stopped afterwards."""
-    for name in ("dagster.yaml", "workspace.yaml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    try:
-        yield tmp_path
-    finally:
-        subprocess.run([SEQUENCES, "stack", "down"], cwd=tmp_path, check=True, timeout=120)
+ROWS = "SELECT contact_id, step_id, send_at FROM sends ORDER BY 1, 2"
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 
-@pytest.mark.end_to_end
-@pytest.mark.timeout(600)
-def test_the_schedules_tick_mails_who_is_due_and_moves_them_to_their_next_step(project: Path) -> None:
-    tick = (datetime.now(UTC) + UNTIL_TICK).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    settings = {"PLAN_AT": tick.strftime("%H:%M"), "PLAN_LEAD_SECONDS": "10"}
-    subprocess.run(
-        [SEQUENCES, "stack", "up", "--detach"],
-        cwd=project,
-        env=os.environ | settings,
-        check=True,
-        timeout=300,
-    )
-    stack = read_env_file(env_file_of(project))
-    with psycopg.connect(stack["DATABASE_URL"], autocommit=True) as connection:
-        contacts = enter_case(connection, tick)
-        assert wait_until(
-            lambda: count(connection, "status = 'sent' AND advanced_at IS NOT NULL") == contacts, 420
-        ), connection.execute("SELECT status, reason, count(*) FROM sends GROUP BY 1, 2").fetchall()
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(tmp_path_factory.mktemp("project")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def page(stack: Stack) -> Iterator[Page]:
+    """A browser's window, once today is planned."""
+    if browsing.CHROMIUM is None:
+        pytest.skip("There is no Chromium: apt-get install chromium, then the pages are tested, too.")
+    assert wait_until(lambda: stack.planned_runs() > 0, 420)
+    with browsing.browsing() as window:
+        yield window
+
+
+def test_ui_leads_from_the_tables_to_the_results(page: Page, stack: Stack) -> None:
+    assert page.context.browser
+    browsing.open_graph(stack.dagster, page.context.browser)
+
+
+def test_ui_shows_the_plan_with_its_charts(page: Page, stack: Stack) -> None:
+    browsing.open_plan(page, stack.dagster, stack.day)
+
+
+def test_ui_shows_the_checks(page: Page, stack: Stack) -> None:
+    browsing.open_checks(page, stack.dagster)
+
+
+@pytest.fixture(scope="module")
+def rows_before(page: Page, stack: Stack) -> list[tuple[object, ...]]:
+    """Launch a backfill of two missed days; return the plan's rows as they were."""
+    with stack.connect() as connection:
+        before = connection.execute(ROWS).fetchall()
+    browsing.launch_backfill(page, stack.dagster, stack.day_before(2), stack.day_before(1))
+    return before
+
+
+def test_ui_launches_a_backfill_of_two_missed_days(rows_before: list[tuple[object, ...]]) -> None:
+    assert rows_before  # its days are made while the others look around and mails go out
+
+
+def test_the_schedules_tick_mails_who_is_due_and_moves_them_to_their_next_step(stack: Stack) -> None:
+    done = "sequence_id = 1 AND status = 'sent' AND advanced_at IS NOT NULL"
+    with stack.connect() as connection:
+        assert wait_until(lambda: count(connection, done) == CASE, 420), connection.execute(
+            "SELECT status, reason, count(*) FROM sends GROUP BY 1, 2"
+        ).fetchall()
         sent = connection.execute(
-            "SELECT c.mail_address, s.send_at FROM sends s JOIN contacts c ON c.id = s.contact_id"
+            "SELECT c.mail_address, s.send_at FROM sends s JOIN contacts c ON c.id = s.contact_id WHERE sequence_id = 1"
         ).fetchall()
         enrolments = connection.execute(
-            "SELECT DISTINCT status, current_step, next_send - last_send, last_send FROM sequences_contacts"
+            "SELECT DISTINCT status, current_step, next_send - last_send, last_send FROM sequences_contacts "
+            "WHERE sequence_id = 1"
         ).fetchall()
-    assert enrolments == [("active", 2, 3, tick.date())]
-    with urllib.request.urlopen(f"{stack['MAIL_SINK_URL']}/api/messages", timeout=20) as answer:
-        accepted = {mail["rcpt_to"][0]: mail for mail in json.load(answer)}
-    assert len(accepted) == contacts
+    assert enrolments == [("active", 2, 3, stack.tick.date())]
+    with urllib.request.urlopen(f"{stack.variables['MAIL_SINK_URL']}/api/messages", timeout=20) as answer:
+        mails = [mail for mail in json.load(answer) if mail["mail_from"] == "ann@sender.example"]
+    accepted = {mail["rcpt_to"][0]: mail for mail in mails}
+    assert len(mails) == len(accepted) == CASE
     for address, send_at in sent:
-        late = datetime.fromisoformat(accepted[address]["accepted_at"]) - send_at
+        late = datetime.fromisoformat(accepted[str(address)]["accepted_at"]) - send_at
         assert timedelta(0) <= late <= timedelta(seconds=2)
-        assert accepted[address]["mail_from"] == "ann@sender.example"
 
 
-def enter_case(connection: psycopg.Connection[tuple[object, ...]], tick: datetime, contacts: int = 3) -> int:
-    """Enter a sequence of two steps and a mailbox whose window closes two minutes after the tick."""
-    closes = (tick + timedelta(minutes=2)).strftime("%H:%M")
-    connection.execute("INSERT INTO sequences (id, sequence_name) VALUES (1, 'Welcome')")
-    connection.execute(
-        "INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days) "
-        "VALUES (1, 1, 'Hi', 'Hello {{ contact.name }}', 0), (1, 2, 'Again', 'Hello', 3)"
-    )
-    connection.execute(
-        "INSERT INTO mailboxes (id, address, send_limit, send_start_time, send_end_time) "
-        "VALUES (1, 'ann@sender.example', 500, %s, %s)",
-        (tick.strftime("%H:%M"), closes),
-    )
-    connection.execute("INSERT INTO sequences_mailboxes VALUES (1, 1)")
-    for number in range(1, contacts + 1):
-        connection.execute(
-            "INSERT INTO contacts (id, name, mail_address) VALUES (%s, 'Bob', %s)",
-            (number, f"bob{number}@people.example"),
-        )
-        connection.execute(
-            "INSERT INTO sequences_contacts (sequence_id, contact_id, next_send) VALUES (1, %s, %s)",
-            (number, tick.date()),
-        )
-    return contacts
+def test_ui_shows_what_became_of_a_missed_day_and_no_mail_has_changed(
+    page: Page, stack: Stack, rows_before: list[tuple[object, ...]]
+) -> None:
+    assert wait_until(lambda: stack.planned_runs() == 3, 180)
+    with stack.connect() as connection:
+        assert connection.execute(ROWS).fetchall() == rows_before
+    browsing.open_replayed(page, stack.dagster, stack.day_before(1))
 
 
-def count(connection: psycopg.Connection[tuple[object, ...]], where: str) -> int:
-    row = connection.execute(f"SELECT count(*) FROM sends WHERE {where}").fetchone()  # type: ignore[arg-type]
-    assert row is not None
-    return int(str(row[0]))
+def test_ui_switches_a_schedule_on(page: Page, stack: Stack) -> None:
+    browsing.switch_on(page, stack.dagster, "top_up_schedule")
+
+
+def test_ui_shows_why_a_sensor_skipped(page: Page, stack: Stack) -> None:
+    browsing.open_ticks(page, stack.dagster, "timed_dispatch_sensor")
+
+
+def test_api_and_mail_sink_have_their_pages(page: Page, stack: Stack) -> None:
+    browsing.open_api(page, stack.variables["API_URL"])
+    browsing.open_mails(page, stack.variables["MAIL_SINK_URL"], "Hi")
+
+
+def questions() -> list[tuple[str, str, str]]:
+    """Return the tutorial's questions with the path to each answer, and a word that the answer has."""
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    return re.findall(r"^\| (.+\?) \| `(.+?)` \| `(.+?)`.* \|$", text, re.MULTILINE)
+
+
+def test_ten_questions_of_an_operator_are_answered_where_the_tutorial_says(page: Page, stack: Stack) -> None:
+    asked = questions()
+    assert len(asked) == 10
+    for question, path, answer in asked:
+        if path.startswith("sequences "):
+            command = [SEQUENCES, *shlex.split(path)[1:]]
+            told = subprocess.run(
+                command, cwd=stack.root, capture_output=True, text=True, timeout=60, check=False
+            )
+            assert answer in told.stdout + told.stderr, question
+        else:
+            page.goto(stack.dagster + path.replace("DAY", stack.day))
+            expect(page.get_by_text(answer).first, question).to_be_visible()
