@@ -1,28 +1,68 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_schedule_context
+from dagster._core.remote_origin import (
+    GrpcServerCodeLocationOrigin,
+    RemoteJobOrigin,
+    RemoteRepositoryOrigin,
+)
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+from sequence_pipelines.definitions import defs
+from sequence_pipelines.jobs.daily_plan import TAGS
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_instance_opens_on_postgres_with_telemetry_off(
+@pytest.fixture
+def instance(
     empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Iterator[DagsterInstance]:
+    """An instance of the project's own dagster.yaml, on Postgres."""
     monkeypatch.setenv("DAGSTER_DATABASE_URL", empty_database.replace("postgresql:", "postgresql+psycopg2:"))
     (tmp_path / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
-    with DagsterInstance.from_config(str(tmp_path)) as instance:
-        assert instance.get_runs_count() == 0
-        assert not instance.telemetry_enabled
-        assert instance.run_monitoring_enabled
-        assert instance.run_retries_enabled
-        assert not instance.run_retries_retry_on_asset_or_op_failure
+    with DagsterInstance.from_config(str(tmp_path)) as opened:
+        yield opened
+
+
+def test_instance_opens_on_postgres_with_telemetry_off(instance: DagsterInstance) -> None:
+    assert instance.get_runs_count() == 0
+    assert not instance.telemetry_enabled
+    assert instance.run_monitoring_enabled
+    assert instance.run_retries_enabled
+    assert not instance.run_retries_retry_on_asset_or_op_failure
 
 
 def test_backfills_leave_slots_for_dispatch() -> None:
     runs = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]["runs"]
     limits = {limit["key"]: limit["limit"] for limit in runs["tag_concurrency_limits"]}
     assert limits["dagster/backfill"] + 4 <= runs["max_concurrent_runs"]  # and one each for four jobs
+
+
+def test_todays_run_goes_before_the_days_of_a_backfill_that_wait_already(instance: DagsterInstance) -> None:
+    code = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=4000, location_name="sequence_pipelines")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(code, "__repository__"), "daily_plan")
+
+    def queue(**tags: str) -> str:
+        run = DagsterRun("daily_plan", status=DagsterRunStatus.QUEUED, tags=tags, remote_job_origin=origin)
+        return instance.add_run(run).run_id
+
+    def launched_next() -> list[str]:
+        """Ask Dagster's own coordinator what it would launch now."""
+        with QueuedRunCoordinatorDaemon(interval_seconds=5) as coordinator:
+            chosen = coordinator._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
+        return [run.run_id for run in chosen]
+
+    waiting = [queue(**TAGS, **{"dagster/backfill": "missed"}) for _ in range(30)]
+    assert launched_next() == waiting[:1]
+    schedule = defs.resolve_schedule_def("daily_plan_schedule")
+    tick = build_schedule_context(scheduled_execution_time=datetime(2026, 6, 15, 4, tzinfo=UTC))
+    (request,) = schedule.evaluate_tick(tick).run_requests or ()
+    today = queue(**TAGS | request.tags)
+    assert launched_next() == [today]
