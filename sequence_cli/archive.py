@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from sequence_cli.output import AsJson, print_json
+
+if TYPE_CHECKING:
+    import psycopg
 
 LEAST_DAYS = 31
 
@@ -21,6 +26,7 @@ def archive(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count what would be moved, and move nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Move old sends of ended enrolments to `archived_sends`, which keeps each mail's key.
 
@@ -37,16 +43,25 @@ def archive(
             from sequence_store.queries import query
 
             row = connection.execute(query("archive", "count_archivable"), {"before": before}).fetchall()[0]
-            typer.echo(f"{row[1]:,} of {row[0]:,} sends from before {before:%Y-%m-%d} would be moved.")
-            return
-        from sequence_pipelines.archiving import archive_sends
+            examined, archived = row[:2]
+        else:
+            examined, archived = _move(connection, before, batch)
+    if as_json:
+        print_json({"before": before, "examined": examined, "archived": archived, "written": not dry_run})
+        return
+    became = "would be moved" if dry_run else "are archived"
+    typer.echo(f"{archived:,} of {examined:,} sends from before {before:%Y-%m-%d} {became}.")
 
-        examined = archived = 0
-        for moved in archive_sends(connection, before, batch=batch):
-            examined += moved.examined
-            archived += moved.archived
-            typer.echo(f"up to {moved.upto:%Y-%m-%d %H:%M}: {archived:,} of {examined:,} moved", err=True)
-    typer.echo(f"{archived:,} of {examined:,} sends from before {before:%Y-%m-%d} are archived.")
+
+def _move(connection: psycopg.Connection[Any], before: datetime, batch: int) -> tuple[int, int]:
+    from sequence_pipelines.archiving import archive_sends
+
+    examined = archived = 0
+    for moved in archive_sends(connection, before, batch=batch):
+        examined += moved.examined
+        archived += moved.archived
+        typer.echo(f"up to {moved.upto:%Y-%m-%d %H:%M}: {archived:,} of {examined:,} moved", err=True)
+    return examined, archived
 
 
 def _days(words: str) -> int:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sequence_cli.output import AsJson, print_json
+
 if TYPE_CHECKING:
     from sequence_store.messages import SendKey
     from sequence_store.settings import OwnerSettings
@@ -38,6 +40,7 @@ def restore_guard(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")
     ] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Run once after restoring a snapshot, before anything else is started.
 
@@ -62,6 +65,17 @@ def restore_guard(
         found = guard(connection, settings, taken, evidence, keep_places=keep_places, complete=complete)
         if dry_run:
             connection.rollback()
+    if as_json:
+        print_json(
+            {
+                "since": taken,
+                "known_to_have_ended": len(evidence),
+                "of_snapshot": dict(sorted(found.of_snapshot.items())),
+                "unknown_to_snapshot": dict(sorted(found.since.items())),
+                "written": not dry_run,
+            }
+        )
+        return
     typer.echo(f"{len(evidence):,} mails are known to have ended since {taken:%Y-%m-%d %H:%M:%S %Z}.")
     typer.echo(
         f"{found.of_snapshot.total():,} sends of the snapshot and {found.since.total():,} that it does not know:"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections import Counter
 from collections.abc import Callable
@@ -186,6 +187,8 @@ def test_ids_of_what_is_lost_are_given_to_nobody_else_and_the_day_counts_what_ma
     lost = chain.world.contact()
     lose_and_restore(postgres, chain, tmp_path / "snapshot")
     assert guard("--since", taken, "--dry-run").output.endswith("Nothing was written.\n")
+    told = json.loads(guard("--since", taken, "--dry-run", "--json").output)
+    assert (told["of_snapshot"], told["written"]) == ({"unknown": 3}, False)
     assert chain.statuses() == {"planned": 3}
     assert guard("--since", taken).exit_code == 0
     assert chain.world.contact() > lost + 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -197,6 +198,8 @@ def test_the_command_counts_first_and_then_moves(
     run = CliRunner().invoke
     days = (datetime.now(UTC) - LONG_AGO).days
     assert "2 of 3 sends" in run(app, ["archive", "--older-than", f"{days}d", "--dry-run"]).output
+    told = json.loads(run(app, ["archive", "--older-than", f"{days}d", "--dry-run", "--json"]).stdout)
+    assert (told["examined"], told["archived"], told["written"]) == (3, 2, False)
     assert len(keys(world, "sends")) == 3
     assert "2 of 3 sends" in run(app, ["archive", "--older-than", f"{days}d"]).output
     assert len(keys(world, "archived_sends")) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import grp
+import json
 import os
 import pwd
 import shutil
@@ -159,6 +160,20 @@ def test_reply_ends_its_sequence_and_an_out_of_office_does_not(team: Team, inbox
     states = [team.status_of(message.contact_id) for message in (replied, away, silent)]
     assert states == ["replied", "active", "active"]
     assert inbox.unseen() == 3
+
+
+def test_command_looks_once_and_tells_a_program_what_it_recorded(team: Team, inbox: ImapServer) -> None:
+    inbox.deliver(mail(sent(team).key))
+    program = Path(sys.executable).parent / "sequences"
+    ran = subprocess.run(
+        [program, "inbox", "--once", "--json"],
+        env=os.environ | {"WORKER_DATABASE_URL": team.database.worker},
+        cwd=program.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert json.loads(ran.stdout) == {"reply": 1}, ran.stderr
 
 
 def test_reply_stops_the_next_step_though_it_is_dispatched(team: Team, inbox: ImapServer) -> None:
