@@ -63,16 +63,36 @@ def sends_by_hour(
     labels: Sequence[str], planned: np.ndarray, under_way: np.ndarray
 ) -> dg.MarkdownMetadataValue:
     """Draw a day's mails by hour: `labels` name the hours; `under_way` are dispatched or mailed already."""
-    if not planned.sum() + under_way.sum():
+    return _stacked(
+        "Mails by hour",
+        labels,
+        (under_way, DONE, "dispatched or mailed"),
+        (planned, TO_COME, "planned"),
+    )
+
+
+def days_to_come(labels: Sequence[str], planned: np.ndarray, waiting: np.ndarray) -> dg.MarkdownMetadataValue:
+    """Draw a forecast: of each day's due contacts those who get a place, and those who wait."""
+    return _stacked("Due contacts by day", labels, (planned, TO_COME, "planned"), (waiting, ROOM, "waiting"))
+
+
+def _stacked(
+    title: str,
+    labels: Sequence[str],
+    below: tuple[np.ndarray, str, str],
+    above: tuple[np.ndarray, str, str],
+) -> dg.MarkdownMetadataValue:
+    """Draw two counts for each label, the second upon the first; each is counts, colour, name."""
+    if not below[0].sum() + above[0].sum():
         return dg.MetadataValue.md("No sends.")
-    with _drawn("Mails by hour") as (figure, axes):
-        hours = np.arange(len(labels))
-        axes.bar(hours, under_way, color=DONE, label="dispatched or mailed")
-        axes.bar(hours, planned, bottom=under_way, color=TO_COME, label="planned")
-        each = max(1, len(labels) // 12)
-        axes.set_xticks(hours[::each], list(labels)[::each])
-        axes.legend(frameon=False, fontsize=8)
-    return _picture(figure, "Mails by hour")
+    with _drawn(title) as (figure, axes):
+        places = np.arange(len(labels))
+        for (counts, colour, name), bottom in ((below, 0), (above, below[0])):
+            axes.bar(places, counts, bottom=bottom, color=colour, label=name)
+        each = max(1, len(labels) // MOST_BARS)
+        axes.set_xticks(places[::each], list(labels)[::each])
+        axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
+    return _picture(figure, title)
 
 
 def _mails_of(rows: pd.DataFrame, windows: pd.DataFrame) -> np.ndarray:
@@ -137,7 +157,9 @@ def _picture(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
 
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", facecolor="white")
-    Image.open(drawn).convert("RGB").quantize(COLOURS).save(small, "png", optimize=True)
+    Image.open(drawn).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE).save(
+        small, "png", optimize=True
+    )
     return dg.MetadataValue.md(
         f"![{words}](data:image/png;base64,{base64.b64encode(small.getvalue()).decode()})"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -13,7 +12,6 @@ from sequence_pipelines.planning.windows import from_epoch_day
 from sequence_store.settings import PipelineSettings
 
 PREVIEW_ROWS = 20
-BAR_WIDTH = 30
 
 
 def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
@@ -25,20 +23,6 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
     ]
     schema = dg.TableSchema([dg.TableColumn(str(name), kind) for name, kind in kinds.items()])
     return dg.MetadataValue.table(records, schema)
-
-
-def bars(rows: Iterable[tuple[str, int]]) -> dg.MarkdownMetadataValue:
-    """Return labelled counts as a bar chart in Markdown."""
-    rows = list(rows)
-    most = max((count for _, count in rows), default=0)
-    lines = [
-        f"| `{label}` | `{'█' * round(BAR_WIDTH * count / most):<{BAR_WIDTH}}` | {count} |"
-        for label, count in rows
-        if most
-    ]
-    return dg.MetadataValue.md(
-        "\n".join(["| | | mails |", "|---|---|---|", *lines]) if lines else "No sends."
-    )
 
 
 def links(settings: PipelineSettings, question: str) -> dict[str, dg.MetadataValue[Any]]:

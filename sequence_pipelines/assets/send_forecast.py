@@ -7,9 +7,10 @@ import pandas as pd
 from pydantic import Field
 
 from sequence_pipelines.assets import OWNERS, PLANNING
+from sequence_pipelines.charts import days_to_come
 from sequence_pipelines.forecasting import WhatIf, forecast, summarise_mailboxes, summarise_sequences
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.reporting import PREVIEW_ROWS, bars, table
+from sequence_pipelines.reporting import PREVIEW_ROWS, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.settings import PipelineSettings
@@ -79,8 +80,9 @@ def send_forecast(
             "most_waiting": int(days["waiting"].max()),
             "sequences_that_wait_to_the_end": never,
             "days": table(days),
-            "planned_by_day": bars(days[["day", "planned"]].itertuples(index=False, name=None)),
-            "waiting_by_day": bars(days[["day", "waiting"]].itertuples(index=False, name=None)),
+            "days_to_come": days_to_come(
+                [f"{d.day:%d %b}" for d in told], days["planned"].to_numpy(), days["waiting"].to_numpy()
+            ),
             "fullest_mailboxes": table(summarise_mailboxes(told).head(PREVIEW_ROWS)),
             "queues": table(sequences.astype({"queue_empty_on": str}).head(PREVIEW_ROWS)),
             "what_if": dg.MetadataValue.json(asdict(what_if)),
