@@ -13,6 +13,7 @@ from typing import Any
 
 from bench.instance import DAY
 from sequence_store.settings import PipelineSettings
+from sequence_store.tracing import OFF
 
 FORECAST_DAYS = 14
 NOW = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)
@@ -66,6 +67,7 @@ def dagster(settings: PipelineSettings) -> dict[str, Any]:
             resources={
                 "settings": settings,
                 "database": Database(settings),
+                "traces": OFF,
                 "clock": Clock(now=NOW.isoformat()),
                 "io_manager": ParquetIOManager(store),
             },

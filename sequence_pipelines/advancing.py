@@ -21,12 +21,16 @@ BATCH = 1000
 class Applied:
     """What an application changed; applying the same again changes nothing."""
 
-    advanced: int = 0
+    keys: list[SendKey] = field(default_factory=list)
     by_status: Counter[str] = field(default_factory=Counter)
     completed: int = 0
 
+    @property
+    def advanced(self) -> int:
+        return len(self.keys)
+
     def add(self, other: Applied) -> None:
-        self.advanced += other.advanced
+        self.keys += other.keys
         self.by_status += other.by_status
         self.completed += other.completed
 
@@ -68,7 +72,7 @@ def _apply_batch(
         },
     ).fetchall()
     return Applied(
-        advanced=len(rows),
-        by_status=Counter(row[2] for row in rows),
-        completed=sum(row[3] == "completed" for row in rows),
+        keys=[SendKey(*row[:4]) for row in rows],
+        by_status=Counter(row[4] for row in rows),
+        completed=sum(row[5] == "completed" for row in rows),
     )

@@ -27,6 +27,7 @@ from sequence_pipelines.resources.database import pipeline_database
 from sequence_pipelines.resources.parquet import parquet_io_manager
 from sequence_pipelines.resources.settings import pipeline_settings
 from sequence_pipelines.resources.sqs import pipeline_queues
+from sequence_pipelines.resources.traces import pipeline_traces
 
 asset_modules = [
     due_contacts,
@@ -63,6 +64,7 @@ defs = dg.Definitions(
         "settings": pipeline_settings,
         "database": pipeline_database,
         "queues": pipeline_queues,
+        "traces": pipeline_traces,
         "clock": Clock(),
         "io_manager": parquet_io_manager,
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import psycopg
 
 from sequence_store.crash_points import CrashPoint, reach
+from sequence_store.messages import SendKey
 from sequence_store.queries import query
 from sequence_store.queues import MAX_DELAY_SECONDS, Outgoing, Queue, batched
 from sequence_store.settings import PipelineSettings
+from sequence_store.tracing import OFF, Traces
 
 LOOK_BACK = timedelta(days=3)  # live rows older than this are a plan's to release
 MARK_BATCH = 500
@@ -35,13 +38,15 @@ def look_back(settings: PipelineSettings) -> datetime:
     return datetime.now(UTC) - max(LOOK_BACK, timedelta(seconds=2 * settings.send_grace_seconds))
 
 
-def dispatch(connection: psycopg.Connection[Any], queue: Queue, settings: PipelineSettings) -> Dispatched:
+def dispatch(
+    connection: psycopg.Connection[Any], queue: Queue, settings: PipelineSettings, traces: Traces = OFF
+) -> Dispatched:
     """Expire what is overdue and send what is due within DISPATCH_AHEAD_SECONDS; needs autocommit.
 
     A crash between sending and marking sends a row again at the next look: the worker's claim makes the
     second message harmless. A batch that SQS did not confirm stays planned.
     """
-    done = Dispatched()
+    done, began = Dispatched(), time.time_ns()
     if connection.execute(query("dispatch", "lock_dispatch")).fetchone() != (True,):
         done.locked = True
         return done
@@ -61,6 +66,7 @@ def dispatch(connection: psycopg.Connection[Any], queue: Queue, settings: Pipeli
     for batch in batched(confirmed, MARK_BATCH):
         reach(CrashPoint.DISPATCH_SENT)
         done.sent += _mark(connection, batch)
+        traces.of_sends("dispatch", (SendKey(*row[:4]) for row in batch), began)
     reach(CrashPoint.DISPATCH_MARKED)
     done.not_confirmed = len(rows) - done.sent
     return done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ import psycopg
 
 from sequence_pipelines.arrays import read_arrays, write_columns
 from sequence_store.errors import LedgerChangedError
+from sequence_store.messages import SendKey
 from sequence_store.queries import query
 from sequence_store.states import Deferral
 
@@ -198,6 +199,11 @@ class Ledger:
         self.execute("stage_unknown_deferrals", since=since, day=day, reasons=REASONS)
         self.execute("drop_deferrals")
         self.execute("enter_deferrals", day=day, reasons=REASONS)
+
+
+def keys_of(sends: pd.DataFrame) -> Iterator[SendKey]:
+    """Yield the keys of a frame's rows, once somebody asks for them."""
+    yield from map(SendKey._make, zip(*(sends[column].tolist() for column in KEY), strict=True))
 
 
 def instant(seconds: int) -> datetime:

@@ -31,6 +31,7 @@ from sequence_pipelines.releasing import find_released
 from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
+from sequence_store.tracing import OFF, Traces
 
 QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks ahead
 
@@ -74,6 +75,7 @@ def make_plan(
     settings: PipelineSettings,
     now: datetime,
     considered: pd.DataFrame | None = None,
+    traces: Traces = OFF,
 ) -> Plan:
     """Plan everything due into what is left of the planning day of `now`; the caller commits.
 
@@ -87,14 +89,14 @@ def make_plan(
     ledger.execute("give_memory")
     day = Day.at(now, settings)
     since = ledger.oldest_live(day.begins)
-    with _timed(seconds, "apply finished sends"):
+    with _timed(traces, seconds, "apply finished sends"):
         keys = find_unapplied(connection, since=since, now=now, unknown_settles=settings.unknown_settles)
         applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
         expired = connection.execute(
             query("dispatch", "expire_overdue"), {"since": since, "now": now}
         ).fetchall()
     with ThreadPoolExecutor(max_workers=1) as beside:
-        with _timed(seconds, "read due contacts"):
+        with _timed(traces, seconds, "read due contacts"):
             picture = read_picture(ledger, day, since)
             enrolments = beside.submit(ledger.due, day.day)  # Postgres reads on while we compute
             gates = beside.submit(ledger.unmailable)
@@ -102,22 +104,22 @@ def make_plan(
             _ = picture.room
             due = find_due(enrolments.result(), picture)
             unmailable = gates.result()
-        with _timed(seconds, "release places"):
+        with _timed(traces, seconds, "release places"):
             picture, cancelled = release(ledger, picture, due, unmailable)
             released = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
-        with _timed(seconds, "assign"):
+        with _timed(traces, seconds, "assign"):
             candidates = choose_candidates(due, picture, unmailable)
             asking = _still_considered(candidates.asking, considered, released)
             asked = assign(asking, picture, settings.send_grace_seconds)
             retaken = pd.concat([open_rows.result(), cancelled])
     try:
-        with _timed(seconds, "write"):
+        with _timed(traces, seconds, "write"):
             completed = _write(ledger, picture, asked, candidates, retaken)
     except UniqueViolation:
-        with _timed(seconds, "assign"):
+        with _timed(traces, seconds, "assign"):
             candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
             asked = assign(asking, picture, settings.send_grace_seconds)
-        with _timed(seconds, "write"):
+        with _timed(traces, seconds, "write"):
             completed = _write(ledger, picture, asked, candidates, retaken)
     return Plan(picture, asked, candidates.refused, applied, len(released), completed, seconds)
 
@@ -205,7 +207,8 @@ def _still_considered(
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], phase: str) -> Iterator[None]:
+def _timed(traces: Traces, seconds: dict[str, float], phase: str) -> Iterator[None]:
     began = time.perf_counter()
-    yield
+    with traces.span(phase):
+        yield
     seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - began

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     sends_queue: str = Field("sequence-sends", description="Queue of timed send messages")
     delivery_results_queue: str = Field("sequence-delivery-results", description="Queue of delivery results")
 
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="OTLP/HTTP collector of the traces of sends; unset: there are none"
+    )
+    otel_traces_sampler_arg: float = Field(0.01, ge=0, le=1, description="Share of the sends that is traced")
+
     @field_validator("plan_at")
     @classmethod
     def _whole_minutes(cls, value: time) -> time:

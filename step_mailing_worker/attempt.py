@@ -16,6 +16,7 @@ from sequence_store.messages import DeliveryResult, SendMessage, parse_message
 from sequence_store.queues import Incoming
 from sequence_store.settings import WorkerSettings
 from sequence_store.states import Outcome, SendStatus
+from sequence_store.tracing import OFF, Traces
 from step_mailing_worker import logs
 from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
@@ -54,6 +55,7 @@ class Tools:
     delivery: Delivery
     counters: DayCounters
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    traces: Traces = OFF
 
 
 class Attempt:
@@ -107,7 +109,13 @@ class Attempt:
         except MalformedMessageError as error:
             await self._end(self._tools.inbox.bury(self._message, str(error)))
             return
-        claim = await self._claimed(send)
+        with self._tools.traces.span("send", send.key, attempt=send.attempt, mailbox_id=send.mailbox_id):
+            await self._attempt(send)
+
+    async def _attempt(self, send: SendMessage) -> None:
+        with self._tools.traces.span("claim"):
+            claim = await self._claimed(send)
+        self._tools.traces.note(claim=claim.verdict)
         match claim.verdict:
             case ClaimVerdict.CLAIMED:
                 assert claim.send is not None  # noqa: S101  # the store gives both or none
@@ -190,7 +198,8 @@ class Attempt:
         assert self._send is not None  # noqa: S101
         while True:
             self._interruptible = False
-            gate = await self._tools.store.mark_transmitting(self._send, self._claim)
+            with self._tools.traces.span("gate"):
+                gate = await self._tools.store.mark_transmitting(self._send, self._claim)
             if gate.verdict is GateVerdict.TRANSMITTING:
                 self._leased = False
                 return
@@ -220,7 +229,8 @@ class Attempt:
     async def _finish(self, send: SendMessage, finish: Finish) -> None:
         """Record the outcome, however long the database is away: until then the message stays."""
         self._interruptible = False
-        finished = await self._insist(lambda: self._tools.store.finish(send, self._claim, finish))
+        with self._tools.traces.span("record"):
+            finished = await self._insist(lambda: self._tools.store.finish(send, self._claim, finish))
         self._leased = False
         reach(CrashPoint.AFTER_FINISH)
         if finished is None:
@@ -234,7 +244,9 @@ class Attempt:
         self._interruptible = False
         self._settled()
         logs.event(outcome, **self._ids(), reason=reason, code=code)
-        self._tools.metrics.ended(outcome, (datetime.now(UTC) - send.send_at).total_seconds())
+        late = (datetime.now(UTC) - send.send_at).total_seconds()
+        self._tools.metrics.ended(outcome, late)
+        self._tools.traces.note(outcome=outcome, reason=reason, smtp_code=code, late_seconds=late)
         result = DeliveryResult(
             sequence_id=send.sequence_id,
             contact_id=send.contact_id,

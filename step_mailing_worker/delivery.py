@@ -10,6 +10,7 @@ from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.messages import SendMessage
 from sequence_store.settings import WorkerSettings
 from sequence_store.states import Fault, Outcome
+from sequence_store.tracing import OFF, Traces
 from step_mailing_worker.endpoints import SES, endpoint_of
 from step_mailing_worker.errors import LostError, MailError, NoCredentialError, RefusedError, UntrustedError
 from step_mailing_worker.links import MailLinks
@@ -32,17 +33,20 @@ class Delivery:
     connections: MailboxConnections
     signer: Signer
     ses: SesTransport
+    traces: Traces = OFF
 
     async def deliver(
         self, message: SendMessage, send: ClaimedSend, pass_gate: Callable[[], Awaitable[None]]
     ) -> Finish:
         """Return the outcome. `pass_gate` runs after RCPT and directly before DATA; what closes it is raised."""
         try:
-            mail = build_mail(
-                self._order(message, send), self.settings.address_key.get_secret_value().encode()
-            )
+            with self.traces.span("render"):
+                mail = build_mail(
+                    self._order(message, send), self.settings.address_key.get_secret_value().encode()
+                )
             endpoint = endpoint_of(send, mail.sender, self.settings)
-            reply = await self._handed_over(mail, endpoint, pass_gate)
+            with self.traces.span("smtp"):
+                reply = await self._handed_over(mail, endpoint, pass_gate)
         except MailError as error:
             return self._unbuildable(error)
         except RefusedError as error:

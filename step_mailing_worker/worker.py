@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from sequence_store.queues import BATCH, Incoming
 from sequence_store.settings import WorkerSettings
+from sequence_store.tracing import open_traces
 from step_mailing_worker import logs
 from step_mailing_worker.attempt import Attempt, Tools
 from step_mailing_worker.credentials import Credentials
@@ -53,8 +54,9 @@ class Worker:
         connections = MailboxConnections(bounds, credentials)
         ses = SesTransport(self._settings, credentials)
         counters = DayCounters(self._settings)
-        delivery = Delivery(self._settings, connections, self._signer, ses)
-        tools = Tools(self._settings, store, inbox, delivery, counters)
+        traces = open_traces(self._settings, "step-mailing-worker")
+        delivery = Delivery(self._settings, connections, self._signer, ses, traces)
+        tools = Tools(self._settings, store, inbox, delivery, counters, traces=traces)
         tools.metrics.serve(self._settings)
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
@@ -67,6 +69,7 @@ class Worker:
             await counters.close()
             await store.close()
             await inbox.close()
+            await asyncio.to_thread(traces.stop)
             logs.event("stopped")
 
     async def _work(self, tools: Tools) -> None:

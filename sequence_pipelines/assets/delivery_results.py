@@ -26,6 +26,7 @@ from sequence_store.messages import DeliveryResult, SendKey, parse_message
 from sequence_store.queries import query
 from sequence_store.queues import Incoming, Queue
 from sequence_store.settings import PipelineSettings
+from sequence_store.tracing import OFF, Traces
 
 BATCH = 200  # results in one transaction: twenty receives
 PARK_SECONDS = 86_400
@@ -56,6 +57,7 @@ def delivery_results(
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     queues: dg.ResourceParam[Queues],
+    traces: dg.ResourceParam[Traces],
 ) -> dg.MaterializeResult:
     """Outcomes applied to enrolments: who was mailed moves to the next step and its day.
 
@@ -64,8 +66,8 @@ def delivery_results(
     """
     queue = queues.delivery_results()
     with database.connect() as connection:
-        drained = drain(connection, queue, settings)
-        swept = sweep(connection, settings)
+        drained = drain(connection, queue, settings, traces=traces)
+        swept = sweep(connection, settings, traces)
     context.log.info(
         f"{drained.results} results, {drained.applied.advanced} sends applied, {swept.advanced} swept up."
     )
@@ -94,22 +96,26 @@ def drain(
     queue: Queue,
     settings: PipelineSettings,
     notifications: Notifications | None = None,
+    traces: Traces = OFF,
 ) -> Drained:
     """Receive, apply, commit, delete, until the queue is empty or the time is up."""
     drained = Drained()
     notifications = notifications or Notifications(settings.address_key.get_secret_value().encode())
     deadline = time.monotonic() + MOST_SECONDS
     while messages := queue.receive_many(BATCH):
+        began = time.time_ns()
         reach(CrashPoint.RESULTS_RECEIVED)
         reports, results = _sorted_out(messages)
         handled = [m for m in reports if _record(connection, queue, m, notifications, settings, drained)]
         keys = [key for message in results if (key := _key_of(queue, message, drained))]
         now = datetime.now(UTC)
-        drained.applied.add(apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles))
+        applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
         reach(CrashPoint.RESULTS_APPLIED)
         connection.commit()
         reach(CrashPoint.RESULTS_COMMITTED)
         queue.delete(results + handled)
+        drained.applied.add(applied)
+        traces.of_sends("result", applied.keys, began)
         drained.results += len(keys)
         if time.monotonic() > deadline:
             drained.stopped = "time is up"
@@ -117,14 +123,17 @@ def drain(
     return drained
 
 
-def sweep(connection: psycopg.Connection[tuple[object, ...]], settings: PipelineSettings) -> Applied:
+def sweep(
+    connection: psycopg.Connection[tuple[object, ...]], settings: PipelineSettings, traces: Traces = OFF
+) -> Applied:
     """Apply finished sends whose message is lost, and unknown ones that have settled."""
-    now = datetime.now(UTC)
+    now, began = datetime.now(UTC), time.time_ns()
     keys = find_unapplied(
         connection, since=look_back(settings), now=now, unknown_settles=settings.unknown_settles
     )
     applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
     connection.commit()
+    traces.of_sends("result", applied.keys, began)
     return applied
 
 

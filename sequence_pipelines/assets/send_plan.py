@@ -1,5 +1,6 @@
 """The plan: which contact gets which step, from which mailbox, at which second."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
 from sequence_pipelines.charts import charts_of_day
 from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
-from sequence_pipelines.ledger import KEY, Ledger
+from sequence_pipelines.ledger import KEY, Ledger, keys_of
 from sequence_pipelines.partitions import planned_by, planning_days
 from sequence_pipelines.plan_checks import keep_or_undo
 from sequence_pipelines.planner import make_plan
@@ -21,6 +22,7 @@ from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
+from sequence_store.tracing import Traces
 
 GRACE = timedelta(hours=1)  # within which a planning day has its plan
 SEEN_FIRST = ("planned", "waiting", "utilisation_percent", "waiting_by_reason")
@@ -68,6 +70,7 @@ def send_plan(
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     clock: Clock,
+    traces: dg.ResourceParam[Traces],
     config: PlanConfig,
     due_contacts: pd.DataFrame,
     mailbox_capacity: pd.DataFrame,
@@ -84,18 +87,24 @@ def send_plan(
     it is shown as an observation of this asset, and nothing is written or sent.
     """
     asked = date.fromisoformat(context.partition_key)
-    with database.connect() as connection:
-        plan = make_plan(connection, settings, clock.read(), due_contacts[KEY])
-        ledger = Ledger(connection, settings.address_pads)
-        numbers = plan_metadata(plan)
-        metadata = {
-            **{name: numbers[name] for name in SEEN_FIRST},
-            **charts_of_day(plan.rows, plan.picture, settings.calendar.zone),
-            **numbers,
-            **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
-            **links(settings, "what-waits-and-why"),
-        }
-        violations, written = keep_or_undo(connection, plan, dry_run=config.dry_run)
+    began = time.time_ns()
+    with traces.span("plan_day", planning_day=asked):
+        with database.connect() as connection:
+            plan = make_plan(connection, settings, clock.read(), due_contacts[KEY], traces)
+            ledger = Ledger(connection, settings.address_pads)
+            numbers = plan_metadata(plan)
+            metadata = {
+                **{name: numbers[name] for name in SEEN_FIRST},
+                **charts_of_day(plan.rows, plan.picture, settings.calendar.zone),
+                **numbers,
+                **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
+                **links(settings, "what-waits-and-why"),
+            }
+            violations, written = keep_or_undo(connection, plan, dry_run=config.dry_run)
+            traces.note(planned=len(plan.placed), waiting=len(plan.waiting), written=written)
+        if written:
+            traces.of_sends("plan", keys_of(plan.placed), began)
+            traces.of_sends("result", plan.applied.keys, began)
     context.log.info(
         f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
     )

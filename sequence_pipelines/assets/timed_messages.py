@@ -10,6 +10,7 @@ from sequence_pipelines.reporting import links
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_store.settings import PipelineSettings
+from sequence_store.tracing import Traces
 
 
 @dg.asset(
@@ -25,6 +26,7 @@ def timed_messages(
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     queues: dg.ResourceParam[Queues],
+    traces: dg.ResourceParam[Traces],
 ) -> dg.MaterializeResult:
     """Messages that wake a worker at each send's second: everything planned within DISPATCH_AHEAD_SECONDS.
 
@@ -33,7 +35,7 @@ def timed_messages(
     """
     queue = queues.sends()
     with database.connect(autocommit=True) as connection:
-        done = dispatch(connection, queue, settings)
+        done = dispatch(connection, queue, settings, traces)
     if done.locked:
         context.log.info("Another run is dispatching at this moment; this one leaves it to it.")
     if done.not_confirmed:

@@ -13,6 +13,7 @@ from sequence_pipelines.resources.sqs import Queues
 from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.queries import query
 from sequence_store.settings import PipelineSettings
+from sequence_store.tracing import Traces
 
 
 @dg.op(
@@ -24,10 +25,11 @@ def settle_what_is_lost(
     settings: dg.ResourceParam[PipelineSettings],
     database: dg.ResourceParam[Database],
     queues: dg.ResourceParam[Queues],
+    traces: dg.ResourceParam[Traces],
 ) -> None:
     with database.connect() as connection:
         found = reconcile_ledger(connection, settings)
-        found["swept_up_without_message"] = sweep(connection, settings).advanced
+        found["swept_up_without_message"] = sweep(connection, settings, traces).advanced
         unknown, transmitting, _ = connection.execute(
             query("reconcile", "count_unsettled"), {"since": look_back(settings)}
         ).fetchall()[0]

@@ -42,7 +42,7 @@ WITH finished AS (
     DELETE FROM plan_deferrals p USING finished f
     WHERE p.sequence_id = f.sequence_id AND p.contact_id = f.contact_id
 )
-SELECT f.sequence_id, f.mailbox_id, f.status, a.status AS enrolment_status
+SELECT f.sequence_id, f.contact_id, f.step_id, f.round, f.status, a.status AS enrolment_status
 FROM finished f LEFT JOIN advanced a ON a.sequence_id = f.sequence_id AND a.contact_id = f.contact_id
 
 -- name: record_feedback

@@ -27,6 +27,7 @@ from sequence_pipelines.resources.sqs import Queues
 from sequence_store.messages import DeliveryResult
 from sequence_store.queues import Outgoing
 from sequence_store.states import Outcome
+from sequence_store.tracing import OFF, Traces
 
 TODAY = date(2026, 6, 15)
 MORNING = "2026-06-15T04:00:30Z"
@@ -50,6 +51,7 @@ def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
         now: str | None = MORNING,
         fails: bool = False,
         config: Any = None,
+        traces: Traces = OFF,
     ) -> Any:
         assets = dg.load_assets_from_modules(asset_modules)
         checks = dg.load_asset_checks_from_modules(asset_modules)
@@ -65,6 +67,7 @@ def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
                 "settings": settings,
                 "database": Database(settings),
                 "queues": Queues(settings),
+                "traces": traces,
                 "clock": Clock(now=now),
                 "io_manager": ParquetIOManager(settings.asset_store),
             },
@@ -87,6 +90,7 @@ def test_forecast_tells_the_days_to_come_and_what_a_change_would_do(world: Any, 
     assert [day["planned"] for day in days[:4]] == [5, 5, 2, 0]
     assert [day["waiting"] for day in days[:4]] == [7, 2, 0, 0]
     assert (told["planned"], told["most_waiting"], told["sequences_that_wait_to_the_end"]) == (12, 7, 0)
+    assert "data:image/png;base64," in told["days_to_come"]
     assert told["queues"].records[0].data["queue_empty_on"] == "2026-06-17"
     config = {"ops": {"send_forecast": {"config": {"days": 2, "add_mailboxes": 1, "limit": 60}}}}
     tried = metadata(run("send_forecast", day=None, config=config), "send_forecast")

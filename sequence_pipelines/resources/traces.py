@@ -1,0 +1,20 @@
+"""Where a run's spans go: nowhere, unless tracing is switched on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from sequence_store.tracing import Traces, open_traces
+
+
+@dg.resource(
+    required_resource_keys={"settings"}, description="Traces of sends (OpenTelemetry), off by default"
+)
+def pipeline_traces(context: dg.InitResourceContext) -> Iterator[Traces]:
+    traces = open_traces(context.resources.settings, "sequence-pipelines")
+    try:
+        yield traces
+    finally:
+        traces.stop()
