@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import api, archive, contact_import, flow, load, plan, rivals, shapes, worker
+from bench import api, archive, contact_import, flow, idle, load, plan, rivals, shapes, worker
 
 
 def main() -> None:
@@ -47,6 +47,9 @@ def main() -> None:
     )
     loading.add_argument("rates", nargs="*", type=int, default=load.RATES, help="mails a second")
     loading.set_defaults(run=lambda asked: load.run(asked.rates))
+    resting = parts.add_parser("idle", help="a stack that has nothing to do: processor an hour, memory")
+    resting.add_argument("minutes", nargs="?", type=float, default=idle.MINUTES)
+    resting.set_defaults(run=lambda asked: idle.run(asked.minutes))
     asked = parser.parse_args()
     asked.run(asked)
 

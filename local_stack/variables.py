@@ -24,6 +24,11 @@ PREFERRED_PORTS = {
     "dagster_code": 4000,
 }
 REGION = "us-east-1"
+# Dagster's daemon looks every 5 and 30 seconds: for runs to try again, and for assets that are late by an hour.
+RARELY = {
+    "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "30",
+    "FRESHNESS_DAEMON_INTERVAL_SECONDS": "300",
+}
 # Of the user's environment these are kept from the programs: they would lead to another account or server.
 _OTHERS = ("AWS_", "PG")
 
@@ -89,6 +94,7 @@ def program_environment(folder: StackFolder, variables: Mapping[str, str]) -> di
         MARK: str(folder.path),
         "AWS_EC2_METADATA_DISABLED": "true",
         "DAGSTER_DISABLE_TELEMETRY": "yes",
+        **RARELY,
         "NO_PROXY": LOOPBACK,
         "no_proxy": LOOPBACK,
         "PYTHONUNBUFFERED": "1",

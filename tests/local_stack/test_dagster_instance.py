@@ -37,6 +37,7 @@ def test_instance_opens_on_postgres_with_telemetry_off(instance: DagsterInstance
     assert instance.run_monitoring_enabled
     assert instance.run_retries_enabled
     assert not instance.run_retries_retry_on_asset_or_op_failure
+    assert "ASSET" not in instance.get_required_daemon_types(), "nothing has an automation condition"
 
 
 def test_backfills_leave_slots_for_dispatch() -> None:
