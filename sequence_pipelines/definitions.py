@@ -21,7 +21,6 @@ from sequence_pipelines.jobs.failure_alerts import failure_alert_sensor
 from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
-from sequence_pipelines.jobs.verify_ledger import verify_ledger, verify_schedule
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
 from sequence_pipelines.resources.parquet import parquet_io_manager
@@ -48,7 +47,6 @@ defs = dg.Definitions(
         apply_delivery_results,
         reconcile,
         health_checks,
-        verify_ledger,
         archive_old_sends,
     ],
     schedules=[
@@ -56,7 +54,6 @@ defs = dg.Definitions(
         top_up_schedule,
         reconcile_schedule,
         health_schedule,
-        verify_schedule,
         archive_schedule,
     ],
     sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor],

@@ -185,7 +185,7 @@ class Bounds:
     transmitting: timedelta = timedelta(seconds=900)
     unknown_settles: timedelta = timedelta(hours=24)
     margin: timedelta = timedelta(hours=1)  # sweeps come by every quarter of an hour
-    race: timedelta = timedelta(seconds=60)  # from a stop's word to its commit
+    race: timedelta = timedelta(seconds=10)  # a bounce locks no contact: from its word to its commit
 
 
 @dataclass(frozen=True)

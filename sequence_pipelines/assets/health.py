@@ -1,79 +1,22 @@
-"""Checks of a day as it goes: what must never happen, and what is unlike the last weeks."""
+"""Checks of a day as it goes: what is unlike the last weeks."""
 
 import statistics
 from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
-from psycopg.rows import dict_row
 
 from sequence_pipelines.assets.delivery_results import delivery_results
 from sequence_pipelines.assets.due_contacts import due_contacts
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.queries import query
-from sequence_store.settings import PipelineSettings
 
 USUAL_DAYS = 28
 LEAST_DIFFERENCE = 50  # contacts; a small day's doubling is no news
 BOUNCES_WARN, BOUNCES_ALARM = 0.02, 0.05  # at 5 % a mailbox is parked
 LEAST_BOUNCES = 5
 COMPLAINTS_WARN, COMPLAINTS_ALARM = 0.001, 0.003  # Gmail: stay below 0.10 %, never reach 0.30 %
-_STOP = "stop the workers (`sequences stack down`, or their deployment) and report it with the day's rows in `sends`."
-_BUG = f"If not: {_STOP}"
-
-_PROMISES = {
-    "over_limit": dg.AssetCheckSpec(
-        "mailed_within_limits",
-        asset=delivery_results,
-        description="No mailbox mailed more on a local day than its limit. If one did, and its limit was not just "
-        f"lowered: {_STOP}",
-    ),
-    "out_of_time": dg.AssetCheckSpec(
-        "mailed_in_time",
-        asset=delivery_results,
-        description=f"Every mail went out between its second and its `not_after`, so inside its window. {_BUG}",
-    ),
-    "mailed_twice": dg.AssetCheckSpec(
-        "mailed_once_a_day",
-        asset=delivery_results,
-        description=f"No contact was mailed twice in a planning day. {_BUG}",
-    ),
-    "mailed_after_the_end": dg.AssetCheckSpec(
-        "nobody_mailed_after_the_end",
-        asset=delivery_results,
-        description=f"Nobody was mailed whose address was suppressed before. {_BUG}",
-    ),
-    "not_advanced": dg.AssetCheckSpec(
-        "mailed_are_advanced",
-        asset=delivery_results,
-        description="Whoever was mailed has moved to the next step within the hour. If not: look at the ticks of "
-        "`delivery_results_sensor`, then materialize `delivery_results`, which sweeps up what has no message.",
-    ),
-}
-
-
-@dg.multi_asset_check(
-    specs=list(_PROMISES.values()),
-    name="promises_of_the_day",
-)
-def promises_of_the_day(
-    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings], clock: Clock
-) -> Iterator[dg.AssetCheckResult]:
-    day = settings.calendar.day_of(clock.read())
-    with database.connect() as connection:
-        parameters = {"since": settings.calendar.start_of(day), "day": day}
-        found = connection.cursor(row_factory=dict_row).execute(
-            query("health", "find_broken_promises"), parameters
-        )
-        counts = found.fetchone() or {}
-    for name, spec in _PROMISES.items():
-        broken = int(counts[name])
-        yield dg.AssetCheckResult(
-            check_name=spec.name,
-            passed=broken == 0,
-            metadata={"violations": broken, "planning_day": day.isoformat()},
-        )
 
 
 @dg.asset_check(

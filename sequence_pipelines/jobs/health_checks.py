@@ -2,8 +2,9 @@
 
 import dagster as dg
 
+from sequence_pipelines.assets.delivery_results import promises_kept
 from sequence_pipelines.assets.due_contacts import sequences_can_mail
-from sequence_pipelines.assets.health import due_contacts_as_usual, promises_of_the_day, reputation
+from sequence_pipelines.assets.health import due_contacts_as_usual, reputation
 from sequence_pipelines.assets.mailbox_capacity import mailboxes_are_configured
 from sequence_pipelines.assets.send_plan import no_missed_day, nothing_unknown
 from sequence_pipelines.assets.timed_messages import no_dead_letters
@@ -14,7 +15,7 @@ health_checks = dg.define_asset_job(
     selection=dg.AssetSelection.checks(
         no_missed_day,
         nothing_unknown,
-        promises_of_the_day,
+        promises_kept,
         reputation,
         due_contacts_as_usual,
         no_dead_letters,
@@ -22,7 +23,7 @@ health_checks = dg.define_asset_job(
         mailboxes_are_configured,
     ),
     tags=run_tags("health_checks", seconds=600, priority=0),
-    description="Runs the checks that read the ledger: no missed day, nothing unknown, promises of the day, rates of "
+    description="Runs the checks that read the ledger: no missed day, nothing unknown, every promise kept, rates of "
     "bounces and complaints. It writes nothing.",
 )
 

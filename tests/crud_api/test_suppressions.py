@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from tests.conftest import Services
 from tests.crud_api.conftest import NOBODY, Api
 
@@ -26,6 +28,27 @@ def test_suppressing_an_address_stops_everything_for_it_also_what_is_dispatched(
     ]
     refused = api.made(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]})
     assert refused["refused"][0]["message"] == "is suppressed: its address must not be mailed"
+
+
+@pytest.mark.parametrize(
+    "stop",
+    [
+        "SELECT suppress_address('ada@people.example', 'removed', 'asked', %(pads)s)",
+        "SELECT unsubscribe(1, 1, 1, 1, %(pads)s)",
+        "SELECT erase_contact((SELECT external_id FROM contacts), %(pads)s)",
+        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('ada@people.example', %(pads)s), 'x')",
+    ],
+)
+def test_suppression_is_dated_when_it_holds_and_not_when_its_transaction_began(
+    api: Api, settings: Services, stop: str
+) -> None:
+    """A mail that went out while the stop waited for its contact's lock went out before it."""
+    api.contact(mailAddress="ada@people.example")
+    with api.database.connect("owner") as stopping:
+        stopping.execute("SELECT 1")
+        [(mailed,)] = api.sql("SELECT clock_timestamp()")
+        stopping.execute(stop, {"pads": settings.api.address_pads})
+    assert api.sql("SELECT at > %s FROM suppressions", mailed) == [(True,)]
 
 
 def test_suppression_is_found_by_its_address_which_nobody_can_read(api: Api) -> None:

@@ -34,76 +34,6 @@ def check(world: Any) -> Any:
     return evaluate
 
 
-def mailed(world: Any, **values: Any) -> int:
-    """Enter a contact that was mailed at noon, as it should be; return its id."""
-    sequence = world.sequence(mailboxes=(world.mailbox(),))
-    contact = world.enrol(sequence)
-    row = {
-        "sequence_id": sequence,
-        "contact_id": contact,
-        "step_id": world.step_id(sequence, 1),
-        "round": 1,
-        "mailbox_id": 1,
-        "due_day": TODAY,
-        "plan_day": TODAY,
-        "send_day": TODAY,
-        "send_at": NOON,
-        "not_after": NOON + timedelta(hours=2),
-        "status": "sent",
-        "transmitting_at": NOON + timedelta(seconds=1),
-        "finished_at": NOON + timedelta(seconds=2),
-        "advanced_at": NOON + timedelta(seconds=60),
-    } | values
-    columns = ", ".join(row)
-    world.run(f"INSERT INTO sends ({columns}) VALUES ({', '.join(['%s'] * len(row))})", *row.values())
-    return contact
-
-
-def failed(results: dict[str, dg.AssetCheckResult]) -> set[str]:
-    return {name for name, result in results.items() if not result.passed}
-
-
-def test_a_day_as_promised_passes(world: Any, check: Any) -> None:
-    mailed(world)
-    results = check(health.promises_of_the_day)
-    assert len(results) == 5
-    assert failed(results) == set()
-
-
-@pytest.mark.parametrize(
-    ("broken", "name"),
-    [
-        ({"transmitting_at": NOON - timedelta(seconds=1)}, "mailed_in_time"),
-        ({"transmitting_at": NOON + timedelta(hours=3)}, "mailed_in_time"),
-        ({"advanced_at": None}, "mailed_are_advanced"),
-    ],
-)
-def test_a_mail_that_breaks_a_promise_fails_its_check(
-    world: Any, check: Any, broken: dict[str, Any], name: str
-) -> None:
-    mailed(world, **broken)
-    assert failed(check(health.promises_of_the_day)) == {name}
-
-
-def test_second_mail_of_a_day_and_one_after_the_end_fail_their_checks(world: Any, check: Any) -> None:
-    contact = mailed(world)
-    mailed(world, contact_id=contact)
-    world.run(
-        "UPDATE contacts SET address_hmac = address_hmac(mail_address, %s)", world.settings.address_pads
-    )
-    world.run(
-        "INSERT INTO suppressions (address_hmac, reason, at) SELECT address_hmac, 'unsubscribed', %s FROM contacts WHERE id = %s",
-        NOON,
-        contact,
-    )
-    assert failed(check(health.promises_of_the_day)) == {"mailed_once_a_day", "nobody_mailed_after_the_end"}
-
-
-def test_more_mails_than_a_limit_fail_the_check(world: Any, check: Any) -> None:
-    world.run("INSERT INTO mailbox_days (mailbox_id, send_day, allowed, used) VALUES (1, %s, 5, 6)", TODAY)
-    assert failed(check(health.promises_of_the_day)) == {"mailed_within_limits"}
-
-
 def set_back(world: Any, kind: str, count: int, *, days_ago: int = 1) -> None:
     world.run(
         "INSERT INTO setbacks (kind, sequence_id, contact_id, step_id, round, mailbox_id, at, mailbox_mails, sequence_mails) "
@@ -215,4 +145,4 @@ def test_every_check_says_what_to_do_and_those_that_need_no_plan_run_each_hour()
     }
     job = defs.resolve_job_def(health_checks.name)
     hourly = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
-    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid", "promises_kept"}
+    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid"}

@@ -1,0 +1,1 @@
+ALTER TABLE suppressions ALTER COLUMN at SET DEFAULT now();
