@@ -8,6 +8,9 @@ from html.parser import HTMLParser
 _UNSEEN = frozenset({"script", "style", "head", "title"})
 _PARAGRAPHS = frozenset({"p", "div", "table", "ul", "ol", "blockquote", "h1", "h2", "h3", "h4", "h5", "h6"})
 _LINES = frozenset({"br", "tr", "hr", "li"})
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINE_END = re.compile(r" ?\n ?")
+_EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 def plain_text_of(html: str) -> str:
@@ -15,9 +18,9 @@ def plain_text_of(html: str) -> str:
     reader = _Reader()
     reader.feed(html)
     reader.close()
-    text = re.sub(r"[^\S\n]+", " ", "".join(reader.parts))
-    text = re.sub(r" ?\n ?", "\n", text)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+    text = _BLANKS.sub(" ", "".join(reader.parts))
+    text = _LINE_END.sub("\n", text)
+    return _EMPTY_LINES.sub("\n\n", text).strip() + "\n"
 
 
 class _Reader(HTMLParser):
@@ -26,6 +29,9 @@ class _Reader(HTMLParser):
         self.parts: list[str] = []
         self._unseen = 0
         self._links: list[tuple[str, int]] = []
+
+    def updatepos(self, _: int, end: int) -> int:
+        return end  # nobody asks where in the page it is
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _UNSEEN:
@@ -47,10 +53,10 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._unseen:
-            self.parts.append(re.sub(r"\s+", " ", data))
+            self.parts.append(data.replace("\n", " "))  # blanks become one in the end
 
     def _end_link(self, target: str, start: int) -> None:
-        shown = "".join(self.parts[start:]).strip()
+        shown = " ".join("".join(self.parts[start:]).split())
         if target.startswith(("http://", "https://", "mailto:")) and shown not in {
             target,
             target.removeprefix("mailto:"),
