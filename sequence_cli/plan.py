@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,13 +35,15 @@ def plan(
     from rich.console import Console
 
     from sequence_pipelines.plan_checks import keep_or_undo
-    from sequence_pipelines.planner import make_plan
+    from sequence_pipelines.planner import make_plan, trace_sends
     from sequence_store.database import connect
     from sequence_store.settings import PipelineSettings, read_settings
+    from sequence_store.tracing import open_traces
 
     settings = read_settings(PipelineSettings)
     now = _moment(settings.calendar, day, dry_run=dry_run)
     console = Console(stderr=True)
+    began = time.time_ns()
     with connect(settings.pipeline_database_url, name="sequences plan") as connection:
         with console.status("Planning"):
             made = make_plan(connection, settings, now)
@@ -48,6 +51,9 @@ def plan(
             violations, written = keep_or_undo(connection, made, dry_run=dry_run)
         names: dict[int, str] = dict(connection.execute(_addresses()).fetchall())
     if written:
+        traces = open_traces(settings, "sequences-plan")
+        trace_sends(traces, made, began)
+        traces.stop()
         from sequence_pipelines.day_counters import set_day_counters
 
         with connect(settings.pipeline_database_url, name="sequences plan") as connection:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.picture import Picture
+from sequence_pipelines.planning.windows import from_epoch_day
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,10 +54,20 @@ def use_of_mailboxes(rows: pd.DataFrame, windows: pd.DataFrame) -> dg.MarkdownMe
     used = _mails_of(rows, windows)
     fullest = np.argsort(-used, kind="stable")
     return mailbox_use(
-        [f"mailbox {mailbox}" for mailbox in windows["mailbox_id"].to_numpy()[fullest]],
+        names_of(windows.iloc[fullest]),
         used[fullest],
         windows["allowed"].to_numpy()[fullest],
     )
+
+
+def names_of(windows: pd.DataFrame) -> list[str]:
+    """Name each window by its mailbox, and by its day where the mailbox has two: a limit is a local day's."""
+    twice = windows["mailbox_id"].duplicated(keep=False)
+    each = zip(windows["mailbox_id"], windows["send_day"], twice, strict=True)
+    return [
+        f"mailbox {mailbox}, {from_epoch_day(day):%d %b}" if two else f"mailbox {mailbox}"
+        for mailbox, day, two in each
+    ]
 
 
 def sends_by_hour(

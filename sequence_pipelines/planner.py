@@ -22,7 +22,7 @@ from psycopg.errors import UniqueViolation
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.candidates import Candidates, are_among, choose_candidates, find_due, skip_mailed
-from sequence_pipelines.ledger import KEY, Ledger, seconds_of
+from sequence_pipelines.ledger import KEY, Ledger, keys_of, seconds_of
 from sequence_pipelines.picture import Day, Picture, read_first_mails, read_picture
 from sequence_pipelines.planning import new_left, plan_places
 from sequence_pipelines.planning.allocation import stable_order
@@ -122,6 +122,12 @@ def make_plan(
         with _timed(traces, seconds, "write"):
             completed = _write(ledger, picture, asked, candidates, retaken)
     return Plan(picture, asked, candidates.refused, applied, len(released), completed, seconds)
+
+
+def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
+    """Tell of each send that the plan placed, and of the results that it applied, once it is committed."""
+    traces.of_sends("plan", keys_of(plan.placed), began)
+    traces.of_sends("result", plan.applied.keys, began)
 
 
 def _write(

@@ -13,10 +13,10 @@ from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
 from sequence_pipelines.charts import charts_of_day
 from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
-from sequence_pipelines.ledger import KEY, Ledger, keys_of
+from sequence_pipelines.ledger import KEY, Ledger
 from sequence_pipelines.partitions import planned_by, planning_days
 from sequence_pipelines.plan_checks import keep_or_undo
-from sequence_pipelines.planner import make_plan
+from sequence_pipelines.planner import make_plan, trace_sends
 from sequence_pipelines.reporting import links, plan_metadata, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
@@ -103,8 +103,7 @@ def send_plan(
             violations, written = keep_or_undo(connection, plan, dry_run=config.dry_run)
             traces.note(planned=len(plan.placed), waiting=len(plan.waiting), written=written)
         if written:
-            traces.of_sends("plan", keys_of(plan.placed), began)
-            traces.of_sends("result", plan.applied.keys, began)
+            trace_sends(traces, plan, began)
     context.log.info(
         f"{len(plan.placed)} contacts got a place in {len(mailbox_capacity)} open pieces, {len(plan.waiting)} wait."
     )

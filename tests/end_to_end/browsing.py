@@ -61,6 +61,7 @@ def open_graph(url: str, browser: Browser) -> None:
     page.mouse.down()
     page.mouse.move(968, 350, steps=4)
     page.mouse.up()
+    page.mouse.move(640, 20)
     take_picture(page, "graph")
     page.close()
 

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from typer.testing import CliRunner
 
 from local_stack.processes import wait_until
+from sequence_cli.main import app
 from sequence_store.messages import SendKey
 from sequence_store.tracing import OFF, open_traces
 from tests.faults.conftest import Chain, chain  # noqa: F401
@@ -138,6 +140,20 @@ def test_a_send_has_one_trace_from_its_plan_to_its_result(
     services = {service for service, span in collector.spans() if span.trace_id == trace["plan"].trace_id}
     assert services == {"sequence-pipelines", "step-mailing-worker"}
     assert not any(b".example" in body for body in collector.bodies), "an address"
+
+
+def test_plan_made_by_the_command_is_traced_once_it_is_written(
+    chain: Chain,  # noqa: F811
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain.enrol(2)
+    monkeypatch.setenv("PIPELINE_DATABASE_URL", chain.database.pipeline)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "1")
+    for arguments, traced in ((["plan", "--dry-run"], 0), (["plan"], 2)):
+        assert CliRunner().invoke(app, arguments, catch_exceptions=False).exit_code == 0
+        assert [span.name for _, span in collector.spans()] == ["plan"] * traced
 
 
 def test_a_share_of_the_sends_is_traced_the_same_one_in_every_program(

@@ -1,0 +1,16 @@
+"""What the charts say; that they are drawn and shown is tested with the assets and in the browser."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pandas as pd
+
+from sequence_pipelines.charts import names_of
+from sequence_pipelines.planning.windows import epoch_day
+
+
+def test_two_local_days_of_a_mailbox_are_two_bars_each_with_its_day() -> None:
+    days = [epoch_day(date(2026, 6, day)) for day in (15, 16, 15)]
+    windows = pd.DataFrame({"mailbox_id": [5, 5, 7], "send_day": days})
+    assert names_of(windows) == ["mailbox 5, 15 Jun", "mailbox 5, 16 Jun", "mailbox 7"]
