@@ -41,7 +41,7 @@ OFF = Traces()
 
 def open_traces(settings: Settings, service: str) -> Traces:
     """Return where the spans of the program `service` go; stop it at the program's end."""
-    if settings.otel_exporter_otlp_endpoint is None:
+    if not settings.otel_exporter_otlp_endpoint:
         return OFF
     from sequence_store.otlp import OtlpTraces  # loads OpenTelemetry
 

@@ -188,7 +188,9 @@ def test_span_of_a_failure_names_its_kind_and_not_its_words(settings: Any, colle
 
 
 def test_tracing_is_off_by_default_and_loads_nothing(settings: Any) -> None:
-    assert open_traces(settings.worker, "step-mailing-worker") is OFF
+    empty = settings.worker.model_copy(update={"otel_exporter_otlp_endpoint": ""})
+    for each in (settings.worker, empty):
+        assert open_traces(each, "step-mailing-worker") is OFF
     with OFF.span("send", SendKey(1, 1, 1, 1)):
         OFF.note(outcome="sent")
     code = "import sys, step_mailing_worker.worker, sequence_store.tracing; print('opentelemetry' in sys.modules)"
