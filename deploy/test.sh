@@ -2,12 +2,19 @@
 # The deployment on a real Docker engine: builds the image, brings Compose up with three workers, has a day planned and
 # mailed, restarts each service in turn meanwhile, and accounts for every mail by the database and the sink.
 #     deploy/test.sh            in a project of its own, which it removes at the end (KEEP=1: leaves it running)
+#     CELERY=1 deploy/test.sh   the same with Dagster's runs on two Celery workers
 # Needs docker with compose and buildx, and ten minutes. CONTACTS (600) says how many mails, MINUTES (9) for how long.
 set -euo pipefail
 cd "$(dirname "$0")"
 export CONTACTS=${CONTACTS:-600}
 export COMPOSE_PROJECT_NAME=sequences-test COMPOSE_ENV_FILES=/dev/null
 export API_PORT=18000 DAGSTER_PORT=13000 MAIL_PORT=18025 POSTGRES_PORT=15432 PGADMIN_PORT=15050
+scale=(--scale worker=3)
+services=(sqs worker valkey mail-sink postgres code daemon webserver api inbox pgadmin)
+if [ -n "${CELERY:-}" ]; then
+    export COMPOSE_FILE=docker-compose.yaml:docker-compose.celery.yaml VALKEY_PORT=16379
+    scale+=(--scale runs=2) services+=(runs)
+fi
 began=$SECONDS
 
 say() { printf '%4d s  %s\n' "$((SECONDS - began))" "$*"; }
@@ -41,7 +48,7 @@ say "built: $(docker image inspect --format '{{.Size}}' sequence-pipelines | awk
 # The planning day ends in some minutes, so that all of its mails leave within them.
 PLAN_AT=$(date --utc --date "+${MINUTES:-9} minutes" +%H:%M)
 export PLAN_AT
-docker compose up --detach --wait --wait-timeout 400 --scale worker=3 2> up.log || { cat up.log; exit 1; }
+docker compose up --detach --wait --wait-timeout 400 "${scale[@]}" 2> up.log || { cat up.log; exit 1; }
 rm -f up.log
 say "up: $(docker compose ps --format '{{.Health}}' | grep -c '^healthy') services healthy, \
 $(docker compose ps --status running --quiet | wc -l) containers running; \
@@ -56,7 +63,7 @@ PYTHON
 day enter | tell
 day plan | tell
 
-for service in sqs worker valkey mail-sink postgres code daemon webserver api inbox pgadmin; do
+for service in "${services[@]}"; do
     from=$SECONDS
     docker compose restart --timeout 30 "$service" 2> /dev/null
     await "$service"
@@ -65,4 +72,6 @@ done
 day wait "$((${MINUTES:-9} * 60 + 60))" | tell
 say "by worker: $(docker compose logs --no-color worker | awk '/event=sent/ {n[$1]++} END {for (w in n) printf "%s %d  ", w, n[w]}')"
 [ "$(docker compose logs --no-color worker | awk '/event=sent/ {print $1}' | sort -u | wc -l)" = 3 ]
+[ -z "${CELERY:-}" ] || say "runs that succeeded as Celery's tasks: $(docker compose exec -T postgres psql -U postgres -d dagster -Atc \
+    "SELECT count(*) FROM run_tags t JOIN runs USING (run_id) WHERE t.key = 'dagster-celery/task_id' AND status = 'SUCCESS'")"
 day account | tell
