@@ -162,7 +162,10 @@ def chaotic_sqs(upstream: str, *, seed: int) -> Iterator[ChaoticSqs]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            try:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            except json.JSONDecodeError:
+                return  # a client that was killed
             kept = {
                 name: value
                 for name, value in self.headers.items()

@@ -24,7 +24,7 @@ from local_stack.processes import end, launch, wait_ready
 from local_stack.programs import valkey_binary
 from sequence_pipelines.resources.sqs import Queues
 from sequence_store.database import connect
-from sequence_store.queues import create_queues, sqs_client
+from sequence_store.queues import Queue, create_queues, sqs_client
 from sequence_store.settings import OwnerSettings, PipelineSettings
 from tests.conftest import AWS, ROLES, Mail
 from tests.faults.chaotic_sqs import ChaoticSqs, chaotic_sqs
@@ -111,14 +111,19 @@ class Servers:
     def queues(self) -> Queues:
         return Queues(self.pipeline)
 
-    def depths(self) -> dict[str, tuple[int, int]]:
-        """Return of each queue how many messages it holds, whether or not they can be received, and how many are dead."""
-        found = {}
-        for queue in (self.queues().sends(), self.queues().delivery_results()):
-            counts = queue.counts()
-            dead = counts.pop("dead")
-            found[queue.url.rpartition("/")[2]] = sum(counts.values()), dead
-        return found
+    def waiting(self) -> int:
+        """Return how many messages the two queues hold, whether or not they can be received now."""
+        both = (self.queues().sends(), self.queues().delivery_results())
+        return sum(count for queue in both for kind, count in queue.counts().items() if kind != "dead")
+
+    def dead_letters(self, queue: Queue) -> list[str]:
+        """Return the bodies of a queue's dead letters; each is told once."""
+        bodies = []
+        while messages := queue.client.receive_message(
+            QueueUrl=queue.dead_letter_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+        ).get("Messages"):
+            bodies += [message["Body"] for message in messages]
+        return bodies
 
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return connect(self.owner_url, name="soak", autocommit=True)

@@ -94,11 +94,7 @@ class Work:
 
         def quiet() -> bool:
             found = self.statuses()
-            return (
-                bool(found)
-                and not live & found.keys()
-                and not any(n for n, _ in self._servers.depths().values())
-            )
+            return bool(found) and not live & found.keys() and not self._servers.waiting()
 
         return wait_until(quiet, seconds)
 
