@@ -92,7 +92,7 @@ def enter_case(connection: psycopg.Connection[tuple[object, ...]], tick: datetim
     )
     connection.execute(
         "INSERT INTO mailboxes (id, address, send_limit, send_start_time, send_end_time) "
-        "VALUES (1, 'ann@sender.example', 500, %s, %s)",
+        "VALUES (1, 'ann@sender.example', 60, %s, %s)",
         (tick.strftime("%H:%M"), closes),
     )
     connection.execute("INSERT INTO sequences_mailboxes VALUES (1, 1)")
