@@ -51,6 +51,7 @@ def forecast(settings: PipelineSettings) -> dict[str, Any]:
 def dagster(settings: PipelineSettings) -> dict[str, Any]:
     import dagster as dg
 
+    import sequence_pipelines.definitions  # noqa: F401  # as a run's process loads it
     from sequence_pipelines.assets import due_contacts, mailbox_capacity, send_plan
     from sequence_pipelines.resources.clock import Clock
     from sequence_pipelines.resources.database import Database

@@ -39,7 +39,7 @@ INSERT = """
 INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-# The row by row scheduler counts a mailbox's mails for each contact: without this it would take hours.
+# The row by row scheduler counts a mailbox's mails for each contact: this is lent to it, and paid for by nobody.
 INDEX = "CREATE INDEX rival ON sends (mailbox_id, send_day)"
 GRACE = timedelta(minutes=15)
 
@@ -169,8 +169,9 @@ def run(due: int, repeats: int) -> None:
                 _forget_plan(connection)
             core = statistics.median(ours)
             print(f"{due:,} due, the plan: {planned:,} planned in {core:.3f} s (median of {repeats})")
-            connection.execute(INDEX)
             _against(connection, url, "row by row", row_by_row, core)
+            connection.execute(INDEX)
+            _against(connection, url, "row by row, with an index lent to it", row_by_row, core)
             _against(connection, url, "ORM, flushed row by row", partial(by_orm, each=True), core)
             _against(connection, url, "ORM, flushed at the end", partial(by_orm, each=False), core)
 

@@ -34,7 +34,6 @@ def plan(
     """
     from rich.console import Console
 
-    from sequence_pipelines.plan_checks import keep_or_undo
     from sequence_pipelines.planner import make_plan, trace_sends
     from sequence_store.database import connect
     from sequence_store.settings import PipelineSettings, read_settings
@@ -47,8 +46,7 @@ def plan(
     with connect(settings.pipeline_database_url, name="sequences plan") as connection:
         with console.status("Planning"):
             made = make_plan(connection, settings, now)
-        with console.status("Checking"):
-            violations, written = keep_or_undo(connection, made, dry_run=dry_run)
+        written = made.keep_or_undo(connection, dry_run=dry_run)
         names: dict[int, str] = dict(connection.execute(_addresses()).fetchall())
     if written:
         traces = open_traces(settings, "sequences-plan")
@@ -58,7 +56,7 @@ def plan(
 
         with connect(settings.pipeline_database_url, name="sequences plan") as connection:
             set_day_counters(connection, settings, made.day.day)
-    broken = {promise: count for promise, count in violations.items() if count}
+    broken = {promise: count for promise, count in made.violations.items() if count}
     document = _document(made, names, broken, written=written)
     if as_json:
         print_json(document)

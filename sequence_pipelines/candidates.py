@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+from datetime import datetime
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.picture import Picture
+from sequence_pipelines.picture import Day, Picture, read_picture
 from sequence_pipelines.planning.allocation import key_order
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
@@ -16,6 +18,20 @@ CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
 WEAKEST_FIRST = (INVALID_ADDRESS, SUPPRESSED, CONTACT_INACTIVE, DELETED)
 OPEN_ROW, MAILED = 1, 2  # what the ledger may have of a due step
 STRIDE = 2**31  # more than a step's number can be
+
+
+def read_day(
+    ledger: Ledger, day: Day, since: datetime, beside: Executor
+) -> tuple[Picture, pd.DataFrame, pd.DataFrame]:
+    """Return the day, its due enrolments as find_due gives them, and the contacts that get no mail.
+
+    Postgres reads in the thread `beside` while we compute.
+    """
+    unmailable = beside.submit(ledger.unmailable)
+    picture = read_picture(ledger, day, since)
+    enrolments = beside.submit(ledger.due, day.day)
+    _ = picture.room
+    return picture, find_due(enrolments.result(), picture), unmailable.result()
 
 
 def find_due(enrolments: list[np.ndarray], picture: Picture) -> pd.DataFrame:

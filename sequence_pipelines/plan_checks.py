@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-import psycopg
 
 from sequence_pipelines.picture import Picture
-from sequence_pipelines.planner import Plan
 from sequence_pipelines.planning.capacity import row_of_day
 from sequence_pipelines.releasing import inside_window
-
-
-def keep_or_undo(
-    connection: psycopg.Connection[Any], plan: Plan, *, dry_run: bool
-) -> tuple[dict[str, int], bool]:
-    """Return, an invariant, what in the plan breaks it, and whether the plan stays for the caller to commit.
-
-    One that breaks any is rolled back, and so is a dry run.
-    """
-    violations = find_violations(plan.rows, plan.picture, plan.placed, plan.waiting)
-    stays = not (dry_run or any(violations.values()))
-    if not stays:
-        connection.rollback()
-    return violations, stays
 
 
 def find_violations(

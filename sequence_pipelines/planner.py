@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -21,9 +21,10 @@ import psycopg
 from psycopg.errors import UniqueViolation
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
-from sequence_pipelines.candidates import Candidates, are_among, choose_candidates, find_due, skip_mailed
+from sequence_pipelines.candidates import are_among, choose_candidates, read_day, skip_mailed
 from sequence_pipelines.ledger import KEY, Ledger, keys_of, seconds_of
-from sequence_pipelines.picture import Day, Picture, read_first_mails, read_picture
+from sequence_pipelines.picture import Day, Picture, read_first_mails
+from sequence_pipelines.plan_checks import find_violations
 from sequence_pipelines.planning import new_left, plan_places
 from sequence_pipelines.planning.allocation import stable_order
 from sequence_pipelines.planning.windows import epoch_day
@@ -36,7 +37,7 @@ from sequence_store.tracing import OFF, Traces
 QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks ahead
 
 
-@dataclass(frozen=True)
+@dataclass
 class Plan:
     """What a plan did."""
 
@@ -44,9 +45,9 @@ class Plan:
     asked: pd.DataFrame  # who asked for a place, with mailbox_id (0: none), send_at, reason
     refused: pd.DataFrame  # who might not ask, with the reason
     applied: Applied
-    released: int = 0
-    completed: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
+    released: int
+    seconds: dict[str, float]
+    completed: int = 0  # enrolments that had no step left, once it is written
 
     @property
     def day(self) -> Day:
@@ -68,6 +69,21 @@ class Plan:
     def waiting(self) -> pd.DataFrame:
         """All who are due and have no place, with the reason."""
         return find_waiting(self.asked, self.refused)
+
+    @cached_property
+    def violations(self) -> dict[str, int]:
+        """What in the plan breaks each of its invariants."""
+        return find_violations(self.rows, self.picture, self.placed, self.waiting)
+
+    def keep_or_undo(self, connection: psycopg.Connection[Any], *, dry_run: bool) -> bool:
+        """Return whether the plan stays for the caller to commit.
+
+        One that breaks any invariant is rolled back, and so is a dry run.
+        """
+        stays = not (dry_run or any(self.violations.values()))
+        if not stays:
+            connection.rollback()
+        return stays
 
 
 def make_plan(
@@ -97,13 +113,8 @@ def make_plan(
         ).fetchall()
     with ThreadPoolExecutor(max_workers=1) as beside:
         with _timed(traces, seconds, "read due contacts"):
-            picture = read_picture(ledger, day, since)
-            enrolments = beside.submit(ledger.due, day.day)  # Postgres reads on while we compute
-            gates = beside.submit(ledger.unmailable)
+            picture, due, unmailable = read_day(ledger, day, since, beside)
             open_rows = beside.submit(ledger.open_rows, day.day)
-            _ = picture.room
-            due = find_due(enrolments.result(), picture)
-            unmailable = gates.result()
         with _timed(traces, seconds, "release places"):
             picture, cancelled = release(ledger, picture, due, unmailable)
             released = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
@@ -112,16 +123,18 @@ def make_plan(
             asking = _still_considered(candidates.asking, considered, released)
             asked = assign(asking, picture, settings.send_grace_seconds)
             retaken = pd.concat([open_rows.result(), cancelled])
+    plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
     try:
         with _timed(traces, seconds, "write"):
-            completed = _write(ledger, picture, asked, candidates, retaken)
+            _write(ledger, plan, candidates.ended, retaken)
     except UniqueViolation:
         with _timed(traces, seconds, "assign"):
             candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
             asked = assign(asking, picture, settings.send_grace_seconds)
+        plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
         with _timed(traces, seconds, "write"):
-            completed = _write(ledger, picture, asked, candidates, retaken)
-    return Plan(picture, asked, candidates.refused, applied, len(released), completed, seconds)
+            _write(ledger, plan, candidates.ended, retaken)
+    return plan
 
 
 def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
@@ -130,21 +143,22 @@ def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
     traces.of_sends("result", plan.applied.keys, began)
 
 
-def _write(
-    ledger: Ledger, picture: Picture, asked: pd.DataFrame, candidates: Candidates, retaken: pd.DataFrame
-) -> int:
-    """Write the plan; return how many enrolments had no step left.
+def _write(ledger: Ledger, plan: Plan, ended: pd.DataFrame, retaken: pd.DataFrame) -> None:
+    """Write the plan, and judge it meanwhile.
 
     Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken` ones: a
     step that was mailed has got a number that is due again.
     """
-    with ledger.connection.transaction():
-        completed = ledger.complete(candidates.ended)
-        ledger.defer(find_waiting(asked, candidates.refused), picture.day.day, picture.since)
-        ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
-        ledger.allow(picture.windows)
+    asked, picture = plan.asked, plan.picture
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        with ledger.connection.transaction():
+            plan.completed = ledger.complete(ended)
+            ledger.defer(plan.waiting, picture.day.day, picture.since)
+            violations = beside.submit(lambda: plan.violations)
+            ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
+            ledger.allow(picture.windows)
+        violations.result()
     reach(CrashPoint.PLAN_WRITTEN)
-    return completed
 
 
 def release(

@@ -1,15 +1,17 @@
 """Who is due."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
-from sequence_pipelines.candidates import choose_candidates, find_due
+from sequence_pipelines.candidates import choose_candidates, read_day
+from sequence_pipelines.charts import prepare
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.picture import Day, read_picture
+from sequence_pipelines.picture import Day
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_pipelines.reporting import PREVIEW_ROWS, counts, links, table
 from sequence_pipelines.resources.clock import Clock
@@ -42,14 +44,15 @@ def due_contacts(
     Every plan takes everything that is due, whichever day is materialized: a missed day's contacts are due today.
     Grain: one row a (sequence, contact). Read by `send_plan`.
     """
+    prepare()  # the assets after this one draw
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
         ledger = Ledger(connection, settings.address_pads)
         hashed = ledger.hash_new_addresses()
         ledger.execute("give_memory")
-        picture = read_picture(ledger, day, ledger.oldest_live(day.begins))
-        due = find_due(ledger.due(day.day), picture)
-        asking, refused, ended = choose_candidates(due, picture, ledger.unmailable())
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            picture, due, unmailable = read_day(ledger, day, ledger.oldest_live(day.begins), beside)
+        asking, refused, ended = choose_candidates(due, picture, unmailable)
     due_days = np.r_[asking["due_day"], refused["due_day"]]
     fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())
     context.log.info(

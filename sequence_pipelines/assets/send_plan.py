@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,6 @@ from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.ledger import KEY, Ledger
 from sequence_pipelines.partitions import planned_by, planning_days
-from sequence_pipelines.plan_checks import keep_or_undo
 from sequence_pipelines.planner import make_plan, trace_sends
 from sequence_pipelines.reporting import links, plan_metadata, table
 from sequence_pipelines.resources.clock import Clock
@@ -50,6 +50,7 @@ def _spec(name: str, promise: str) -> dg.AssetCheckSpec:
     **EACH_DAY,
     group_name=PLANNING,
     kinds={"postgres", "pandas"},
+    ins={"due_contacts": dg.AssetIn(metadata={"columns": KEY})},
     pool="send_plan",
     metadata=columns.SEND_PLAN,
     output_required=False,
@@ -90,17 +91,20 @@ def send_plan(
     began = time.time_ns()
     with traces.span("plan_day", planning_day=asked):
         with database.connect() as connection:
-            plan = make_plan(connection, settings, clock.read(), due_contacts[KEY], traces)
+            plan = make_plan(connection, settings, clock.read(), due_contacts, traces)
             ledger = Ledger(connection, settings.address_pads)
-            numbers = plan_metadata(plan)
-            metadata = {
-                **{name: numbers[name] for name in SEEN_FIRST},
-                **charts_of_day(plan.rows, plan.picture, settings.calendar.zone),
-                **numbers,
-                **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
-                **links(settings, "what-waits-and-why"),
-            }
-            violations, written = keep_or_undo(connection, plan, dry_run=config.dry_run)
+            with ThreadPoolExecutor(max_workers=1) as beside:  # Postgres counts while we draw
+                became = beside.submit(_day_metadata, ledger, asked, settings.calendar.start_of(asked))
+                numbers = plan_metadata(plan)
+                charts = charts_of_day(plan.rows, plan.picture, settings.calendar.zone)
+                metadata = {
+                    **{name: numbers[name] for name in SEEN_FIRST},
+                    **charts,
+                    **numbers,
+                    **became.result(),
+                    **links(settings, "what-waits-and-why"),
+                }
+            written = plan.keep_or_undo(connection, dry_run=config.dry_run)
             traces.note(planned=len(plan.placed), waiting=len(plan.waiting), written=written)
         if written:
             trace_sends(traces, plan, began)
@@ -115,7 +119,7 @@ def send_plan(
         context.log.warning("Nothing of this plan was written: the day stays as it was.")
         tried = {"dry_run": config.dry_run, **metadata}
         context.log_event(dg.AssetObservation("send_plan", partition=context.partition_key, metadata=tried))
-    for name, count in violations.items():
+    for name, count in plan.violations.items():
         yield dg.AssetCheckResult(
             check_name=name, passed=count == 0, metadata={"violations": count, "dry_run": config.dry_run}
         )

@@ -29,7 +29,8 @@ class ParquetIOManager(dg.IOManager):
         context.add_output_metadata({"dagster/partition_row_count": len(obj), "path": path})
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        return pq.read_table(self._path(context), filesystem=self._files).to_pandas()
+        columns = (context.definition_metadata or {}).get("columns")  # of AssetIn: those that are used
+        return pq.read_table(self._path(context), columns=columns, filesystem=self._files).to_pandas()
 
     def _path(self, context: dg.InputContext | dg.OutputContext) -> str:
         return "/".join([self._root, *context.asset_key.path, f"{context.asset_partition_key}.parquet"])

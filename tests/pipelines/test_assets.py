@@ -189,10 +189,10 @@ def test_a_plan_that_breaks_an_invariant_is_shown_but_not_written(
     world: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
-    from sequence_pipelines import plan_checks
+    from sequence_pipelines import planner
 
-    found = plan_checks.find_violations
-    monkeypatch.setattr(plan_checks, "find_violations", lambda *rows: found(*rows) | {"within_limits": 1})
+    found = planner.find_violations
+    monkeypatch.setattr(planner, "find_violations", lambda *rows: found(*rows) | {"within_limits": 1})
     result = run(*PLAN, "timed_messages", fails=True)
     assert not result.success
     assert world.rows() == []
