@@ -144,20 +144,17 @@ def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
 
 
 def _write(ledger: Ledger, plan: Plan, ended: pd.DataFrame, retaken: pd.DataFrame) -> None:
-    """Write the plan, and judge it meanwhile.
+    """Write the plan.
 
     Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken` ones: a
     step that was mailed has got a number that is due again.
     """
     asked, picture = plan.asked, plan.picture
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        with ledger.connection.transaction():
-            plan.completed = ledger.complete(ended)
-            ledger.defer(plan.waiting, picture.day.day, picture.since)
-            violations = beside.submit(lambda: plan.violations)
-            ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
-            ledger.allow(picture.windows)
-        violations.result()
+    with ledger.connection.transaction():
+        plan.completed = ledger.complete(ended)
+        ledger.defer(plan.waiting, picture.day.day, picture.since)
+        ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
+        ledger.allow(picture.windows)
     reach(CrashPoint.PLAN_WRITTEN)
 
 
