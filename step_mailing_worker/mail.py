@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
 from email.header import decode_header, make_header
+from email.headerregistry import AddressHeader
 from email.parser import HeaderParser
-from email.utils import format_datetime, getaddresses
+from email.utils import format_datetime
+from functools import lru_cache
+from typing import cast
 
 from sequence_store.errors import TemplateError
 from sequence_store.mail_content import Bodies, Person, render_bodies, render_subject, template_names
@@ -187,8 +190,8 @@ def _read(content: bytes) -> _Meant:
         raise ValueError("something around the parts")
     return _Meant(
         tuple(name for name in read.keys() if name not in _MIME_NAMES),  # noqa: SIM118  # repeated ones too
-        _only_mailbox(read["From"]),
-        _only_mailbox(read["To"]),
+        _only_mailbox("From", read["From"]),
+        _only_mailbox("To", read["To"]),
         _decoded(read["Subject"]),
         Bodies(_content_of(text, "plain"), _content_of(html, "html")),
     )
@@ -201,9 +204,11 @@ def _content_of(part: bytes, subtype: str) -> str:
     return a2b_qp(body.removesuffix(b"\r\n")).decode().replace("\r\n", "\n")
 
 
-def _only_mailbox(value: str) -> tuple[str, str]:
-    ((name, address),) = getaddresses([value])
-    return _letters(_decoded(name)), address
+@lru_cache(maxsize=1024)  # a mailbox writes many mails
+def _only_mailbox(name: str, value: str) -> tuple[str, str]:
+    header = cast("AddressHeader", policy.default.header_fetch_parse(name, value))
+    addresses = [(_letters(a.display_name), a.addr_spec) for a in header.addresses]
+    return addresses[0] if len(addresses) == 1 else ("", "")
 
 
 def _decoded(value: str) -> str:
