@@ -6,7 +6,7 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: pictures help setup run test test-celery check check-deploy docs format lock bench soak clean
+.PHONY: pictures help setup run test test-celery check check-deploy sbom docs format lock bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,12 @@ check-deploy: .venv-deploy/.installed  ## Image, Compose, Kubernetes, Terraform 
 	@test -x .venv-deploy/bin/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv-deploy
 	@./scripts/uv pip sync --quiet --python .venv-deploy/bin/python --require-hashes deploy/tools.lock
 	@touch $@
+
+sbom: .venv-deploy/.installed  ## Write .local/sbom.json: each package and its hashes, as CycloneDX
+	@mkdir -p .local
+	@.venv-deploy/bin/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
+	    --output-reproducible --output-file .local/sbom.json
+	@echo "It is in .local/sbom.json."
 
 docs: setup  ## Build the documentation in .local/site, with the reference made from the code
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

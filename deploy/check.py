@@ -6,6 +6,7 @@ not checked.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -112,6 +113,16 @@ def check_terraform() -> Iterator[str]:
         yield "not validated: run `terraform init -backend=false` in deploy/terraform where its providers can be had"
 
 
+def check_materials() -> Iterator[str]:
+    """List what is installed (`make sbom`): all that the lock names, each with the hashes of its files."""
+    listed = json.loads(run(sys.executable, "-m", "cyclonedx_py", "requirements", ROOT / "requirements.lock"))
+    locked = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line[:1].isalnum()]
+    hashed = [one for one in listed["components"] if one["externalReferences"][0]["hashes"]]
+    if len(hashed) != len(locked):
+        raise RuntimeError(f"Of {len(locked)} locked packages {len(hashed)} are listed with their hashes.")
+    yield f"{len(hashed)} packages listed"
+
+
 def check_rules() -> Iterator[str]:
     """Let Prometheus read its rules, and run their tests."""
     folder = DEPLOY / "observability"
@@ -140,6 +151,7 @@ CHECKS: dict[str, Callable[[], Iterator[str]]] = {
     "chart values": check_chart_values,
     "terraform": check_terraform,
     "rules": check_rules,
+    "materials": check_materials,
 }
 
 
