@@ -1,22 +1,36 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from local_stack.ports import LOOPBACK, free_port
 from local_stack.processes import end, launch, wait_ready
-from local_stack.program import serves
 from sequence_store.queues import Queue, sqs_client
+from sequence_store.settings import OwnerSettings
 from tests.conftest import Database, MakeSettings, Queues
 
+COMPOSE = Path(__file__).parents[2] / "deploy" / "docker-compose.yaml"
 DISPATCHED = """
 INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
     status, dispatched_at)
 SELECT 1, 1, 1, 1, 1, d, d, d, now() + interval '5 minutes', now() + interval '2 hours', 'dispatched', now()
 FROM CAST(now() AS date) d
 """
+
+
+def _health_check(port: int, settings: OwnerSettings) -> list[str]:
+    """Return the check of deploy/docker-compose.yaml, which says when other programs may start."""
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    _, _, *arguments = services["sqs"]["healthcheck"]["test"]
+    code = arguments[-1].replace(":4566", f":{port}")
+    code = re.sub(r"\$\{DELIVERY_RESULTS_QUEUE[^}]*\}", settings.delivery_results_queue, code)
+    return [sys.executable, "-c", re.sub(r"\$\{AWS_REGION[^}]*\}", settings.aws_region, code)]
 
 
 def test_sqs_by_itself_has_its_queues_and_plans_again_what_an_earlier_one_forgot(
@@ -35,9 +49,9 @@ def test_sqs_by_itself_has_its_queues_and_plans_again_what_an_earlier_one_forgot
     log = tmp_path / "sqs.log"
     command = [sys.executable, "-m", "local_stack.sqs", "--port", str(port)]
     process = launch(command, log=log, environment=environment)
-    last = f"/?Action=GetQueueUrl&QueueName={settings.delivery_results_queue}"
+    check = _health_check(port, settings)
     try:
-        wait_ready(process, serves(port, last), log=log, seconds=60)
+        wait_ready(process, lambda: subprocess.run(check, check=False).returncode == 0, log=log, seconds=60)
         client = sqs_client(settings)
         assert Queue.look_up(client, settings.sends_queue).depth() == 0
         client.close()
