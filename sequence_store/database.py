@@ -18,6 +18,8 @@ KEEPALIVES: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 50_000,  # milliseconds
 }
+# A program that hangs between two statements holds its locks no longer than this: a plan of ten million pauses for seconds.
+SESSION = "-c timezone=UTC -c idle_in_transaction_session_timeout=10min"
 
 
 def plain_url(url: str | SecretStr) -> str:
@@ -28,12 +30,12 @@ def plain_url(url: str | SecretStr) -> str:
 
 
 def connect(url: str | SecretStr, *, name: str, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
-    """Open a connection; the session's zone is UTC and `name` is its application_name."""
+    """Open a connection; the session's zone is UTC, `name` its application_name, and it may idle in a transaction for 10 minutes."""
     return psycopg.connect(
         plain_url(url),
         autocommit=autocommit,
         application_name=name,
         connect_timeout=10,
-        options="-c timezone=UTC",
+        options=SESSION,
         **KEEPALIVES,
     )

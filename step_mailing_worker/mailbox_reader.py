@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from sequence_store.database import plain_url
+from sequence_store.database import SESSION, plain_url
 from sequence_store.queries import query
 from sequence_store.settings import LOCAL, WorkerSettings
 from step_mailing_worker import logs
@@ -156,5 +156,5 @@ class MailboxReader:
             autocommit=True,
             application_name="step_mailing_worker inbox",
             connect_timeout=5,
-            options="-c timezone=UTC",
+            options=SESSION,
         )

@@ -16,7 +16,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from sequence_store.database import KEEPALIVES, plain_url
+from sequence_store.database import KEEPALIVES, SESSION, plain_url
 from sequence_store.messages import SendKey, SendMessage
 from sequence_store.queries import query
 from sequence_store.settings import WorkerSettings
@@ -27,6 +27,7 @@ MOST_TOGETHER = 20  # sends in one transaction: it holds its locks for as long a
 SHARED_CONNECTIONS = 3  # one for claims, one for gates, one for mails that are sent
 OWN_CONNECTIONS = 5
 LOCK_WAIT_MILLISECONDS = 250
+STATEMENT_SECONDS = 60
 CONNECTION_WAIT_SECONDS = 10.0
 IDLE_SECONDS = 1.0
 
@@ -260,7 +261,7 @@ def _pool(url: str, connections: int, options: str = "") -> _Pool:
             "autocommit": True,
             "application_name": "step_mailing_worker",
             "connect_timeout": 5,
-            "options": f"-c timezone=UTC {options}",
+            "options": f"{SESSION} -c statement_timeout={STATEMENT_SECONDS}s {options}",
             "row_factory": dict_row,
             **KEEPALIVES,
         },

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import psycopg
 import pytest
 
+from sequence_store.database import connect
+from step_mailing_worker.store import Store
+
+BOUNDS = "SELECT current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('statement_timeout') AS statement"
 ROLES = ("api", "pipeline", "worker", "readonly")
 REFUSED = {
     "api": (
@@ -65,6 +70,18 @@ def test_no_role_makes_anything_or_becomes_another(database: Any, role: Any) -> 
         for statement in statements:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(statement)
+
+
+def test_no_program_holds_its_locks_for_ever(database: Any, make_settings: Any) -> None:
+    settings = make_settings()
+
+    async def of_the_worker() -> tuple[Any, ...]:
+        async with Store(settings.worker)._own as pool, pool.connection() as connection:
+            return tuple((await (await connection.execute(BOUNDS)).fetchone()).values())
+
+    assert asyncio.run(of_the_worker()) == ("10min", "1min")
+    with connect(settings.pipeline.pipeline_database_url, name="test") as connection:
+        assert connection.execute(BOUNDS).fetchone()[0] == "10min"
 
 
 def test_everybody_has_no_rights(database: Any) -> None:
