@@ -34,9 +34,8 @@ def start(point: CrashPoint, signal_name: str, settings: Any) -> BaseProcess:
 
 
 def _work(point: CrashPoint, signal_name: str, settings: Any) -> None:
-    signal.signal(
-        signal.SIGTERM, signal.SIG_DFL
-    )  # Dagster gives it SIGINT's, which a shell's background ignores
+    # Dagster gives it SIGINT's action, which is to ignore it in what a shell started in the background.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     crash_points.arm(point, signal_name)
     if not isinstance(settings, PipelineSettings):
         inbox.RECEIVE_WAIT_SECONDS = 1

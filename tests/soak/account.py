@@ -21,7 +21,7 @@ AT_REST = Bounds(vanished=timedelta(0), transmitting=timedelta(0), margin=timede
 
 @dataclass
 class Account:
-    """`violations` and `lost` must be none; each unknown send has its cause and what the server knows."""
+    """`violations`, `wrong` and `lost` must be none; each unknown send has its cause and what the server knows."""
 
     quiet: bool
     sends: Counter[str] = field(default_factory=Counter)
@@ -32,6 +32,7 @@ class Account:
     lost: int = 0
     spent: int = 0  # dead letters whose send has ended
     violations: list[Violation] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)  # what is exact only at rest, where nothing is under way
 
     @property
     def duplicates(self) -> int:
@@ -48,7 +49,7 @@ class Account:
 
     @property
     def in_order(self) -> bool:
-        return self.quiet and not (self.lost or self.violations)
+        return self.quiet and not (self.lost or self.violations or self.wrong)
 
 
 def account(servers: Servers, *, quiet: bool) -> Account:
@@ -71,13 +72,18 @@ def account(servers: Servers, *, quiet: bool) -> Account:
         found.violations = find_violations(
             connection, servers.pipeline, accepted, bounds=AT_REST, queues=queues
         )
+        found.wrong += [str(row[0]) for row in connection.execute(_WRONG).fetchall()]
     for *key, status, reason in rows:
+        mails = taken.pop(SendKey(*key), 0)  # type: ignore[arg-type]
         found.sends[str(status)] += 1
         if status == "unknown":
-            knows = "has" if taken[SendKey(*key)] else "has not"  # type: ignore[arg-type]
+            knows = "has" if mails else "has not"
             found.unknown[f"{reason}; the server {knows} taken the mail"] += 1
         elif status not in SPENT:
             found.open[f"{status}: {reason}"] += 1
+        if (status == "sent") != bool(mails) and status != "unknown":
+            found.wrong.append(f"{status} ({reason}) with {mails} mails")
+    found.wrong += [f"a mail without a row: {key}" for key in taken]
     return found
 
 
@@ -95,6 +101,18 @@ WHERE e.status = 'active' AND e.next_send <= current_date AND NOT EXISTS (
     SELECT FROM sends s WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
         AND s.status = 'unknown')
 GROUP BY 1"""
+_WRONG = """
+SELECT 'a sent mail has not moved its contact on' FROM sends WHERE status = 'sent' AND advanced_at IS NULL
+UNION ALL
+SELECT 'an enrolment moved by more or less than its sent mails' FROM sequences_contacts e
+JOIN (SELECT sequence_id, contact_id, round, count(*) AS mails FROM sends WHERE status = 'sent' GROUP BY 1, 2, 3) s
+    USING (sequence_id, contact_id, round)
+WHERE e.current_step <> 1 + s.mails
+UNION ALL
+SELECT 'a mailbox counts other than it mailed' FROM mailbox_days d
+JOIN (SELECT mailbox_id, send_day, count(*) FILTER (WHERE status IN ('sent', 'unknown')) AS mails
+    FROM sends GROUP BY 1, 2) s USING (mailbox_id, send_day)
+WHERE d.used <> s.mails"""
 
 
 def print_account(
@@ -106,6 +124,7 @@ def print_account(
         ("**duplicates**", found.duplicates),
         ("**lost**", found.lost),
         ("**violations** of the invariants", len(found.violations)),
+        ("**disagreements** of ledger, server and counts at rest", len(found.wrong)),
         ("dead letters, each of a send that ended: received five times", found.spent),
         ("**unknown**", found.unknown.total()),
         *((f"… {reason}", count) for reason, count in sorted(found.unknown.items())),
@@ -124,4 +143,6 @@ def print_account(
         print(f"| {name}, {what} | {first:.0f} | {last:.0f} | {most:.0f} |")
     for violation in found.violations:
         print(f"{violation.invariant}: {violation.message} {violation.key or ''}")
+    for line, count in Counter(found.wrong).items():
+        print(f"WRONG: {line} ({count})")
     print(f"\nin order: {found.in_order}, quiet: {found.quiet}, flat: {resources.flat()}", flush=True)
