@@ -19,7 +19,7 @@ from step_mailing_worker.batching import Batches
 
 RECEIVE_WAIT_SECONDS = 2  # a stop waits for the receive that is under way
 LINGER_SECONDS = 0.03  # a call for one message costs as much as one for ten
-_CALLS = 8
+CALLS = 8  # at once, beside the receivers
 
 QUEUE_AWAY = (BotoCoreError, ClientError)
 
@@ -37,7 +37,7 @@ class Queues:
     @classmethod
     def look_up(cls, settings: WorkerSettings, *, receivers: int) -> Queues:
         """Find the queues; raise QueueMissingError, or QUEUE_AWAY."""
-        client = sqs_client(settings, connections=receivers + _CALLS)
+        client = sqs_client(settings, connections=receivers + CALLS)
         sends = Queue.look_up(client, settings.sends_queue)
         results = Queue.look_up(client, settings.delivery_results_queue)
         answer = client.get_queue_attributes(QueueUrl=sends.url, AttributeNames=["VisibilityTimeout"])
@@ -50,11 +50,9 @@ class Inbox:
     def __init__(self, queues: Queues, *, receivers: int) -> None:
         self._sends = queues.sends
         self._results = queues.results
-        self._threads = ThreadPoolExecutor(receivers + _CALLS, thread_name_prefix="sqs")
-        self._deletions = Batches(self._delete_all, most=BATCH, at_once=_CALLS // 2, linger=LINGER_SECONDS)
-        self._publications = Batches(
-            self._publish_all, most=BATCH, at_once=_CALLS // 2, linger=LINGER_SECONDS
-        )
+        self._threads = ThreadPoolExecutor(receivers + CALLS, thread_name_prefix="sqs")
+        self._deletions = Batches(self._delete_all, most=BATCH, at_once=CALLS // 2, linger=LINGER_SECONDS)
+        self._publications = Batches(self._publish_all, most=BATCH, at_once=CALLS // 2, linger=LINGER_SECONDS)
         self.visibility_seconds = queues.visibility_seconds
 
     async def receive(self, *, most: int) -> list[Incoming]:

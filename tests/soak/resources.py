@@ -7,13 +7,24 @@ import time
 from collections import defaultdict
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
+
+from step_mailing_worker import day_counters, inbox, mailbox_connections, store
 from tests.soak.servers import Servers
-from tests.soak.work import AWAY
+from tests.soak.work import AWAY, MAILBOXES
 
 WARM_UP_SECONDS = 60
 GROWTH = 1.15
 SPARE = {"memory_mb": 8.0, "descriptors": 12.0, "connections": 12.0}
+# What a worker keeps at most, by whom it is connected to; what is no connection may only grow as the rest does.
+MOST = {
+    "to mail servers": mailbox_connections.CONNECTIONS_PER_MAILBOX * MAILBOXES,
+    "to Postgres": store.SHARED_CONNECTIONS + store.OWN_CONNECTIONS,
+    "to the queue": inbox.CALLS + 1,
+    "to Valkey": day_counters.CONNECTIONS,
+}
 
 
 class Resources:
@@ -33,6 +44,8 @@ class Resources:
             with suppress(OSError):
                 self._note(name, "memory_mb", _resident(pid) / 2**20)
                 self._note(name, "descriptors", len(list(Path(f"/proc/{pid}/fd").iterdir())))
+        for whom, connections in self._connected(steady.process.pid).items():
+            self._note("worker", whom, connections)
         with suppress(*AWAY), self._servers.connect() as connection:
             row = connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = 'soak'"
@@ -51,7 +64,25 @@ class Resources:
         return lines
 
     def flat(self) -> bool:
-        return all(last <= first * GROWTH + SPARE[what] for _, what, first, last, _ in self.summary())
+        return all(
+            last <= (MOST[what] if what in MOST else first * GROWTH + SPARE[what])
+            for _, what, first, last, _ in self.summary()
+        )
+
+    def _connected(self, pid: int) -> dict[str, int]:
+        """Return how many connections a worker has to whom."""
+        peers = {
+            self._servers.smtp.port: "to mail servers",
+            self._servers.postgres.port: "to Postgres",
+            urlsplit(self._servers.chaos.url).port: "to the queue",
+            self._servers.valkey_port: "to Valkey",
+        }
+        found = dict.fromkeys(MOST, 0)
+        with suppress(psutil.Error):
+            for one in psutil.Process(pid).net_connections("tcp"):
+                if one.raddr and (whom := peers.get(one.raddr.port)):
+                    found[whom] += 1
+        return found
 
     def _note(self, name: str, what: str, value: float) -> None:
         self.seen[name, what].append((time.monotonic() - self._began, value))

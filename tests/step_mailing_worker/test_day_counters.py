@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -127,6 +128,26 @@ def test_valkey_that_is_lost_at_mid_day_changes_nothing_but_speed(
     assert len(smtp_sink.mails) == 5
     if returns:
         assert counters.left(team.mailbox, TODAY) == 0
+
+
+def test_many_mails_at_once_ask_over_few_connections(team: Team, counters: Valkey) -> None:
+    settings = team.settings()
+    counters.put(1, TODAY, 1000)
+
+    async def ask() -> list[object]:
+        asked = day_counters.DayCounters(settings)
+        try:
+            answers = await asyncio.gather(*(asked.take(1, TODAY) for _ in range(500)))
+            with valkey.Valkey.from_url(counters.url) as client:
+                connected = int(client.info("clients")["connected_clients"])  # type: ignore[index,arg-type]
+            return [*answers, connected - 1]
+        finally:
+            await asked.close()
+
+    *answers, connected = asyncio.run(ask())
+    assert answers == ["taken"] * 500
+    assert connected == day_counters.CONNECTIONS
+    assert counters.left(1, TODAY) == 500
 
 
 def test_plan_goes_on_where_valkey_is_away(team: Team, counters: Valkey) -> None:
