@@ -1,7 +1,7 @@
 """Columns of a million rows between Postgres and numpy, without a Python object a row.
 
-Out: each result row is a group, its columns a bigint or an `array_agg` of bigint (measured against COPY, which
-psycopg hands over row by row, in docs/performance.md). In: binary COPY, chunk by chunk, so that the server works
+Out: each result row is a group, with its rows' values as one string of bytes (measured against COPY, which psycopg hands
+over row by row, and against arrays, in docs/performance.md). In: binary COPY, chunk by chunk, so that the server works
 while the next chunk is made.
 """
 
@@ -13,9 +13,7 @@ from typing import Any
 
 import numpy as np
 import psycopg
-from psycopg.adapt import Buffer, Loader
 from psycopg.copy import QueuedLibpqWriter
-from psycopg.pq import Format
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -24,41 +22,26 @@ POSTGRES_EPOCH_SECONDS = POSTGRES_EPOCH_DAYS * 86_400
 CHUNK = 1 << 14  # rows of a COPY made at once
 
 _WIRE = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "date": ">i4", "timestamptz": ">i8"}
-_ARRAY_HEADER = 20  # dimensions, nulls, element type, length, lower bound
-_ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 
 
-class _ArrayBytes(Loader):
-    """Leaves a bigint[] as the bytes of its elements."""
+def read_columns(
+    connection: psycopg.Connection[Any], statement: bytes, parameters: dict[str, Any], names: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Return the columns of a grouped query, so many `names`, as int64 arrays, in the order of the groups' own values.
 
-    format = Format.BINARY
-
-    def load(self, data: Buffer) -> bytes:
-        return bytes(memoryview(data)[_ARRAY_HEADER:])
-
-
-def read_arrays(
-    connection: psycopg.Connection[Any], statement: bytes, parameters: dict[str, Any]
-) -> list[np.ndarray]:
-    """Return the columns of a grouped query as int64 arrays, a group's own values repeated, by the first column.
-
-    Each result column is a bigint, one a group, or a bigint[] without nulls; all arrays of a row have one length.
+    Each result row is a group: bigints that all its rows share, and last a bytea of the rows' other values, a row's
+    `int8send` after the other.
     """
     with connection.cursor(binary=True) as cursor:
-        cursor.adapters.register_loader(cursor.adapters.types["int8"].array_oid, _ArrayBytes)
-        cursor.execute(statement, parameters)
-        rows = sorted(cursor.fetchall(), key=itemgetter(0))
-        if not rows:
-            return [np.empty(0, dtype=np.int64) for _ in cursor.description or ()]
-    groups = list(zip(*rows, strict=True))
-    sizes = next([len(a) // _ELEMENT.itemsize for a in g] for g in groups if isinstance(g[0], bytes))
-    return [_flat(group, sizes) for group in groups]
-
-
-def _flat(group: Sequence[Any], sizes: list[int]) -> np.ndarray:
-    if isinstance(group[0], bytes):
-        return np.frombuffer(b"".join(group), dtype=_ELEMENT)["value"].astype(np.int64)
-    return np.repeat(np.array(group, dtype=np.int64), sizes)
+        groups = sorted(cursor.execute(statement, parameters).fetchall(), key=itemgetter(slice(-1)))
+        own = len(cursor.description or ()) - 1
+    parts = len(names) - own
+    sizes = [len(group[-1]) // (8 * parts) for group in groups]
+    shared = np.array([group[:-1] for group in groups], dtype=np.int64).reshape(-1, own)
+    rows = np.frombuffer(b"".join(group[-1] for group in groups), dtype=">i8").reshape(-1, parts)
+    columns = [np.repeat(shared[:, n], sizes) for n in range(own)]
+    columns += [rows[:, n].astype(np.int64) for n in range(parts)]
+    return dict(zip(names, columns, strict=True))
 
 
 def write_columns(

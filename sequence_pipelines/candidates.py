@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.picture import Day, Picture, read_picture
+from sequence_pipelines.picture import Day, Picture, read_picture, read_team
 from sequence_pipelines.planning.allocation import key_order
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
@@ -27,30 +27,30 @@ def read_day(
 
     Postgres reads in the thread `beside` while we compute.
     """
-    unmailable = beside.submit(ledger.unmailable)
-    picture = read_picture(ledger, day, since)
+    team = read_team(ledger)
     enrolments = beside.submit(ledger.due, day.day)
+    unmailable = beside.submit(ledger.unmailable)
+    picture = read_picture(ledger, day, since, team)
     _ = picture.room
-    return picture, find_due(enrolments.result(), picture), unmailable.result()
+    return picture, find_due(enrolments.result(), picture.steps), unmailable.result()
 
 
-def find_due(enrolments: list[np.ndarray], picture: Picture) -> pd.DataFrame:
+def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     """Return the active enrolments that are due, as Ledger.due read them, with their due step.
 
     Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left), due_day
     (epoch day), round, follow_up.
     """
-    sequence_id, current_step, contact_id, mailbox_id, packed = enrolments
-    step_id, step_number, _ = find_due_steps(picture.steps, sequence_id, current_step)
+    step_id, step_number, _ = find_due_steps(
+        steps, enrolments["sequence_id"].to_numpy(), enrolments["current_step"].to_numpy()
+    )
     columns = {
-        "sequence_id": sequence_id,
-        "contact_id": contact_id,
-        "pinned_mailbox_id": mailbox_id,
+        "sequence_id": enrolments["sequence_id"],
+        "contact_id": enrolments["contact_id"],
+        "pinned_mailbox_id": enrolments["mailbox_id"],
         "step_id": step_id,
         "step_number": step_number,
-        "due_day": packed >> 20,
-        "round": packed >> 4 & 0xFFFF,
-        "follow_up": (packed & 1).astype(bool),
+        **{name: enrolments[name] for name in ("due_day", "round", "follow_up")},
     }
     return pd.DataFrame(columns, copy=False)
 

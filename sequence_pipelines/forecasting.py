@@ -15,7 +15,14 @@ import pandas as pd
 
 from sequence_pipelines.candidates import are_among, choose_candidates, find_due, find_due_steps
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.picture import Day, Picture, day_windows, earliest_counted, read_picture
+from sequence_pipelines.picture import (
+    Day,
+    Picture,
+    day_windows,
+    earliest_counted,
+    read_picture,
+    read_team,
+)
 from sequence_pipelines.planner import assign, find_waiting
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_store.settings import PipelineSettings
@@ -63,12 +70,11 @@ def forecast(
     ledger: Ledger, settings: PipelineSettings, now: datetime, days: int, what_if: WhatIf | None = None
 ) -> Iterator[ForecastDay]:
     """Plan `days` planning days, the first of them what is left of today's."""
-    picture = changed(
-        read_picture(ledger, Day.at(now, settings), ledger.oldest_live(now)), what_if or WhatIf()
-    )
+    today = read_picture(ledger, Day.at(now, settings), ledger.oldest_live(now), read_team(ledger))
+    picture = changed(today, what_if or WhatIf())
     last = picture.day.day + timedelta(days=days - 1)
     unmailable = ledger.unmailable()
-    enrolments = find_due(ledger.due(last), picture)
+    enrolments = find_due(ledger.due(last), picture.steps)
     enrolments = _as_if_mailed(enrolments, picture)
     for _ in range(days):
         due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import psycopg
 
-from sequence_pipelines.arrays import read_arrays, write_columns
+from sequence_pipelines.arrays import read_columns, write_columns
 from sequence_store.errors import LedgerChangedError
 from sequence_store.messages import SendKey
 from sequence_store.queries import query
@@ -51,13 +51,11 @@ class Ledger:
         columns = [column.name for column in cursor.description or ()]
         return pd.DataFrame(cursor.fetchall(), columns=columns)
 
-    def arrays(self, name: str, **parameters: Any) -> list[np.ndarray]:
-        """Run a named query of groups and return its columns as int64 arrays."""
-        return read_arrays(self.connection, query("plan", name), parameters)
-
     def table(self, name: str, columns: Sequence[str], **parameters: Any) -> pd.DataFrame:
         """Run a named query of groups and return its columns by these names, as int64."""
-        return pd.DataFrame(dict(zip(columns, self.arrays(name, **parameters), strict=True)), copy=False)
+        return pd.DataFrame(
+            read_columns(self.connection, query("plan", name), parameters, columns), copy=False
+        )
 
     def oldest_live(self, day_starts: datetime) -> datetime:
         """Return an instant before which no send can be live or not yet advanced."""
@@ -90,9 +88,17 @@ class Ledger:
         """Return the live steps in their order: sequence_id, step_id, step_number, delay_days."""
         return self.table("read_steps", ("sequence_id", "step_id", "step_number", "delay_days"))
 
-    def due(self, day: date) -> list[np.ndarray]:
-        """Return the active enrolments due by `day`, as candidates.find_due takes them."""
-        return self.arrays("read_due", day=day)
+    def due(self, day: date) -> pd.DataFrame:
+        """Return the active enrolments due by `day`, by sequence and step.
+
+        Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round, follow_up.
+        """
+        columns = ("sequence_id", "current_step", "contact_id", "mailbox_id", "packed")
+        enrolments = self.table("read_due", columns, day=day)
+        packed = enrolments.pop("packed").to_numpy()
+        return enrolments.assign(
+            due_day=packed >> 20, round=packed >> 4 & 0xFFFF, follow_up=(packed & 1).astype(bool)
+        )
 
     def open_rows(self, day: date) -> pd.DataFrame:
         """Return the rows of due enrolments that were cancelled or expired, and can be taken again: the key's columns."""
@@ -108,13 +114,14 @@ class Ledger:
         Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id, round,
         and as bool: planned, under_way (live, or spent and not advanced), today (of planning day `day`, or live).
         """
-        *ids, packed = self.arrays("read_rows", day=day, since=since, earliest=earliest)
-        columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id")
+        columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id", "packed")
+        rows = self.table("read_rows", columns, day=day, since=since, earliest=earliest)
+        packed = rows.pop("packed").to_numpy()
         flags = {
             name: (packed >> bit & 1).astype(bool)
             for bit, name in enumerate(("planned", "under_way", "today"))
         }
-        return pd.DataFrame(dict(zip(columns, ids, strict=True)) | {"round": packed >> 3} | flags, copy=False)
+        return rows.assign(round=packed >> 3, **flags)
 
     def enrolments(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the enrolments of rows: sequence_id, contact_id, round, status."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -61,23 +62,31 @@ class Picture:
         return room_of(self.mailboxes, self.pieces, self.first_mails, self.day.opens)
 
 
-def read_picture(ledger: Ledger, day: Day, since: datetime) -> Picture:
-    """Read the day; `since` is older than whatever can be under way."""
-    mailboxes = ledger.mailboxes()
-    windows = day_windows(mailboxes, day)
-    earliest = earliest_counted(mailboxes, windows, day)
-    sequences = ledger.sequences()
+class Team(NamedTuple):
+    """What a picture knows that is no day's: the small tables, live rows alone."""
+
+    mailboxes: pd.DataFrame
+    sequences: pd.DataFrame
+    steps: pd.DataFrame
+    routes: pd.DataFrame
+
+
+def read_team(ledger: Ledger) -> Team:
+    return Team(ledger.mailboxes(), ledger.sequences(), ledger.steps(), ledger.routes())
+
+
+def read_picture(ledger: Ledger, day: Day, since: datetime, team: Team) -> Picture:
+    """Read the day of a team; `since` is older than whatever can be under way."""
+    windows = day_windows(team.mailboxes, day)
+    earliest = earliest_counted(team.mailboxes, windows, day)
     return Picture(
         day=day,
         since=min(since, earliest),
         earliest=earliest,
-        mailboxes=mailboxes,
         windows=windows,
-        sequences=sequences,
-        steps=ledger.steps(),
-        routes=ledger.routes(),
         rows=ledger.rows(day.day, min(since, earliest), earliest),
-        first_mails=read_first_mails(ledger, day, earliest, sequences, mailboxes),
+        first_mails=read_first_mails(ledger, day, earliest, team.sequences, team.mailboxes),
+        **team._asdict(),
     )
 
 

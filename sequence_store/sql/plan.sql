@@ -41,13 +41,12 @@ SELECT id AS sequence_id, external_id::text AS external_id, is_active, max_new_p
 
 -- name: read_steps
 -- Live steps in their order.
-SELECT sequence_id, array_agg(id ORDER BY step_number), array_agg(step_number::bigint ORDER BY step_number),
-    array_agg(delay_days::bigint ORDER BY step_number)
+SELECT sequence_id, string_agg(int8send(id) || int8send(step_number) || int8send(delay_days), '' ORDER BY step_number)
 FROM steps WHERE deleted_at IS NULL GROUP BY sequence_id
 
 -- name: read_routes
 -- Which mailboxes a sequence may use.
-SELECT sm.sequence_id, array_agg(sm.mailbox_id ORDER BY sm.mailbox_id) FROM sequences_mailboxes sm
+SELECT sm.sequence_id, string_agg(int8send(sm.mailbox_id), '' ORDER BY sm.mailbox_id) FROM sequences_mailboxes sm
 JOIN mailboxes m ON m.id = sm.mailbox_id AND m.deleted_at IS NULL
 GROUP BY sm.sequence_id
 
@@ -55,9 +54,9 @@ GROUP BY sm.sequence_id
 -- Enrolments whose step is due by the planning day, by sequence and step. The last column packs the due day, the
 -- round, and whether a mail went before. No join: the steps and the few contacts that get no mail are matched in
 -- memory, where nothing is estimated too low.
-SELECT sequence_id, current_step::bigint, array_agg(contact_id), array_agg(coalesce(mailbox_id, 0)),
-    array_agg(((greatest(next_send, date '1970-01-01') - date '1970-01-01')::bigint << 20) | (round::integer << 4)
-        | (last_send IS NOT NULL OR mailbox_id IS NOT NULL)::integer)
+SELECT sequence_id, current_step::bigint, string_agg(int8send(contact_id) || int8send(coalesce(mailbox_id, 0))
+    || int8send(((greatest(next_send, date '1970-01-01') - date '1970-01-01')::bigint << 20) | (round::integer << 4)
+        | (last_send IS NOT NULL OR mailbox_id IS NOT NULL)::integer), '')
 FROM sequences_contacts
 WHERE status = 'active' AND next_send <= %(day)s
 GROUP BY sequence_id, current_step
@@ -65,7 +64,7 @@ GROUP BY sequence_id, current_step
 -- name: read_open_rows
 -- Rows of due enrolments that were cancelled or expired, whichever their step: they say why, as few others do, and
 -- so an index holds them.
-SELECT s.sequence_id, array_agg(s.contact_id), array_agg(s.step_id), array_agg(s.round::bigint)
+SELECT s.sequence_id, string_agg(int8send(s.contact_id) || int8send(s.step_id) || int8send(s.round), '')
 FROM sends s
 JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
 WHERE s.reason IS NOT NULL AND s.status IN ('cancelled', 'expired') AND e.status = 'active' AND e.next_send <= %(day)s
@@ -74,7 +73,7 @@ GROUP BY s.sequence_id
 -- name: read_written
 -- Asked where the ledger had a row that nobody expected: due steps that the ledger has a row of already: 1 an open one, 2 one that was mailed (steps can be renumbered).
 -- Looked up by the key, one by one, whatever the optimizer thinks: the ledger's size must cost nothing.
-SELECT e.sequence_id, array_agg(e.contact_id), array_agg(st.id), array_agg(e.round::bigint), array_agg(w.row_is)
+SELECT e.sequence_id, string_agg(int8send(e.contact_id) || int8send(st.id) || int8send(e.round) || int8send(w.row_is), '')
 FROM sequences_contacts e
 CROSS JOIN LATERAL (
     SELECT st.id FROM steps st
@@ -91,7 +90,7 @@ GROUP BY e.sequence_id
 -- name: read_unmailable
 -- Contacts that get no mail, by reason: 1 inactive, 2 suppressed, 3 no valid address, 4 deleted. An address that
 -- was not hashed yet is hashed here.
-SELECT gate, array_agg(id) FROM (
+SELECT gate, string_agg(int8send(id), '') FROM (
     SELECT id, CASE WHEN deleted_at IS NOT NULL THEN 4 WHEN NOT is_active THEN 1 ELSE 3 END::bigint AS gate
     FROM contacts WHERE NOT is_active OR deleted_at IS NOT NULL
         OR mail_address !~ '^[^@[:space:]<>,;]+@[^@[:space:]<>,;]+$'
@@ -132,13 +131,12 @@ WHERE e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id AND e.status
 -- name: read_rows
 -- Every row that counts against a limit and can lie in, or too near to, today's windows, and every row that is under
 -- way, which cannot be older than `since`. The last column packs the round and the bits planned, under way, today.
-SELECT mailbox_id, (send_day - date '1970-01-01')::bigint, array_agg(date_part('epoch', send_at)::bigint),
-    array_agg(sequence_id), array_agg(contact_id), array_agg(step_id),
-    array_agg(((round::integer << 3)
+SELECT mailbox_id, (send_day - date '1970-01-01')::bigint, string_agg(int8send(date_part('epoch', send_at)::bigint)
+    || int8send(sequence_id) || int8send(contact_id) || int8send(step_id)
+    || int8send((round::integer << 3)
         | (status = 'planned')::integer
         | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR advanced_at IS NULL)::integer << 1)
-        | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR plan_day = %(day)s)::integer << 2)
-        )::bigint)
+        | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR plan_day = %(day)s)::integer << 2)), '')
 FROM sends
 WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
     AND (send_at >= %(earliest)s OR advanced_at IS NULL)
