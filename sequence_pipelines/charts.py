@@ -11,8 +11,6 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta, tzinfo
-from importlib import import_module
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -32,11 +30,6 @@ MOST_BARS = 12
 DONE, TO_COME, ROOM = "#2a9d8f", "#4f7cff", "#dfe4ec"
 HOUR = 3600
 _TENTHS = 10
-
-
-def prepare() -> None:
-    """Import Matplotlib beside what follows: a run's first chart would wait most of a second for it."""
-    Thread(target=import_module, args=["matplotlib.figure"]).start()
 
 
 def charts_of_day(rows: pd.DataFrame, picture: Picture, zone: tzinfo) -> dict[str, dg.MarkdownMetadataValue]:

@@ -7,7 +7,7 @@ of runs change no row.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -92,11 +92,13 @@ def make_plan(
     now: datetime,
     considered: pd.DataFrame | None = None,
     traces: Traces = OFF,
+    meanwhile: Callable[[Plan], None] = lambda _: None,
 ) -> Plan:
     """Plan everything due into what is left of the planning day of `now`; the caller commits.
 
     `considered` (columns sequence_id, contact_id, step_id, round) are the only candidates that may get a
-    place, beside those whose place this plan releases; None considers all that is due.
+    place, beside those whose place this plan releases; None considers all that is due. `meanwhile` looks at the plan in
+    a thread of its own while Postgres takes its rows; anew where Postgres refused them and there is another plan.
     """
     ledger = Ledger(connection, settings.address_pads)
     seconds: dict[str, float] = {}
@@ -123,17 +125,20 @@ def make_plan(
             asking = _still_considered(candidates.asking, considered, released)
             asked = assign(asking, picture, settings.send_grace_seconds)
             retaken = pd.concat([open_rows.result(), cancelled])
-    plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
-    try:
-        with _timed(traces, seconds, "write"):
-            _write(ledger, plan, candidates.ended, retaken)
-    except UniqueViolation:
-        with _timed(traces, seconds, "assign"):
-            candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
-            asked = assign(asking, picture, settings.send_grace_seconds)
         plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
-        with _timed(traces, seconds, "write"):
-            _write(ledger, plan, candidates.ended, retaken)
+        looked = beside.submit(meanwhile, plan)
+        try:
+            with _timed(traces, seconds, "write"):
+                _write(ledger, plan, candidates.ended, retaken)
+        except UniqueViolation:
+            with _timed(traces, seconds, "assign"):
+                candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
+                asked = assign(asking, picture, settings.send_grace_seconds)
+            plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
+            looked = beside.submit(meanwhile, plan)
+            with _timed(traces, seconds, "write"):
+                _write(ledger, plan, candidates.ended, retaken)
+        looked.result()
     return plan
 
 

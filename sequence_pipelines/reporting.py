@@ -46,20 +46,11 @@ def mailboxes_of(pieces: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values(["used", "mailbox_id"], ascending=[False, True])[columns].head(PREVIEW_ROWS)
 
 
-def plan_metadata(plan: Plan) -> dict[str, Any]:
-    """Return what a plan did: numbers under the same keys every day, so that Dagster plots them."""
-    pieces = plan.picture.pieces
+def plan_tables(plan: Plan) -> dict[str, dg.TableMetadataValue]:
+    """Return what a plan is to be looked at for, known before it is written."""
     placed = plan.placed.groupby("mailbox_id").size().rename("planned").reset_index()
     preview = plan.placed.loc[plan.placed["send_at"].nsmallest(PREVIEW_ROWS).index]
-    room = int(pieces["capacity"].sum())
     return {
-        "planned": len(plan.placed),
-        "waiting": len(plan.waiting),
-        "released": plan.released,
-        "advanced_before": plan.applied.advanced,
-        "enrolments_completed": plan.completed + plan.applied.completed,
-        "capacity_before": room,
-        "utilisation_percent": round(100 * len(plan.placed) / room, 1) if room else 0.0,
         "waiting_by_reason": table(_counted(plan.waiting, "reason", "contacts")),
         "planned_by_mailbox": table(placed.sort_values("planned", ascending=False).head(PREVIEW_ROWS)),
         "first_sends": table(
@@ -69,6 +60,20 @@ def plan_metadata(plan: Plan) -> dict[str, Any]:
                 )
             )
         ),
+    }
+
+
+def plan_numbers(plan: Plan) -> dict[str, Any]:
+    """Return what a plan did: numbers under the same keys every day, so that Dagster plots them."""
+    room = int(plan.picture.pieces["capacity"].sum())
+    return {
+        "planned": len(plan.placed),
+        "waiting": len(plan.waiting),
+        "released": plan.released,
+        "advanced_before": plan.applied.advanced,
+        "enrolments_completed": plan.completed + plan.applied.completed,
+        "capacity_before": room,
+        "utilisation_percent": round(100 * len(plan.placed) / room, 1) if room else 0.0,
         "planning_day": plan.day.day.isoformat(),
         "plan_may_use": f"{plan.day.now.isoformat()} to {plan.day.ends.isoformat()}",
         **{f"seconds_{phase.replace(' ', '_')}": round(spent, 3) for phase, spent in plan.seconds.items()},

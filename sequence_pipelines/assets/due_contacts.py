@@ -9,7 +9,6 @@ import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
 from sequence_pipelines.candidates import choose_candidates, read_day
-from sequence_pipelines.charts import prepare
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Day
 from sequence_pipelines.planning.windows import epoch_day
@@ -44,7 +43,6 @@ def due_contacts(
     Every plan takes everything that is due, whichever day is materialized: a missed day's contacts are due today.
     Grain: one row a (sequence, contact). Read by `send_plan`.
     """
-    prepare()  # the assets after this one draw
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
         ledger = Ledger(connection, settings.address_pads)

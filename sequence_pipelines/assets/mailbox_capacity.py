@@ -4,7 +4,6 @@ import dagster as dg
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
-from sequence_pipelines.charts import use_of_mailboxes
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Day, read_picture, read_team
 from sequence_pipelines.planning import misconfigured
@@ -54,7 +53,6 @@ def mailbox_capacity(
                 )
             ),
             "by_mailbox": table(mailboxes_of(picture.pieces)),
-            "mailbox_use": use_of_mailboxes(picture.rows, picture.windows),
             **links(settings, "how-full-are-the-mailboxes"),
         },
     )

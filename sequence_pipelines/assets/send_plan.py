@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,8 +15,8 @@ from sequence_pipelines.day_counters import set_day_counters
 from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.ledger import KEY, Ledger
 from sequence_pipelines.partitions import planned_by, planning_days
-from sequence_pipelines.planner import make_plan, trace_sends
-from sequence_pipelines.reporting import links, plan_metadata, table
+from sequence_pipelines.planner import Plan, make_plan, trace_sends
+from sequence_pipelines.reporting import links, plan_numbers, plan_tables, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.queries import query
@@ -25,7 +24,14 @@ from sequence_store.settings import PipelineSettings
 from sequence_store.tracing import Traces
 
 GRACE = timedelta(hours=1)  # within which a planning day has its plan
-SEEN_FIRST = ("planned", "waiting", "utilisation_percent", "waiting_by_reason")
+SEEN_FIRST = (
+    "planned",
+    "waiting",
+    "utilisation_percent",
+    "waiting_by_reason",
+    "sends_by_hour",
+    "mailbox_use",
+)
 _WHAT_TO_DO = (
     "If not: the plan was rolled back and nothing of it goes out; what it would have been is an observation of this "
     "asset. Report it, and materialize the day again."
@@ -89,21 +95,23 @@ def send_plan(
     """
     asked = date.fromisoformat(context.partition_key)
     began = time.time_ns()
+    seen: dict[str, Any] = {}
+
+    def look(plan: Plan) -> None:
+        """Judge, count and draw while Postgres takes the plan's rows."""
+        _ = plan.violations
+        seen.update(plan_tables(plan), **charts_of_day(plan.rows, plan.picture, settings.calendar.zone))
+
     with traces.span("plan_day", planning_day=asked):
         with database.connect() as connection:
-            plan = make_plan(connection, settings, clock.read(), due_contacts, traces)
+            plan = make_plan(connection, settings, clock.read(), due_contacts, traces, look)
             ledger = Ledger(connection, settings.address_pads)
-            with ThreadPoolExecutor(max_workers=1) as beside:  # Postgres counts while we draw
-                became = beside.submit(_day_metadata, ledger, asked, settings.calendar.start_of(asked))
-                numbers = plan_metadata(plan)
-                charts = charts_of_day(plan.rows, plan.picture, settings.calendar.zone)
-                metadata = {
-                    **{name: numbers[name] for name in SEEN_FIRST},
-                    **charts,
-                    **numbers,
-                    **became.result(),
-                    **links(settings, "what-waits-and-why"),
-                }
+            seen.update(
+                plan_numbers(plan),
+                **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
+                **links(settings, "what-waits-and-why"),
+            )
+            metadata = {**{name: seen[name] for name in SEEN_FIRST}, **seen}
             written = plan.keep_or_undo(connection, dry_run=config.dry_run)
             traces.note(planned=len(plan.placed), waiting=len(plan.waiting), written=written)
         if written:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from sequence_pipelines.planner import Plan, make_plan
+from sequence_store.database import connect
+
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 MORNING = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)
 TODAY = date(2026, 6, 15)
@@ -249,6 +252,44 @@ def test_a_step_mailed_already_is_skipped_when_steps_are_renumbered(world: Any) 
     world.plan(MORNING + timedelta(days=4))
     assert sorted(row["step_id"] for row in world.rows()) == sorted([mailed, world.step_id(sequence, 2)])
     assert world.enrolment(sequence, contact)["status"] == "completed"
+
+
+def test_who_looks_on_while_rows_are_written_sees_the_plan_that_stays(world: Any) -> None:
+    sequence = world.sequence(steps=2, delay=1, mailboxes=(world.mailbox(),))
+    world.enrol(sequence)
+    mailed = world.step_id(sequence, 1)
+    world.plan()
+    world.finish()
+    world.plan(NOON)
+    world.run(
+        "UPDATE steps SET step_number = 9 WHERE id = %s", mailed
+    )  # the first plan that comes to it is refused
+    seen: list[list[Plan]] = []
+    for day in range(1, 5):
+        looked: list[Plan] = []
+        with connect(world.pipeline_url, name="test planner") as connection:
+            plan = make_plan(
+                connection, world.settings, MORNING + timedelta(days=day), meanwhile=looked.append
+            )
+        assert looked[-1] is plan
+        seen.append(looked)
+        world.finish()
+    assert sorted(map(len, seen)) == [1, 1, 1, 2]
+
+
+def test_nothing_is_written_of_a_plan_that_could_not_be_looked_at(world: Any) -> None:
+    world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
+
+    def fail(plan: Plan) -> None:
+        assert len(plan.placed) == 1
+        raise ValueError("cannot be drawn")
+
+    with (
+        pytest.raises(ValueError, match="cannot be drawn"),
+        connect(world.pipeline_url, name="test planner") as connection,
+    ):
+        make_plan(connection, world.settings, MORNING, meanwhile=fail)
+    assert world.rows() == []
 
 
 def test_days_missed_are_taken_up_today_oldest_first(world: Any) -> None:
