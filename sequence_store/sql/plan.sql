@@ -37,7 +37,7 @@ FROM mailboxes WHERE deleted_at IS NULL ORDER BY id
 
 -- name: read_sequences
 -- Live sequences, and whether they may mail.
-SELECT id AS sequence_id, external_id::text AS external_id, is_active, max_new_per_day, priority FROM sequences WHERE deleted_at IS NULL ORDER BY id
+SELECT id AS sequence_id, is_active, max_new_per_day, priority FROM sequences WHERE deleted_at IS NULL ORDER BY id
 
 -- name: read_steps
 -- Live steps in their order.
@@ -208,17 +208,16 @@ JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.
 WHERE s.send_at >= %(since)s AND s.status = 'unknown' AND s.advanced_at IS NULL
     AND e.status = 'active' AND e.next_send <= %(day)s
 
--- name: drop_deferrals
--- Who has a place now, or has ended, waits no longer.
-DELETE FROM plan_deferrals p WHERE NOT EXISTS (
-    SELECT FROM staged_deferrals d WHERE d.sequence_id = p.sequence_id AND d.contact_id = p.contact_id)
-
--- name: enter_deferrals
--- Who waits, with today's reason.
-INSERT INTO plan_deferrals AS p (sequence_id, contact_id, plan_day, reason)
-SELECT sequence_id, contact_id, %(day)s, (%(reasons)s::text[])[reason] FROM staged_deferrals
-ON CONFLICT (sequence_id, contact_id) DO UPDATE SET plan_day = excluded.plan_day, reason = excluded.reason
-WHERE p.plan_day <> excluded.plan_day OR p.reason <> excluded.reason
+-- name: keep_deferrals
+-- Who waits, with today's reason; who has a place now, or has ended, waits no longer. Nobody else enters any: the planner
+-- has its lock.
+MERGE INTO plan_deferrals p
+USING (SELECT sequence_id, contact_id, (%(reasons)s::text[])[reason] AS reason FROM staged_deferrals) d
+ON d.sequence_id = p.sequence_id AND d.contact_id = p.contact_id
+WHEN NOT MATCHED BY SOURCE THEN DELETE
+WHEN MATCHED AND (p.plan_day <> %(day)s OR p.reason <> d.reason) THEN UPDATE SET plan_day = %(day)s, reason = d.reason
+WHEN NOT MATCHED THEN INSERT (sequence_id, contact_id, plan_day, reason)
+    VALUES (d.sequence_id, d.contact_id, %(day)s, d.reason)
 
 -- name: report_day
 -- What became of the enrolments that fell due on one day: their sends by planning day and status.
