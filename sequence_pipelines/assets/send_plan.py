@@ -16,7 +16,8 @@ from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.ledger import KEY, Ledger
 from sequence_pipelines.partitions import planned_by, planning_days
 from sequence_pipelines.planner import Plan, make_plan, trace_sends
-from sequence_pipelines.reporting import links, plan_numbers, plan_tables, table
+from sequence_pipelines.planning.windows import epoch_day
+from sequence_pipelines.reporting import counts, links, plan_numbers, plan_tables, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.queries import query
@@ -108,7 +109,7 @@ def send_plan(
             ledger = Ledger(connection, settings.address_pads)
             seen.update(
                 plan_numbers(plan),
-                **_day_metadata(ledger, asked, settings.calendar.start_of(asked)),
+                **_day_metadata(ledger, plan, asked, settings.calendar.start_of(asked)),
                 **links(settings, "what-waits-and-why"),
             )
             metadata = {**{name: seen[name] for name in SEEN_FIRST}, **seen}
@@ -133,14 +134,19 @@ def send_plan(
         )
 
 
-def _day_metadata(ledger: Ledger, asked: date, begins: datetime) -> dict[str, Any]:
-    """Tell what became of the enrolments that fell due on the day asked for."""
+def _day_metadata(ledger: Ledger, plan: Plan, asked: date, begins: datetime) -> dict[str, Any]:
+    """Tell what became of the enrolments that fell due on the day asked for.
+
+    A mail whose outcome is unknown is told among the mails, though its contact waits for it.
+    """
     became = ledger.frame("report_day", since=begins, day=asked)
-    waits = ledger.frame("report_waiting", day=asked)
+    waits = counts(plan.waiting[plan.waiting["due_day"] == epoch_day(asked)], "reason")
     return {
-        "fell_due_on_this_day": int(became["sends"].sum() + waits["contacts"].sum()),
+        "fell_due_on_this_day": int(became["sends"].sum()) + sum(waits.values()),
         "what_became_of_them": table(became.astype({"plan_day": str, "sends": "int64"})),
-        "why_they_wait": table(waits.astype({"contacts": "int64"})),
+        "why_they_wait": table(
+            pd.DataFrame(list(waits.items()), columns=["reason", "contacts"]).astype({"contacts": "int64"})
+        ),
     }
 
 

@@ -224,12 +224,6 @@ WHEN NOT MATCHED THEN INSERT (sequence_id, contact_id, plan_day, reason)
 SELECT plan_day, status, count(*) AS sends FROM sends
 WHERE send_at >= %(since)s AND due_day = %(day)s GROUP BY plan_day, status ORDER BY plan_day, status
 
--- name: report_waiting
--- Why enrolments that fell due on one day still wait.
-SELECT p.reason, count(*) AS contacts FROM plan_deferrals p
-JOIN sequences_contacts e ON e.sequence_id = p.sequence_id AND e.contact_id = p.contact_id
-WHERE e.next_send = %(day)s GROUP BY p.reason ORDER BY 2 DESC, 1
-
 -- name: find_bad_sequences
 -- Active sequences that cannot mail anybody: without a live step, or without a mailbox.
 SELECT q.id AS sequence_id, q.external_id::text AS external_id,

@@ -220,6 +220,22 @@ def test_a_missed_day_is_sent_in_what_is_left_of_today_and_says_so(world: Any, r
     assert world.ledger() == before
 
 
+def test_a_day_tells_each_contact_that_fell_due_on_it_once(world: Any, run: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=2),))
+    world.enrol(sequence, next_send=TODAY - timedelta(days=1))
+    for _ in range(3):
+        world.enrol(sequence)
+    run(*PLAN)
+    world.finish("unknown")
+    told = metadata(run(*PLAN), "send_plan")
+    assert told["fell_due_on_this_day"] == 3
+    became, waits = (
+        [record.data for record in told[name].records] for name in ("what_became_of_them", "why_they_wait")
+    )
+    assert [(row["status"], row["sends"]) for row in became] == [("unknown", 1)]
+    assert [(row["reason"], row["contacts"]) for row in waits] == [("no_capacity", 2)]
+
+
 def test_bad_rows_show_in_the_checks_and_the_plan_goes_on(world: Any, run: Any) -> None:
     fine = world.sequence(mailboxes=(world.mailbox(),))
     world.enrol(fine)
