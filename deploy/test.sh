@@ -54,6 +54,16 @@ say "up: $(docker compose ps --format '{{.Health}}' | grep -c '^healthy') servic
 $(docker compose ps --status running --quiet | wc -l) containers running; \
 migrations ended with $(docker compose ps --all migrations --format '{{.ExitCode}}')"
 say "not root, read-only: $(docker compose exec -T worker sh -c 'id -u; touch /opt/x 2>&1 | tail -1' | tr '\n' ' ')"
+loaded=$(docker compose exec -T code python - <<'PYTHON'
+import importlib.util, os, sys
+import sequence_cli.main, sequence_pipelines.definitions, step_mailing_worker.main
+files = [m.__file__ for m in sys.modules.values() if str(getattr(m, "__file__", "")).endswith(".py")]
+late = [file for file in files if not os.path.exists(importlib.util.cache_from_source(file))]
+print(f"{len(files)} modules, {len(late)} of them without their bytecode", *late[:3])
+sys.exit(bool(late))
+PYTHON
+) || { say "loaded: $loaded"; exit 1; }
+say "loaded: $loaded"
 say "pgAdmin knows: $(docker compose exec -T pgadmin sh -c 'PATH=/venv/bin:$PATH python3 -' <<'PYTHON'
 import sqlite3
 print(*sqlite3.connect("/var/lib/pgadmin/pgadmin4.db").execute("SELECT name, host, username FROM server").fetchall())

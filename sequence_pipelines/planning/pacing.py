@@ -9,6 +9,8 @@ from sequence_pipelines.planning.allocation import ranked, stable_order
 from sequence_pipelines.planning.capacity import NO_TIMES, free_cells, occupied_times
 
 JITTER = 0.25  # of the distance between two places, to either side
+TAIL_SECONDS = 60  # before a piece closes there is no place, so that its last mail may be late and is mailed all the same
+TAIL_PARTS = 20  # a short piece gives so small a part of itself
 
 
 def pace(
@@ -64,7 +66,9 @@ def _times(
 ) -> np.ndarray:
     """Return the seconds of all pieces' new places, piece after piece, each ascending."""
     opens, closes = pieces["opens"].to_numpy(np.int64), pieces["closes"].to_numpy(np.int64)
-    times = _even_times(counts, pieces)
+    tail = np.minimum(TAIL_SECONDS, (closes - opens) // TAIL_PARTS)
+    spread_over = pieces.assign(closes=closes - tail)
+    times = _even_times(counts, spread_over)
     gap = (
         mailboxes.set_index("mailbox_id")["min_gap_seconds"].reindex(pieces["mailbox_id"]).to_numpy(np.int64)
     )
@@ -82,7 +86,7 @@ def _times(
             times[here] = cells[((np.arange(counts[i]) + 0.5) * len(cells) / counts[i]).astype(np.int64)]
         else:
             inside = taken[(taken >= opens[i]) & (taken < closes[i])]
-            times[here] = _between(pieces.iloc[i], int(counts[i]), inside)
+            times[here] = _between(spread_over.iloc[i], int(counts[i]), inside)
     return times
 
 

@@ -151,3 +151,17 @@ def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
     gaps = np.diff(np.sort(one["send_at"]))
     assert gaps.max() < 2 * 8 * 3600 / 100
     assert len(set(gaps.tolist())) > 20  # jitter
+
+
+@pytest.mark.parametrize(("minutes", "tail"), [(480, 60), (10, 30), (1, 3)])
+@pytest.mark.parametrize("held", [0, 40])
+def test_the_last_mail_of_a_window_may_be_seconds_late(minutes: int, tail: int, held: int) -> None:
+    box = mailbox(send_limit=5000, end_seconds=9 * 3600 + minutes * 60)
+    windows = send_windows(box, 0, 86_400)
+    pieces = capacity(box, open_pieces(box, windows, 0, 86_400), NO_PLACES)
+    before = pace(np.ones(held, dtype=np.int64), box, pieces, NO_PLACES)
+    places = before.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
+    again = capacity(box, open_pieces(box, windows, 0, 86_400), places)
+    found = pace(np.ones(5000 - held, dtype=np.int64), box, again, places)
+    assert len(found) == 5000 - held
+    assert (found["send_at"] < found["window_ends"] - tail).all()
