@@ -159,9 +159,8 @@ def _write(ledger: Ledger, plan: Plan, ended: pd.DataFrame, retaken: pd.DataFram
         plan.completed = ledger.complete(ended)
         ledger.defer(plan.waiting, picture.day.day, picture.since)
         ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
-        ledger.allow(
-            picture.windows
-        )  # last: a worker's gate waits for these rows until the plan is committed
+        # last: a worker's gate waits for these rows until the plan is committed
+        ledger.allow(picture.windows)
     reach(CrashPoint.PLAN_WRITTEN)
 
 
