@@ -53,19 +53,6 @@ def test_ui_shows_the_checks(page: Page, stack: Stack) -> None:
     browsing.open_checks(page, stack.dagster)
 
 
-@pytest.fixture(scope="module")
-def rows_before(page: Page, stack: Stack) -> list[tuple[object, ...]]:
-    """Launch a backfill of two missed days; return the plan's rows as they were."""
-    with stack.connect() as connection:
-        before = connection.execute(ROWS).fetchall()
-    browsing.launch_backfill(page, stack.dagster, stack.day_before(2), stack.day_before(1))
-    return before
-
-
-def test_ui_launches_a_backfill_of_two_missed_days(rows_before: list[tuple[object, ...]]) -> None:
-    assert rows_before  # its days are made while the others look around and mails go out
-
-
 def test_the_schedules_tick_mails_who_is_due_and_moves_them_to_their_next_step(stack: Stack) -> None:
     done = "sequence_id = 1 AND status = 'sent' AND advanced_at IS NOT NULL"
     with stack.connect() as connection:
@@ -87,6 +74,19 @@ def test_the_schedules_tick_mails_who_is_due_and_moves_them_to_their_next_step(s
     for address, send_at in sent:
         late = datetime.fromisoformat(accepted[str(address)]["accepted_at"]) - send_at
         assert timedelta(0) <= late <= timedelta(seconds=2)
+
+
+@pytest.fixture(scope="module")
+def rows_before(page: Page, stack: Stack) -> list[tuple[object, ...]]:
+    """Launch a backfill of two missed days; return the plan's rows as they were."""
+    with stack.connect() as connection:
+        before = connection.execute(ROWS).fetchall()
+    browsing.launch_backfill(page, stack.dagster, stack.day_before(2), stack.day_before(1))
+    return before
+
+
+def test_ui_launches_a_backfill_of_two_missed_days(rows_before: list[tuple[object, ...]]) -> None:
+    assert rows_before  # its days are made while the others look around
 
 
 def test_ui_shows_what_became_of_a_missed_day_and_no_mail_has_changed(
