@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,37 +35,6 @@ HASHED_AT_ONCE = 20_000
 LOOK_BACK = timedelta(days=2)  # a send lives for a planning day and its grace
 
 
-class Fetched(NamedTuple):
-    """A query's rows, still as Python's objects."""
-
-    columns: list[str]
-    rows: list[tuple[Any, ...]]
-
-    def frame(self) -> pd.DataFrame:
-        return pd.DataFrame(self.rows, columns=self.columns)
-
-
-def mailboxes_frame(fetched: Fetched) -> pd.DataFrame:
-    """Return what read_mailboxes fetched, with parked_until in epoch seconds, 0 where one is not parked."""
-    frame = fetched.frame()
-    numbers = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started", "max_first_mails")
-    return frame.assign(
-        parked_until=frame["parked_until"].astype(np.int64),
-        # a null beside names would come out as NaN
-        holiday_calendar=frame["holiday_calendar"]
-        .astype(object)
-        .where(frame["holiday_calendar"].notna(), None),
-        **{name: pd.to_numeric(frame[name]).astype(np.float64) for name in numbers},
-    ).astype(dict.fromkeys(("mailbox_id", "send_limit", "min_gap_seconds"), np.int64))
-
-
-def sequences_frame(fetched: Fetched) -> pd.DataFrame:
-    """Return what read_sequences fetched, with max_new_per_day as a float, NaN where there is no bound."""
-    frame = fetched.frame()
-    bound = pd.to_numeric(frame["max_new_per_day"]).astype(np.float64)
-    return frame.assign(max_new_per_day=bound).astype({"sequence_id": np.int64, "priority": np.int64})
-
-
 @dataclass(frozen=True)
 class Ledger:
     """One transaction's view of the ledger; `pads` is the key of the suppressions' HMAC."""
@@ -76,13 +45,11 @@ class Ledger:
     def execute(self, name: str, **parameters: Any) -> psycopg.Cursor[Any]:
         return self.connection.execute(query("plan", name), parameters)
 
-    def fetch(self, name: str, **parameters: Any) -> Fetched:
-        cursor = self.execute(name, **parameters)
-        return Fetched([column.name for column in cursor.description or ()], cursor.fetchall())
-
     def frame(self, name: str, **parameters: Any) -> pd.DataFrame:
         """Run a named query and return its rows; an empty result keeps its columns."""
-        return self.fetch(name, **parameters).frame()
+        cursor = self.execute(name, **parameters)
+        columns = [column.name for column in cursor.description or ()]
+        return pd.DataFrame(cursor.fetchall(), columns=columns)
 
     def table(self, name: str, columns: Sequence[str], **parameters: Any) -> pd.DataFrame:
         """Run a named query of groups and return its columns by these names, as int64."""
@@ -94,6 +61,25 @@ class Ledger:
         """Return an instant before which no send can be live or not yet advanced."""
         row = self.execute("read_last_send_before", before=day_starts).fetchone()
         return min(day_starts, row[0] if row else day_starts) - LOOK_BACK
+
+    def mailboxes(self) -> pd.DataFrame:
+        """Return the live mailboxes; parked_until in epoch seconds, 0 where it is not parked."""
+        frame = self.frame("read_mailboxes")
+        numbers = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started", "max_first_mails")
+        return frame.assign(
+            parked_until=frame["parked_until"].astype(np.int64),
+            # a null beside names would come out as NaN
+            holiday_calendar=frame["holiday_calendar"]
+            .astype(object)
+            .where(frame["holiday_calendar"].notna(), None),
+            **{name: pd.to_numeric(frame[name]).astype(np.float64) for name in numbers},
+        ).astype(dict.fromkeys(("mailbox_id", "send_limit", "min_gap_seconds"), np.int64))
+
+    def sequences(self) -> pd.DataFrame:
+        """Return the live sequences; max_new_per_day is NaN where there is no bound."""
+        frame = self.frame("read_sequences")
+        bound = pd.to_numeric(frame["max_new_per_day"]).astype(np.float64)
+        return frame.assign(max_new_per_day=bound).astype({"sequence_id": np.int64, "priority": np.int64})
 
     def routes(self) -> pd.DataFrame:
         """Return which mailboxes a sequence may use: sequence_id, mailbox_id."""

@@ -5,17 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 
 import pandas as pd
 
-from sequence_pipelines.ledger import (
-    Fetched,
-    Ledger,
-    instant,
-    mailboxes_frame,
-    seconds_of,
-    sequences_frame,
-)
+from sequence_pipelines.ledger import Ledger, instant, seconds_of
 from sequence_pipelines.planning import capacity, open_pieces, room_of, send_windows
 from sequence_pipelines.planning.capacity import daily_limits
 from sequence_store.settings import PipelineSettings
@@ -68,31 +62,17 @@ class Picture:
         return room_of(self.mailboxes, self.pieces, self.first_mails, self.day.opens)
 
 
-@dataclass(frozen=True)
-class Team:
-    """What a picture knows that is no day's: the small tables, live rows alone.
+class Team(NamedTuple):
+    """What a picture knows that is no day's: the small tables, live rows alone."""
 
-    Two become frames when they are first looked at: Postgres may be reading what is large by then.
-    """
-
-    fetched_mailboxes: Fetched
-    fetched_sequences: Fetched
+    mailboxes: pd.DataFrame
+    sequences: pd.DataFrame
     steps: pd.DataFrame
     routes: pd.DataFrame
 
-    @cached_property
-    def mailboxes(self) -> pd.DataFrame:
-        return mailboxes_frame(self.fetched_mailboxes)
-
-    @cached_property
-    def sequences(self) -> pd.DataFrame:
-        return sequences_frame(self.fetched_sequences)
-
 
 def read_team(ledger: Ledger) -> Team:
-    return Team(
-        ledger.fetch("read_mailboxes"), ledger.fetch("read_sequences"), ledger.steps(), ledger.routes()
-    )
+    return Team(ledger.mailboxes(), ledger.sequences(), ledger.steps(), ledger.routes())
 
 
 def read_picture(ledger: Ledger, day: Day, since: datetime, team: Team) -> Picture:
@@ -103,13 +83,10 @@ def read_picture(ledger: Ledger, day: Day, since: datetime, team: Team) -> Pictu
         day=day,
         since=min(since, earliest),
         earliest=earliest,
-        mailboxes=team.mailboxes,
         windows=windows,
-        sequences=team.sequences,
-        steps=team.steps,
-        routes=team.routes,
         rows=ledger.rows(day.day, min(since, earliest), earliest),
         first_mails=read_first_mails(ledger, day, earliest, team.sequences, team.mailboxes),
+        **team._asdict(),
     )
 
 

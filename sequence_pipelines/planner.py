@@ -21,7 +21,7 @@ import psycopg
 from psycopg.errors import UniqueViolation
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
-from sequence_pipelines.candidates import are_among, choose_candidates, read_day, skip_mailed
+from sequence_pipelines.candidates import Candidates, are_among, choose_candidates, read_day, skip_mailed
 from sequence_pipelines.ledger import KEY, Ledger, keys_of, seconds_of
 from sequence_pipelines.picture import Day, Picture, read_first_mails
 from sequence_pipelines.plan_checks import find_violations
@@ -125,21 +125,22 @@ def make_plan(
             asking = _still_considered(candidates.asking, considered, released)
             asked = assign(asking, picture, settings.send_grace_seconds)
             retaken = pd.concat([open_rows.result(), cancelled])
-        plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
-        looked = beside.submit(meanwhile, plan)
-        try:
-            with _timed(traces, seconds, "write"):
-                _write(ledger, plan, candidates.ended, retaken)
-        except UniqueViolation:
-            with _timed(traces, seconds, "assign"):
-                candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
-                asked = assign(asking, picture, settings.send_grace_seconds)
+
+        def written(candidates: Candidates, asked: pd.DataFrame, retaken: pd.DataFrame) -> Plan:
             plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
             looked = beside.submit(meanwhile, plan)
             with _timed(traces, seconds, "write"):
                 _write(ledger, plan, candidates.ended, retaken)
-        looked.result()
-    return plan
+            looked.result()
+            return plan
+
+        try:
+            return written(candidates, asked, retaken)
+        except UniqueViolation:
+            with _timed(traces, seconds, "assign"):
+                candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
+                asked = assign(asking, picture, settings.send_grace_seconds)
+            return written(candidates, asked, retaken)
 
 
 def trace_sends(traces: Traces, plan: Plan, began: int) -> None:

@@ -4,7 +4,7 @@ import dagster as dg
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
-from sequence_pipelines.ledger import Ledger, mailboxes_frame
+from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Day, read_picture, read_team
 from sequence_pipelines.planning import misconfigured
 from sequence_pipelines.reporting import counts, links, mailboxes_of, table
@@ -66,7 +66,7 @@ def mailboxes_are_configured(
     database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
 ) -> dg.AssetCheckResult:
     with database.connect() as connection:
-        mailboxes = mailboxes_frame(Ledger(connection, settings.address_pads).fetch("read_mailboxes"))
+        mailboxes = Ledger(connection, settings.address_pads).mailboxes()
     bad = mailboxes[misconfigured(mailboxes) & mailboxes["is_active"].astype(bool)]
     return dg.AssetCheckResult(
         passed=bad.empty,
