@@ -25,9 +25,12 @@ INSERT INTO sequences (sequence_name) SELECT 'sequence ' || n FROM generate_seri
 INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days)
     SELECT s, n, 'Hello', 'Hi {{ contact.name }}', 3 FROM generate_series(1, {sequences}) s, generate_series(1, 3) n;
 INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)
-    SELECT 'box' || n || '@sender.example', {limit}, '09:00', '17:00' FROM generate_series(1, {mailboxes}) n;
-INSERT INTO contacts (name, mail_address)
-    SELECT 'Contact ' || n, 'contact' || n || '@people.example' FROM generate_series(1, {contacts}) n
+    SELECT 'box' || n || '@sender.example', {limit}, '09:00', '17:00' FROM generate_series(1, {mailboxes}) n
+"""
+PEOPLE = """
+INSERT INTO contacts (name, mail_address, address_hmac)
+SELECT 'Contact ' || n, address, address_hmac(address, %(pads)s)
+FROM generate_series(%(first)s::bigint, %(last)s::bigint) n, LATERAL (SELECT 'contact' || n || '@people.example' AS address) a
 """
 ENROL = """
 COPY sequences_contacts (sequence_id, contact_id, current_step, next_send, last_send, mailbox_id)
@@ -37,7 +40,6 @@ ENROL_FIRST = """
 COPY sequences_contacts (sequence_id, contact_id, current_step, next_send) FROM STDIN (FORMAT binary)
 """
 ROUTE = "COPY sequences_mailboxes FROM STDIN (FORMAT binary)"
-HASH = "UPDATE contacts SET address_hmac = address_hmac(mail_address, %(pads)s)"
 SUPPRESS = "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac, 'unsubscribed' FROM contacts WHERE id % 100 = 1"
 HISTORY = """
 INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at,
@@ -53,7 +55,7 @@ def fill(connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1
     """Enter the team for `due` due contacts; the connection commits by itself."""
     rng = np.random.default_rng(seed)
     sequences, mailboxes, contacts = max(1, due // 200), max(5, due // 100), 3 * due
-    sizes = {"sequences": sequences, "mailboxes": mailboxes, "contacts": contacts, "limit": LIMIT}
+    sizes = {"sequences": sequences, "mailboxes": mailboxes, "limit": LIMIT}
     for statement in TEAM.replace("{{", "<<").replace("}}", ">>").format(**sizes).split(";\n"):
         connection.execute(statement.replace("<<", "{{").replace(">>", "}}").encode())
     routes = np.argsort(rng.random((sequences, min(mailboxes, 400))), axis=1)[:, :MAILBOXES_A_SEQUENCE]
@@ -63,8 +65,8 @@ def fill(connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1
     weights = rng.lognormal(0, 0.5, sequences)
     for begin in range(0, contacts, CHUNK):
         people = np.arange(begin, min(begin + CHUNK, contacts)) + 1
+        connection.execute(PEOPLE.encode(), {"pads": pads, "first": people[0], "last": people[-1]})
         _enrol(connection, rng, people, weights / weights.sum(), routes)
-    connection.execute(HASH.encode(), {"pads": pads})
     connection.execute(SUPPRESS.encode())
     connection.execute("VACUUM ANALYZE")
 

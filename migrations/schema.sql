@@ -1001,7 +1001,7 @@ ALTER TABLE ONLY public.suppressions
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_pkey PRIMARY KEY (address_hmac);
 CREATE INDEX contacts_active ON public.contacts USING btree (id) WHERE ((deleted_at IS NULL) AND is_active);
-CREATE INDEX contacts_address_hmac ON public.contacts USING btree (address_hmac);
+CREATE INDEX contacts_address_hmac_id ON public.contacts USING btree (address_hmac) INCLUDE (id);
 CREATE INDEX contacts_deleted_address ON public.contacts USING btree (lower(mail_address)) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX contacts_inactive ON public.contacts USING btree (id) WHERE ((deleted_at IS NULL) AND (NOT is_active));
 CREATE INDEX contacts_inactive_address ON public.contacts USING btree (lower(mail_address)) WHERE ((deleted_at IS NULL) AND (NOT is_active));

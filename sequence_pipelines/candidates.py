@@ -38,7 +38,7 @@ def read_day(
 def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     """Return the active enrolments that are due, as Ledger.due read them, with their due step.
 
-    Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left), due_day
+    By sequence, step and contact. Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left), due_day
     (epoch day), round, follow_up.
     """
     step_id, step_number, _ = find_due_steps(
@@ -52,19 +52,19 @@ def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
         "step_number": step_number,
         **{name: enrolments[name] for name in ("due_day", "round", "follow_up")},
     }
-    return pd.DataFrame(columns, copy=False)
+    return _ordered(pd.DataFrame(columns, copy=False))
 
 
 class Candidates(NamedTuple):
     """The due enrolments, sorted out; enrolments of deleted sequences and contacts are in none of the three."""
 
-    asking: pd.DataFrame  # for a place; ordered by sequence, step and contact
+    asking: pd.DataFrame  # for a place
     refused: pd.DataFrame  # with their reason
     ended: pd.DataFrame  # no step is left
 
 
 def choose_candidates(due: pd.DataFrame, picture: Picture, unmailable: pd.DataFrame) -> Candidates:
-    """Sort the due enrolments out; those that something is under way for are not due.
+    """Sort the due enrolments out, in their order; those that something is under way for are not due.
 
     unmailable   contact_id, gate (an index of GATES): the contacts that get no mail
     """
@@ -81,9 +81,9 @@ def choose_candidates(due: pd.DataFrame, picture: Picture, unmailable: pd.DataFr
     words = [np.full(len(refused), reason, dtype=object) for reason in reasons]
     why = np.select([closed[refused] for closed in reasons.values()], words, default="")
     return Candidates(
-        _ordered(due, keep & left & ~shut),
+        due[keep & left & ~shut].reset_index(drop=True),
         due.iloc[refused].assign(reason=why),
-        _ordered(due, keep & ~left),
+        due[keep & ~left].reset_index(drop=True),
     )
 
 
@@ -148,8 +148,7 @@ def _gates(contact_ids: np.ndarray, unmailable: pd.DataFrame) -> np.ndarray:
     return gate
 
 
-def _ordered(due: pd.DataFrame, which: np.ndarray | None = None) -> pd.DataFrame:
-    """Return the rows, or `which` of them, by sequence, step and contact."""
-    rows = np.arange(len(due)) if which is None else np.flatnonzero(which)
-    order = key_order(*(due[c].to_numpy()[rows] for c in ("sequence_id", "step_number", "contact_id")))
-    return due.iloc[rows[order]].reset_index(drop=True)
+def _ordered(due: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows by sequence, step and contact."""
+    order = key_order(*(due[column] for column in ("sequence_id", "step_number", "contact_id")))
+    return due.iloc[order].reset_index(drop=True)

@@ -44,6 +44,7 @@ OF_NO_HARM_ON_EMPTY_TABLES = {
     "ban-drop-function",
     "disallowed-unique-constraint",
     "require-concurrent-index-creation",
+    "require-concurrent-index-deletion",
 }
 # Squawk's rules that are kept elsewhere, or are of taste.
 ELSEWHERE = ("require-lock-timeout", "require-statement-timeout")  # migrations/env.py sets both

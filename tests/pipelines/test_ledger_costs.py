@@ -16,12 +16,12 @@ FROM generate_series(1, 60000) n, LATERAL (SELECT now() - n * interval '10 minut
 """
 
 
-def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield how each table of a plan is read."""
-    if "Relation Name" in plan and plan["Node Type"] != "ModifyTable":
-        yield plan["Relation Name"], plan["Node Type"]
+def scans(plan: dict[str, Any], what: str = "Relation Name") -> Iterator[tuple[str, str]]:
+    """Yield how each table of a plan is read, or each index."""
+    if what in plan and plan["Node Type"] != "ModifyTable":
+        yield plan[what], plan["Node Type"]
     for part in plan.get("Plans", ()):
-        yield from scans(part)
+        yield from scans(part, what)
 
 
 EVERY_MINUTE = [
@@ -53,3 +53,25 @@ def test_what_looks_every_minute_reads_the_ledger_by_index(world: Any) -> None:
         ways = {way for table, way in scans(explained[0][0]["Plan"]) if table == "sends"}
         assert ways, name
         assert ways <= {"Index Scan", "Index Only Scan", "Bitmap Heap Scan"}, name
+
+
+CONTACTS = """
+INSERT INTO contacts (name, mail_address, address_hmac)
+SELECT 'Contact ' || n, a, address_hmac(a, %(pads)s)
+FROM generate_series(1, 20000) n, LATERAL (SELECT 'contact' || n || '@people.example' AS a) x
+"""
+SUPPRESSIONS = "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac, 'unsubscribed' FROM contacts WHERE id %% 100 = 1"
+
+
+def test_suppressed_contacts_are_told_from_an_index_alone(world: Any) -> None:
+    pads = {"pads": world.settings.address_pads}
+    world.connection.execute(CONTACTS, pads)
+    world.run(SUPPRESSIONS)
+    world.run("ANALYZE contacts, suppressions")
+    world.run("SET enable_seqscan = off")  # as if there were millions
+    world.run("SET enable_bitmapscan = off")
+    statement = query("plan", "read_unmailable").decode()
+    explained = world.connection.execute(f"EXPLAIN (FORMAT JSON) {statement}", pads).fetchone()
+    assert ("contacts_address_hmac_id", "Index Only Scan") in set(
+        scans(explained[0][0]["Plan"], "Index Name")
+    )
