@@ -388,8 +388,9 @@ def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each integer's rank among the distinct ones, and these in order."""
     lowest = values.min(initial=np.iinfo(np.int64).max)
     if len(values) and values.max() - lowest < len(values):
-        present = np.bincount(values - lowest) > 0
-        return (np.cumsum(present) - 1)[values - lowest], np.flatnonzero(present) + lowest
+        above = values - lowest
+        present = np.bincount(above) > 0
+        return (np.cumsum(present) - 1)[above], np.flatnonzero(present) + lowest
     return pd.factorize(values, sort=True)
 
 
@@ -412,7 +413,14 @@ def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
     packed = np.zeros(len(keys[0]), dtype=np.int64)
     for key, low, width in zip(keys, lowest, bits, strict=True):
         packed = packed << width | (key - low)
-    return np.argsort(packed, kind="stable")
+    if (packed[1:] >= packed[:-1]).all():  # they come in order
+        return np.arange(len(packed))
+    place = len(packed).bit_length()
+    if sum(bits) + place > PACKED_BITS:
+        return np.argsort(packed, kind="stable")
+    packed = packed << place | np.arange(len(packed))  # with its place at its end, each number is another
+    packed.sort()
+    return packed & ((1 << place) - 1)
 
 
 def stable_order(codes: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from sequence_pipelines.planning.allocation import OLDEST_DISTINGUISHED, UNBOUNDED, allocate
+from sequence_pipelines.planning.allocation import OLDEST_DISTINGUISHED, UNBOUNDED, allocate, key_order
 
 COLUMNS = [
     "sequence_id",
@@ -251,3 +251,25 @@ def test_who_waits_is_told_why(change: dict[str, object], reason: str) -> None:
     found = allocate(candidates, routes, room, new_left)
     assert found["reason"].tolist() == [reason]
     assert found["mailbox_id"].tolist() == [0]
+
+
+@given(
+    rows=st.integers(0, 40).flatmap(
+        lambda rows: st.lists(
+            st.sampled_from([1, 2**20, 2**30, 2**62]).flatmap(
+                lambda most: st.lists(st.integers(-most, most), min_size=rows, max_size=rows)
+            ),
+            min_size=1,
+            max_size=3,
+        )
+    ),
+    sort_first=st.booleans(),
+)
+def test_rows_are_ordered_column_by_column_and_equal_ones_stay(
+    rows: list[list[int]], sort_first: bool
+) -> None:
+    columns = [np.array(column, dtype=np.int64) for column in rows]
+    if sort_first:
+        order = np.lexsort(columns[::-1])
+        columns = [column[order] for column in columns]
+    assert key_order(*columns).tolist() == np.lexsort(columns[::-1]).tolist()
