@@ -94,11 +94,13 @@ class Ledger:
 
         Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round, follow_up.
         """
-        columns = ("sequence_id", "current_step", "contact_id", "mailbox_id", "packed")
-        enrolments = self.table("read_due", columns, day=day)
+        enrolments = self.table("read_due", ("sequence_id", "current_step", "contact_id", "packed"), day=day)
         packed = enrolments.pop("packed").to_numpy()
         return enrolments.assign(
-            due_day=packed >> 20, round=packed >> 4 & 0xFFFF, follow_up=(packed & 1).astype(bool)
+            mailbox_id=packed >> 32,
+            due_day=packed >> 16 & 0xFFFF,
+            round=packed >> 1 & 0x7FFF,
+            follow_up=(packed & 1).astype(bool),
         )
 
     def open_rows(self, day: date) -> pd.DataFrame:
