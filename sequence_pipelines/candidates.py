@@ -41,21 +41,16 @@ def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     By sequence, step and contact. Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and
     step_number (0: none is left), due_day (epoch day), round, follow_up.
     """
-    sequence_id, current_step = (enrolments[name].to_numpy() for name in ("sequence_id", "current_step"))
-    step_id, step_number, _ = find_due_steps(steps, sequence_id, current_step)
-    # only the contacts of one sequence and step come in no order
-    order = key_order(sequence_id, current_step, enrolments["contact_id"])
-
-    def ordered(name: str) -> np.ndarray:
-        return enrolments[name].to_numpy()[order]
-
+    step_id, step_number, _ = find_due_steps(
+        steps, enrolments["sequence_id"].to_numpy(), enrolments["current_step"].to_numpy()
+    )
     columns = {
-        "sequence_id": sequence_id,
-        "contact_id": ordered("contact_id"),
-        "pinned_mailbox_id": ordered("mailbox_id"),
+        "sequence_id": enrolments["sequence_id"],
+        "contact_id": enrolments["contact_id"],
+        "pinned_mailbox_id": enrolments["mailbox_id"],
         "step_id": step_id,
         "step_number": step_number,
-        **{name: ordered(name) for name in ("due_day", "round", "follow_up")},
+        **{name: enrolments[name] for name in ("due_day", "round", "follow_up")},
     }
     return pd.DataFrame(columns, copy=False)
 

@@ -12,6 +12,7 @@ import pandas as pd
 import psycopg
 
 from sequence_pipelines.arrays import read_columns, write_columns
+from sequence_pipelines.planning.allocation import key_order
 from sequence_store.errors import LedgerChangedError
 from sequence_store.messages import SendKey
 from sequence_store.queries import query
@@ -90,18 +91,24 @@ class Ledger:
         return self.table("read_steps", ("sequence_id", "step_id", "step_number", "delay_days"))
 
     def due(self, day: date) -> pd.DataFrame:
-        """Return the active enrolments due by `day`, by sequence and step.
+        """Return the active enrolments due by `day`, by sequence, step and contact.
 
         Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round, follow_up.
         """
-        enrolments = self.table("read_due", ("sequence_id", "current_step", "contact_id", "packed"), day=day)
-        packed = enrolments.pop("packed").to_numpy()
-        return enrolments.assign(
-            mailbox_id=packed >> 32,
-            due_day=packed >> 16 & 0xFFFF,
-            round=packed >> 1 & 0x7FFF,
-            follow_up=(packed & 1).astype(bool),
+        rows = self.table(
+            "read_due", ("group", "current_step", "sequence_id", "contact_id", "packed"), day=day
         )
+        key = ["sequence_id", "current_step", "contact_id"]
+        order = key_order(*(rows[column] for column in key))
+        packed = rows["packed"].to_numpy()[order]
+        columns = {
+            **{column: rows[column].to_numpy()[order] for column in key},
+            "mailbox_id": packed >> 32,
+            "due_day": packed >> 16 & 0xFFFF,
+            "round": packed >> 1 & 0x7FFF,
+            "follow_up": (packed & 1).astype(bool),
+        }
+        return pd.DataFrame(columns, copy=False)
 
     def open_rows(self, day: date) -> pd.DataFrame:
         """Return the rows of due enrolments that were cancelled or expired, and can be taken again: the key's columns."""
