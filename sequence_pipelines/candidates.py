@@ -25,7 +25,7 @@ def read_day(
 ) -> tuple[Picture, pd.DataFrame, pd.DataFrame]:
     """Return the day, its due enrolments as find_due gives them, and the contacts that get no mail.
 
-    Postgres reads in the thread `beside` while we compute.
+    Postgres reads while we compute: the two threads of `beside` ask it for one table after the other.
     """
     team = read_team(ledger)
     enrolments = beside.submit(ledger.due, day.day)

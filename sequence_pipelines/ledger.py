@@ -30,6 +30,23 @@ SEND_COLUMNS = {
     "send_at": "timestamptz",
     "not_after": "timestamptz",
 }
+MAILBOX_COLUMNS = {
+    "mailbox_id": "int64",
+    "external_id": "object",
+    "send_limit": "int64",
+    "start_seconds": "int64",
+    "end_seconds": "int64",
+    "time_zone": "object",
+    "send_days": "object",
+    "holiday_calendar": "object",
+    "min_gap_seconds": "int64",
+    "max_first_mails": "float64",
+    "ramp_up_start": "float64",
+    "ramp_up_daily_increment": "float64",
+    "ramp_up_started": "float64",
+    "is_active": "bool",
+    "parked_until": "int64",
+}
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
 REASONS = [str(reason) for reason in Deferral]
 HASHED_AT_ONCE = 20_000
@@ -64,17 +81,14 @@ class Ledger:
         return min(day_starts, row[0] if row else day_starts) - LOOK_BACK
 
     def mailboxes(self) -> pd.DataFrame:
-        """Return the live mailboxes; parked_until in epoch seconds, 0 where it is not parked."""
-        frame = self.frame("read_mailboxes")
-        numbers = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started", "max_first_mails")
-        return frame.assign(
-            parked_until=frame["parked_until"].astype(np.int64),
-            # a null beside names would come out as NaN
-            holiday_calendar=frame["holiday_calendar"]
-            .astype(object)
-            .where(frame["holiday_calendar"].notna(), None),
-            **{name: pd.to_numeric(frame[name]).astype(np.float64) for name in numbers},
-        ).astype(dict.fromkeys(("mailbox_id", "send_limit", "min_gap_seconds"), np.int64))
+        """Return the live mailboxes, the columns of MAILBOX_COLUMNS; parked_until in epoch seconds, 0 where it is not parked.
+
+        Where a number may be missing it is a float, then NaN; a missing calendar is None.
+        """
+        rows = self.execute("read_mailboxes").fetchall()
+        columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
+        typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
+        return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed}, copy=False)
 
     def sequences(self) -> pd.DataFrame:
         """Return the live sequences; max_new_per_day is NaN where there is no bound."""

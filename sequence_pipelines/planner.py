@@ -113,7 +113,7 @@ def make_plan(
         expired = connection.execute(
             query("dispatch", "expire_overdue"), {"since": since, "now": now}
         ).fetchall()
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    with ThreadPoolExecutor(max_workers=2) as beside:
         with _timed(traces, seconds, "read due contacts"):
             picture, due, unmailable = read_day(ledger, day, since, beside)
             open_rows = beside.submit(ledger.open_rows, day.day)

@@ -48,7 +48,7 @@ def due_contacts(
         ledger = Ledger(connection, settings.address_pads)
         hashed = ledger.hash_new_addresses()
         ledger.execute("give_memory")
-        with ThreadPoolExecutor(max_workers=1) as beside:
+        with ThreadPoolExecutor(max_workers=2) as beside:
             picture, due, unmailable = read_day(ledger, day, ledger.oldest_live(day.begins), beside)
         asking, refused, ended = choose_candidates(due, picture, unmailable)
     due_days = np.r_[asking["due_day"], refused["due_day"]]
