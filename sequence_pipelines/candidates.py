@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.picture import Day, Picture, read_picture, read_team
+from sequence_pipelines.picture import Day, Picture, ask_team, read_picture
 from sequence_pipelines.planning.allocation import key_order
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
@@ -27,10 +27,10 @@ def read_day(
 
     Postgres reads while we compute: the two threads of `beside` ask it for one table after the other.
     """
-    team = read_team(ledger)
+    team = ask_team(ledger)
     enrolments = beside.submit(ledger.due, day.day)
     unmailable = beside.submit(ledger.unmailable)
-    picture = read_picture(ledger, day, since, team)
+    picture = read_picture(ledger, day, since, team())
     _ = picture.room
     return picture, find_due(enrolments.result(), picture.steps), unmailable.result()
 

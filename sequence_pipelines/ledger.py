@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -85,10 +85,19 @@ class Ledger:
 
         Where a number may be missing it is a float, then NaN; a missing calendar is None.
         """
-        rows = self.execute("read_mailboxes").fetchall()
-        columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
-        typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
-        return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed}, copy=False)
+        return self.ask_mailboxes()()
+
+    def ask_mailboxes(self) -> Callable[[], pd.DataFrame]:
+        """Ask Postgres for the mailboxes; what is returned makes their frame, while Postgres is free for others."""
+        answer = self.execute("read_mailboxes")
+
+        def make() -> pd.DataFrame:
+            rows = answer.fetchall()
+            columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
+            typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
+            return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed})
+
+        return make
 
     def sequences(self) -> pd.DataFrame:
         """Return the live sequences; max_new_per_day is NaN where there is no bound."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import cached_property
@@ -72,7 +73,14 @@ class Team(NamedTuple):
 
 
 def read_team(ledger: Ledger) -> Team:
-    return Team(ledger.mailboxes(), ledger.sequences(), ledger.steps(), ledger.routes())
+    return ask_team(ledger)()
+
+
+def ask_team(ledger: Ledger) -> Callable[[], Team]:
+    """Ask Postgres for the team; what is returned makes its frames, while Postgres is free for others."""
+    others = ledger.sequences(), ledger.steps(), ledger.routes()
+    mailboxes = ledger.ask_mailboxes()
+    return lambda: Team(mailboxes(), *others)
 
 
 def read_picture(ledger: Ledger, day: Day, since: datetime, team: Team) -> Picture:
