@@ -106,12 +106,14 @@ class Ledger:
         return frame.assign(max_new_per_day=bound).astype({"sequence_id": np.int64, "priority": np.int64})
 
     def routes(self) -> pd.DataFrame:
-        """Return which mailboxes a sequence may use: sequence_id, mailbox_id."""
-        return self.table("read_routes", ("sequence_id", "mailbox_id"))
+        """Return which mailboxes a sequence may use, in their order: sequence_id, mailbox_id."""
+        return _ordered(self.table("read_routes", ("group", "sequence_id", "mailbox_id")))
 
     def steps(self) -> pd.DataFrame:
-        """Return the live steps in their order: sequence_id, step_id, step_number, delay_days."""
-        return self.table("read_steps", ("sequence_id", "step_id", "step_number", "delay_days"))
+        """Return the live steps in their order: sequence_id, step_number, step_id, delay_days."""
+        return _ordered(
+            self.table("read_steps", ("group", "sequence_id", "step_number", "step_id", "delay_days"))
+        )
 
     def due(self, day: date) -> pd.DataFrame:
         """Return the active enrolments due by `day`, by sequence, step and contact.
@@ -238,6 +240,12 @@ class Ledger:
         )
         self.execute("stage_unknown_deferrals", since=since, day=day, reasons=REASONS)
         self.execute("keep_deferrals", day=day, reasons=REASONS)
+
+
+def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows that came in groups by their own columns, without the group."""
+    own = rows.drop(columns="group")
+    return own.iloc[key_order(*(own[column] for column in list(own)[:2]))].reset_index(drop=True)
 
 
 def keys_of(sends: pd.DataFrame) -> Iterator[SendKey]:
