@@ -25,7 +25,7 @@ from sequence_pipelines.candidates import Candidates, are_among, choose_candidat
 from sequence_pipelines.ledger import KEY, Ledger, keys_of, seconds_of
 from sequence_pipelines.picture import Day, Picture, read_first_mails
 from sequence_pipelines.plan_checks import find_violations
-from sequence_pipelines.planning import new_left, plan_places
+from sequence_pipelines.planning import give_mailboxes, give_times, new_left
 from sequence_pipelines.planning.allocation import stable_order
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_pipelines.releasing import find_released
@@ -123,24 +123,35 @@ def make_plan(
         with _timed(traces, seconds, "assign"):
             candidates = choose_candidates(due, picture, unmailable)
             asking = _still_considered(candidates.asking, considered, released)
-            asked = assign(asking, picture, settings.send_grace_seconds)
             retaken = pd.concat([open_rows.result(), cancelled])
 
-        def written(candidates: Candidates, asked: pd.DataFrame, retaken: pd.DataFrame) -> Plan:
-            plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
-            looked = beside.submit(meanwhile, plan)
-            with _timed(traces, seconds, "write"):
-                _write(ledger, plan, candidates.ended, retaken)
+        def written(candidates: Candidates, asking: pd.DataFrame, retaken: pd.DataFrame) -> Plan:
+            """Give places, and write them.
+
+            Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken`
+            ones: a step that was mailed has got a number that is due again.
+            """
+            with connection.transaction():
+                with _timed(traces, seconds, "assign"):
+                    served = choose_mailboxes(asking, picture)
+                    completed = beside.submit(_write_others, ledger, picture, candidates, served)
+                    asked = choose_times(served, picture, settings.send_grace_seconds)
+                plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
+                looked = beside.submit(meanwhile, plan)
+                with _timed(traces, seconds, "write"):
+                    plan.completed = completed.result()
+                    _write_places(ledger, plan, retaken)
             looked.result()
             return plan
 
         try:
-            return written(candidates, asked, retaken)
+            plan = written(candidates, asking, retaken)
         except UniqueViolation:
             with _timed(traces, seconds, "assign"):
                 candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
-                asked = assign(asking, picture, settings.send_grace_seconds)
-            return written(candidates, asked, retaken)
+            plan = written(candidates, asking, retaken)
+        reach(CrashPoint.PLAN_WRITTEN)
+        return plan
 
 
 def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
@@ -149,20 +160,18 @@ def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
     traces.of_sends("result", plan.applied.keys, began)
 
 
-def _write(ledger: Ledger, plan: Plan, ended: pd.DataFrame, retaken: pd.DataFrame) -> None:
-    """Write the plan.
+def _write_others(ledger: Ledger, picture: Picture, candidates: Candidates, served: pd.DataFrame) -> int:
+    """Write who waits and who has no step left; return how many these are. Times are given meanwhile."""
+    completed = ledger.complete(candidates.ended)
+    ledger.defer(find_waiting(served, candidates.refused), picture.day.day, picture.since)
+    return completed
 
-    Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken` ones: a
-    step that was mailed has got a number that is due again.
-    """
-    asked, picture = plan.asked, plan.picture
-    with ledger.connection.transaction():
-        plan.completed = ledger.complete(ended)
-        ledger.defer(plan.waiting, picture.day.day, picture.since)
-        ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
-        # last: a worker's gate waits for these rows until the plan is committed
-        ledger.allow(picture.windows)
-    reach(CrashPoint.PLAN_WRITTEN)
+
+def _write_places(ledger: Ledger, plan: Plan, retaken: pd.DataFrame) -> None:
+    asked = plan.asked
+    ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
+    # last: a worker's gate waits for these rows until the plan is committed
+    ledger.allow(plan.picture.windows)
 
 
 def release(
@@ -186,20 +195,27 @@ def release(
 
 def assign(asking: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:
     """Return who asks with mailbox_id, send_day, send_at, not_after, plan_day; mailbox_id 0: reason."""
-    day = picture.day
+    return choose_times(choose_mailboxes(asking, picture), picture, grace_seconds)
+
+
+def choose_mailboxes(asking: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+    """Return who asks as give_mailboxes does: with mailbox_id (0: none), reason and turn."""
     at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(asking["sequence_id"]))
-    asked = plan_places(
+    return give_mailboxes(
         asking.assign(
             priority=picture.sequences["priority"].to_numpy()[at] if len(at) else 0,
-            overdue=epoch_day(day.day) - asking["due_day"],
+            overdue=epoch_day(picture.day.day) - asking["due_day"],
         ),
-        mailboxes=picture.mailboxes,
         routes=picture.routes,
-        pieces=picture.pieces,
-        places=picture.rows,
         room=picture.room,
         new_left=new_left(picture.sequences, picture.first_mails),
     )
+
+
+def choose_times(served: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:
+    """Return who asks, as `choose_mailboxes` did, with the times of their mails."""
+    day = picture.day
+    asked = give_times(served, mailboxes=picture.mailboxes, pieces=picture.pieces, places=picture.rows)
     not_after = np.minimum(np.minimum(asked["window_ends"], day.closes), asked["send_at"] + grace_seconds)
     return asked.assign(not_after=not_after, plan_day=epoch_day(day.day))
 

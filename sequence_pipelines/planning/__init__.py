@@ -7,7 +7,7 @@ The four files in the order of the algorithm, and of reading:
 3. `allocation`: which contact gets a mail, from which mailbox? (the optimum, and a reason for who waits)
 4. `pacing`: at which second?
 
-`plan_places` runs the last two on what the first two found. Instants are int64 seconds since the epoch, days
+`give_mailboxes` and `give_times` run the last two on what the first two found. Instants are int64 seconds since the epoch, days
 int64 days since the epoch, ids int64.
 """
 
@@ -23,10 +23,11 @@ from sequence_pipelines.planning.windows import misconfigured, send_windows
 
 __all__ = [
     "capacity",
+    "give_mailboxes",
+    "give_times",
     "misconfigured",
     "new_left",
     "open_pieces",
-    "plan_places",
     "room_of",
     "send_windows",
 ]
@@ -84,17 +85,10 @@ def new_left(sequences: pd.DataFrame, first_mails: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def plan_places(
-    candidates: pd.DataFrame,
-    *,
-    mailboxes: pd.DataFrame,
-    routes: pd.DataFrame,
-    pieces: pd.DataFrame,
-    places: pd.DataFrame,
-    room: pd.DataFrame,
-    new_left: pd.DataFrame,
+def give_mailboxes(
+    candidates: pd.DataFrame, *, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the candidates with mailbox_id, reason, send_day, send_at and window_ends.
+    """Return the candidates with mailbox_id, reason, and turn: their place in the order of service.
 
     Who waits has mailbox_id 0 and a reason. A follow-up whose mailbox is switched off or deleted goes to
     another mailbox of its sequence, as a new thread.
@@ -102,9 +96,17 @@ def plan_places(
     usable = room["mailbox_id"][(room["state"] != "mailbox_inactive")]
     pinned = candidates["pinned_mailbox_id"].where(candidates["pinned_mailbox_id"].isin(usable), 0)
     found = allocate(candidates.assign(pinned_mailbox_id=pinned), routes, room, new_left)
-    in_turn = np.empty(len(found), dtype=np.int64)
-    in_turn[found["turn"]] = np.arange(len(found))
-    mailbox_ids = found["mailbox_id"].to_numpy()
+    return pd.concat([candidates, found], axis=1)
+
+
+def give_times(
+    served: pd.DataFrame, *, mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame
+) -> pd.DataFrame:
+    """Return what `give_mailboxes` gave with send_day, send_at and window_ends (0: waits) instead of the turn."""
+    plan = served.drop(columns="turn")
+    in_turn = np.empty(len(plan), dtype=np.int64)
+    in_turn[served["turn"]] = np.arange(len(plan))
+    mailbox_ids = plan["mailbox_id"].to_numpy()
     placed = in_turn[mailbox_ids[in_turn] > 0]
     paced = pace(
         mailbox_ids[placed],
@@ -112,7 +114,6 @@ def plan_places(
         pieces.sort_values(["mailbox_id", "opens"], ignore_index=True),
         places,
     )
-    plan = candidates.assign(mailbox_id=mailbox_ids, reason=found["reason"])
     for column in ("send_day", "send_at", "window_ends"):
         values = np.zeros(len(plan), dtype=np.int64)
         values[placed] = paced[column].to_numpy()
