@@ -401,26 +401,49 @@ def _codes(values: np.ndarray) -> np.ndarray:
 def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
     """Return the order by the first column of integers, then the second, …; equal rows stay as they are.
 
-    Columns that fit side by side into 63 bits are sorted as one number, many times faster than one by one.
+    Columns are packed side by side into one number with the row's place at its end, and these are sorted: many times
+    faster than one by one. What does not fit is sorted in several passes, the last columns first.
     """
     keys = [np.asarray(column) for column in columns]
-    if not len(keys[0]):
+    rows = len(keys[0])
+    if not rows:
         return np.arange(0)
     lowest = [int(key.min()) for key in keys]
     bits = [(int(key.max()) - low).bit_length() for key, low in zip(keys, lowest, strict=True)]
-    if sum(bits) > PACKED_BITS:
-        return np.lexsort(keys[::-1])
+    place = rows.bit_length()
+    if sum(bits) <= PACKED_BITS:
+        packed = _packed(keys, lowest, bits)
+        if (packed[1:] >= packed[:-1]).all():  # they come in order
+            return np.arange(rows)
+        if sum(bits) + place <= PACKED_BITS:
+            return _sorted_places(packed, place)
+    order = np.arange(rows)
+    end = len(keys)
+    while end:
+        begin = end - 1
+        while begin and sum(bits[begin - 1 : end]) + place <= PACKED_BITS:
+            begin -= 1
+        if sum(bits[begin:end]) + place <= PACKED_BITS:
+            packed = _packed(keys[begin:end], lowest[begin:end], bits[begin:end])
+            order = order[_sorted_places(packed[order], place)]
+        else:  # one column, too wide
+            order = order[np.argsort(keys[begin][order], kind="stable")]
+        end = begin
+    return order
+
+
+def _sorted_places(packed: np.ndarray, place: int) -> np.ndarray:
+    """Return the stable order of numbers that leave `place` bits for a row's place."""
+    numbers = packed << place | np.arange(len(packed))
+    numbers.sort()
+    return numbers & ((1 << place) - 1)
+
+
+def _packed(keys: list[np.ndarray], lowest: list[int], bits: list[int]) -> np.ndarray:
     packed = np.zeros(len(keys[0]), dtype=np.int64)
     for key, low, width in zip(keys, lowest, bits, strict=True):
         packed = packed << width | (key - low)
-    if (packed[1:] >= packed[:-1]).all():  # they come in order
-        return np.arange(len(packed))
-    place = len(packed).bit_length()
-    if sum(bits) + place > PACKED_BITS:
-        return np.argsort(packed, kind="stable")
-    packed = packed << place | np.arange(len(packed))  # with its place at its end, each number is another
-    packed.sort()
-    return packed & ((1 << place) - 1)
+    return packed
 
 
 def stable_order(codes: np.ndarray) -> np.ndarray:
