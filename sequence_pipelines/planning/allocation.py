@@ -35,6 +35,7 @@ NEARNESS = (
 REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *NEARNESS)
 PACKED_BITS = 63
 FINE = 2**30  # parts of a whole, where shares are ordered
+SPARSE = 64  # a table of all numbers in a range is worth its memory up to so many for each that is there
 ROUNDS = 8  # of level filling; each places its share of what is left, so that mailboxes fill side by side
 
 
@@ -124,7 +125,7 @@ class Flow:
         total = (self.room.load + self.room.capacity).astype(np.float64)
         level = (total - self.free) / np.maximum(total, 1)
         sequence, mailbox = self.sequences[routes], self.mailboxes[routes]
-        order = key_order(sequence, (level[mailbox] * FINE).astype(np.int64), mailbox)
+        order = key_order(sequence, (level[mailbox] * FINE).astype(np.int64))
         sequence, mailbox = sequence[order], mailbox[order]
         starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
         segment = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(sequence)]))
@@ -322,7 +323,7 @@ class _Work:
             members = served[self.follow_up[served] != first_mails]
             route = np.repeat(np.arange(len(counts)), counts)
             turn = (2 * _rank(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
-            in_turn = route[key_order(self.flow.sequences[route], turn, route)]
+            in_turn = route[key_order(self.flow.sequences[route], turn)]
             by_sequence = members[stable_order(self.sequence[members])]
             self.mailbox_ids[by_sequence] = self.room.mailbox_ids[self.flow.mailboxes[in_turn]]
 
@@ -378,10 +379,23 @@ def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
 
 def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:
     """Return a number below the number of contacts for each candidate, one a contact, and that number."""
-    if (np.diff(np.sort(contact_ids)) > 0).all():  # nobody stands twice: no table is needed
+    if _all_differ(contact_ids):  # nobody stands twice: no table is needed
         return np.arange(len(contact_ids)), len(contact_ids)
     codes, contacts = pd.factorize(contact_ids)
     return codes, len(contacts)
+
+
+def _all_differ(values: np.ndarray) -> bool:
+    """Return whether no value stands twice; where they lie close a mark a number tells it, and nothing is sorted."""
+    if not len(values):
+        return True
+    lowest = int(values.min())
+    span = int(values.max()) - lowest + 1
+    if span > SPARSE * len(values):
+        return bool((np.diff(np.sort(values)) > 0).all())
+    marked = np.zeros(span, dtype=bool)
+    marked[values - lowest] = True
+    return int(np.count_nonzero(marked)) == len(values)
 
 
 def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

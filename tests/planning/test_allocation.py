@@ -194,6 +194,15 @@ def test_same_input_gives_the_same_plan() -> None:
     pd.testing.assert_frame_equal(allocate(*instance), allocate(*instance))
 
 
+@pytest.mark.parametrize("apart", [1, 10**3, 10**12])
+def test_how_far_apart_the_contacts_ids_lie_changes_nothing(apart: int) -> None:
+    candidates, *rest = frames(np.random.default_rng(7), sequences=20, mailboxes=30, contacts=400, shared=0.3)
+    for some in (candidates, candidates.drop_duplicates("contact_id", ignore_index=True)):
+        pd.testing.assert_frame_equal(
+            allocate(some.assign(contact_id=some["contact_id"] * apart), *rest), allocate(some, *rest)
+        )
+
+
 def test_load_is_spread_evenly_over_a_sequences_mailboxes() -> None:
     candidates = pd.DataFrame(
         {
