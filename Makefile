@@ -15,7 +15,7 @@ setup: .venv/.installed  ## Make .venv/ with exactly what requirements.lock name
 
 .venv/.installed: requirements.lock pyproject.toml scripts/uv
 	@test -x $(BIN)/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv
-	@./scripts/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@./scripts/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@./scripts/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
