@@ -59,6 +59,12 @@ def run(sizes: list[int], *, repeats: int = REPEATS, history: int = 0) -> None:
             costs = measure(postgres, url, due, repeats)
             print(costs.line(), flush=True)
             _print_phases(costs)
+            good = _in_a_process("quality", url)
+            print(
+                f"           planned {good['planned']:,} of a maximum flow of {good['optimum']:,}, spread {good['spread']:.3f};"
+                f" mailboxes given in {good['seconds']:.2f} s",
+                flush=True,
+            )
             ahead = _in_a_process("forecast", url)
             ratio = ahead["seconds"] / statistics.median(costs.core)
             print(

@@ -1,5 +1,5 @@
 """One plan in a process of its own: `core` is the planner's transaction, `dagster` the three assets as Dagster
-runs them, `forecast` the fortnight ahead."""
+runs them, `forecast` the fortnight ahead, `quality` what the assignment is against the maximum flow."""
 
 from __future__ import annotations
 
@@ -48,6 +48,32 @@ def forecast(settings: PipelineSettings) -> dict[str, Any]:
     return {"seconds": spent, "planned": sum(day.planned for day in days)}
 
 
+def quality(settings: PipelineSettings) -> dict[str, Any]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from bench.shapes import optimum, spread
+    from sequence_pipelines.candidates import choose_candidates, read_day
+    from sequence_pipelines.ledger import Ledger
+    from sequence_pipelines.picture import Day
+    from sequence_pipelines.planner import choose_mailboxes
+    from sequence_store.database import connect
+
+    with connect(settings.pipeline_database_url, name="bench") as connection:
+        ledger, day = Ledger(connection, settings.address_pads), Day.at(NOW, settings)
+        with ThreadPoolExecutor(max_workers=2) as beside:
+            picture, due, unmailable = read_day(ledger, day, day.begins, beside)
+        asking = choose_candidates(due, picture, unmailable).asking
+        began = time.perf_counter()
+        served = choose_mailboxes(asking, picture)
+        spent = time.perf_counter() - began
+    return {
+        "seconds": spent,
+        "planned": int((served["mailbox_id"] > 0).sum()),
+        "optimum": optimum(asking, picture.routes, picture.room),
+        "spread": spread(served, picture.routes, picture.room),
+    }
+
+
 def dagster(settings: PipelineSettings) -> dict[str, Any]:
     import dagster as dg
 
@@ -81,9 +107,8 @@ def dagster(settings: PipelineSettings) -> dict[str, Any]:
 
 def main() -> None:
     what, url = sys.argv[1:]
-    done = {"core": core, "dagster": dagster, "forecast": forecast}[what](
-        PipelineSettings(pipeline_database_url=url)
-    )
+    measured = {"core": core, "dagster": dagster, "forecast": forecast, "quality": quality}
+    done = measured[what](PipelineSettings(pipeline_database_url=url))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(json.dumps(done | {"peak_mb": peak}))
 

@@ -100,18 +100,29 @@ def team(
 
 
 def optimum(candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame) -> int:
-    """Return the maximum flow: source, sink, the mailboxes, the sequences' contacts without a mailbox of their own."""
-    boxes, sequences = 1, 1 + MAILBOXES
+    """Return the maximum flow: source, sink, the mailboxes, the sequences' contacts without a mailbox of their own.
+
+    Nothing bounds first mails, and nobody stands twice.
+    """
+    mailboxes = pd.Index(room["mailbox_id"])
+    sequences = pd.Index(candidates["sequence_id"].unique())
+    theirs = routes[routes["sequence_id"].isin(sequences)]
     pinned = candidates["pinned_mailbox_id"][candidates["pinned_mailbox_id"] > 0].value_counts()
     free = candidates["sequence_id"][candidates["pinned_mailbox_id"] == 0].value_counts()
+    boxes = 2 + np.arange(len(mailboxes))
+    groups = 2 + len(mailboxes) + np.arange(len(sequences))
     edges = [
-        (np.zeros(len(pinned)), boxes + pinned.index, pinned),
-        (np.zeros(len(free)), sequences + free.index, free),
-        (sequences + routes["sequence_id"], boxes + routes["mailbox_id"], np.full(len(routes), UNBOUNDED)),
-        (boxes + room["mailbox_id"], np.ones(len(room)), room["capacity"]),
+        (np.zeros(len(pinned)), boxes[mailboxes.get_indexer(pinned.index)], pinned),
+        (np.zeros(len(free)), groups[sequences.get_indexer(free.index)], free),
+        (
+            groups[sequences.get_indexer(theirs["sequence_id"])],
+            boxes[mailboxes.get_indexer(theirs["mailbox_id"])],
+            np.full(len(theirs), UNBOUNDED),
+        ),
+        (boxes, np.ones(len(boxes)), room["capacity"]),
     ]
     tails, heads, sizes = (np.concatenate(parts).astype(np.int32) for parts in zip(*edges, strict=True))
-    nodes = sequences + SEQUENCES + 1
+    nodes = 2 + len(boxes) + len(groups)
     return int(maximum_flow(csr_array((sizes, (tails, heads)), shape=(nodes, nodes)), 0, 1).flow_value)
 
 
