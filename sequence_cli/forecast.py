@@ -90,11 +90,12 @@ def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, st
     from rich.table import Table
 
     table = Table(title="\nFullest mailboxes", title_justify="left", box=None, header_style="bold")
-    for heading in ("mailbox", "planned", "can take", "use"):
+    for heading in ("mailbox", "planned", "can take", "use", "most follow-ups waiting"):
         table.add_column(heading, justify="left" if heading == "mailbox" else "right")
     for row in mailboxes[:FULL_MAILBOXES]:
         name = names["mailboxes"].get(row["mailbox_id"], "an added one")
-        table.add_row(name, f"{row['planned']:,}", f"{row['capacity']:,}", f"{row['utilisation']:.0%}")
+        numbers = (f"{row['planned']:,}", f"{row['capacity']:,}", f"{row['utilisation']:.0%}")
+        table.add_row(name, *numbers, f"{row['most_waiting']:,}")
     return table
 
 

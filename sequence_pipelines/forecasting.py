@@ -53,7 +53,7 @@ class ForecastDay:
     first_mails: int  # planned
     capacity: int
     waiting: pd.Series  # contacts by reason
-    mailboxes: pd.DataFrame  # mailbox_id, planned, capacity
+    mailboxes: pd.DataFrame  # mailbox_id, planned, waiting (follow-ups that are its own), capacity
     sequences: pd.DataFrame  # sequence_id, planned, waiting for room
 
     @property
@@ -110,11 +110,18 @@ def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
 
 
 def summarise_mailboxes(days: list[ForecastDay]) -> pd.DataFrame:
-    """Return each mailbox's use over all days, the fullest first: mailbox_id, planned, capacity, utilisation."""
-    total = pd.concat([day.mailboxes for day in days]).groupby("mailbox_id", as_index=False).sum()
+    """Return each mailbox's use over all days, the fullest first.
+
+    Columns: mailbox_id, planned, most_waiting (its own follow-ups on one day), capacity, utilisation.
+    """
+    total = (
+        pd.concat([day.mailboxes for day in days])
+        .groupby("mailbox_id", as_index=False)
+        .agg(planned=("planned", "sum"), most_waiting=("waiting", "max"), capacity=("capacity", "sum"))
+    )
     total["utilisation"] = (total["planned"] / total["capacity"].clip(lower=1)).round(4)
-    return total[["mailbox_id", "planned", "capacity", "utilisation"]].sort_values(
-        ["utilisation", "mailbox_id"], ascending=[False, True], ignore_index=True
+    return total.sort_values(
+        ["utilisation", "most_waiting", "mailbox_id"], ascending=[False, False, True], ignore_index=True
     )
 
 
@@ -190,11 +197,16 @@ def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> Forec
     has_place = asked["mailbox_id"] > 0
     placed = asked[has_place]
     room = picture.room[["mailbox_id", "capacity"]]
-    by_mailbox = placed.groupby("mailbox_id").size().reindex(room["mailbox_id"], fill_value=0)
+    waits = asked[~has_place]
+    planned, held = (
+        some.groupby(column).size().reindex(room["mailbox_id"], fill_value=0).to_numpy()
+        for some, column in ((placed, "mailbox_id"), (waits, "pinned_mailbox_id"))
+    )
+    active = picture.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
     sequences = pd.DataFrame(
         {
             "planned": placed.groupby("sequence_id").size(),
-            "waiting": asked[~has_place].groupby("sequence_id").size(),
+            "waiting": waits.groupby("sequence_id").size(),
         }
     )
     sequences = sequences.fillna(0).astype(np.int64).rename_axis("sequence_id").reset_index()
@@ -205,6 +217,6 @@ def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> Forec
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),
         capacity=int(room["capacity"].sum()),
         waiting=find_waiting(asked, refused)["reason"].value_counts(),
-        mailboxes=room.assign(planned=by_mailbox.to_numpy()),
+        mailboxes=room.assign(planned=planned, waiting=np.where(active, held, 0)),
         sequences=sequences,
     )

@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 
-from sequence_pipelines.forecasting import ForecastDay, WhatIf, forecast, summarise_sequences
+from sequence_pipelines.forecasting import (
+    ForecastDay,
+    WhatIf,
+    forecast,
+    summarise_mailboxes,
+    summarise_sequences,
+)
 from sequence_pipelines.ledger import Ledger
 from tests.pipelines.conftest import MORNING, TODAY
 
@@ -49,6 +55,11 @@ def test_forecast_says_of_each_day_what_is_then_planned(world: Any) -> None:
         assert told.day == TODAY + timedelta(days=n)
         assert (told.planned, told.capacity) == (len(plan.placed), int(plan.picture.room["capacity"].sum()))
         assert told.first_mails == int((~plan.placed["follow_up"].astype(bool)).sum())
+        by_mailbox = told.mailboxes.set_index("mailbox_id")
+        assert by_mailbox["planned"].sum() == told.planned
+        placed = plan.placed["mailbox_id"].value_counts()
+        assert by_mailbox["planned"].loc[lambda n: n > 0].sort_index().to_dict() == placed.to_dict()
+        assert by_mailbox["waiting"].sum() == told.waiting.get("pinned_mailbox_full", 0)
         assert told.waiting.to_dict() == plan.waiting["reason"].value_counts().loc[lambda n: n > 0].to_dict()
         world.finish()
     assert sum(told.planned for told in foretold) > 100
@@ -68,6 +79,26 @@ def test_mails_under_way_count_as_sent_today(world: Any) -> None:
     again = foretell(world, now=MORNING + timedelta(minutes=1))
     assert again[0].planned == 0
     assert [d.planned for d in again[1:]] == [d.planned for d in fresh[1:]]
+
+
+def test_each_mailbox_tells_how_many_of_its_own_follow_ups_wait(world: Any) -> None:
+    full, empty = world.mailbox(send_limit=3), world.mailbox(send_limit=3)
+    sequence = world.sequence(mailboxes=(full, empty), steps=2)
+    for _ in range(8):
+        world.follow_up(sequence, full)
+    told = foretell(world, days=3)
+    assert [d.mailboxes.set_index("mailbox_id")["waiting"].to_dict() for d in told] == [
+        {full: 5, empty: 0},
+        {full: 2, empty: 0},
+        {full: 0, empty: 0},
+    ]
+    summary = summarise_mailboxes(told).set_index("mailbox_id")
+    assert summary.loc[full].to_dict() == {
+        "planned": 8,
+        "most_waiting": 5,
+        "capacity": 9,
+        "utilisation": 0.8889,
+    }
 
 
 def test_added_mailboxes_empty_the_queues_sooner(world: Any) -> None:
