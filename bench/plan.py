@@ -59,13 +59,13 @@ def run(sizes: list[int], *, repeats: int = REPEATS, history: int = 0) -> None:
             costs = measure(postgres, url, due, repeats)
             print(costs.line(), flush=True)
             _print_phases(costs)
-            good = _in_a_process("quality", url)
+            good = in_a_process("quality", url)
             print(
                 f"           planned {good['planned']:,} of a maximum flow of {good['optimum']:,}, spread {good['spread']:.3f};"
                 f" mailboxes given in {good['seconds']:.2f} s",
                 flush=True,
             )
-            ahead = _in_a_process("forecast", url)
+            ahead = in_a_process("forecast", url)
             ratio = ahead["seconds"] / statistics.median(costs.core)
             print(
                 f"           forecast of 14 days, {ahead['planned']:,} mails: {ahead['seconds']:.2f} s, {ratio:.1f} x the core",
@@ -97,21 +97,21 @@ def measure(postgres: Postgres, url: str, due: int, repeats: int) -> Costs:
         connection.execute(before)
         for _ in range(repeats):
             superuser.execute("CHECKPOINT")
-            once = _in_a_process("core", url)
+            once = in_a_process("core", url)
             costs.core.append(once["seconds"])
             costs.phases.append(once["phases"])
             costs.planned, costs.core_peak_mb = once["planned"], max(costs.core_peak_mb, once["peak_mb"])
-            costs.limit.append(_limit(connection, superuser))
+            costs.limit.append(seconds_of_limit(connection, superuser))
             superuser.execute("CHECKPOINT")
-            once = _in_a_process("dagster", url)
+            once = in_a_process("dagster", url)
             costs.dagster.append(once["seconds"])
             costs.dagster_peak_mb = max(costs.dagster_peak_mb, once["peak_mb"])
-            _forget_plan(connection)
+            forget_plan(connection)
         connection.execute("DROP TABLE before")
     return costs
 
 
-def _in_a_process(what: str, url: str) -> dict[str, Any]:
+def in_a_process(what: str, url: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "bench.plan_once", what, url]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -119,20 +119,20 @@ def _in_a_process(what: str, url: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _limit(connection: psycopg.Connection, superuser: psycopg.Connection) -> float:
+def seconds_of_limit(connection: psycopg.Connection, superuser: psycopg.Connection) -> float:
     """Time the plan's rows, in the order it wrote them, going into the same table by one statement."""
     connection.execute("CREATE TABLE finished AS SELECT s.* FROM sends s WHERE plan_day = '2026-06-15'")
-    _forget_plan(connection)
+    forget_plan(connection)
     superuser.execute("CHECKPOINT")
     began = time.perf_counter()
     connection.execute("INSERT INTO sends SELECT * FROM finished")
     spent = time.perf_counter() - began
     connection.execute("DROP TABLE finished")
-    _forget_plan(connection)
+    forget_plan(connection)
     return spent
 
 
-def _forget_plan(connection: psycopg.Connection) -> None:
+def forget_plan(connection: psycopg.Connection) -> None:
     connection.execute("TRUNCATE plan_deferrals, mailbox_days")
     if connection.execute("SELECT FROM before LIMIT 1").fetchone():
         connection.execute("DELETE FROM sends WHERE plan_day = '2026-06-15'")

@@ -20,7 +20,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, rela
 
 from bench.cluster import measuring_postgres
 from bench.instance import DAY
-from bench.plan import _forget_plan, _in_a_process, team
+from bench.plan import forget_plan, in_a_process, seconds_of_limit, team
+from local_stack.postgres import SUPERUSER
 from sequence_store.database import connect
 
 DUE = """
@@ -197,16 +198,22 @@ def by_orm(url: str, *, each: bool) -> int:
 def run(due: int, repeats: int) -> None:
     with measuring_postgres() as postgres:
         url = team(postgres, due)
-        with connect(url, name="bench", autocommit=True) as connection:
+        with (
+            connect(url, name="bench", autocommit=True) as connection,
+            psycopg.connect(postgres.url(SUPERUSER), autocommit=True) as superuser,
+        ):
             connection.execute("CREATE TABLE before AS SELECT * FROM sends")
-            ours, planned = [], 0
+            ours, limits, planned = [], [], 0
             for _ in range(repeats):
-                once = _in_a_process("core", url)
+                once = in_a_process("core", url)
                 ours.append(once["seconds"])
                 planned = once["planned"]
-                _forget_plan(connection)
+                limits.append(seconds_of_limit(connection, superuser))
             core = statistics.median(ours)
-            print(f"{due:,} due, the plan: {planned:,} planned in {core:.3f} s (median of {repeats})")
+            print(
+                f"{due:,} due, the plan: {planned:,} planned in {core:.3f} s (median of {repeats});"
+                f" INSERT … SELECT of its rows alone: {statistics.median(limits):.3f} s"
+            )
             asking = {"row by row": row_by_row, "ORM that asks for each contact": by_orm_asking}
             for name, rival in asking.items():
                 _against(connection, url, name, rival, core)
@@ -223,7 +230,7 @@ def _against(
     began = time.perf_counter()
     planned = rival(url)
     spent = time.perf_counter() - began
-    _forget_plan(connection)
+    forget_plan(connection)
     print(f"{name}: {planned:,} planned in {spent:.2f} s, {spent / core:.0f} x the plan", flush=True)
 
 
