@@ -49,7 +49,7 @@ def show_plan(
     )
     _table(
         console,
-        "Mailboxes, the fullest first",
+        "Mailboxes with the most to do",
         ("mailbox", "open", "time of", ">planned"),
         [
             (address, opens, zone.rpartition("/")[2].replace("_", " "), f"{planned} of {allowed}")

@@ -45,19 +45,21 @@ def charts_of_day(rows: pd.DataFrame, picture: Picture, zone: tzinfo) -> dict[st
     starts = [(day.begins + timedelta(hours=hour)).astimezone(zone) for hour in range(len(every))]
     return {
         "sends_by_hour": sends_by_hour([f"{start:%H:%M}" for start in starts], planned, every - planned),
-        "mailbox_use": use_of_mailboxes(rows, windows),
+        "mailbox_use": use_of_mailboxes(
+            rows, windows[windows["mailbox_id"].isin(_active(picture.mailboxes))]
+        ),
     }
 
 
 def use_of_mailboxes(rows: pd.DataFrame, windows: pd.DataFrame) -> dg.MarkdownMetadataValue:
     """Draw how many of the mails that each mailbox may send today have their place, the fullest first."""
-    used = _mails_of(rows, windows)
-    fullest = np.argsort(-used, kind="stable")
-    return mailbox_use(
-        names_of(windows.iloc[fullest]),
-        used[fullest],
-        windows["allowed"].to_numpy()[fullest],
-    )
+    used, allowed = _mails_of(rows, windows), windows["allowed"].to_numpy()
+    fullest = np.argsort(-used / np.maximum(allowed, 1), kind="stable")
+    return mailbox_use(names_of(windows.iloc[fullest]), used[fullest], allowed[fullest])
+
+
+def _active(mailboxes: pd.DataFrame) -> pd.Series:
+    return mailboxes["mailbox_id"][mailboxes["is_active"].astype(bool)]
 
 
 def names_of(windows: pd.DataFrame) -> list[str]:
@@ -121,11 +123,11 @@ def _mails_of(rows: pd.DataFrame, windows: pd.DataFrame) -> np.ndarray:
 
 
 def mailbox_use(names: Sequence[str], used: np.ndarray, allowed: np.ndarray) -> dg.MarkdownMetadataValue:
-    """Draw how full mailboxes are: a bar each, or, where they are many, how many are how full."""
+    """Draw how full mailboxes' days are: a bar each, or, where they are many, how many are how full."""
     if not len(names):
         return dg.MetadataValue.md("No mailbox is open today.")
     few = len(names) <= MOST_BARS
-    title = "Mails of each mailbox, and its limit" if few else "Mailboxes by how full they are"
+    title = "Mails of each mailbox, and its limit" if few else "Mailboxes' local days by how full they are"
     with _drawn(title, height=0.7 + 0.22 * len(names) if few else HEIGHT) as (figure, axes):
         if few:
             _draw_each(axes, names, used, allowed)

@@ -41,9 +41,11 @@ def counts(frame: pd.DataFrame, column: str) -> dict[str, int]:
 
 def mailboxes_of(pieces: pd.DataFrame) -> pd.DataFrame:
     """Return the day's open pieces in words, the fullest first."""
-    shown = pieces.assign(send_day=[str(from_epoch_day(d)) for d in pieces["send_day"]])
     columns = ["mailbox_id", "send_day", "allowed", "used", "placed", "capacity"]
-    return shown.sort_values(["used", "mailbox_id"], ascending=[False, True])[columns].head(PREVIEW_ROWS)
+    share = pieces["used"] / pieces["allowed"].clip(lower=1)
+    shown = pieces.assign(share=share).sort_values(["share", "mailbox_id"], ascending=[False, True])[columns]
+    shown = shown.head(PREVIEW_ROWS)
+    return shown.assign(send_day=[str(from_epoch_day(day)) for day in shown["send_day"]])
 
 
 def plan_tables(plan: Plan) -> dict[str, dg.TableMetadataValue]:

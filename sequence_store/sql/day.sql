@@ -21,13 +21,15 @@ WHERE send_at >= %(since)s AND status = 'sent' AND finished_at <= %(until)s
 SELECT reason, count(*) FROM plan_deferrals WHERE plan_day = %(day)s GROUP BY reason ORDER BY 2 DESC, 1
 
 -- name: read_mailboxes
--- The ten mailboxes with the most to do.
+-- The ten mailboxes with the most to do; the limits of one that is far from the pipeline's zone are those of two local days.
 SELECT m.address, to_char(m.send_start_time, 'HH24:MI') || '–' || to_char(m.send_end_time, 'HH24:MI') AS opens,
-    m.time_zone, count(*) AS planned, max(coalesce(d.allowed, m.send_limit)) AS allowed
-FROM sends s
+    m.time_zone, sum(s.planned)::bigint AS planned, sum(coalesce(d.allowed, m.send_limit))::bigint AS allowed
+FROM (
+    SELECT mailbox_id, send_day, count(*) AS planned FROM sends
+    WHERE send_at >= %(begins)s AND plan_day = %(day)s AND status NOT IN ('cancelled', 'expired')
+    GROUP BY mailbox_id, send_day) s
 JOIN mailboxes m ON m.id = s.mailbox_id
 LEFT JOIN mailbox_days d ON d.mailbox_id = s.mailbox_id AND d.send_day = s.send_day
-WHERE s.send_at >= %(begins)s AND s.plan_day = %(day)s AND s.status NOT IN ('cancelled', 'expired')
 GROUP BY m.id ORDER BY planned DESC, m.address LIMIT 10
 
 -- name: read_next_sends
