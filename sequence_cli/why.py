@@ -27,6 +27,7 @@ HELP = {
     Deferral.CONTACT_INACTIVE: "the contact is switched off",
     Deferral.SUPPRESSED: "the address bounced, complained or unsubscribed: it must not be mailed",
     Deferral.UNKNOWN_OUTCOME: "nobody knows whether the last mail went out: `sequences sends resolve` settles it",
+    Deferral.CAME_LATER: "it became due while the latest plan was being made: the next plan takes it up",
 }
 
 

@@ -16,7 +16,7 @@ from sequence_pipelines.planning.allocation import key_order
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
 CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
 WEAKEST_FIRST = (INVALID_ADDRESS, SUPPRESSED, CONTACT_INACTIVE, DELETED)
-OPEN_ROW, MAILED = 1, 2  # what the ledger may have of a due step
+OPEN_ROW, MAILED, UNDER_WAY = 1, 2, 3  # what the ledger may have of a due step
 STRIDE = 2**31  # more than a step's number can be
 
 
@@ -88,13 +88,18 @@ def choose_candidates(due: pd.DataFrame, picture: Picture, unmailable: pd.DataFr
 
 
 def skip_mailed(
-    ledger: Ledger, candidates: Candidates, asking: pd.DataFrame, written: pd.DataFrame
-) -> tuple[Candidates, pd.DataFrame, pd.DataFrame]:
-    """Give those of `asking` whose due step was mailed already their next step that was not.
+    ledger: Ledger, candidates: Candidates, written: pd.DataFrame
+) -> tuple[Candidates, pd.DataFrame]:
+    """Give who asks for a step that was mailed already their next step that was not.
 
     `written` are the rows that the ledger has of due steps. Returns the candidates, with those that have no step left
-    among the ended ones; who asks now; and the open rows that may be taken again.
+    among the ended ones, and those that a row is under way for among the refused ones; and the open rows that may be taken
+    again.
     """
+    asking = candidates.asking
+    held = are_among(asking, written[written["row_is"] == UNDER_WAY], ["step_id", "round"])
+    refused = pd.concat([candidates.refused, asking[held].assign(reason="unknown_outcome")])
+    asking = asking[~held]
     mailed = are_among(asking, written[written["row_is"] == MAILED], ["step_id", "round"])
     found = ledger.next_steps(asking["sequence_id"][mailed], asking["contact_id"][mailed])
     moved = (
@@ -104,7 +109,7 @@ def skip_mailed(
     everybody = pd.concat([asking[~mailed], moved[left].drop(columns="row_is")])
     rows = [written[written["row_is"] == OPEN_ROW], moved[moved["row_is"] == OPEN_ROW][list(written)]]
     ended = pd.concat([candidates.ended, moved[~left][list(candidates.ended)]])
-    return candidates._replace(ended=ended), _ordered(everybody), pd.concat(rows)
+    return Candidates(_ordered(everybody), refused, ended), pd.concat(rows)
 
 
 def find_due_steps(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import psycopg
 
+from sequence_pipelines.looking_back import look_back
 from sequence_store.crash_points import CrashPoint, reach
 from sequence_store.messages import SendKey
 from sequence_store.queries import query
@@ -17,7 +18,6 @@ from sequence_store.queues import MAX_DELAY_SECONDS, Outgoing, Queue, batched
 from sequence_store.settings import PipelineSettings
 from sequence_store.tracing import OFF, Traces
 
-LOOK_BACK = timedelta(days=3)  # live rows older than this are a plan's to release
 MARK_BATCH = 500
 
 
@@ -31,11 +31,6 @@ class Dispatched:
     locked: bool = False
     first: datetime | None = None
     last: datetime | None = None
-
-
-def look_back(settings: PipelineSettings) -> datetime:
-    """Return the instant from which on live rows are looked for."""
-    return datetime.now(UTC) - max(LOOK_BACK, timedelta(seconds=2 * settings.send_grace_seconds))
 
 
 def dispatch(

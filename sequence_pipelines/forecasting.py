@@ -15,11 +15,13 @@ import pandas as pd
 
 from sequence_pipelines.candidates import are_among, choose_candidates, find_due, find_due_steps
 from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.looking_back import oldest_live
 from sequence_pipelines.picture import (
     Day,
     Picture,
     day_windows,
     earliest_counted,
+    first_send_day,
     read_picture,
     read_team,
 )
@@ -70,7 +72,8 @@ def forecast(
     ledger: Ledger, settings: PipelineSettings, now: datetime, days: int, what_if: WhatIf | None = None
 ) -> Iterator[ForecastDay]:
     """Plan `days` planning days, the first of them what is left of today's."""
-    today = read_picture(ledger, Day.at(now, settings), ledger.oldest_live(now), read_team(ledger))
+    since = oldest_live(ledger.connection, settings, now)
+    today = read_picture(ledger, Day.at(now, settings), since, read_team(ledger))
     picture = changed(today, what_if or WhatIf())
     last = picture.day.day + timedelta(days=days - 1)
     unmailable = ledger.unmailable()
@@ -181,14 +184,14 @@ def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings
     rows = pd.concat([picture.rows, placed], ignore_index=True)[list(picture.rows)].assign(**flags)
     windows = day_windows(picture.mailboxes, day)
     earliest = earliest_counted(picture.mailboxes, windows, day)
-    kept = rows[rows["send_at"] >= earliest.timestamp()].reset_index(drop=True)
+    counts = (rows["send_at"] >= earliest.timestamp()) | (rows["send_day"] >= first_send_day(windows, day))
     return replace(
         picture,
         day=day,
         since=earliest,
         earliest=earliest,
         windows=windows,
-        rows=kept,
+        rows=rows[counts].reset_index(drop=True),
         first_mails=NO_FIRST_MAILS,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -50,7 +50,6 @@ MAILBOX_COLUMNS = {
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
 REASONS = [str(reason) for reason in Deferral]
 HASHED_AT_ONCE = 20_000
-LOOK_BACK = timedelta(days=2)  # a send lives for a planning day and its grace
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,6 @@ class Ledger:
         return pd.DataFrame(
             read_columns(self.connection, query("plan", name), parameters, columns), copy=False
         )
-
-    def oldest_live(self, day_starts: datetime) -> datetime:
-        """Return an instant before which no send can be live or not yet advanced."""
-        row = self.execute("read_last_send_before", before=day_starts).fetchone()
-        return min(day_starts, row[0] if row else day_starts) - LOOK_BACK
 
     def mailboxes(self) -> pd.DataFrame:
         """Return the live mailboxes, the columns of MAILBOX_COLUMNS; parked_until in epoch seconds, 0 where it is not parked.
@@ -143,14 +137,15 @@ class Ledger:
         """Return what the ledger has of the due steps already: the key's columns, and row_is."""
         return self.table("read_written", [*KEY, "row_is"], day=day)
 
-    def rows(self, day: date, since: datetime, earliest: datetime) -> pd.DataFrame:
-        """Return the rows that count against a limit from `earliest` on, and from `since` on those under way.
+    def rows(self, day: date, since: datetime, earliest: datetime, first_day: date) -> pd.DataFrame:
+        """Return from `since` on the rows from `earliest` on, those of a send_day from `first_day` on, those under way.
 
         Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id, round,
         and as bool: planned, under_way (live, or spent and not advanced), today (of planning day `day`, or live).
         """
         columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id", "packed")
-        rows = self.table("read_rows", columns, day=day, since=since, earliest=earliest)
+        bounds = {"since": since, "earliest": earliest, "first_day": first_day}
+        rows = self.table("read_rows", columns, day=day, **bounds)
         packed = rows.pop("packed").to_numpy()
         flags = {
             name: (packed >> bit & 1).astype(bool)

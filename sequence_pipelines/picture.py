@@ -13,7 +13,10 @@ import pandas as pd
 from sequence_pipelines.ledger import Ledger, instant, seconds_of
 from sequence_pipelines.planning import capacity, open_pieces, room_of, send_windows
 from sequence_pipelines.planning.capacity import daily_limits
+from sequence_pipelines.planning.windows import DAY_SECONDS, epoch_day, from_epoch_day
 from sequence_store.settings import PipelineSettings
+
+EASTERNMOST = 14 * 3600  # seconds that a local day begins before UTC's at most
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Picture:
 
     day: Day
     since: datetime  # nothing older can be under way
-    earliest: datetime  # nothing older counts against a limit or a gap
+    earliest: datetime  # nothing older lies in a window or near it
     mailboxes: pd.DataFrame
     windows: pd.DataFrame  # of the planning day, with the day's limit as `allowed`
     sequences: pd.DataFrame
@@ -86,13 +89,14 @@ def ask_team(ledger: Ledger) -> Callable[[], Team]:
 def read_picture(ledger: Ledger, day: Day, since: datetime, team: Team) -> Picture:
     """Read the day of a team; `since` is older than whatever can be under way."""
     windows = day_windows(team.mailboxes, day)
-    earliest = earliest_counted(team.mailboxes, windows, day)
+    earliest, first_day = earliest_counted(team.mailboxes, windows, day), first_send_day(windows, day)
+    since = min(since, earliest, instant(first_day * DAY_SECONDS - EASTERNMOST))
     return Picture(
         day=day,
-        since=min(since, earliest),
+        since=since,
         earliest=earliest,
         windows=windows,
-        rows=ledger.rows(day.day, min(since, earliest), earliest),
+        rows=ledger.rows(day.day, since, earliest, from_epoch_day(first_day)),
         first_mails=read_first_mails(ledger, day, earliest, team.sequences, team.mailboxes),
         **team._asdict(),
     )
@@ -111,9 +115,14 @@ def read_first_mails(
 
 
 def earliest_counted(mailboxes: pd.DataFrame, windows: pd.DataFrame, day: Day) -> datetime:
-    """Return the instant before which no row counts against one of the day's limits, or is near enough for a gap."""
+    """Return the instant before which no row lies in one of the day's windows, or near enough to it for a gap."""
     widest_gap = int(mailboxes["min_gap_seconds"].max()) if len(mailboxes) else 0
     return instant(min([seconds_of(day.begins), *windows["starts"]]) - widest_gap)
+
+
+def first_send_day(windows: pd.DataFrame, day: Day) -> int:
+    """Return the first epoch day whose limit counts: its rows may lie before its window, if that was moved since."""
+    return int(windows["send_day"].min()) if len(windows) else epoch_day(day.day)
 
 
 def day_windows(mailboxes: pd.DataFrame, day: Day) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from psycopg.errors import UniqueViolation
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.candidates import Candidates, are_among, choose_candidates, read_day, skip_mailed
 from sequence_pipelines.ledger import KEY, Ledger, keys_of, seconds_of
+from sequence_pipelines.looking_back import oldest_live
 from sequence_pipelines.picture import Day, Picture, read_first_mails
 from sequence_pipelines.plan_checks import find_violations
 from sequence_pipelines.planning import give_mailboxes, give_times, new_left
@@ -97,8 +98,9 @@ def make_plan(
     """Plan everything due into what is left of the planning day of `now`; the caller commits.
 
     `considered` (columns sequence_id, contact_id, step_id, round) are the only candidates that may get a
-    place, beside those whose place this plan releases; None considers all that is due. `meanwhile` looks at the plan in
-    a thread of its own while Postgres takes its rows; anew where Postgres refused them and there is another plan.
+    place, beside those whose place this plan releases; all others wait for the next plan. None considers all that is due.
+    `meanwhile` looks at the plan in a thread of its own while Postgres takes its rows; anew where Postgres refused them and
+    there is another plan.
     """
     ledger = Ledger(connection, settings.address_pads)
     seconds: dict[str, float] = {}
@@ -106,7 +108,7 @@ def make_plan(
     reach(CrashPoint.PLAN_LOCKED)
     ledger.execute("give_memory")
     day = Day.at(now, settings)
-    since = ledger.oldest_live(day.begins)
+    since = oldest_live(connection, settings, day.begins)
     with _timed(traces, seconds, "apply finished sends"):
         keys = find_unapplied(connection, since=since, now=now, unknown_settles=settings.unknown_settles)
         applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
@@ -121,19 +123,18 @@ def make_plan(
             picture, cancelled = release(ledger, picture, due, unmailable)
             released = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
         with _timed(traces, seconds, "assign"):
-            candidates = choose_candidates(due, picture, unmailable)
-            asking = _still_considered(candidates.asking, considered, released)
+            candidates = _only_considered(choose_candidates(due, picture, unmailable), considered, released)
             retaken = pd.concat([open_rows.result(), cancelled])
 
-        def written(candidates: Candidates, asking: pd.DataFrame, retaken: pd.DataFrame) -> Plan:
+        def written(candidates: Candidates, retaken: pd.DataFrame) -> Plan:
             """Give places, and write them.
 
             Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken`
-            ones: a step that was mailed has got a number that is due again.
+            ones: a step that was mailed has got a number that is due again, or nobody looked back as far as the row lies.
             """
             with connection.transaction():
                 with _timed(traces, seconds, "assign"):
-                    served = choose_mailboxes(asking, picture)
+                    served = choose_mailboxes(candidates.asking, picture)
                     completed = beside.submit(_write_others, ledger, picture, candidates, served)
                     asked = choose_times(served, picture, settings.send_grace_seconds)
                 plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
@@ -145,11 +146,11 @@ def make_plan(
             return plan
 
         try:
-            plan = written(candidates, asking, retaken)
+            plan = written(candidates, retaken)
         except UniqueViolation:
             with _timed(traces, seconds, "assign"):
-                candidates, asking, retaken = skip_mailed(ledger, candidates, asking, ledger.written(day.day))
-            plan = written(candidates, asking, retaken)
+                candidates, retaken = skip_mailed(ledger, candidates, ledger.written(day.day))
+            plan = written(candidates, retaken)
         reach(CrashPoint.PLAN_WRITTEN)
         return plan
 
@@ -188,7 +189,9 @@ def release(
     if not (reasons != "").any():
         return picture, picture.rows[KEY][:0]
     cancelled = ledger.cancel(picture.rows[reasons != ""], reasons[reasons != ""])
-    rows = picture.rows[~are_among(picture.rows, cancelled, ["step_id", "round"])].reset_index(drop=True)
+    # who was asked for and is not among them was dispatched meanwhile: the worker reads the gates again
+    rows = picture.rows.assign(planned=picture.rows["planned"] & (reasons == ""))
+    rows = rows[~are_among(rows, cancelled, ["step_id", "round"])].reset_index(drop=True)
     first = read_first_mails(ledger, picture.day, picture.earliest, picture.sequences, picture.mailboxes)
     return replace(picture, rows=rows, first_mails=first), cancelled
 
@@ -237,13 +240,20 @@ def writing_order(asked: pd.DataFrame) -> np.ndarray:
     return placed[stable_order(quarter - quarter.min(initial=np.iinfo(np.int64).max))]
 
 
-def _still_considered(
-    candidates: pd.DataFrame, considered: pd.DataFrame | None, released: pd.DataFrame
-) -> pd.DataFrame:
+def _only_considered(
+    candidates: Candidates, considered: pd.DataFrame | None, released: pd.DataFrame
+) -> Candidates:
+    """Refuse who asks and is neither considered nor released: they became due while the plan was on its way."""
     if considered is None:
         return candidates
-    known = are_among(candidates, considered, ["step_id", "round"]) | are_among(candidates, released, [])
-    return candidates if known.all() else candidates[known].reset_index(drop=True)
+    asking = candidates.asking
+    known = are_among(asking, considered, ["step_id", "round"]) | are_among(asking, released, [])
+    if known.all():
+        return candidates
+    late = asking[~known].assign(reason="came_later")
+    return candidates._replace(
+        asking=asking[known].reset_index(drop=True), refused=pd.concat([candidates.refused, late])
+    )
 
 
 @contextmanager

@@ -96,6 +96,7 @@ class Deferral(StrEnum):
     MAX_FIRST_MAILS = "max_first_mails"
     PINNED_MAILBOX_FULL = "pinned_mailbox_full"
     UNKNOWN_OUTCOME = "unknown_outcome"
+    CAME_LATER = "came_later"
     SEQUENCE_INACTIVE = "sequence_inactive"
     CONTACT_INACTIVE = "contact_inactive"
     SUPPRESSED = "suppressed"

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.assets import EACH_DAY, RESULTS
-from sequence_pipelines.dispatching import look_back
+from sequence_pipelines.looking_back import oldest_unsettled
 from sequence_pipelines.reporting import links, table
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
@@ -128,9 +128,8 @@ def sweep(
 ) -> Applied:
     """Apply finished sends whose message is lost, and unknown ones that have settled."""
     now, began = datetime.now(UTC), time.time_ns()
-    keys = find_unapplied(
-        connection, since=look_back(settings), now=now, unknown_settles=settings.unknown_settles
-    )
+    since = oldest_unsettled(connection, settings)
+    keys = find_unapplied(connection, since=since, now=now, unknown_settles=settings.unknown_settles)
     applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
     connection.commit()
     traces.of_sends("result", applied.keys, began)

@@ -10,6 +10,7 @@ import pandas as pd
 from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
 from sequence_pipelines.candidates import choose_candidates, read_day
 from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.looking_back import oldest_live
 from sequence_pipelines.picture import Day
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_pipelines.reporting import PREVIEW_ROWS, counts, links, table
@@ -49,7 +50,8 @@ def due_contacts(
         hashed = ledger.hash_new_addresses()
         ledger.execute("give_memory")
         with ThreadPoolExecutor(max_workers=2) as beside:
-            picture, due, unmailable = read_day(ledger, day, ledger.oldest_live(day.begins), beside)
+            since = oldest_live(connection, settings, day.begins)
+            picture, due, unmailable = read_day(ledger, day, since, beside)
         asking, refused, ended = choose_candidates(due, picture, unmailable)
     due_days = np.r_[asking["due_day"], refused["due_day"]]
     fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())

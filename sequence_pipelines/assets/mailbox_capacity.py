@@ -5,6 +5,7 @@ import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
 from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.looking_back import oldest_live
 from sequence_pipelines.picture import Day, read_picture, read_team
 from sequence_pipelines.planning import misconfigured
 from sequence_pipelines.reporting import counts, links, mailboxes_of, table
@@ -34,7 +35,8 @@ def mailbox_capacity(
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
         ledger = Ledger(connection, settings.address_pads)
-        picture = read_picture(ledger, day, ledger.oldest_live(day.begins), read_team(ledger))
+        since = oldest_live(connection, settings, day.begins)
+        picture = read_picture(ledger, day, since, read_team(ledger))
     room, mailboxes = picture.room, picture.mailboxes
     context.log.info(
         f"{len(mailboxes)} mailboxes can take {room['capacity'].sum()} more mails until {day.ends}."

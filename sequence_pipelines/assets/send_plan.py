@@ -12,8 +12,8 @@ from pydantic import Field
 from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
 from sequence_pipelines.charts import charts_of_day
 from sequence_pipelines.day_counters import set_day_counters
-from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.ledger import KEY, Ledger
+from sequence_pipelines.looking_back import oldest_unsettled
 from sequence_pipelines.partitions import planned_by, planning_days
 from sequence_pipelines.planner import Plan, make_plan, trace_sends
 from sequence_pipelines.planning.windows import epoch_day
@@ -180,7 +180,7 @@ def nothing_unknown(
 ) -> dg.AssetCheckResult:
     with database.connect() as connection:
         row = connection.execute(
-            query("reconcile", "count_unsettled"), {"since": look_back(settings)}
+            query("reconcile", "count_unsettled"), {"since": oldest_unsettled(connection, settings)}
         ).fetchone()
     unknown, transmitting, not_advanced = row or (0, 0, 0)
     return dg.AssetCheckResult(

@@ -6,8 +6,8 @@ import dagster as dg
 import psycopg
 
 from sequence_pipelines.assets.delivery_results import sweep
-from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.jobs import run_tags
+from sequence_pipelines.looking_back import oldest_unsettled
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_store.crash_points import CrashPoint, reach
@@ -31,7 +31,7 @@ def settle_what_is_lost(
         found = reconcile_ledger(connection, settings)
         found["swept_up_without_message"] = sweep(connection, settings, traces).advanced
         unknown, transmitting, _ = connection.execute(
-            query("reconcile", "count_unsettled"), {"since": look_back(settings)}
+            query("reconcile", "count_unsettled"), {"since": oldest_unsettled(connection, settings)}
         ).fetchall()[0]
     found |= {"unknown": unknown, "transmitting": transmitting}
     found["dead_letters"] = queues.sends().dead_letters() + queues.delivery_results().dead_letters()
@@ -41,7 +41,7 @@ def settle_what_is_lost(
 
 def reconcile_ledger(connection: psycopg.Connection[Any], settings: PipelineSettings) -> dict[str, int]:
     """Put right what the ledger alone can tell; returns how many rows of each kind. Commits."""
-    since = look_back(settings)
+    since = oldest_unsettled(connection, settings)
 
     def run(name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         return connection.execute(query("reconcile", name), {"since": since, **parameters}).fetchall()

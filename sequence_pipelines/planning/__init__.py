@@ -50,10 +50,9 @@ def room_of(
         first_mails.groupby("mailbox_id")["first_mails"].sum().reindex(mailboxes["mailbox_id"], fill_value=0)
     )
     bound = mailboxes["max_first_mails"].fillna(UNBOUNDED).to_numpy() - begun.to_numpy()
-    active = mailboxes["is_active"].to_numpy(bool)
     state = np.select(
         [
-            ~active,
+            ~mailboxes["is_active"].to_numpy(bool),
             misconfigured(mailboxes),
             mailboxes["mailbox_id"].isin(pieces["mailbox_id"]),
             mailboxes["parked_until"] > opens,
@@ -65,7 +64,7 @@ def room_of(
         {
             "mailbox_id": mailboxes["mailbox_id"].to_numpy(np.int64),
             "load": by_mailbox["used"].to_numpy(np.int64),
-            "capacity": np.where(active, by_mailbox["capacity"], 0).astype(np.int64),
+            "capacity": by_mailbox["capacity"].to_numpy(np.int64),
             "first_mails": np.maximum(bound, 0).astype(np.int64),
             "state": state.astype(object),
         }

@@ -165,7 +165,7 @@ class Flow:
             (boxes + self.mailboxes, moves + self.sequences, self.moved),
             (gates + each, boxes + each, np.minimum(self.first_free, UNBOUNDED)),
             (boxes + each, gates + each, through_gate),
-            (boxes + each, np.ones(m, dtype=np.int64), self.free),
+            (boxes + each, np.ones(m, dtype=np.int64), np.minimum(self.free, UNBOUNDED)),
         ]
         tails, heads, sizes = (np.concatenate(parts) for parts in zip(*edges, strict=True))
         some = sizes > 0

@@ -35,13 +35,21 @@ def daily_limits(mailboxes: pd.DataFrame, mailbox_ids: np.ndarray, send_days: np
 
 
 def open_pieces(mailboxes: pd.DataFrame, windows: pd.DataFrame, opens: int, closes: int) -> pd.DataFrame:
-    """Cut the windows to [opens, closes), a parked mailbox's to after its parking; empty pieces are dropped."""
+    """Cut active mailboxes' windows to [opens, closes), a parked one's to after its parking; empty pieces are dropped.
+
+    `windows` are sorted by mailbox and send_day. Where the clock goes back, or a day is missing, a day's window may begin before
+    the last one's end: that time is the earlier one's alone.
+    """
     parked = mailboxes.set_index("mailbox_id")["parked_until"].reindex(windows["mailbox_id"]).to_numpy()
+    owner, ends = windows["mailbox_id"].to_numpy(), windows["ends"].to_numpy()
+    before = np.where(np.r_[-1, owner][:-1] == owner, np.r_[0, ends][:-1], 0)
     pieces = windows.assign(
-        opens=np.maximum(np.maximum(windows["starts"], opens), parked),
+        opens=np.maximum(np.maximum(np.maximum(windows["starts"], before), opens), parked),
         closes=np.minimum(windows["ends"], closes),
     )
-    return pieces[pieces["opens"] < pieces["closes"]].reset_index(drop=True)
+    active = mailboxes["mailbox_id"][mailboxes["is_active"].astype(bool)]
+    open_ = (pieces["opens"] < pieces["closes"]) & pieces["mailbox_id"].isin(active)
+    return pieces[open_].reset_index(drop=True)
 
 
 def capacity(mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:

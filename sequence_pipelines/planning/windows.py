@@ -67,16 +67,18 @@ def _hours(mailboxes: pd.DataFrame) -> Iterator[Hours]:
 
 def misconfigured(mailboxes: pd.DataFrame) -> np.ndarray:
     """Return, a mailbox, whether its zone, days or holiday calendar cannot be: such a one has no window."""
-    cannot_be: dict[Hours, bool] = {}
     hours = list(_hours(mailboxes))
-    for h in set(hours):
-        calendar = h.holiday_calendar
-        cannot_be[h] = (
-            zone_of(h.time_zone) is None
-            or not h.send_days
-            or (bool(calendar) and _holidays_of(str(calendar), EPOCH.year + 56) is None)
-        )
-    return np.array([cannot_be[h] for h in hours], dtype=bool)
+    wrong = {h for h in set(hours) if not _can_be(h)}
+    return np.array([h in wrong for h in hours], dtype=bool)
+
+
+def _can_be(hours: Hours) -> bool:
+    calendar = hours.holiday_calendar
+    return (
+        zone_of(hours.time_zone) is not None
+        and bool(hours.send_days)
+        and not (calendar and _holidays_of(calendar, EPOCH.year + 56) is None)
+    )
 
 
 @lru_cache(maxsize=1 << 16)
@@ -121,10 +123,12 @@ def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFram
 
 def _windows_of(hours: Hours, begins: int, ends: int) -> Iterator[tuple[int, int, int]]:
     zone = zone_of(hours.time_zone)
-    if zone is None:
+    if zone is None or not _can_be(hours):
         return
     day = datetime.fromtimestamp(begins, zone).date() - timedelta(days=1)
-    last = datetime.fromtimestamp(ends, zone).date()
+    last = datetime.fromtimestamp(ends, zone).date() + timedelta(
+        days=1
+    )  # the clock may go back over midnight
     while day <= last:
         if day.isoweekday() in hours.send_days and not is_holiday(hours.holiday_calendar, day):
             found = window(zone, day, hours.start_seconds, hours.end_seconds)

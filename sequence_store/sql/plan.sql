@@ -31,8 +31,8 @@ SELECT id AS mailbox_id, external_id::text AS external_id, send_limit, extract(e
     extract(epoch FROM send_end_time)::integer AS end_seconds, time_zone, send_days, holiday_calendar,
     min_gap_seconds, max_first_mails, ramp_up_start, ramp_up_daily_increment,
     ramp_up_started - date '1970-01-01' AS ramp_up_started, is_active,
-    CASE WHEN parked_until IS NULL THEN 0
-        ELSE extract(epoch FROM least(parked_until, timestamptz '9999-01-01')) END::bigint AS parked_until
+    CASE WHEN parked_until IS NULL THEN 0 ELSE extract(epoch FROM
+        greatest(least(parked_until, timestamptz '9999-01-01'), timestamptz '1970-01-01')) END::bigint AS parked_until
 FROM mailboxes WHERE deleted_at IS NULL ORDER BY id
 
 -- name: read_sequences
@@ -74,8 +74,8 @@ WHERE s.reason IS NOT NULL AND s.status IN ('cancelled', 'expired') AND e.status
 GROUP BY s.sequence_id
 
 -- name: read_written
--- Asked where the ledger had a row that nobody expected: due steps that the ledger has a row of already: 1 an open one, 2 one that was mailed (steps can be renumbered).
--- Looked up by the key, one by one, whatever the optimizer thinks: the ledger's size must cost nothing.
+-- Asked where the ledger had a row that nobody expected: due steps that the ledger has a row of already: 1 an open one,
+-- 2 one that was mailed (steps can be renumbered), 3 one under way that nobody looked back far enough for. Looked up by the key, one by one, whatever the optimizer thinks: the ledger's size must cost nothing.
 SELECT e.sequence_id, string_agg(int8send(e.contact_id) || int8send(st.id) || int8send(e.round) || int8send(w.row_is), '')
 FROM sequences_contacts e
 CROSS JOIN LATERAL (
@@ -83,9 +83,9 @@ CROSS JOIN LATERAL (
     WHERE st.sequence_id = e.sequence_id AND st.step_number >= e.current_step AND st.deleted_at IS NULL
     ORDER BY st.step_number LIMIT 1) st
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN s.status IN ('cancelled', 'expired') THEN 1 ELSE 2 END::bigint AS row_is FROM sends s
+    SELECT CASE WHEN s.status IN ('cancelled', 'expired') THEN 1 WHEN s.advanced_at IS NOT NULL THEN 2 ELSE 3 END::bigint AS row_is
+    FROM sends s
     WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.step_id = st.id AND s.round = e.round
-        AND (s.status IN ('cancelled', 'expired') OR s.advanced_at IS NOT NULL)
     OFFSET 0) w
 WHERE e.status = 'active' AND e.next_send <= %(day)s
 GROUP BY e.sequence_id
@@ -132,8 +132,9 @@ FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_i
 WHERE e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id AND e.status = 'active'
 
 -- name: read_rows
--- Every row that counts against a limit and can lie in, or too near to, today's windows, and every row that is under
--- way, which cannot be older than `since`. The last column packs the round and the bits planned, under way, today.
+-- Every row that counts against a limit of today's windows, wherever these were when it was planned, or lies too near to
+-- them; and every row that is under way. None can be older than `since`. The last column packs the round and the bits
+-- planned, under way, today.
 SELECT mailbox_id, (send_day - date '1970-01-01')::bigint, string_agg(int8send(date_part('epoch', send_at)::bigint)
     || int8send(sequence_id) || int8send(contact_id) || int8send(step_id)
     || int8send((round::integer << 3)
@@ -142,7 +143,7 @@ SELECT mailbox_id, (send_day - date '1970-01-01')::bigint, string_agg(int8send(d
         | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR plan_day = %(day)s)::integer << 2)), '')
 FROM sends
 WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
-    AND (send_at >= %(earliest)s OR advanced_at IS NULL)
+    AND (send_at >= %(earliest)s OR send_day >= %(first_day)s OR advanced_at IS NULL)
 GROUP BY mailbox_id, send_day
 
 -- name: count_first_mails
@@ -223,9 +224,13 @@ WHEN NOT MATCHED THEN INSERT (sequence_id, contact_id, plan_day, reason)
     VALUES (d.sequence_id, d.contact_id, %(day)s, d.reason)
 
 -- name: report_day
--- What became of the enrolments that fell due on one day: their sends by planning day and status.
-SELECT plan_day, status, count(*) AS sends FROM sends
-WHERE send_at >= %(since)s AND due_day = %(day)s GROUP BY plan_day, status ORDER BY plan_day, status
+-- What became of the enrolments that fell due on one day: their sends by planning day and status. Who waits is told
+-- among those that wait, and not with the place that was taken back.
+SELECT plan_day, status, count(*) AS sends FROM sends s
+WHERE send_at >= %(since)s AND due_day = %(day)s
+    AND NOT (status IN ('cancelled', 'expired') AND EXISTS (
+        SELECT FROM plan_deferrals p WHERE p.sequence_id = s.sequence_id AND p.contact_id = s.contact_id))
+GROUP BY plan_day, status ORDER BY plan_day, status
 
 -- name: find_bad_sequences
 -- Active sequences that cannot mail anybody: without a live step, or without a mailbox.

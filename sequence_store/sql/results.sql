@@ -24,14 +24,14 @@ WITH finished AS (
     LEFT JOIN LATERAL (
         SELECT step_number, delay_days FROM steps
         WHERE sequence_id = f.sequence_id AND deleted_at IS NULL
-            AND step_number >= greatest(e.current_step, sent.step_number + 1)
+            AND step_number >= greatest(e.current_step, sent.step_number::bigint + 1)
         ORDER BY step_number LIMIT 1) n ON true
     WHERE f.status IN ('sent', 'unknown')
     ORDER BY f.sequence_id, f.contact_id, sent.step_number DESC
 ), advanced AS (
     UPDATE sequences_contacts e SET
         last_send = greatest(e.last_send, d.plan_day),
-        current_step = greatest(e.current_step, coalesce(d.next_number, d.step_number + 1)),
+        current_step = greatest(e.current_step, coalesce(d.next_number, least(d.step_number::bigint + 1, 2147483647))),
         next_send = d.plan_day + d.delay_days,
         mailbox_id = d.mailbox_id,
         status = CASE WHEN d.next_number IS NULL AND e.status IN ('active', 'paused') THEN 'completed' ELSE e.status END

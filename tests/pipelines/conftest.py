@@ -99,9 +99,11 @@ class World:
         return self.enrol(sequence, **defaults | values)
 
     def plan(self, now: datetime = MORNING, **settings: Any) -> Plan:
-        """Make a plan as the pipeline's role and commit it."""
+        """Make a plan as the pipeline's role and commit it; it breaks no invariant."""
         with connect(self.pipeline_url, name="test planner") as connection:
-            return make_plan(connection, self.settings.model_copy(update=settings), now)
+            plan = make_plan(connection, self.settings.model_copy(update=settings), now)
+            assert not any(plan.violations.values()), plan.violations
+            return plan
 
     def rows(self, where: str = "true", *parameters: Any) -> list[dict[str, Any]]:
         with self.connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:

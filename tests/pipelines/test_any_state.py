@@ -12,8 +12,10 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.picture import first_send_day
 from sequence_pipelines.plan_checks import find_violations
 from sequence_pipelines.planner import Plan
+from sequence_pipelines.planning.windows import from_epoch_day
 from sequence_store.database import connect
 
 AWKWARD = ["America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Kiritimati", "Pacific/Niue"]
@@ -131,7 +133,8 @@ CHANGES = [
 def assert_right(world: Any, plan: Plan, now: datetime) -> None:
     with connect(world.pipeline_url, name="test planner") as connection:
         ledger = Ledger(connection, world.settings.address_pads)
-        rows = ledger.rows(plan.day.day, plan.picture.since, plan.picture.earliest)
+        first_day = from_epoch_day(first_send_day(plan.picture.windows, plan.day))
+        rows = ledger.rows(plan.day.day, plan.picture.since, plan.picture.earliest, first_day)
     assert not any(find_violations(rows, plan.picture, plan.placed, plan.waiting).values())
     in_order = list(rows)
     assert (

@@ -22,8 +22,8 @@ from hypothesis.stateful import run_state_machine_as_test as run_model
 from psycopg.types.json import Jsonb
 
 from sequence_pipelines.advancing import apply_sends, find_unapplied
-from sequence_pipelines.dispatching import look_back
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.looking_back import look_back
 from sequence_store.database import connect
 from sequence_store.invariants import Accepted, Bounds
 from sequence_store.messages import SendKey

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sequence_pipelines.dispatching import look_back
+from sequence_pipelines.looking_back import look_back
 from sequence_store.queries import query
 
 LEDGER = """

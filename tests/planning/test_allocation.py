@@ -203,6 +203,36 @@ def test_how_far_apart_the_contacts_ids_lie_changes_nothing(apart: int) -> None:
         )
 
 
+@pytest.mark.parametrize("capacity", [2**31 - 1, 2**31 + 5, 2**32 + 3])
+def test_a_mailbox_without_a_bound_takes_whoever_has_to_make_room(capacity: int) -> None:
+    """Its load keeps it from being chosen first, so that the other's contacts have to change over."""
+    both = 20
+    candidates = pd.DataFrame(
+        {
+            "sequence_id": np.repeat([1, 2], both),
+            "contact_id": np.arange(2 * both),
+            "step_number": 1,
+            "follow_up": False,
+            "pinned_mailbox_id": 0,
+            "due_day": 0,
+            "overdue": 0,
+            "priority": np.repeat([1, 0], both),
+        }
+    )
+    room = pd.DataFrame(
+        {
+            "mailbox_id": [1, 2],
+            "load": [0, 2**33],
+            "capacity": [both, capacity],
+            "first_mails": UNBOUNDED,
+            "state": "",
+        }
+    )
+    routes = pd.DataFrame({"sequence_id": [1, 1, 2], "mailbox_id": [1, 2, 1]})
+    new_left = pd.DataFrame({"sequence_id": [1, 2], "new_left": UNBOUNDED})
+    assert (allocate(candidates, routes, room, new_left)["mailbox_id"] > 0).all()
+
+
 def test_load_is_spread_evenly_over_a_sequences_mailboxes() -> None:
     candidates = pd.DataFrame(
         {

@@ -39,6 +39,7 @@ def mailbox(**values: Any) -> pd.DataFrame:
         "ramp_up_daily_increment": np.nan,
         "ramp_up_started": np.nan,
         "parked_until": 0,
+        "is_active": True,
     }
     return pd.DataFrame([defaults | values])
 
@@ -72,6 +73,14 @@ def test_windows_follow_daylight_saving_in_both_directions() -> None:
 def test_a_midnight_that_does_not_exist_is_read_with_the_offset_before_it() -> None:
     (window,) = windows_on(date(2026, 4, 24), time_zone="Africa/Cairo", start_seconds=0, end_seconds=3600 * 8)
     assert hours(window) == 7
+
+
+def test_a_window_after_a_midnight_over_which_the_clock_goes_back_is_found() -> None:
+    """In St John's the clock went from 00:01 back to 23:01 of the day before, in which the planning day may end."""
+    box = mailbox(time_zone="America/St_Johns", start_seconds=0, end_seconds=3600)
+    midnight = int(datetime(2006, 10, 29, 2, 30, tzinfo=UTC).timestamp())
+    windows = send_windows(box, midnight - 3600, midnight + 1800)
+    assert windows["send_day"].tolist() == [epoch_day(date(2006, 10, 29))]
 
 
 def test_an_end_at_or_before_the_start_means_the_next_day() -> None:

@@ -1,0 +1,223 @@
+"""What a plan meets only now and then: it is made all the same, breaks no promise, and leaves nobody without a reason."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from sequence_pipelines.assets.delivery_results import sweep
+from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.ledger import KEY, Ledger
+from sequence_pipelines.planner import make_plan
+from sequence_pipelines.planning.windows import epoch_day
+from sequence_store.database import connect
+from tests.pipelines.conftest import MORNING, TODAY
+
+LARGEST = 2**31 - 1
+
+
+def test_a_contact_that_waits_in_two_sequences_does_not_undo_the_plan_of_all_others(world: Any) -> None:
+    """Its second sequence is asked when first mails have taken the mailbox: that overtakes nobody."""
+    full, box = world.mailbox(send_limit=0), world.mailbox(send_limit=5)
+    one, other = world.sequence(mailboxes=(full,)), world.sequence(mailboxes=(box,))
+    contact = world.follow_up(one, full, step=3)
+    world.follow_up(other, box, contact=contact)
+    for _ in range(9):
+        world.enrol(other)
+    assert len(world.plan().placed) == 5
+    assert world.reasons()[contact] == "pinned_mailbox_full"
+
+
+@pytest.mark.parametrize("days_down", [2, 5, 40])
+def test_a_mail_that_was_under_way_when_everything_went_down_stops_no_plan_and_moves_on(
+    world: Any, days_down: int
+) -> None:
+    now = datetime.now(UTC).replace(hour=4, minute=0, second=30)
+    went_down = now - timedelta(days=days_down)
+    sequence = world.sequence(mailboxes=(world.mailbox(),), delay=0)
+    contact = world.enrol(sequence, next_send=went_down.date())
+    world.plan(went_down)
+    world.run("UPDATE sends SET status = 'transmitting', transmitting_at = send_at")
+    with connect(world.pipeline_url, name="test reconcile") as connection:
+        assert reconcile_ledger(connection, world.settings)["became_unknown"] == 1
+        for day in range(4):
+            world.enrol(sequence, next_send=now.date())
+            world.plan(now + timedelta(days=day))
+            assert world.reasons() == {contact: "unknown_outcome"}
+            world.finish()
+        world.run("UPDATE sends SET finished_at = now() - interval '25 hours' WHERE status = 'unknown'")
+        sweep(connection, world.settings)
+    assert world.enrolment(sequence, contact)["current_step"] == 2
+
+
+def test_an_outcome_may_take_a_week_to_settle(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),), delay=0)
+    contact = world.enrol(sequence)
+    world.plan()
+    world.finish("unknown")
+    for day in range(1, 10):
+        world.enrol(sequence)
+        world.plan(MORNING + timedelta(days=day), unknown_settles=7 * 86_400)
+        world.finish()
+    assert world.enrolment(sequence, contact)["current_step"] > 1
+
+
+def test_a_step_with_the_largest_number_is_mailed_and_completes_the_enrolment(world: Any) -> None:
+    sequence = world.sequence(steps=0, mailboxes=(world.mailbox(),))
+    world.step(sequence, LARGEST)
+    contact = world.enrol(sequence)
+    world.plan()
+    world.finish()
+    world.plan(MORNING + timedelta(hours=8))
+    assert world.enrolment(sequence, contact)["status"] == "completed"
+
+
+def test_a_raised_gap_keeps_the_places_that_there_are_and_stops_nobody_else(world: Any) -> None:
+    box = world.mailbox(min_gap_seconds=300)
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(10):
+        world.enrol(sequence)
+    world.plan()
+    before = world.rows()
+    world.run("UPDATE mailboxes SET min_gap_seconds = 3600")
+    contact = world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
+    assert world.plan(MORNING + timedelta(hours=1)).placed["contact_id"].tolist() == [contact]
+    assert world.rows("mailbox_id = %s", box) == before
+
+
+def test_a_mail_that_is_tried_again_off_the_grid_stops_no_plan(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(min_gap_seconds=600),))
+    for _ in range(30):
+        world.enrol(sequence)
+    world.plan()
+    again, following = world.rows()[3:5]
+    retried = following["send_at"] - timedelta(seconds=60)
+    world.run(
+        "UPDATE sends SET send_at = %s, attempt = 2, reason = 'greylisted' WHERE contact_id = %s",
+        retried,
+        again["contact_id"],
+    )
+    world.enrol(sequence)
+    plan = world.plan(retried - timedelta(minutes=3))
+    at = datetime.fromtimestamp(int(plan.placed["send_at"].iloc[0]), UTC)
+    assert all(
+        abs(row["send_at"] - at).total_seconds() >= 600 for row in world.rows() if row["send_at"] != at
+    )
+
+
+@pytest.mark.parametrize(
+    ("zone", "change"),
+    [
+        ("Pacific/Auckland", "send_start_time = '16:30', send_end_time = '23:30'"),
+        ("Asia/Singapore", "send_start_time = '13:00', send_end_time = '21:00'"),
+        ("Asia/Singapore", "time_zone = 'UTC'"),
+    ],
+)
+def test_a_local_days_limit_counts_what_was_sent_before_its_window_was_moved(
+    world: Any, zone: str, change: str
+) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(time_zone=zone, send_limit=40),))
+    for _ in range(200):
+        world.enrol(sequence)
+    world.plan()
+    world.finish()
+    world.run(f"UPDATE mailboxes SET {change}")
+    world.plan(MORNING + timedelta(days=1))
+    by_day = dict(world.connection.execute("SELECT send_day, count(*) FROM sends GROUP BY send_day"))
+    assert max(by_day.values()) == 40
+
+
+def test_a_mailbox_with_a_calendar_that_there_is_not_mails_nobody(world: Any) -> None:
+    box = world.mailbox()
+    contact = world.enrol(world.sequence(mailboxes=(box,)))
+    world.plan()
+    world.run("UPDATE mailboxes SET holiday_calendar = 'Atlantis'")
+    world.plan(MORNING + timedelta(minutes=1))
+    assert world.reasons() == {contact: "mailbox_misconfigured"}
+    assert [row["reason"] for row in world.rows()] == ["window_changed"]
+
+
+def test_a_switched_off_mailbox_is_no_capacity(world: Any) -> None:
+    world.mailbox(is_active=False)
+    world.mailbox(send_limit=7)
+    picture = world.plan().picture
+    assert picture.pieces["capacity"].tolist() == [7]
+    assert picture.room["capacity"].tolist() == [0, 7]
+
+
+@pytest.mark.parametrize("gap", [0, 60])
+def test_windows_of_two_days_that_overlap_as_the_clock_is_set_share_no_place(world: Any, gap: int) -> None:
+    """In Cairo midnight of 24 April 2026 does not exist: the window before ends within the next one."""
+    box = world.mailbox(
+        time_zone="Africa/Cairo",
+        send_start_time="01:15",
+        send_end_time="00:30",
+        min_gap_seconds=gap,
+        send_limit=1500,
+    )
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(1600):
+        world.enrol(sequence, next_send=date(2026, 4, 1))
+    plan = world.plan(datetime(2026, 4, 23, 4, 0, 30, tzinfo=UTC))
+    first, second = plan.picture.pieces[["opens", "closes"]].to_numpy().tolist()
+    assert first[1] == second[0]
+    assert plan.picture.windows["ends"].iloc[0] > plan.picture.windows["starts"].iloc[1]
+
+
+def test_a_row_that_is_dispatched_while_it_is_taken_back_stays_the_workers(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    contacts = [world.enrol(sequence) for _ in range(5)]
+    world.plan()
+    world.run("UPDATE mailboxes SET send_start_time = '12:00'")
+    cancel = Ledger.cancel
+
+    def dispatched_meanwhile(ledger: Ledger, rows: pd.DataFrame, reasons: Any) -> pd.DataFrame:
+        world.run(
+            "UPDATE sends SET status = 'dispatched', dispatched_at = now() WHERE contact_id = %s", contacts[0]
+        )
+        return cancel(ledger, rows, reasons)
+
+    monkeypatch.setattr(Ledger, "cancel", dispatched_meanwhile)
+    before = world.rows("contact_id = %s", contacts[0])[0]["send_at"]
+    plan = world.plan(MORNING + timedelta(minutes=10))
+    (row,) = world.rows("contact_id = %s", contacts[0])
+    assert (row["status"], row["send_at"]) == ("dispatched", before)
+    assert contacts[0] not in plan.placed["contact_id"].tolist()
+
+
+def test_who_becomes_due_while_the_plan_is_on_its_way_waits_for_the_next_one_with_a_reason(
+    world: Any,
+) -> None:
+    sequence = world.sequence(steps=2, mailboxes=(world.mailbox(send_limit=0),))
+    waits = world.enrol(sequence)
+    considered = world.plan().asked[KEY]
+    late = world.enrol(sequence)
+    world.run("UPDATE steps SET deleted_at = now() WHERE step_number = 1")
+    with connect(world.pipeline_url, name="test planner") as connection:
+        make_plan(connection, world.settings, MORNING, considered)
+    assert world.reasons() == dict.fromkeys([waits, late], "came_later")
+    world.plan(MORNING + timedelta(minutes=1))
+    assert world.reasons() == dict.fromkeys([waits, late], "no_capacity")
+
+
+def test_a_mailbox_parked_until_long_ago_is_open(world: Any) -> None:
+    world.enrol(world.sequence(mailboxes=(world.mailbox(parked_until="-infinity"),)))
+    assert len(world.plan().placed) == 1
+
+
+def test_a_day_counts_who_lost_a_place_and_waits_once(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=5),))
+    for _ in range(8):
+        world.enrol(sequence)
+    world.plan()
+    world.run("UPDATE mailboxes SET send_limit = 2")
+    plan = world.plan(MORNING + timedelta(minutes=1))
+    with connect(world.pipeline_url, name="test planner") as connection:
+        became = Ledger(connection, b"").frame("report_day", since=plan.day.begins, day=TODAY)
+    assert dict(zip(became["status"], became["sends"], strict=True)) == {"planned": 2}
+    assert (plan.waiting["due_day"] == epoch_day(TODAY)).sum() == 6
