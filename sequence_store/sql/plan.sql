@@ -147,7 +147,8 @@ WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
 GROUP BY mailbox_id, send_day
 
 -- name: count_first_mails
--- First mails of this planning day by sequence and mailbox: what max_new_per_day and max_first_mails bound.
+-- First mails of this planning day by sequence and mailbox: what max_new_per_day and max_first_mails bound. Until a mail is
+-- applied its enrolment says whether one went before it, as it did to the plan; then the ledger does.
 SELECT s.sequence_id, s.mailbox_id, count(*) AS first_mails
 FROM sends s
 WHERE s.send_at >= %(since)s AND s.plan_day = %(day)s AND s.status NOT IN ('cancelled', 'expired')
@@ -155,6 +156,9 @@ WHERE s.send_at >= %(since)s AND s.plan_day = %(day)s AND s.status NOT IN ('canc
     AND NOT EXISTS (
         SELECT FROM sends b WHERE b.sequence_id = s.sequence_id AND b.contact_id = s.contact_id
             AND b.round = s.round AND b.step_id <> s.step_id AND b.status IN ('sent', 'unknown'))
+    AND NOT (s.advanced_at IS NULL AND EXISTS (
+        SELECT FROM sequences_contacts e WHERE e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
+            AND e.round = s.round AND (e.last_send IS NOT NULL OR e.mailbox_id IS NOT NULL)))
 GROUP BY s.sequence_id, s.mailbox_id
 
 -- name: copy_sends

@@ -140,6 +140,15 @@ def test_a_mailbox_with_a_calendar_that_there_is_not_mails_nobody(world: Any) ->
     assert [row["reason"] for row in world.rows()] == ["window_changed"]
 
 
+def test_a_follow_up_that_came_with_an_import_uses_up_no_first_mail(world: Any) -> None:
+    box = world.mailbox()
+    sequence = world.sequence(mailboxes=(box,), max_new_per_day=1)
+    world.follow_up(sequence, box)
+    world.plan()
+    new = world.enrol(sequence)
+    assert world.plan(MORNING + timedelta(minutes=1)).placed["contact_id"].tolist() == [new]
+
+
 def test_a_switched_off_mailbox_is_no_capacity(world: Any) -> None:
     world.mailbox(is_active=False)
     world.mailbox(send_limit=7)
