@@ -121,7 +121,11 @@ class Flow:
             self.first_free -= taken
 
     def _pour(self, routes: np.ndarray, share: np.ndarray, bound: np.ndarray) -> np.ndarray:
-        """Return how many of each sequence's share each of `routes` takes, within the mailboxes' bounds."""
+        """Return how many of each sequence's share each of `routes` takes, within the mailboxes' bounds.
+
+        Mailboxes are vessels of a size, in mails, that have some in them; their level is the part that is used. A sequence's
+        share is water poured onto its vessels: it stands at one height over the emptiest of them.
+        """
         total = (self.room.load + self.room.capacity).astype(np.float64)
         level = (total - self.free) / np.maximum(total, 1)
         sequence, mailbox = self.sequences[routes], self.mailboxes[routes]
@@ -130,8 +134,7 @@ class Flow:
         starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
         segment = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(sequence)]))
         size, used = total[mailbox], (total - self.free)[mailbox]
-        # The water stands at one level over a sequence's emptiest mailboxes: those that filling all emptier
-        # ones to their level would not use the share up.
+        # wet are those to whose level all emptier ones can be filled without using the share up
         needed = level[mailbox] * _running(size, starts, segment) - _running(used, starts, segment)
         wet = needed < share[sequence]
         wet_size = np.add.reduceat(np.where(wet, size, 0), starts)

@@ -9,7 +9,7 @@ from sequence_pipelines.planning.allocation import ranked, stable_order
 from sequence_pipelines.planning.capacity import NO_TIMES, free_cells, occupied_times
 
 JITTER = 0.25  # of the distance between two places, to either side
-TAIL_SECONDS = 60  # before a piece closes there is no place, so that its last mail may be late and is mailed all the same
+TAIL_SECONDS = 60  # before a piece closes nothing is spread, so that its last mail may be late and is mailed all the same
 TAIL_PARTS = 20  # a short piece gives so small a part of itself
 
 
