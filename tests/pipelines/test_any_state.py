@@ -50,7 +50,7 @@ def enter_team(world: Any, rng: random.Random, now: datetime) -> None:
     today = world.settings.calendar.day_of(now)
     mailboxes = tuple(
         world.mailbox(
-            send_limit=rng.choice([0, 1, 3, 8]),
+            send_limit=rng.choice([0, 1, 3, 8, 2**31 - 1]),
             time_zone=rng.choice(rng.choice([AWKWARD, ZONES])),
             send_start_time=f"{rng.randrange(24):02}:{rng.choice([0, 30]):02}",
             send_end_time=f"{rng.randrange(24):02}:{rng.choice([0, 45]):02}",
@@ -61,22 +61,24 @@ def enter_team(world: Any, rng: random.Random, now: datetime) -> None:
         )
         for _ in range(rng.randint(1, 4))
     )
-    for _ in range(rng.randint(1, 3)):
+    people = [world.contact() for _ in range(12)]
+    for _ in range(rng.randint(1, 4)):
         theirs = tuple(rng.sample(mailboxes, rng.randint(1, len(mailboxes))))
         sequence = world.sequence(
             steps=rng.randint(1, 4),
             delay=rng.choice([0, 1, 3]),
             mailboxes=theirs,
-            priority=rng.randrange(3),
+            priority=rng.choice([-(2**31), 0, 1, 2**31 - 1]),
             max_new_per_day=rng.choice([None, None, 2]),
         )
-        for _ in range(rng.randint(1, 9)):
+        for contact in rng.sample(people, rng.randint(1, 9)):  # who is in several sequences gets one mail
             due = today - timedelta(days=rng.choice([0, 0, 1, 25, -1]))
             if rng.random() < 0.5:
-                world.enrol(sequence, next_send=due)
+                world.enrol(sequence, contact, next_send=due)
             else:
                 step, mailbox = rng.randint(2, 5), rng.choice(theirs)  # a step that may be beyond the last
-                contact = world.follow_up(sequence, mailbox, step=step, next_send=due, last_send=due)
+                asked = {"contact": contact, "step": step, "next_send": due, "last_send": due}
+                world.follow_up(sequence, mailbox, **asked)
                 world.run(MAILED, sequence, contact, world.step_id(sequence, 1), mailbox, due)
 
 
@@ -108,20 +110,61 @@ def _suppress(world: Any, rng: random.Random) -> None:
     )
 
 
+def _number_anew(world: Any, rng: random.Random) -> None:
+    world.run(
+        "UPDATE steps s SET step_number = n FROM (SELECT %s::integer AS n) x WHERE id = %s AND NOT EXISTS (SELECT "
+        "FROM steps o WHERE o.sequence_id = s.sequence_id AND o.step_number = n AND o.deleted_at IS NULL)",
+        rng.choice([1, 2, 5, 9, 2**31 - 1]),
+        _one(rng, world, "steps"),
+    )
+
+
+def _enrol_more(world: Any, rng: random.Random) -> None:
+    world.run(
+        "INSERT INTO sequences_contacts (sequence_id, contact_id, next_send) VALUES (%s, %s, '1990-01-01') "
+        "ON CONFLICT DO NOTHING",
+        _one(rng, world, "sequences"),
+        _one(rng, world, "contacts"),
+    )
+
+
+def _withdraw(world: Any, rng: random.Random) -> None:
+    world.run("DELETE FROM sequences_mailboxes WHERE mailbox_id = %s", _one(rng, world, "mailboxes"))
+
+
 CHANGES = [
+    _number_anew,
+    _enrol_more,
+    _withdraw,
     _set("mailboxes", "send_limit = send_limit / 2"),
-    _set("mailboxes", "send_limit = send_limit + 2"),
+    _set("mailboxes", "send_limit = least(send_limit, 100) + 2"),
+    _set("mailboxes", "min_gap_seconds = 3600"),
+    _set("mailboxes", "time_zone = 'Asia/Kathmandu'"),
+    _set("mailboxes", "time_zone = 'Europe/Nowhere'"),
+    _set("mailboxes", "holiday_calendar = 'Atlantis'"),
+    _set("mailboxes", "deleted_at = now()"),
     _set("mailboxes", "is_active = NOT is_active"),
     _set("mailboxes", "parked_until = '2038-01-01', parked_reason = 'sign-in'"),
     _set("mailboxes", "send_start_time = '00:00', send_end_time = '12:00'"),
     _set("sequences", "is_active = NOT is_active"),
+    _set("sequences", "deleted_at = now()"),
     _set("contacts", "is_active = NOT is_active"),
     _set("contacts", "deleted_at = now()"),
     _set("steps", "deleted_at = now()"),
     _suppress,
     _on_some("UPDATE sequences_contacts SET status = 'paused' WHERE status = 'active' AND {some}"),
     _on_some("UPDATE sequences_contacts SET status = 'active' WHERE status = 'paused'"),
+    _on_some(
+        "UPDATE sequences_contacts SET round = round + 1, status = 'active', current_step = 1, mailbox_id = NULL, "
+        "last_send = NULL, next_send = '1990-01-01' WHERE status IN ('completed', 'removed') AND {some}"
+    ),
+    _on_some("UPDATE sequences_contacts SET status = 'removed' WHERE status = 'active' AND {some}"),
     _on_some("UPDATE sends SET status = 'dispatched', dispatched_at = send_at WHERE status = 'planned' AND {some}"),
+    _on_some("UPDATE sends SET send_at = least(send_at + interval '5 minutes', not_after) WHERE status = 'planned' AND {some}"),
+    _on_some(
+        "UPDATE sends SET status = 'unknown', transmitting_at = send_at, finished_at = send_at "
+        "WHERE status = 'dispatched' AND {some}"
+    ),
     _on_some(
         "UPDATE sends SET status = 'sent', transmitting_at = send_at, finished_at = send_at "
         "WHERE status IN ('planned', 'dispatched') AND {some}"
@@ -144,6 +187,7 @@ def assert_right(world: Any, plan: Plan, now: datetime) -> None:
     forgotten = world.connection.execute(
         f"""SELECT e.sequence_id, e.contact_id FROM sequences_contacts e
         JOIN contacts c ON c.id = e.contact_id AND c.deleted_at IS NULL
+        JOIN sequences q ON q.id = e.sequence_id AND q.deleted_at IS NULL
         WHERE e.status = 'active' AND e.next_send <= %s
             AND NOT EXISTS (SELECT FROM plan_deferrals p WHERE (p.sequence_id, p.contact_id) = (e.sequence_id, e.contact_id))
             AND NOT EXISTS (SELECT FROM sends s WHERE (s.sequence_id, s.contact_id, s.round)
@@ -151,6 +195,10 @@ def assert_right(world: Any, plan: Plan, now: datetime) -> None:
         (plan.day.day,),
     ).fetchall()
     assert forgotten == []
+    twice = world.connection.execute(
+        f"SELECT sequence_id, contact_id, round FROM sends WHERE {UNDER_WAY} GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    ).fetchall()
+    assert twice == []
     before = world.ledger()
     again = world.plan(now)
     assert again.released == 0, again.seconds
