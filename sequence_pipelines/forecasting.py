@@ -28,7 +28,15 @@ from sequence_pipelines.picture import (
 from sequence_pipelines.planner import assign, find_waiting
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_store.settings import PipelineSettings
+from sequence_store.states import Deferral
 
+# More mailboxes, limits or bounds would give these a place; all others wait for a day, for a person, or for good.
+FOR_ROOM = [
+    Deferral.NO_CAPACITY,
+    Deferral.PINNED_MAILBOX_FULL,
+    Deferral.MAX_FIRST_MAILS,
+    Deferral.MAX_NEW_PER_DAY,
+]
 NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
 
 
@@ -56,7 +64,7 @@ class ForecastDay:
     capacity: int
     waiting: pd.Series  # contacts by reason
     mailboxes: pd.DataFrame  # mailbox_id, planned, waiting (follow-ups that are its own), capacity
-    sequences: pd.DataFrame  # sequence_id, planned, waiting for room
+    sequences: pd.DataFrame  # sequence_id, planned, waiting (its queue)
 
     @property
     def planned(self) -> int:
@@ -78,12 +86,14 @@ def forecast(
     last = picture.day.day + timedelta(days=days - 1)
     unmailable = ledger.unmailable()
     enrolments = find_due(ledger.due(last), picture.steps)
-    enrolments = _as_if_mailed(enrolments, picture)
+    enrolments = _as_if_mailed(enrolments.assign(in_queue=False), picture)
     for _ in range(days):
         due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]
         mailed = replace(picture, rows=picture.rows.assign(under_way=False))
-        candidates = choose_candidates(due, mailed, unmailable)
+        candidates = choose_candidates(due.assign(at=due.index), mailed, unmailable)
         asked = assign(candidates.asking, picture, settings.send_grace_seconds)
+        asked["in_queue"] |= asked["reason"].isin(FOR_ROOM)
+        enrolments.loc[asked["at"], "in_queue"] = asked["in_queue"].to_numpy()
         placed = asked[asked["mailbox_id"] > 0]
         yield _told(asked, candidates.refused, picture)
         enrolments = _advance(enrolments, placed, picture)
@@ -93,8 +103,8 @@ def forecast(
 def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
     """Return when each sequence's queue is empty: sequence_id, planned, most_waiting, queue_empty_on.
 
-    A queue is who waits for room; who may not be mailed stands in none. queue_empty_on is the first day from which on
-    nobody of it waits until the forecast's end; None: not by then.
+    In a queue is who waits for room, or did and was not mailed since, as over a weekend; who waits for anything else
+    is in none. queue_empty_on is the first day from which on it stays empty to the forecast's end; None: not by then.
     """
     told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
     rows = []
@@ -172,6 +182,7 @@ def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, picture: Picture) -
         step_number=step_number,
         due_day=epoch_day(picture.day.day) + delay,
         follow_up=True,
+        in_queue=False,
     )
     rest = enrolments[~are_among(enrolments, mailed, [])]
     return pd.concat([rest, advanced[step_id > 0][list(enrolments)]], ignore_index=True)
@@ -208,11 +219,11 @@ def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> Forec
     active = picture.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
     sequences = pd.DataFrame(
         {
-            "planned": placed.groupby("sequence_id").size(),
-            "waiting": waits.groupby("sequence_id").size(),
+            "sequence_id": asked["sequence_id"],
+            "planned": has_place,
+            "waiting": ~has_place & asked["in_queue"],
         }
     )
-    sequences = sequences.fillna(0).astype(np.int64).rename_axis("sequence_id").reset_index()
     return ForecastDay(
         day=picture.day.day,
         due=len(asked) + len(refused),
@@ -221,5 +232,5 @@ def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> Forec
         capacity=int(room["capacity"].sum()),
         waiting=find_waiting(asked, refused)["reason"].value_counts(),
         mailboxes=room.assign(planned=planned, waiting=np.where(active, held, 0)),
-        sequences=sequences,
+        sequences=sequences.groupby("sequence_id", as_index=False).sum().astype(np.int64),
     )

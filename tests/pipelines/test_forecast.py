@@ -140,6 +140,25 @@ def test_who_may_not_be_mailed_stands_in_no_queue(world: Any) -> None:
     assert summarise_sequences(told).iloc[0][["most_waiting", "queue_empty_on"]].tolist() == [0, TODAY]
 
 
+def test_a_follow_up_on_its_mailboxs_closed_day_does_not_wait_for_room(world: Any) -> None:
+    weekdays = world.mailbox(send_days="{1,2,3,4,5}")
+    sequence = world.sequence(mailboxes=(weekdays,), steps=2, delay=5)
+    world.enrol(sequence)
+    for days in (5, 6, 7, 8, 14):  # its follow-up falls due on a Saturday, the sixth day
+        told = foretell(world, days=days)
+        assert summarise_sequences(told).iloc[0][["most_waiting", "queue_empty_on"]].tolist() == [0, TODAY]
+    assert told[5].waiting.to_dict() == {"window_closed": 1}
+
+
+def test_a_queue_outlasts_a_weekend_on_which_all_is_closed(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=2, send_days="{1,2,3,4,5}"),), steps=1)
+    for _ in range(12):
+        world.enrol(sequence)
+    for days in (5, 6, 7):
+        assert summarise_sequences(foretell(world, days=days))["queue_empty_on"].tolist() == [None]
+    assert summarise_sequences(foretell(world, days=9))["queue_empty_on"].tolist() == [date(2026, 6, 22)]
+
+
 def test_nobody_enrolled_and_no_mailbox_give_an_empty_forecast(world: Any) -> None:
     told = foretell(world, days=3, add_mailboxes=2)
     assert [(d.due, d.planned, d.capacity, d.utilisation) for d in told] == [(0, 0, 0, 0.0)] * 3
