@@ -15,19 +15,29 @@ if TYPE_CHECKING:
     from sequence_pipelines.forecasting import ForecastDay
 
 FULL_MAILBOXES = 10
+MOST_DAYS, MOST_ADDED, MOST_MAILS = (
+    365,
+    1000,
+    2**31 - 1,
+)  # forecasting's own; importing it would slow every command
 
 
 def forecast(
-    days: Annotated[int, typer.Option(min=1, max=365, help="Planning days, today's first.")] = 14,
-    add_mailboxes: Annotated[int, typer.Option(min=0, help="What if every sequence had so many more.")] = 0,
+    days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Planning days, today's first.")] = 14,
+    add_mailboxes: Annotated[
+        int, typer.Option(min=0, max=MOST_ADDED, help="What if every sequence had so many more.")
+    ] = 0,
     limit: Annotated[
         int | None,
         typer.Option(
-            min=0, help="The added mailboxes' daily limit; without added ones, what if every mailbox had it."
+            min=0,
+            max=MOST_MAILS,
+            help="The added mailboxes' daily limit; without added ones, what if every mailbox had it.",
         ),
     ] = None,
     max_first_mails: Annotated[
-        int | None, typer.Option(min=0, help="What if every mailbox began at most so many a day.")
+        int | None,
+        typer.Option(min=0, max=MOST_MAILS, help="What if every mailbox began at most so many a day."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

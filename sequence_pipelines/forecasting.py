@@ -37,6 +37,7 @@ FOR_ROOM = [
     Deferral.MAX_FIRST_MAILS,
     Deferral.MAX_NEW_PER_DAY,
 ]
+MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1  # of a what-if; a limit is an integer of Postgres
 NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
 
 

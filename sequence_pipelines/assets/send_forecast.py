@@ -8,7 +8,15 @@ from pydantic import Field
 
 from sequence_pipelines.assets import OWNERS, PLANNING
 from sequence_pipelines.charts import days_to_come
-from sequence_pipelines.forecasting import WhatIf, forecast, summarise_mailboxes, summarise_sequences
+from sequence_pipelines.forecasting import (
+    MOST_ADDED,
+    MOST_DAYS,
+    MOST_MAILS,
+    WhatIf,
+    forecast,
+    summarise_mailboxes,
+    summarise_sequences,
+)
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.reporting import PREVIEW_ROWS, table
 from sequence_pipelines.resources.clock import Clock
@@ -19,15 +27,21 @@ from sequence_store.settings import PipelineSettings
 class ForecastConfig(dg.Config):
     """How far to look, and what to try."""
 
-    days: int = Field(default=14, ge=1, le=365, description="Planning days, today's first")
-    add_mailboxes: int = Field(default=0, ge=0, description="What if every sequence had so many more")
+    days: int = Field(default=14, ge=1, le=MOST_DAYS, description="Planning days, today's first")
+    add_mailboxes: int = Field(
+        default=0, ge=0, le=MOST_ADDED, description="What if every sequence had so many more"
+    )
     limit: int | None = Field(
         default=None,
         ge=0,
+        le=MOST_MAILS,
         description="The added mailboxes' daily limit; without added ones, every mailbox's",
     )
     max_first_mails: int | None = Field(
-        default=None, ge=0, description="What if every mailbox began at most so many a day"
+        default=None,
+        ge=0,
+        le=MOST_MAILS,
+        description="What if every mailbox began at most so many a day",
     )
 
 

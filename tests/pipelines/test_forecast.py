@@ -6,8 +6,12 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
+from sequence_pipelines.assets.send_forecast import ForecastConfig
 from sequence_pipelines.forecasting import (
+    MOST_ADDED,
+    MOST_MAILS,
     ForecastDay,
     WhatIf,
     forecast,
@@ -129,6 +133,15 @@ def test_a_bound_of_first_mails_takes_the_swing_out_of_an_overload(world: Any) -
     assert min(free) == 0
     assert max(free) == 30
     assert set(bound) == {10}
+
+
+@pytest.mark.parametrize(
+    ("field", "most"), [("add_mailboxes", MOST_ADDED), ("limit", MOST_MAILS), ("max_first_mails", MOST_MAILS)]
+)
+def test_launchpad_refuses_numbers_that_no_team_has(field: str, most: int) -> None:
+    assert getattr(ForecastConfig(**{field: most}), field) == most
+    with pytest.raises(ValidationError, match="less than or equal"):
+        ForecastConfig(**{field: most + 1})
 
 
 def test_who_may_not_be_mailed_stands_in_no_queue(world: Any) -> None:

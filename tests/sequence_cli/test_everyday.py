@@ -21,6 +21,7 @@ from sequence_cli.main import app
 from sequence_cli.status import advise, duration
 from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger
 from sequence_cli.why import HELP
+from sequence_pipelines import forecasting
 from sequence_store.settings import ObserverSettings
 from sequence_store.states import Deferral
 from tests.pipelines.conftest import World
@@ -80,6 +81,32 @@ def test_plan_refuses_a_past_day_and_writes_no_day_to_come(world: World) -> None
     assert "is past" in RUNNER.invoke(app, ["plan", "2026-01-02", "--dry-run"]).output
     assert "only --dry-run" in RUNNER.invoke(app, ["plan", "2999-01-02"]).output
     assert world.rows() == []
+
+
+@pytest.mark.parametrize(
+    ("option", "most"),
+    [
+        ("--days", forecasting.MOST_DAYS),
+        ("--add-mailboxes", forecasting.MOST_ADDED),
+        ("--limit", forecasting.MOST_MAILS),
+        ("--max-first-mails", forecasting.MOST_MAILS),
+    ],
+)
+def test_forecast_refuses_numbers_that_no_team_has(option: str, most: int) -> None:
+    for number in (most + 1, 10**20):
+        refused = RUNNER.invoke(app, ["forecast", option, str(number)])
+        assert refused.exit_code == 2
+        assert f"less than or equal to {most}" in refused.output
+
+
+def test_forecast_plans_with_the_largest_numbers(world: World) -> None:
+    most = str(forecasting.MOST_MAILS)
+    told = json.loads(output("forecast", "--days", "2", "--limit", most, "--max-first-mails", most, "--json"))
+    assert told["days"][0]["planned"] == 3
+    added = json.loads(
+        output("forecast", "--days", "2", "--add-mailboxes", "1000", "--limit", most, "--json")
+    )
+    assert added["days"][0]["planned"] == 3
 
 
 def test_sends_are_listed_by_filters_and_in_pages_without_gap_or_repeat(world: World) -> None:
