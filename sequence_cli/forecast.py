@@ -112,11 +112,13 @@ def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, st
 def _queues(sequences: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
     from rich.table import Table
 
+    from sequence_pipelines.forecasting import NOT_IN_THESE_DAYS
+
     table = Table(title="\nSequences", title_justify="left", box=None, header_style="bold")
     for heading in ("sequence", "planned", "most waiting", "nobody waits for room from"):
         table.add_column(heading, justify="left" if heading == "sequence" else "right")
     for row in sorted(sequences, key=lambda r: -r["most_waiting"]):
-        empty = row["queue_empty_on"] or "not in these days"
+        empty = row["queue_empty_on"] or NOT_IN_THESE_DAYS
         name = names["sequences"].get(row["sequence_id"], str(row["sequence_id"]))
         table.add_row(name, f"{row['planned']:,}", f"{row['most_waiting']:,}", str(empty))
     return table

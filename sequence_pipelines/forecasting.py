@@ -38,6 +38,7 @@ FOR_ROOM = [
     Deferral.MAX_NEW_PER_DAY,
 ]
 MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1  # of a what-if; a limit is an integer of Postgres
+NOT_IN_THESE_DAYS = "not in these days"  # where a queue is not empty by the forecast's end
 NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
 
 

@@ -1,6 +1,6 @@
 """The days to come."""
 
-from dataclasses import asdict
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -12,6 +12,8 @@ from sequence_pipelines.forecasting import (
     MOST_ADDED,
     MOST_DAYS,
     MOST_MAILS,
+    NOT_IN_THESE_DAYS,
+    ForecastDay,
     WhatIf,
     forecast,
     summarise_mailboxes,
@@ -71,34 +73,42 @@ def send_forecast(
             told.append(day)
             context.log.info(f"{day.day}: {day.planned} of {day.due} due contacts get a place.")
         connection.rollback()
-    days = pd.DataFrame(
-        [
-            (
-                str(d.day),
-                d.due,
-                d.planned,
-                d.follow_ups,
-                d.first_mails,
-                d.due - d.planned,
-                round(100 * d.utilisation),
-            )
-            for d in told
-        ],
-        columns=["day", "due", "planned", "follow_ups", "first_mails", "waiting", "use_percent"],
-    )
+    return dg.MaterializeResult(metadata=describe(told, config))
+
+
+def describe(told: list[ForecastDay], config: ForecastConfig) -> dict[str, Any]:
+    """Return a forecast as metadata: its numbers, tables and chart, and what it was asked."""
+    days = _days(told)
     sequences = summarise_sequences(told).sort_values("most_waiting", ascending=False)
-    never = int(sequences["queue_empty_on"].isna().sum())
-    return dg.MaterializeResult(
-        metadata={
-            "planned": int(days["planned"].sum()),
-            "most_waiting": int(days["waiting"].max()),
-            "sequences_that_wait_to_the_end": never,
-            "days": table(days),
-            "days_to_come": days_to_come(
-                [f"{d.day:%d %b}" for d in told], days["planned"].to_numpy(), days["waiting"].to_numpy()
-            ),
-            "fullest_mailboxes": table(summarise_mailboxes(told).head(PREVIEW_ROWS)),
-            "queues": table(sequences.astype({"queue_empty_on": str}).head(PREVIEW_ROWS)),
-            "what_if": dg.MetadataValue.json(asdict(what_if)),
-        }
+    empty = sequences["queue_empty_on"]
+    return {
+        "planned": int(days["planned"].sum()),
+        "most_waiting": int(days["waiting"].max()),
+        "sequences_that_wait_to_the_end": int(empty.isna().sum()),
+        "days": table(days),
+        "days_to_come": days_to_come(
+            [f"{d.day:%d %b}" for d in told], days["planned"].to_numpy(), days["waiting"].to_numpy()
+        ),
+        "fullest_mailboxes": table(summarise_mailboxes(told).head(PREVIEW_ROWS)),
+        "queues": table(
+            sequences.assign(queue_empty_on=empty.where(empty.notna(), NOT_IN_THESE_DAYS)).head(PREVIEW_ROWS)
+        ),
+        "what_if": dg.MetadataValue.json(config.model_dump()),
+    }
+
+
+def _days(told: list[ForecastDay]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "day": str(d.day),
+                "due": d.due,
+                "planned": d.planned,
+                "follow_ups": d.follow_ups,
+                "first_mails": d.first_mails,
+                "waiting": d.due - d.planned,
+                "use_percent": round(100 * d.utilisation),
+            }
+            for d in told
+        ]
     )

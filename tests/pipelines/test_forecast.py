@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from sequence_pipelines.assets.send_forecast import ForecastConfig
+from sequence_pipelines.assets.send_forecast import ForecastConfig, describe
 from sequence_pipelines.forecasting import (
     MOST_ADDED,
     MOST_MAILS,
@@ -32,6 +32,18 @@ def foretell(world: Any, days: int = 7, now: Any = MORNING, **changes: Any) -> l
         found = list(forecast(ledger, world.settings, now, days, WhatIf(**changes)))
         connection.rollback()
     return found
+
+
+def shown(world: Any, days: int, now: Any = MORNING, **changes: Any) -> dict[str, Any]:
+    """Return a forecast's metadata in Dagster, tables as their rows."""
+    told = foretell(world, days, now, **changes)
+    told_of = describe(told, ForecastConfig(days=days, **changes))
+    return {
+        name: [row.data for row in value.records]
+        if hasattr(value, "records")
+        else getattr(value, "value", value)
+        for name, value in told_of.items()
+    }
 
 
 def full_team(world: Any) -> tuple[int, int]:
@@ -170,6 +182,23 @@ def test_a_queue_outlasts_a_weekend_on_which_all_is_closed(world: Any) -> None:
     for days in (5, 6, 7):
         assert summarise_sequences(foretell(world, days=days))["queue_empty_on"].tolist() == [None]
     assert summarise_sequences(foretell(world, days=9))["queue_empty_on"].tolist() == [date(2026, 6, 22)]
+
+
+def test_dagster_says_in_words_that_a_queue_is_not_empty_in_these_days(world: Any) -> None:
+    waits, done = full_team(world)
+    ends = {
+        days: {row["sequence_id"]: row["queue_empty_on"] for row in shown(world, days)["queues"]}
+        for days in (1, 3, 14)
+    }
+    assert ends[1] == {waits: "not in these days", done: "not in these days"}
+    assert ends[3][waits] == "not in these days"
+    assert ends[14][waits].startswith("2026-06-")
+
+
+def test_dagster_shows_what_a_forecast_was_asked(world: Any) -> None:
+    full_team(world)
+    asked = shown(world, 2, max_first_mails=3)["what_if"]
+    assert asked == {"days": 2, "add_mailboxes": 0, "limit": None, "max_first_mails": 3}
 
 
 def test_nobody_enrolled_and_no_mailbox_give_an_empty_forecast(world: Any) -> None:
