@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sequence_pipelines.forecasting import ForecastDay
 
 FULL_MAILBOXES = 10
+WHERE_ANY = {"already planned"}  # columns that are shown where some day has any
 MOST_DAYS, MOST_ADDED, MOST_MAILS = (
     365,
     1000,
@@ -43,7 +44,8 @@ def forecast(
 ) -> None:
     """Plan the days to come on a copy: due, planned, waiting, use, and when each sequence's queue is empty.
 
-    Nothing is written. It knows who is enrolled now, and assumes that nobody replies, bounces or is added.
+    Today is what is left of it: where it is planned already, its mails stand in a column of their own, and due, planned and
+    use are what a plan made now would add. Nothing is written. It knows who is enrolled now, and assumes that nobody replies, bounces or is added.
     """
     from datetime import UTC, datetime
 
@@ -86,13 +88,23 @@ def _names(connection: Any) -> dict[str, dict[int, str]]:
 def _days(told: list[ForecastDay]) -> Table:
     from rich.table import Table
 
+    numbers = {
+        "already planned": [day.already_planned for day in told],
+        "due": [day.due for day in told],
+        "planned": [day.planned for day in told],
+        "follow-ups": [day.follow_ups for day in told],
+        "first mails": [day.first_mails for day in told],
+        "waiting": [day.due - day.planned for day in told],
+    }
+    shown = {
+        heading: column for heading, column in numbers.items() if heading not in WHERE_ANY or any(column)
+    }
     table = Table(title="Days", title_justify="left", box=None, header_style="bold")
-    for heading in ("day", "due", "planned", "follow-ups", "first mails", "waiting", "use", ""):
+    for heading in ("day", *shown, "use", ""):
         table.add_column(heading, justify="left" if heading in {"day", ""} else "right")
-    for day in told:
+    for day, *row in zip(told, *shown.values(), strict=True):
         bar = "█" * round(20 * day.utilisation)
-        numbers = (day.due, day.planned, day.follow_ups, day.first_mails, day.due - day.planned)
-        table.add_row(str(day.day), *(f"{n:,}" for n in numbers), f"{day.utilisation:.0%}", bar)
+        table.add_row(str(day.day), *(f"{n:,}" for n in row), f"{day.utilisation:.0%}", bar)
     return table
 
 
@@ -102,7 +114,8 @@ def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, st
     table = Table(title="\nFullest mailboxes", title_justify="left", box=None, header_style="bold")
     for heading in ("mailbox", "planned", "can take", "use", "most follow-ups waiting"):
         table.add_column(heading, justify="left" if heading == "mailbox" else "right")
-    for row in mailboxes[:FULL_MAILBOXES]:
+    used = [row for row in mailboxes if row["planned"] or row["most_waiting"]]
+    for row in used[:FULL_MAILBOXES]:
         name = names["mailboxes"].get(row["mailbox_id"], "an added one")
         numbers = (f"{row['planned']:,}", f"{row['capacity']:,}", f"{row['utilisation']:.0%}")
         table.add_row(name, *numbers, f"{row['most_waiting']:,}")
@@ -134,6 +147,7 @@ def _document(
         "days": [
             {
                 "day": day.day,
+                "already_planned": day.already_planned,
                 "due": day.due,
                 "planned": day.planned,
                 "follow_ups": day.follow_ups,

@@ -57,10 +57,11 @@ class WhatIf:
 
 @dataclass(frozen=True)
 class ForecastDay:
-    """One planning day as it would be planned."""
+    """One planning day as it would be planned; of today, what is left of it."""
 
     day: date
-    due: int
+    already_planned: int  # places that today has already, mailed or not; 0 on all later days
+    due: int  # beside these
     follow_ups: int  # planned
     first_mails: int  # planned
     capacity: int
@@ -228,6 +229,7 @@ def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> Forec
     )
     return ForecastDay(
         day=picture.day.day,
+        already_planned=int(picture.rows["today"].sum()),
         due=len(asked) + len(refused),
         follow_ups=int(placed["follow_up"].sum()),
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),

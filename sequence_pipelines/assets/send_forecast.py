@@ -62,6 +62,7 @@ def send_forecast(
 ) -> dg.MaterializeResult:
     """The days to come, planned ahead on a copy by the planner's own code; no row is written.
 
+    Today is what is left of it: what is planned or mailed already stands in `already_planned`, and in the chart.
     It knows who is enrolled now, and assumes that nobody replies, bounces or is enrolled anew. Its config tries more
     mailboxes, another limit, or a bound of first mails.
     """
@@ -87,7 +88,9 @@ def describe(told: list[ForecastDay], config: ForecastConfig) -> dict[str, Any]:
         "sequences_that_wait_to_the_end": int(empty.isna().sum()),
         "days": table(days),
         "days_to_come": days_to_come(
-            [f"{d.day:%d %b}" for d in told], days["planned"].to_numpy(), days["waiting"].to_numpy()
+            [f"{d.day:%d %b}" for d in told],
+            (days["already_planned"] + days["planned"]).to_numpy(),
+            days["waiting"].to_numpy(),
         ),
         "fullest_mailboxes": table(summarise_mailboxes(told).head(PREVIEW_ROWS)),
         "queues": table(
@@ -102,6 +105,7 @@ def _days(told: list[ForecastDay]) -> pd.DataFrame:
         [
             {
                 "day": str(d.day),
+                "already_planned": d.already_planned,
                 "due": d.due,
                 "planned": d.planned,
                 "follow_ups": d.follow_ups,

@@ -94,7 +94,16 @@ def test_mails_under_way_count_as_sent_today(world: Any) -> None:
     world.plan()
     again = foretell(world, now=MORNING + timedelta(minutes=1))
     assert again[0].planned == 0
+    assert [d.already_planned for d in again] == [fresh[0].planned] + [0] * 6
     assert [d.planned for d in again[1:]] == [d.planned for d in fresh[1:]]
+
+
+def test_what_is_mailed_today_counts_as_already_planned(world: Any) -> None:
+    full_team(world)
+    planned = len(world.plan().placed)
+    world.finish(where="mailbox_id = (SELECT min(id) FROM mailboxes)")
+    days = shown(world, 2, MORNING + timedelta(minutes=1))["days"]
+    assert [day["already_planned"] for day in days] == [planned, 0]
 
 
 def test_each_mailbox_tells_how_many_of_its_own_follow_ups_wait(world: Any) -> None:

@@ -109,6 +109,16 @@ def test_forecast_plans_with_the_largest_numbers(world: World) -> None:
     assert added["days"][0]["planned"] == 3
 
 
+def test_forecast_tells_what_of_today_is_planned_already(world: World) -> None:
+    assert "already" not in output("forecast", "--days", "1")
+    output("plan")
+    told = json.loads(output("forecast", "--days", "2", "--json"))
+    assert [day["already_planned"] for day in told["days"]] == [2, 0]
+    shown = output("forecast", "--days", "1")
+    assert "already" in shown
+    assert "box@sender.example" not in shown  # nothing more is planned in it
+
+
 def test_sends_are_listed_by_filters_and_in_pages_without_gap_or_repeat(world: World) -> None:
     output("plan")
     world.run(
