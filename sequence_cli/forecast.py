@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     from sequence_pipelines.forecasting import ForecastDay
 
 FULL_MAILBOXES = 10
-WHERE_ANY = {"already planned"}  # columns that are shown where some day has any
-MOST_DAYS, MOST_ADDED, MOST_MAILS = (
-    365,
-    1000,
-    2**31 - 1,
-)  # forecasting's own; importing it would slow every command
+# Columns that are shown where some day has any.
+WHERE_ANY = {"already planned", "wait otherwise", "not to be mailed"}
+# The bounds of sequence_pipelines.forecasting, whose import would slow every command; a test holds them together.
+MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1
 
 
 def forecast(
@@ -42,10 +40,11 @@ def forecast(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Plan the days to come on a copy: due, planned, waiting, use, and when each sequence's queue is empty.
+    """Plan the days to come on a copy: due, planned, who waits for what, use, and when each sequence's queue is empty.
 
-    Today is what is left of it: where it is planned already, its mails stand in a column of their own, and due, planned and
-    use are what a plan made now would add. Nothing is written. It knows who is enrolled now, and assumes that nobody replies, bounces or is added.
+    Today is what is left of it: where it is planned already, its mails stand in a column of their own, and due, planned
+    and use are what a plan made now would add. Nothing is written. It knows who is enrolled now, and assumes that
+    nobody replies, bounces or is added.
     """
     from datetime import UTC, datetime
 
@@ -94,7 +93,9 @@ def _days(told: list[ForecastDay]) -> Table:
         "planned": [day.planned for day in told],
         "follow-ups": [day.follow_ups for day in told],
         "first mails": [day.first_mails for day in told],
-        "waiting": [day.due - day.planned for day in told],
+        "wait for room": [day.wait_for_room for day in told],
+        "wait otherwise": [day.wait_otherwise for day in told],
+        "not to be mailed": [day.not_to_be_mailed for day in told],
     }
     shown = {
         heading: column for heading, column in numbers.items() if heading not in WHERE_ANY or any(column)
@@ -152,6 +153,9 @@ def _document(
                 "planned": day.planned,
                 "follow_ups": day.follow_ups,
                 "first_mails": day.first_mails,
+                "wait_for_room": day.wait_for_room,
+                "wait_otherwise": day.wait_otherwise,
+                "not_to_be_mailed": day.not_to_be_mailed,
                 "waiting": {str(reason): int(n) for reason, n in day.waiting.items()},
                 "capacity": day.capacity,
                 "utilisation": round(day.utilisation, 4),

@@ -37,6 +37,13 @@ FOR_ROOM = [
     Deferral.MAX_FIRST_MAILS,
     Deferral.MAX_NEW_PER_DAY,
 ]
+# Until a person changes something about them.
+NOT_TO_BE_MAILED = [
+    Deferral.SUPPRESSED,
+    Deferral.CONTACT_INACTIVE,
+    Deferral.INVALID_ADDRESS,
+    Deferral.SEQUENCE_INACTIVE,
+]
 MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1  # of a what-if; a limit is an integer of Postgres
 NOT_IN_THESE_DAYS = "not in these days"  # where a queue is not empty by the forecast's end
 NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
@@ -72,6 +79,23 @@ class ForecastDay:
     @property
     def planned(self) -> int:
         return self.follow_ups + self.first_mails
+
+    @property
+    def wait_for_room(self) -> int:
+        """Contacts that wait for room on this day, by its reasons alone."""
+        return self._waiting_for(FOR_ROOM)
+
+    @property
+    def not_to_be_mailed(self) -> int:
+        return self._waiting_for(NOT_TO_BE_MAILED)
+
+    @property
+    def wait_otherwise(self) -> int:
+        """Contacts that wait for their mailbox to open or to be mended, or because another sequence mails them."""
+        return self.due - self.planned - self.wait_for_room - self.not_to_be_mailed
+
+    def _waiting_for(self, reasons: list[Deferral]) -> int:
+        return int(self.waiting[self.waiting.index.isin(reasons)].sum())
 
     @property
     def utilisation(self) -> float:

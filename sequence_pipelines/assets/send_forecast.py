@@ -111,6 +111,9 @@ def _days(told: list[ForecastDay]) -> pd.DataFrame:
                 "follow_ups": d.follow_ups,
                 "first_mails": d.first_mails,
                 "waiting": d.due - d.planned,
+                "wait_for_room": d.wait_for_room,
+                "wait_otherwise": d.wait_otherwise,
+                "not_to_be_mailed": d.not_to_be_mailed,
                 "use_percent": round(100 * d.utilisation),
             }
             for d in told

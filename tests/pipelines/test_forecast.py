@@ -171,6 +171,7 @@ def test_who_may_not_be_mailed_stands_in_no_queue(world: Any) -> None:
     world.enrol(sequence, world.contact(is_active=False))
     told = foretell(world, days=3)
     assert told[2].waiting.to_dict() == {"contact_inactive": 1}
+    assert (told[2].wait_for_room, told[2].wait_otherwise, told[2].not_to_be_mailed) == (0, 0, 1)
     assert summarise_sequences(told).iloc[0][["most_waiting", "queue_empty_on"]].tolist() == [0, TODAY]
 
 
@@ -182,6 +183,7 @@ def test_a_follow_up_on_its_mailboxs_closed_day_does_not_wait_for_room(world: An
         told = foretell(world, days=days)
         assert summarise_sequences(told).iloc[0][["most_waiting", "queue_empty_on"]].tolist() == [0, TODAY]
     assert told[5].waiting.to_dict() == {"window_closed": 1}
+    assert (told[5].wait_for_room, told[5].wait_otherwise, told[5].not_to_be_mailed) == (0, 1, 0)
 
 
 def test_a_queue_outlasts_a_weekend_on_which_all_is_closed(world: Any) -> None:
@@ -202,6 +204,16 @@ def test_dagster_says_in_words_that_a_queue_is_not_empty_in_these_days(world: An
     assert ends[1] == {waits: "not in these days", done: "not in these days"}
     assert ends[3][waits] == "not in these days"
     assert ends[14][waits].startswith("2026-06-")
+
+
+def test_dagster_splits_who_waits_by_what_they_wait_for(world: Any) -> None:
+    full_team(world)
+    sequence = world.sequence(mailboxes=(world.mailbox(send_days="{7}"),))
+    world.enrol(sequence)
+    world.enrol(sequence, world.contact(is_active=False))
+    (day,) = shown(world, 1)["days"]
+    assert (day["wait_otherwise"], day["not_to_be_mailed"]) == (1, 1)
+    assert day["waiting"] == day["wait_for_room"] + 2
 
 
 def test_dagster_shows_what_a_forecast_was_asked(world: Any) -> None:

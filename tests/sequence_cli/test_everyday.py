@@ -109,6 +109,16 @@ def test_forecast_plans_with_the_largest_numbers(world: World) -> None:
     assert added["days"][0]["planned"] == 3
 
 
+def test_forecast_tells_what_people_wait_for(world: World) -> None:
+    world.run("UPDATE contacts SET is_active = false WHERE mail_address = 'c0@people.example'")
+    world.run("UPDATE mailboxes SET send_limit = 1")
+    (day,) = json.loads(output("forecast", "--days", "1", "--json"))["days"]
+    assert (day["wait_for_room"], day["wait_otherwise"], day["not_to_be_mailed"]) == (1, 0, 1)
+    shown = output("forecast", "--days", "1")
+    assert "not to" in shown
+    assert "wait otherwise" not in shown
+
+
 def test_forecast_tells_what_of_today_is_planned_already(world: World) -> None:
     assert "already" not in output("forecast", "--days", "1")
     output("plan")
