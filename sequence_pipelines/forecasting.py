@@ -19,6 +19,7 @@ from sequence_pipelines.looking_back import oldest_live
 from sequence_pipelines.picture import (
     Day,
     Picture,
+    Team,
     day_windows,
     earliest_counted,
     first_send_day,
@@ -107,9 +108,9 @@ def forecast(
     ledger: Ledger, settings: PipelineSettings, now: datetime, days: int, what_if: WhatIf | None = None
 ) -> Iterator[ForecastDay]:
     """Plan `days` planning days, the first of them what is left of today's."""
+    team = changed(read_team(ledger), what_if or WhatIf())
     since = oldest_live(ledger.connection, settings, now)
-    today = read_picture(ledger, Day.at(now, settings), since, read_team(ledger))
-    picture = changed(today, what_if or WhatIf())
+    picture = read_picture(ledger, Day.at(now, settings), since, team)
     last = picture.day.day + timedelta(days=days - 1)
     unmailable = ledger.unmailable()
     enrolments = find_due(ledger.due(last), picture.steps)
@@ -165,9 +166,9 @@ def summarise_mailboxes(days: list[ForecastDay]) -> pd.DataFrame:
     )
 
 
-def changed(picture: Picture, what_if: WhatIf) -> Picture:
-    """Return the picture with the change made to its mailboxes; added ones have ids above all others."""
-    mailboxes, routes = picture.mailboxes, picture.routes
+def changed(team: Team, what_if: WhatIf) -> Team:
+    """Return the team with the change made to its mailboxes; added ones have ids above all others."""
+    mailboxes, routes = team.mailboxes, team.routes
     if what_if.limit is not None and not what_if.add_mailboxes:
         mailboxes = mailboxes.assign(send_limit=what_if.limit)
     if what_if.add_mailboxes and len(mailboxes):
@@ -180,15 +181,14 @@ def changed(picture: Picture, what_if: WhatIf) -> Picture:
         if what_if.limit is not None:
             added["send_limit"] = what_if.limit
         mailboxes = pd.concat([mailboxes, added], ignore_index=True)
-        active = picture.sequences["sequence_id"][picture.sequences["is_active"].astype(bool)]
+        active = team.sequences["sequence_id"][team.sequences["is_active"].astype(bool)]
         both = pd.MultiIndex.from_product([active, ids], names=["sequence_id", "mailbox_id"]).to_frame(
             index=False
         )
         routes = pd.concat([routes, both], ignore_index=True)
     if what_if.max_first_mails is not None:
         mailboxes = mailboxes.assign(max_first_mails=float(what_if.max_first_mails))
-    windows = day_windows(mailboxes, picture.day)
-    return replace(picture, mailboxes=mailboxes, routes=routes, windows=windows)
+    return team._replace(mailboxes=mailboxes, routes=routes)
 
 
 def _as_if_mailed(enrolments: pd.DataFrame, picture: Picture) -> pd.DataFrame:

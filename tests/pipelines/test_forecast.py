@@ -156,6 +156,20 @@ def test_a_bound_of_first_mails_takes_the_swing_out_of_an_overload(world: Any) -
     assert set(bound) == {10}
 
 
+def test_a_bound_of_first_mails_counts_those_that_today_has_begun(world: Any) -> None:
+    box = world.mailbox(send_limit=5)
+    sequence = world.sequence(mailboxes=(box,), steps=1)
+    for _ in range(30):
+        world.enrol(sequence)
+    world.plan()
+    world.run("UPDATE mailboxes SET send_limit = 50")
+    later = MORNING + timedelta(minutes=1)
+    assert [d.first_mails for d in foretell(world, 3, later, max_first_mails=5)] == [0, 5, 5]
+    assert [d.first_mails for d in foretell(world, 3, later, max_first_mails=8)] == [3, 8, 8]
+    world.run("UPDATE mailboxes SET max_first_mails = 8")
+    assert len(world.plan(later).placed) == 3
+
+
 @pytest.mark.parametrize(
     ("field", "most"), [("add_mailboxes", MOST_ADDED), ("limit", MOST_MAILS), ("max_first_mails", MOST_MAILS)]
 )
