@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.candidates import are_among, choose_candidates, find_due, find_due_steps
-from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.ledger import Ledger, seconds_of
 from sequence_pipelines.looking_back import oldest_live
 from sequence_pipelines.picture import (
     Day,
@@ -28,6 +28,7 @@ from sequence_pipelines.picture import (
 )
 from sequence_pipelines.planner import assign, find_waiting
 from sequence_pipelines.planning.windows import epoch_day
+from sequence_pipelines.releasing import find_released
 from sequence_store.settings import PipelineSettings
 from sequence_store.states import Deferral
 
@@ -114,6 +115,7 @@ def forecast(
     last = picture.day.day + timedelta(days=days - 1)
     unmailable = ledger.unmailable()
     enrolments = find_due(ledger.due(last), picture.steps)
+    picture = _without_released(ledger, picture, enrolments, unmailable)
     enrolments = _as_if_mailed(enrolments.assign(in_queue=False), picture)
     for _ in range(days):
         due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]
@@ -189,6 +191,28 @@ def changed(team: Team, what_if: WhatIf) -> Team:
     if what_if.max_first_mails is not None:
         mailboxes = mailboxes.assign(max_first_mails=float(what_if.max_first_mails))
     return team._replace(mailboxes=mailboxes, routes=routes)
+
+
+def _without_released(
+    ledger: Ledger, picture: Picture, enrolments: pd.DataFrame, unmailable: pd.DataFrame
+) -> Picture:
+    """Return the picture without the rows whose place a plan made now would take back: who is still due asks again."""
+    planned = picture.rows[picture.rows["planned"]]
+    if planned.empty:
+        return picture
+    gone = ledger.enrolments(planned[~are_among(planned, enrolments, ["round"])])
+    known = enrolments[["sequence_id", "contact_id", "round"]].assign(status="active")
+    reasons = find_released(picture, seconds_of(picture.day.now), unmailable, pd.concat([known, gone]))
+    released = picture.rows[reasons != ""]
+    began = released[are_among(released, enrolments[~enrolments["follow_up"]], ["round"])]
+    key = ["sequence_id", "mailbox_id"]
+    counted = picture.first_mails.set_index(key)["first_mails"]
+    fewer = began.groupby(key).size().reindex(counted.index, fill_value=0)
+    return replace(
+        picture,
+        rows=picture.rows[reasons == ""].reset_index(drop=True),
+        first_mails=counted.sub(fewer).rename("first_mails").reset_index(),
+    )
 
 
 def _as_if_mailed(enrolments: pd.DataFrame, picture: Picture) -> pd.DataFrame:

@@ -171,6 +171,39 @@ def test_a_bound_of_first_mails_counts_those_that_today_has_begun(world: Any) ->
 
 
 @pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE mailboxes SET send_limit = 3",
+        "UPDATE mailboxes SET is_active = false WHERE id = (SELECT min(id) FROM mailboxes)",
+        "UPDATE mailboxes SET send_start_time = '12:00', send_end_time = '12:40', max_first_mails = 4",
+        "UPDATE sequences_contacts SET status = 'paused' WHERE mod(contact_id, 3) = 0",
+        "UPDATE contacts SET is_active = false WHERE mod(id, 3) = 0",
+        "UPDATE sequences SET max_new_per_day = 2",
+    ],
+)
+def test_places_that_the_next_plan_takes_back_are_taken_back_in_a_forecast(world: Any, change: str) -> None:
+    full_team(world)
+    world.plan()
+    world.run(change)
+    later = MORNING + timedelta(minutes=1)
+    told, *_ = foretell(world, days=2, now=later)
+    held = len(world.rows("status = 'planned'"))
+    plan = world.plan(later)
+    assert told.already_planned == held - plan.released
+    assert told.planned == len(plan.placed)
+    assert told.waiting.to_dict() == plan.waiting["reason"].value_counts().loc[lambda n: n > 0].to_dict()
+
+
+def test_a_lower_limit_that_is_tried_takes_places_back(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(send_limit=10),), steps=1)
+    for _ in range(10):
+        world.enrol(sequence)
+    world.plan()
+    told = foretell(world, 4, MORNING + timedelta(minutes=1), limit=4)
+    assert [d.already_planned + d.planned for d in told] == [4, 4, 2, 0]
+
+
+@pytest.mark.parametrize(
     ("field", "most"), [("add_mailboxes", MOST_ADDED), ("limit", MOST_MAILS), ("max_first_mails", MOST_MAILS)]
 )
 def test_launchpad_refuses_numbers_that_no_team_has(field: str, most: int) -> None:
