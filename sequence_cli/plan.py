@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sequence_cli.forecast import MOST_DAYS
 from sequence_cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def plan(
         datetime | None,
         typer.Argument(
             formats=["%Y-%m-%d"],
-            help="With --dry-run: a day to come, planned as its day begins. Today without it.",
+            help="Today's planning day, which alone can be planned.",
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and show, and write no row.")] = False,
@@ -40,7 +41,9 @@ def plan(
     from sequence_store.tracing import open_traces
 
     settings = read_settings(PipelineSettings)
-    now = _moment(settings.calendar, day, dry_run=dry_run)
+    now = datetime.now(UTC)
+    if day:
+        _refuse_other_days(day.date(), settings.calendar.day_of(now))
     console = Console(stderr=True)
     began = time.time_ns()
     with connect(settings.pipeline_database_url, name="sequences plan") as connection:
@@ -67,18 +70,17 @@ def plan(
         raise typer.Exit(1)
 
 
-def _moment(calendar: Any, day: datetime | None, *, dry_run: bool) -> datetime:
-    now = datetime.now(UTC)
-    today = calendar.day_of(now)
-    if day is None or day.date() == today:
-        return now
-    if day.date() < today:
+def _refuse_other_days(day: date, today: date) -> None:
+    if day < today:
         raise typer.BadParameter(
             "is past: whatever fell due then is in today's plan; leave the day out", param_hint="DAY"
         )
-    if not dry_run:
-        raise typer.BadParameter("is to come: only --dry-run looks ahead", param_hint="DAY")
-    return calendar.start_of(day.date()) + timedelta(seconds=1)
+    if day > today:
+        days = min((day - today).days + 1, MOST_DAYS)
+        raise typer.BadParameter(
+            f"is to come, and hangs on the days before it: `sequences forecast --days {days}` plans them all",
+            param_hint="DAY",
+        )
 
 
 def _addresses() -> bytes:

@@ -22,7 +22,7 @@ from sequence_cli.status import advise, duration
 from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger
 from sequence_cli.why import HELP
 from sequence_pipelines import forecasting
-from sequence_store.settings import ObserverSettings
+from sequence_store.settings import ObserverSettings, PipelineSettings, read_settings
 from sequence_store.states import Deferral
 from tests.pipelines.conftest import World
 
@@ -77,10 +77,16 @@ def test_dry_run_shows_the_plan_and_writes_no_row_and_the_plan_writes_the_same(w
     assert len(world.rows("status = 'planned'")) == 2
 
 
-def test_plan_refuses_a_past_day_and_writes_no_day_to_come(world: World) -> None:
-    assert "is past" in RUNNER.invoke(app, ["plan", "2026-01-02", "--dry-run"]).output
-    assert "only --dry-run" in RUNNER.invoke(app, ["plan", "2999-01-02"]).output
+def test_plan_refuses_every_day_but_today_and_says_what_tells_of_it(world: World) -> None:
+    today = read_settings(PipelineSettings).calendar.day_of(datetime.now(UTC))
+    for arguments in ([], ["--dry-run"]):
+        past = RUNNER.invoke(app, ["plan", "2026-01-02", *arguments])
+        assert (past.exit_code, "is past" in past.output) == (2, True)
+        to_come = RUNNER.invoke(app, ["plan", str(today + timedelta(days=3)), *arguments])
+        assert (to_come.exit_code, "`sequences forecast --days 4`" in to_come.output) == (2, True)
+        assert "--days 365`" in RUNNER.invoke(app, ["plan", "2999-01-02", *arguments]).output
     assert world.rows() == []
+    assert "Would plan 2 mails" in output("plan", str(today), "--dry-run")
 
 
 @pytest.mark.parametrize(
