@@ -13,8 +13,8 @@ from sequence_store.states import Deferral, EnrolmentStatus, SendStatus
 MOST_ROWS = 50
 HELP = {
     Deferral.NO_CAPACITY: "every mailbox of the sequence is full: more mailboxes, or higher limits",
-    Deferral.PINNED_MAILBOX_FULL: "the mailbox of the first mail is full today: it comes first tomorrow",
-    Deferral.WINDOW_CLOSED: "no mailbox of the sequence is open any more today: tomorrow",
+    Deferral.PINNED_MAILBOX_FULL: "the mailbox of the first mail is full today: it asks again tomorrow, follow-ups first",
+    Deferral.WINDOW_CLOSED: "no mailbox that it may leave from is open any more today: it goes when one opens next",
     Deferral.ONE_MAIL_A_DAY: "another sequence mails the contact today",
     Deferral.MAX_NEW_PER_DAY: "the sequence's bound of first mails a day is reached",
     Deferral.MAX_FIRST_MAILS: "the mailboxes' bound of first mails a day is reached",

@@ -188,6 +188,24 @@ def test_why_tells_of_suppression_of_an_unknown_outcome_and_of_nobody(world: Wor
     assert "No contact has the address" in RUNNER.invoke(app, ["why", "nobody@people.example"]).output
 
 
+def test_why_says_that_a_follow_up_waits_for_its_own_mailbox_while_another_is_open(world: World) -> None:
+    now = datetime.now(UTC)
+    world.run(
+        "UPDATE mailboxes SET send_start_time = %s, send_end_time = %s",
+        f"{now - timedelta(minutes=50):%H:%M}",
+        f"{now - timedelta(minutes=40):%H:%M}",
+    )
+    closed = world.one("SELECT id FROM mailboxes")
+    sequence = world.one("SELECT id FROM sequences")
+    open_box = world.mailbox(send_start_time="00:00", send_end_time="24:00")
+    world.run("INSERT INTO sequences_mailboxes VALUES (%s, %s)", sequence, open_box)
+    contact = world.contact(mail_address="late@people.example")
+    world.follow_up(sequence, closed, contact=contact, next_send=date(2026, 1, 2))
+    output("plan")
+    told = output("why", "late@people.example")
+    assert "window_closed: no mailbox that it may leave from is open any more today" in told
+
+
 def test_every_reason_to_wait_is_explained() -> None:
     assert set(HELP) == set(Deferral)
 
