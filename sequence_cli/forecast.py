@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from sequence_pipelines.forecasting import ForecastDay
 
 FULL_MAILBOXES = 10
+BAR = 20  # columns of a full day, and fewer where the terminal is narrow
 # Columns that are shown where some day has any.
-WHERE_ANY = {"already planned", "wait otherwise", "not to be mailed"}
+WHERE_ANY = {"already\nplanned", "wait\nother-\nwise", "not\nto be\nmailed"}
 # The bounds of sequence_pipelines.forecasting, whose import would slow every command; a test holds them together.
 MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1
 
@@ -84,53 +85,67 @@ def _names(connection: Any) -> dict[str, dict[int, str]]:
     }
 
 
-def _days(told: list[ForecastDay]) -> Table:
+def _table(title: str) -> Table:
     from rich.table import Table
 
+    return Table(
+        title=title,
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        collapse_padding=True,
+    )
+
+
+def _days(told: list[ForecastDay]) -> Table:
+    from rich.bar import Bar
+
     numbers = {
-        "already planned": [day.already_planned for day in told],
+        "already\nplanned": [day.already_planned for day in told],
         "due": [day.due for day in told],
         "planned": [day.planned for day in told],
-        "follow-ups": [day.follow_ups for day in told],
-        "first mails": [day.first_mails for day in told],
-        "wait for room": [day.wait_for_room for day in told],
-        "wait otherwise": [day.wait_otherwise for day in told],
-        "not to be mailed": [day.not_to_be_mailed for day in told],
+        "follow-\nups": [day.follow_ups for day in told],
+        "first\nmails": [day.first_mails for day in told],
+        "wait\nfor\nroom": [day.wait_for_room for day in told],
+        "wait\nother-\nwise": [day.wait_otherwise for day in told],
+        "not\nto be\nmailed": [day.not_to_be_mailed for day in told],
     }
     shown = {
         heading: column for heading, column in numbers.items() if heading not in WHERE_ANY or any(column)
     }
-    table = Table(title="Days", title_justify="left", box=None, header_style="bold")
-    for heading in ("day", *shown, "use", ""):
-        table.add_column(heading, justify="left" if heading in {"day", ""} else "right")
+    table = _table("Days")
+    table.add_column("day", no_wrap=True)
+    for heading in (*shown, "use"):
+        table.add_column(heading, justify="right", overflow="fold")
+    table.add_column(max_width=BAR)
     for day, *row in zip(told, *shown.values(), strict=True):
-        bar = "█" * round(20 * day.utilisation)
-        table.add_row(str(day.day), *(f"{n:,}" for n in row), f"{day.utilisation:.0%}", bar)
+        use = day.utilisation
+        table.add_row(str(day.day), *(f"{n:,}" for n in row), f"{use:.0%}", Bar(1, 0, use))
     return table
 
 
 def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
-    from rich.table import Table
-
-    table = Table(title="\nFullest mailboxes", title_justify="left", box=None, header_style="bold")
-    for heading in ("mailbox", "planned", "can take", "use", "most follow-ups waiting"):
-        table.add_column(heading, justify="left" if heading == "mailbox" else "right")
+    table = _table("\nFullest mailboxes")
+    table.add_column("mailbox", overflow="fold")
+    for heading in ("planned", "can take", "use", "most follow-ups waiting"):
+        table.add_column(heading, justify="right", no_wrap=True)
     used = [row for row in mailboxes if row["planned"] or row["most_waiting"]]
     for row in used[:FULL_MAILBOXES]:
         name = names["mailboxes"].get(row["mailbox_id"], "an added one")
-        numbers = (f"{row['planned']:,}", f"{row['capacity']:,}", f"{row['utilisation']:.0%}")
-        table.add_row(name, *numbers, f"{row['most_waiting']:,}")
+        use = f"{row['utilisation']:.0%}" if row["capacity"] else "-"
+        numbers = (f"{row['planned']:,}", f"{row['capacity']:,}", use, f"{row['most_waiting']:,}")
+        table.add_row(name, *numbers)
     return table
 
 
 def _queues(sequences: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
-    from rich.table import Table
-
     from sequence_pipelines.forecasting import NOT_IN_THESE_DAYS
 
-    table = Table(title="\nSequences", title_justify="left", box=None, header_style="bold")
-    for heading in ("sequence", "planned", "most waiting", "nobody waits for room from"):
-        table.add_column(heading, justify="left" if heading == "sequence" else "right")
+    table = _table("\nSequences")
+    table.add_column("sequence", overflow="fold")
+    for heading in ("planned", "most waiting", "nobody waits for room from"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in sorted(sequences, key=lambda r: -r["most_waiting"]):
         empty = row["queue_empty_on"] or NOT_IN_THESE_DAYS
         name = names["sequences"].get(row["sequence_id"], str(row["sequence_id"]))

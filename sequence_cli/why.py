@@ -183,9 +183,11 @@ def _table(console: Any, title: str, headings: tuple[str, ...], rows: list[tuple
 
     if not rows:
         return
-    table = Table(title=f"\n{title}", title_justify="left", box=None, header_style="bold")
+    table = Table(
+        title=f"\n{title}", title_justify="left", box=None, header_style="bold", collapse_padding=True
+    )
     for heading in headings:
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row))
     console.print(table)
