@@ -33,6 +33,8 @@ from sequence_cli import (
 )
 from sequence_store.errors import StoreError
 
+REFUSED = "Connection refused"  # nobody listens there
+
 
 class Roof(typer.Typer):
     """Says errors of ours in their own words: a local stack's with status 1, all others with status 2."""
@@ -46,7 +48,8 @@ class Roof(typer.Typer):
         except Exception as error:
             if (psycopg := sys.modules.get("psycopg")) and isinstance(error, psycopg.OperationalError):
                 reason = str(error).partition("\n")[0]
-                typer.echo(f"Error: the database does not answer: {reason}", err=True)
+                todo = ". Start it: `make run` or `sequences stack up`." if REFUSED in reason else ""
+                typer.echo(f"Error: the database does not answer: {reason}{todo}", err=True)
                 sys.exit(2)
             raise
 

@@ -299,11 +299,26 @@ def test_durations_are_told_in_their_largest_unit() -> None:
     assert [duration(s) for s in (45, 600, 7200, 400_000)] == ["45 s", "10 min", "2 h", "5 d"]
 
 
-def test_database_that_does_not_answer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_that_is_not_started_is_one_line_and_how_to_start_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:9/c")
     with pytest.raises(SystemExit) as ended:
         app(["why", "a@b.example"])
     assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("Connection refused. Start it: `make run` or `sequences stack up`.")
+
+
+def test_database_that_answers_with_an_error_is_not_to_be_started(
+    database: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{database.owner}_that_is_not_there")
+    with pytest.raises(SystemExit) as ended:
+        app(["why", "a@b.example"])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("does not exist")
 
 
 @pytest.mark.parametrize(
