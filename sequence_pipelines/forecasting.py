@@ -32,7 +32,7 @@ from sequence_pipelines.releasing import find_released
 from sequence_store.settings import PipelineSettings
 from sequence_store.states import Deferral
 
-# More mailboxes, limits or bounds would give these a place; all others wait for a day, for a person, or for good.
+# Larger limits or bounds, or more mailboxes, would give these a place.
 FOR_ROOM = [
     Deferral.NO_CAPACITY,
     Deferral.PINNED_MAILBOX_FULL,
@@ -75,7 +75,7 @@ class ForecastDay:
     first_mails: int  # planned
     capacity: int
     waiting: pd.Series  # contacts by reason
-    mailboxes: pd.DataFrame  # mailbox_id, planned, waiting (follow-ups that are its own), capacity
+    mailboxes: pd.DataFrame  # mailbox_id, planned, waiting (its own follow-ups without a place), capacity
     sequences: pd.DataFrame  # sequence_id, planned, waiting (its queue)
 
     @property
@@ -110,8 +110,8 @@ def forecast(
 ) -> Iterator[ForecastDay]:
     """Plan `days` planning days, the first of them what is left of today's."""
     team = changed(read_team(ledger), what_if or WhatIf())
-    since = oldest_live(ledger.connection, settings, now)
-    picture = read_picture(ledger, Day.at(now, settings), since, team)
+    today = Day.at(now, settings)
+    picture = read_picture(ledger, today, oldest_live(ledger.connection, settings, today.begins), team)
     last = picture.day.day + timedelta(days=days - 1)
     unmailable = ledger.unmailable()
     enrolments = find_due(ledger.due(last), picture.steps)
@@ -201,10 +201,11 @@ def _without_released(
     if planned.empty:
         return picture
     gone = ledger.enrolments(planned[~are_among(planned, enrolments, ["round"])])
-    known = enrolments[["sequence_id", "contact_id", "round"]].assign(status="active")
-    reasons = find_released(picture, seconds_of(picture.day.now), unmailable, pd.concat([known, gone]))
+    due = enrolments[["sequence_id", "contact_id", "round", "follow_up"]].assign(status="active")
+    known = pd.concat([due, gone])
+    reasons = find_released(picture, seconds_of(picture.day.now), unmailable, known)
     released = picture.rows[reasons != ""]
-    began = released[are_among(released, enrolments[~enrolments["follow_up"]], ["round"])]
+    began = released[are_among(released, known[~known["follow_up"].astype(bool)], ["round"])]
     key = ["sequence_id", "mailbox_id"]
     counted = picture.first_mails.set_index(key)["first_mails"]
     fewer = began.groupby(key).size().reindex(counted.index, fill_value=0)

@@ -154,7 +154,7 @@ class Ledger:
         return rows.assign(round=packed >> 3, **flags)
 
     def enrolments(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the enrolments of rows: sequence_id, contact_id, round, status."""
+        """Return the enrolments of rows: sequence_id, contact_id, round, status, follow_up."""
         keys = {"sequence_ids": rows["sequence_id"].tolist(), "contact_ids": rows["contact_id"].tolist()}
         return self.frame("read_enrolments", **keys)
 

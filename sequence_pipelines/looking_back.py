@@ -33,5 +33,6 @@ def oldest_live(
 
 
 def oldest_unsettled(connection: psycopg.Connection[Any], settings: PipelineSettings) -> datetime:
-    """Return how far back to look for what is unsettled, for days after nothing had run for days."""
-    return oldest_live(connection, settings, look_back(settings))
+    """Return how far back to look for what is unsettled, until it is settled after nothing had run for days."""
+    settles = timedelta(seconds=settings.unknown_settles) + TOLD_WITHIN
+    return oldest_live(connection, settings, min(look_back(settings), datetime.now(UTC) - settles))

@@ -46,9 +46,10 @@ def _too_close(rows: pd.DataFrame, mailboxes: pd.DataFrame, placed: pd.DataFrame
     """
     gaps = mailboxes.set_index("mailbox_id")["min_gap_seconds"]
     near = rows[rows["mailbox_id"].isin(gaps.index[gaps > 0])].sort_values(["mailbox_id", "send_at"])
-    close = near.groupby("mailbox_id")["send_at"].diff() < near["mailbox_id"].map(gaps)
-    ours = are_among(near, placed, ["step_id", "round"])
-    return int((close.to_numpy() & (ours | np.r_[False, ours][:-1])).sum())
+    close = (near.groupby("mailbox_id")["send_at"].diff() < near["mailbox_id"].map(gaps)).to_numpy()
+    second, first = near[close], near[np.r_[close, False][1:]]
+    ours = [are_among(mails, placed, ["step_id", "round"]) for mails in (first, second)]
+    return int((ours[0] | ours[1]).sum())
 
 
 def _pins_broken(placed: pd.DataFrame, mailboxes: pd.DataFrame) -> int:

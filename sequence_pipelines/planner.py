@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -98,7 +98,7 @@ def make_plan(
     """Plan everything due into what is left of the planning day of `now`; the caller commits.
 
     `considered` (columns sequence_id, contact_id, step_id, round) are the only candidates that may get a
-    place, beside those whose place this plan releases; all others wait for the next plan. None considers all that is due.
+    place, beside those whose place this plan releases or whose mail it applies; all others wait for the next plan. None considers all that is due.
     `meanwhile` looks at the plan in a thread of its own while Postgres takes its rows; anew where Postgres refused them and
     there is another plan.
     """
@@ -123,7 +123,8 @@ def make_plan(
             picture, cancelled = release(ledger, picture, due, unmailable)
             released = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
         with _timed(traces, seconds, "assign"):
-            candidates = _only_considered(choose_candidates(due, picture, unmailable), considered, released)
+            moved = pd.concat([released, pd.DataFrame(applied.keys, columns=KEY)])
+            candidates = _only_considered(choose_candidates(due, picture, unmailable), considered, moved)
             retaken = pd.concat([open_rows.result(), cancelled])
 
         def written(candidates: Candidates, retaken: pd.DataFrame) -> Plan:
@@ -139,9 +140,12 @@ def make_plan(
                     asked = choose_times(served, picture, settings.send_grace_seconds)
                 plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
                 looked = beside.submit(meanwhile, plan)
-                with _timed(traces, seconds, "write"):
-                    plan.completed = completed.result()
-                    _write_places(ledger, plan, retaken)
+                try:
+                    with _timed(traces, seconds, "write"):
+                        plan.completed = completed.result()
+                        _write_places(ledger, plan, retaken)
+                finally:
+                    wait([looked])  # who looks at a plan that Postgres refused is not in the next one's way
             looked.result()
             return plan
 
@@ -241,13 +245,13 @@ def writing_order(asked: pd.DataFrame) -> np.ndarray:
 
 
 def _only_considered(
-    candidates: Candidates, considered: pd.DataFrame | None, released: pd.DataFrame
+    candidates: Candidates, considered: pd.DataFrame | None, moved: pd.DataFrame
 ) -> Candidates:
-    """Refuse who asks and is neither considered nor released: they became due while the plan was on its way."""
+    """Refuse who asks and is neither considered nor moved by this plan: they became due while it was on its way."""
     if considered is None:
         return candidates
     asking = candidates.asking
-    known = are_among(asking, considered, ["step_id", "round"]) | are_among(asking, released, [])
+    known = are_among(asking, considered, ["step_id", "round"]) | are_among(asking, moved, [])
     if known.all():
         return candidates
     late = asking[~known].assign(reason="came_later")

@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.assets import EACH_DAY, RESULTS
-from sequence_pipelines.looking_back import oldest_unsettled
+from sequence_pipelines.looking_back import look_back
 from sequence_pipelines.reporting import links, table
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
@@ -124,11 +124,14 @@ def drain(
 
 
 def sweep(
-    connection: psycopg.Connection[tuple[object, ...]], settings: PipelineSettings, traces: Traces = OFF
+    connection: psycopg.Connection[tuple[object, ...]],
+    settings: PipelineSettings,
+    traces: Traces = OFF,
+    since: datetime | None = None,
 ) -> Applied:
-    """Apply finished sends whose message is lost, and unknown ones that have settled."""
+    """Apply finished sends whose message is lost, and unknown ones that have settled; `since` is look_back's where None."""
     now, began = datetime.now(UTC), time.time_ns()
-    since = oldest_unsettled(connection, settings)
+    since = since or look_back(settings)
     keys = find_unapplied(connection, since=since, now=now, unknown_settles=settings.unknown_settles)
     applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
     connection.commit()

@@ -29,9 +29,10 @@ def settle_what_is_lost(
 ) -> None:
     with database.connect() as connection:
         found = reconcile_ledger(connection, settings)
-        found["swept_up_without_message"] = sweep(connection, settings, traces).advanced
+        since = oldest_unsettled(connection, settings)
+        found["swept_up_without_message"] = sweep(connection, settings, traces, since).advanced
         unknown, transmitting, _ = connection.execute(
-            query("reconcile", "count_unsettled"), {"since": oldest_unsettled(connection, settings)}
+            query("reconcile", "count_unsettled"), {"since": since}
         ).fetchall()[0]
     found |= {"unknown": unknown, "transmitting": transmitting}
     found["dead_letters"] = queues.sends().dead_letters() + queues.delivery_results().dead_letters()

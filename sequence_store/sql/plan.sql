@@ -21,7 +21,7 @@ RETURNING s.sequence_id, s.contact_id, s.step_id, s.round
 
 -- name: read_enrolments
 -- Where the enrolments of planned rows stand.
-SELECT e.sequence_id, e.contact_id, e.round, e.status
+SELECT e.sequence_id, e.contact_id, e.round, e.status, (e.last_send IS NOT NULL OR e.mailbox_id IS NOT NULL) AS follow_up
 FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_id, contact_id)
 JOIN sequences_contacts e ON e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id
 
@@ -235,7 +235,9 @@ SELECT plan_day, status, sum(sends)::bigint AS sends FROM (
     WHERE send_at >= %(since)s AND due_day = %(day)s GROUP BY plan_day, status
     UNION ALL
     SELECT s.plan_day, s.status, -count(*) FROM plan_deferrals p
-    JOIN sends s ON s.sequence_id = p.sequence_id AND s.contact_id = p.contact_id
+    JOIN sequences_contacts e ON e.sequence_id = p.sequence_id AND e.contact_id = p.contact_id
+    JOIN sends s ON s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
+        AND s.due_day = e.next_send
     WHERE s.reason IS NOT NULL AND s.status IN ('cancelled', 'expired') AND s.send_at >= %(since)s AND s.due_day = %(day)s
     GROUP BY s.plan_day, s.status) told
 GROUP BY plan_day, status HAVING sum(sends) > 0 ORDER BY plan_day, status

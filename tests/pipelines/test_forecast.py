@@ -106,6 +106,19 @@ def test_what_is_mailed_today_counts_as_already_planned(world: Any) -> None:
     assert [day["already_planned"] for day in days] == [planned, 0]
 
 
+def test_a_paused_contacts_first_mail_gives_its_place_back_in_a_forecast_as_in_the_plan(world: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(max_first_mails=8),))
+    for _ in range(28):
+        world.enrol(sequence)
+    world.plan()
+    world.run(
+        "UPDATE sequences_contacts SET status = 'paused' WHERE contact_id IN (SELECT contact_id FROM sends LIMIT 3)"
+    )
+    now = MORNING + timedelta(minutes=1)
+    (told,) = foretell(world, days=1, now=now)
+    assert told.planned == len(world.plan(now).placed) == 3
+
+
 def test_each_mailbox_tells_how_many_of_its_own_follow_ups_wait(world: Any) -> None:
     full, empty = world.mailbox(send_limit=3), world.mailbox(send_limit=3)
     sequence = world.sequence(mailboxes=(full, empty), steps=2)

@@ -11,6 +11,7 @@ import pytest
 from sequence_pipelines.assets.delivery_results import sweep
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
 from sequence_pipelines.ledger import KEY, Ledger
+from sequence_pipelines.looking_back import oldest_unsettled
 from sequence_pipelines.planner import make_plan
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_store.database import connect
@@ -35,7 +36,7 @@ def test_a_contact_that_waits_in_two_sequences_does_not_undo_the_plan_of_all_oth
 def test_a_mail_that_was_under_way_when_everything_went_down_stops_no_plan_and_moves_on(
     world: Any, days_down: int
 ) -> None:
-    now = datetime.now(UTC).replace(hour=4, minute=0, second=30)
+    now = (datetime.now(UTC) - timedelta(hours=5)).replace(hour=4, minute=0, second=30)
     went_down = now - timedelta(days=days_down)
     sequence = world.sequence(mailboxes=(world.mailbox(),), delay=0)
     contact = world.enrol(sequence, next_send=went_down.date())
@@ -49,7 +50,7 @@ def test_a_mail_that_was_under_way_when_everything_went_down_stops_no_plan_and_m
             assert world.reasons() == {contact: "unknown_outcome"}
             world.finish()
         world.run("UPDATE sends SET finished_at = now() - interval '25 hours' WHERE status = 'unknown'")
-        sweep(connection, world.settings)
+        sweep(connection, world.settings, since=oldest_unsettled(connection, world.settings))
     assert world.enrolment(sequence, contact)["current_step"] == 2
 
 
@@ -171,6 +172,8 @@ def test_windows_of_two_days_that_overlap_as_the_clock_is_set_share_no_place(wor
     for _ in range(1600):
         world.enrol(sequence, next_send=date(2026, 4, 1))
     plan = world.plan(datetime(2026, 4, 23, 4, 0, 30, tzinfo=UTC))
+    inside = plan.placed.merge(plan.picture.pieces, on=["mailbox_id", "send_day"])
+    assert ((inside["send_at"] >= inside["opens"]) & (inside["send_at"] < inside["closes"])).all()
     first, second = plan.picture.pieces[["opens", "closes"]].to_numpy().tolist()
     assert first[1] == second[0]
     assert plan.picture.windows["ends"].iloc[0] > plan.picture.windows["starts"].iloc[1]
@@ -212,6 +215,16 @@ def test_who_becomes_due_while_the_plan_is_on_its_way_waits_for_the_next_one_wit
     assert world.reasons() == dict.fromkeys([waits, late], "came_later")
     world.plan(MORNING + timedelta(minutes=1))
     assert world.reasons() == dict.fromkeys([waits, late], "no_capacity")
+
+
+def test_who_is_moved_on_by_the_plan_itself_gets_a_place_in_it(world: Any) -> None:
+    sequence = world.sequence(delay=0, mailboxes=(world.mailbox(),))
+    contact = world.enrol(sequence)
+    considered = world.plan().asked[KEY].iloc[:0]
+    world.finish()
+    with connect(world.pipeline_url, name="test planner") as connection:
+        plan = make_plan(connection, world.settings, MORNING + timedelta(days=1), considered)
+    assert plan.placed["contact_id"].tolist() == [contact]
 
 
 def test_a_mailbox_parked_until_long_ago_is_open(world: Any) -> None:

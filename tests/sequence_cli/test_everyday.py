@@ -205,12 +205,8 @@ def test_tables_of_a_narrow_terminal_cut_nothing(world: World) -> None:
 
 
 def test_why_says_that_a_follow_up_waits_for_its_own_mailbox_while_another_is_open(world: World) -> None:
-    now = datetime.now(UTC)
-    world.run(
-        "UPDATE mailboxes SET send_start_time = %s, send_end_time = %s",
-        f"{now - timedelta(minutes=50):%H:%M}",
-        f"{now - timedelta(minutes=40):%H:%M}",
-    )
+    another_day = (datetime.now(UTC) + timedelta(days=3)).isoweekday()
+    world.run("UPDATE mailboxes SET send_days = %s", [another_day])
     closed = world.one("SELECT id FROM mailboxes")
     sequence = world.one("SELECT id FROM sequences")
     open_box = world.mailbox(send_start_time="00:00", send_end_time="24:00")
