@@ -3,6 +3,7 @@ runs them, `forecast` the fortnight ahead, `quality` what the assignment is agai
 
 from __future__ import annotations
 
+import gc
 import json
 import resource
 import sys
@@ -23,6 +24,7 @@ def core(settings: PipelineSettings) -> dict[str, Any]:
     from sequence_pipelines.planner import make_plan
     from sequence_store.database import connect
 
+    gc.freeze()  # as the code location does once it is loaded
     with connect(settings.pipeline_database_url, name="bench") as connection:
         began = time.perf_counter()
         plan = make_plan(connection, settings, NOW)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -45,6 +46,7 @@ def plan(
     if day:
         _refuse_other_days(day.date(), settings.calendar.day_of(now))
     console = Console(stderr=True)
+    gc.freeze()  # what was imported stays: no collection during the plan need look at it again
     began = time.time_ns()
     with connect(settings.pipeline_database_url, name="sequences plan") as connection:
         with console.status("Planning"):

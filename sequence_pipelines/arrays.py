@@ -27,17 +27,17 @@ _WIRE = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "date": ">i4", "timestampt
 def read_columns(
     connection: psycopg.Connection[Any], statement: bytes, parameters: dict[str, Any], names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the columns of a grouped query, so many `names`, as int64 arrays, in the order of the groups' own values.
+    """Return the columns of a grouped query, so many `names`, as int64 arrays, in the order of what the groups share.
 
-    Each result row is a group: bigints that all its rows share, and last a bytea of the rows' other values, a row's
-    `int8send` after the other.
+    Each result row is a group: bigints that all its rows share, if any, and last a bytea of the rows' other values, a
+    row's `int8send` after the other.
     """
     with connection.cursor(binary=True) as cursor:
         groups = sorted(cursor.execute(statement, parameters).fetchall(), key=itemgetter(slice(-1)))
         own = len(cursor.description or ()) - 1
     parts = len(names) - own
     sizes = [len(group[-1]) // (8 * parts) for group in groups]
-    shared = np.array([group[:-1] for group in groups], dtype=np.int64).reshape(-1, own)
+    shared = np.array([group[:-1] for group in groups], dtype=np.int64).reshape(len(groups), own)
     rows = np.frombuffer(b"".join(group[-1] for group in groups), dtype=">i8").reshape(-1, parts)
     columns = [np.repeat(shared[:, n], sizes) for n in range(own)]
     columns += [rows[:, n].astype(np.int64) for n in range(parts)]

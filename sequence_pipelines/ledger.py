@@ -101,22 +101,18 @@ class Ledger:
 
     def routes(self) -> pd.DataFrame:
         """Return which mailboxes a sequence may use, in their order: sequence_id, mailbox_id."""
-        return _ordered(self.table("read_routes", ("group", "sequence_id", "mailbox_id")))
+        return _ordered(self.table("read_routes", ("sequence_id", "mailbox_id")))
 
     def steps(self) -> pd.DataFrame:
         """Return the live steps in their order: sequence_id, step_number, step_id, delay_days."""
-        return _ordered(
-            self.table("read_steps", ("group", "sequence_id", "step_number", "step_id", "delay_days"))
-        )
+        return _ordered(self.table("read_steps", ("sequence_id", "step_number", "step_id", "delay_days")))
 
     def due(self, day: date) -> pd.DataFrame:
         """Return the active enrolments due by `day`, by sequence, step and contact.
 
         Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round, follow_up.
         """
-        rows = self.table(
-            "read_due", ("group", "current_step", "sequence_id", "contact_id", "packed"), day=day
-        )
+        rows = self.table("read_due", ("current_step", "sequence_id", "contact_id", "packed"), day=day)
         key = ["sequence_id", "current_step", "contact_id"]
         order = key_order(*(rows[column] for column in key))
         packed = rows["packed"].to_numpy()[order]
@@ -238,9 +234,8 @@ class Ledger:
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows that came in groups by their own columns, without the group."""
-    own = rows.drop(columns="group")
-    return own.iloc[key_order(*(own[column] for column in list(own)[:2]))].reset_index(drop=True)
+    """Return rows that came in groups in the order of their first two columns."""
+    return rows.iloc[key_order(*(rows[column] for column in list(rows)[:2]))].reset_index(drop=True)
 
 
 def keys_of(sends: pd.DataFrame) -> Iterator[SendKey]:

@@ -36,7 +36,7 @@ REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *NEAR
 PACKED_BITS = 63
 FINE = 2**30  # parts of a whole, where shares are ordered
 SPARSE = 64  # a table of all numbers in a range is worth its memory up to so many for each that is there
-ROUNDS = 8  # of level filling; each places its share of what is left, so that mailboxes fill side by side
+ROUNDS = 4  # of level filling; each places its share of what is left, so that mailboxes fill side by side
 
 
 @dataclass(frozen=True)
@@ -375,8 +375,11 @@ def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
     step = _codes(-candidates["step_number"].to_numpy(np.int64))
     fresh = OLDEST_DISTINGUISHED - np.clip(candidates["overdue"].to_numpy(), 0, OLDEST_DISTINGUISHED)
     priority = _codes(-candidates["priority"].to_numpy(np.int64))
-    packed = np.where(follow_up, 0, step.max(initial=0) + 1) + step
-    packed = (packed * (OLDEST_DISTINGUISHED + 1) + fresh) * (priority.max(initial=0) + 1) + priority
+    step[~follow_up] += step.max(initial=0) + 1
+    packed = step
+    for finer, most in ((fresh, OLDEST_DISTINGUISHED), (priority, priority.max(initial=0))):
+        packed *= most + 1
+        packed += finer
     return _codes(packed)
 
 
@@ -451,15 +454,20 @@ def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
 
 def _sorted_places(packed: np.ndarray, place: int) -> np.ndarray:
     """Return the stable order of numbers that leave `place` bits for a row's place."""
-    numbers = packed << place | np.arange(len(packed))
+    numbers = packed << place
+    numbers |= np.arange(len(packed))
     numbers.sort()
-    return numbers & ((1 << place) - 1)
+    numbers &= (1 << place) - 1
+    return numbers
 
 
 def _packed(keys: list[np.ndarray], lowest: list[int], bits: list[int]) -> np.ndarray:
-    packed = np.zeros(len(keys[0]), dtype=np.int64)
+    packed = np.zeros(
+        len(keys[0]), dtype=np.int64
+    )  # worked on in place: fresh memory costs more than the work
     for key, low, width in zip(keys, lowest, bits, strict=True):
-        packed = packed << width | (key - low)
+        packed <<= width
+        packed |= key - low
     return packed
 
 

@@ -10,6 +10,7 @@ from sequence_pipelines.planning.capacity import NO_TIMES, free_cells, occupied_
 
 JITTER = 0.25  # of the distance between two places, to either side
 TAIL_SECONDS = 60  # before a piece closes nothing is spread, so that its last mail may be late and is mailed all the same
+CHUNK = 1 << 16  # places spread at once, so that what is in between stays in the processor's cache
 TAIL_PARTS = 20  # a short piece gives so small a part of itself
 
 
@@ -92,8 +93,13 @@ def _times(
 
 def _even_times(counts: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
     piece = np.repeat(np.arange(len(pieces)), counts)
-    place = np.arange(len(piece)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return _spread(pieces, piece, place, counts[piece])
+    first = np.cumsum(counts) - counts
+    times = np.empty(len(piece), dtype=np.int64)
+    for begin in range(0, len(piece), CHUNK):
+        here = piece[begin : begin + CHUNK]
+        place = np.arange(begin, begin + len(here)) - first[here]
+        times[begin : begin + CHUNK] = _spread(pieces, here, place, counts[here])
+    return times
 
 
 def _between(piece: pd.Series, count: int, held: np.ndarray) -> np.ndarray:

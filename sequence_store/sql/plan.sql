@@ -41,13 +41,13 @@ SELECT id AS sequence_id, is_active, max_new_per_day, priority FROM sequences WH
 
 -- name: read_steps
 -- Live steps, in a few large groups.
-SELECT sequence_id %% 16, string_agg(
+SELECT string_agg(
     int8send(sequence_id) || int8send(step_number) || int8send(id) || int8send(delay_days), '')
 FROM steps WHERE deleted_at IS NULL GROUP BY sequence_id %% 16
 
 -- name: read_routes
 -- Which mailboxes a sequence may use, in a few large groups.
-SELECT sm.sequence_id %% 16, string_agg(int8send(sm.sequence_id) || int8send(sm.mailbox_id), '')
+SELECT string_agg(int8send(sm.sequence_id) || int8send(sm.mailbox_id), '')
 FROM sequences_mailboxes sm JOIN mailboxes m ON m.id = sm.mailbox_id AND m.deleted_at IS NULL
 GROUP BY sm.sequence_id %% 16
 
@@ -56,7 +56,7 @@ GROUP BY sm.sequence_id %% 16
 -- Three numbers each; the last one packs the mailbox (31 bits, or this fails), the due day, the round, and whether a
 -- mail went before. No join: the steps and the few contacts that get no mail are matched in memory, where nothing is
 -- estimated too low.
-SELECT sequence_id %% 16, current_step::bigint, string_agg(int8send(sequence_id) || int8send(contact_id)
+SELECT current_step::bigint, string_agg(int8send(sequence_id) || int8send(contact_id)
     || int8send((coalesce(mailbox_id, 0)::integer::bigint << 32)
         | ((greatest(next_send, date '1970-01-01') - date '1970-01-01')::bigint << 16)
         | (round::integer << 1) | (last_send IS NOT NULL OR mailbox_id IS NOT NULL)::integer), '')
