@@ -27,7 +27,8 @@ def main() -> None:
     shaping = parts.add_parser(
         "shapes", help="the assignment's quality on hard shapes, against the maximum flow"
     )
-    shaping.set_defaults(run=lambda _: shapes.run())
+    shaping.add_argument("due", nargs="*", type=int, help="a plan's team of so many due contacts instead")
+    shaping.set_defaults(run=lambda asked: _shapes(asked.due))
     asking = parts.add_parser("api", help="requests, against the same statement over bare psycopg")
     asking.set_defaults(run=lambda _: api.run())
     importing = parts.add_parser("import", help="an import of contacts, against COPY of the finished rows")
@@ -52,6 +53,13 @@ def main() -> None:
     resting.set_defaults(run=lambda asked: idle.run(asked.minutes))
     asked = parser.parse_args()
     asked.run(asked)
+
+
+def _shapes(sizes: list[int]) -> None:
+    for due in sizes:
+        shapes.run_at_scale(due)
+    if not sizes:
+        shapes.run()
 
 
 def _import(sizes: list[int]) -> None:

@@ -58,8 +58,7 @@ def fill(connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1
     sizes = {"sequences": sequences, "mailboxes": mailboxes, "limit": LIMIT}
     for statement in TEAM.replace("{{", "<<").replace("}}", ">>").format(**sizes).split(";\n"):
         connection.execute(statement.replace("<<", "{{").replace(">>", "}}").encode())
-    routes = np.argsort(rng.random((sequences, min(mailboxes, 400))), axis=1)[:, :MAILBOXES_A_SEQUENCE]
-    routes = (routes + rng.integers(0, mailboxes, (sequences, 1))) % mailboxes + 1
+    routes = routes_of(rng, sequences, mailboxes)
     each = np.repeat(np.arange(1, sequences + 1), MAILBOXES_A_SEQUENCE)
     write_columns(connection, ROUTE.encode(), [each, routes.ravel()], ("int8", "int8"))
     weights = rng.lognormal(0, 0.5, sequences)
@@ -69,6 +68,12 @@ def fill(connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1
         _enrol(connection, rng, people, weights / weights.sum(), routes)
     connection.execute(SUPPRESS.encode())
     connection.execute("VACUUM ANALYZE")
+
+
+def routes_of(rng: np.random.Generator, sequences: int, mailboxes: int) -> np.ndarray:
+    """Return each sequence's mailboxes, a row a sequence, chosen at random."""
+    routes = np.argsort(rng.random((sequences, min(mailboxes, 400))), axis=1)[:, :MAILBOXES_A_SEQUENCE]
+    return (routes + rng.integers(0, mailboxes, (sequences, 1))) % mailboxes + 1
 
 
 def _enrol(

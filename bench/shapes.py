@@ -10,6 +10,7 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
+from bench import instance
 from sequence_pipelines.planning.allocation import UNBOUNDED, allocate
 
 SEQUENCES, MAILBOXES, LIMIT = 500, 1000, 100
@@ -35,6 +36,19 @@ SHAPES = [
     Shape(1.2, 1, 5, 1.0, hot=True),
     Shape(1.2, 1, 5, 1.0, hot=True, pinned=0.95),
 ]
+
+
+def run_at_scale(due: int) -> None:
+    """Give mailboxes to so many contacts, a team as `bench.instance` enters it, and ask for the maximum flow."""
+    candidates, routes, room, new_left = large_team(np.random.default_rng(1), due)
+    began = time.perf_counter()
+    found = allocate(candidates, routes, room, new_left)
+    spent = time.perf_counter() - began
+    planned = int((found["mailbox_id"] > 0).sum())
+    print(
+        f"{due:,} due: planned {planned:,} of a maximum flow of {optimum(candidates, routes, room):,},"
+        f" spread {spread(found, routes, room):.3f}; mailboxes given in {spent:.2f} s"
+    )
 
 
 def run() -> None:
@@ -96,6 +110,42 @@ def team(
         routes,
         room,
         pd.DataFrame({"sequence_id": np.arange(SEQUENCES) + 1, "new_left": UNBOUNDED}),
+    )
+
+
+def large_team(
+    rng: np.random.Generator, due: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return candidates, routes, room and new_left of a team that is due / 200 sequences and due / 100 mailboxes large."""
+    sequences, mailboxes = max(1, due // 200), max(instance.MAILBOXES_A_SEQUENCE, due // 100)
+    own = instance.routes_of(rng, sequences, mailboxes)
+    weights = rng.lognormal(0, 0.5, sequences)
+    sequence = rng.choice(sequences, due, p=weights / weights.sum())
+    follow_up = rng.random(due) < 2 / 3
+    overdue = np.minimum(rng.geometric(0.4, due) - 1, 20)
+    box = own[sequence, rng.integers(0, instance.MAILBOXES_A_SEQUENCE, due)]
+    candidates = pd.DataFrame(
+        {
+            "sequence_id": sequence + 1,
+            "contact_id": np.arange(due),
+            "step_number": np.where(follow_up, rng.integers(2, instance.STEPS + 1, due), 1),
+            "follow_up": follow_up,
+            "pinned_mailbox_id": np.where(follow_up, box, 0),
+            "due_day": 20_000 - overdue,
+            "overdue": overdue,
+            "priority": 0,
+        }
+    )
+    ids = np.arange(sequences) + 1
+    routes = pd.DataFrame(
+        {"sequence_id": np.repeat(ids, instance.MAILBOXES_A_SEQUENCE), "mailbox_id": own.ravel()}
+    )
+    room = {"load": 0, "capacity": instance.LIMIT, "first_mails": UNBOUNDED, "state": ""}
+    return (
+        candidates,
+        routes,
+        pd.DataFrame({"mailbox_id": np.arange(mailboxes) + 1, **room}),
+        pd.DataFrame({"sequence_id": ids, "new_left": UNBOUNDED}),
     )
 
 
