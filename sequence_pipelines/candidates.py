@@ -11,7 +11,7 @@ import pandas as pd
 
 from sequence_pipelines.ledger import Ledger
 from sequence_pipelines.picture import Day, Picture, ask_team, read_picture
-from sequence_pipelines.planning.allocation import key_order
+from sequence_pipelines.planning.ordering import key_order
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
 CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4

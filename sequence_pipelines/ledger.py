@@ -12,7 +12,7 @@ import pandas as pd
 import psycopg
 
 from sequence_pipelines.arrays import read_columns, write_columns
-from sequence_pipelines.planning.allocation import key_order
+from sequence_pipelines.planning.ordering import key_order
 from sequence_store.errors import LedgerChangedError
 from sequence_store.messages import SendKey
 from sequence_store.queries import query

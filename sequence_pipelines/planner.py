@@ -27,7 +27,7 @@ from sequence_pipelines.looking_back import oldest_live
 from sequence_pipelines.picture import Day, Picture, read_first_mails
 from sequence_pipelines.plan_checks import find_violations
 from sequence_pipelines.planning import give_mailboxes, give_times, new_left
-from sequence_pipelines.planning.allocation import stable_order
+from sequence_pipelines.planning.ordering import stable_order
 from sequence_pipelines.planning.windows import epoch_day
 from sequence_pipelines.releasing import find_released
 from sequence_store.crash_points import CrashPoint, reach

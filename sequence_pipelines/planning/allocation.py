@@ -19,6 +19,16 @@ import pandas as pd
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
+from sequence_pipelines.planning.ordering import (
+    all_differ,
+    first_of_each,
+    key_order,
+    rank_in_group,
+    ranked,
+    ranks,
+    stable_order,
+)
+
 OLDEST_DISTINGUISHED = 15  # days overdue; longer is alike
 UNBOUNDED = 2**30
 Kind = Literal["first", "moved", "pinned"]  # first mails, follow-ups without their mailbox, follow-ups
@@ -33,9 +43,7 @@ NEARNESS = (
     "max_first_mails",
 )
 REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *NEARNESS)
-PACKED_BITS = 63
 FINE = 2**30  # parts of a whole, where shares are ordered
-SPARSE = 64  # a table of all numbers in a range is worth its memory up to so many for each that is there
 ROUNDS = 4  # of level filling; each places its share of what is left, so that mailboxes fill side by side
 
 
@@ -273,7 +281,7 @@ class _Work:
     def _order(self, candidates: pd.DataFrame) -> np.ndarray:
         """Return the order of service: by class, then the longer overdue, then by sequence, step and contact."""
         order = key_order(self.sequence, candidates["step_number"], candidates["contact_id"])
-        for codes in (_codes(candidates["due_day"].to_numpy()), self.class_of):
+        for codes in (ranks(candidates["due_day"].to_numpy()), self.class_of):
             order = order[stable_order(codes[order])]
         return order
 
@@ -299,7 +307,9 @@ class _Work:
         if len(held):
             groups = self.pinned[held]
             chosen = held[
-                _first(groups, self.flow.place_pinned(np.bincount(groups, minlength=len(self.room.load))))
+                first_of_each(
+                    groups, self.flow.place_pinned(np.bincount(groups, minlength=len(self.room.load)))
+                )
             ]
             self.served[chosen] = True
             self.mailbox_ids[chosen] = self.room.mailbox_ids[self.pinned[chosen]]
@@ -317,7 +327,7 @@ class _Work:
         placed = self.flow.place(wanted, first_mails=first_mails)
         if first_mails:
             self.new_left = self.new_left - placed
-        self.served[members[_first(sequence, placed)]] = True
+        self.served[members[first_of_each(sequence, placed)]] = True
 
     def route(self) -> None:
         """Give each served contact that is not pinned its mailbox: the sequence's mailboxes in turn."""
@@ -325,7 +335,7 @@ class _Work:
         for first_mails, counts in ((True, self.flow.first), (False, self.flow.moved)):
             members = served[self.follow_up[served] != first_mails]
             route = np.repeat(np.arange(len(counts)), counts)
-            turn = (2 * _rank(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
+            turn = (2 * rank_in_group(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
             in_turn = route[key_order(self.flow.sequences[route], turn)]
             by_sequence = members[stable_order(self.sequence[members])]
             self.mailbox_ids[by_sequence] = self.room.mailbox_ids[self.flow.mailboxes[in_turn]]
@@ -372,127 +382,20 @@ class _Work:
 
 def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
     """Return each candidate's priority class; 0 is served first."""
-    step = _codes(-candidates["step_number"].to_numpy(np.int64))
+    step = ranks(-candidates["step_number"].to_numpy(np.int64))
     fresh = OLDEST_DISTINGUISHED - np.clip(candidates["overdue"].to_numpy(), 0, OLDEST_DISTINGUISHED)
-    priority = _codes(-candidates["priority"].to_numpy(np.int64))
+    priority = ranks(-candidates["priority"].to_numpy(np.int64))
     step[~follow_up] += step.max(initial=0) + 1
     packed = step
     for finer, most in ((fresh, OLDEST_DISTINGUISHED), (priority, priority.max(initial=0))):
         packed *= most + 1
         packed += finer
-    return _codes(packed)
+    return ranks(packed)
 
 
 def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:
     """Return a number below the number of contacts for each candidate, one a contact, and that number."""
-    if _all_differ(contact_ids):  # nobody stands twice: no table is needed
+    if all_differ(contact_ids):  # nobody stands twice: no table is needed
         return np.arange(len(contact_ids)), len(contact_ids)
     codes, contacts = pd.factorize(contact_ids)
     return codes, len(contacts)
-
-
-def _all_differ(values: np.ndarray) -> bool:
-    """Return whether no value stands twice; where they lie close a mark a number tells it, and nothing is sorted."""
-    if not len(values):
-        return True
-    lowest = int(values.min())
-    span = int(values.max()) - lowest + 1
-    if span > SPARSE * len(values):
-        return bool((np.diff(np.sort(values)) > 0).all())
-    marked = np.zeros(span, dtype=bool)
-    marked[values - lowest] = True
-    return int(np.count_nonzero(marked)) == len(values)
-
-
-def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each integer's rank among the distinct ones, and these in order."""
-    lowest = values.min(initial=np.iinfo(np.int64).max)
-    if len(values) and values.max() - lowest < len(values):
-        above = values - lowest
-        present = np.bincount(above) > 0
-        return (np.cumsum(present) - 1)[above], np.flatnonzero(present) + lowest
-    return pd.factorize(values, sort=True)
-
-
-def _codes(values: np.ndarray) -> np.ndarray:
-    return ranked(values)[0]
-
-
-def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
-    """Return the order by the first column of integers, then the second, …; equal rows stay as they are.
-
-    Columns are packed side by side into one number with the row's place at its end, and these are sorted: many times
-    faster than one by one. What does not fit is sorted in several passes, the last columns first.
-    """
-    keys = [np.asarray(column) for column in columns]
-    rows = len(keys[0])
-    if not rows:
-        return np.arange(0)
-    lowest = [int(key.min()) for key in keys]
-    bits = [(int(key.max()) - low).bit_length() for key, low in zip(keys, lowest, strict=True)]
-    place = rows.bit_length()
-    if sum(bits) <= PACKED_BITS:
-        packed = _packed(keys, lowest, bits)
-        if (packed[1:] >= packed[:-1]).all():  # they come in order
-            return np.arange(rows)
-        if sum(bits) + place <= PACKED_BITS:
-            return _sorted_places(packed, place)
-    order = np.arange(rows)
-    end = len(keys)
-    while end:
-        begin = end - 1
-        while begin and sum(bits[begin - 1 : end]) + place <= PACKED_BITS:
-            begin -= 1
-        if sum(bits[begin:end]) + place <= PACKED_BITS:
-            packed = _packed(keys[begin:end], lowest[begin:end], bits[begin:end])
-            order = order[_sorted_places(packed[order], place)]
-        else:  # one column, too wide
-            order = order[np.argsort(keys[begin][order], kind="stable")]
-        end = begin
-    return order
-
-
-def _sorted_places(packed: np.ndarray, place: int) -> np.ndarray:
-    """Return the stable order of numbers that leave `place` bits for a row's place."""
-    numbers = packed << place
-    numbers |= np.arange(len(packed))
-    numbers.sort()
-    numbers &= (1 << place) - 1
-    return numbers
-
-
-def _packed(keys: list[np.ndarray], lowest: list[int], bits: list[int]) -> np.ndarray:
-    packed = np.zeros(
-        len(keys[0]), dtype=np.int64
-    )  # worked on in place: fresh memory costs more than the work
-    for key, low, width in zip(keys, lowest, bits, strict=True):
-        packed <<= width
-        packed |= key - low
-    return packed
-
-
-def stable_order(codes: np.ndarray) -> np.ndarray:
-    """Return the stable order of small codes (0, 1, …): numpy sorts 16 bits by counting, in linear time."""
-    order = np.argsort(codes.astype(np.uint16), kind="stable")
-    if codes.max(initial=0) > np.iinfo(np.uint16).max:
-        order = order[np.argsort((codes[order] >> 16).astype(np.uint16), kind="stable")]
-    return order
-
-
-def _first(groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return which elements are among the first counts[group] of their group, in the order given."""
-    cut = np.bincount(groups, minlength=len(counts)) > counts
-    chosen = ~cut[groups]
-    some = np.flatnonzero(~chosen)
-    chosen[some] = _rank(groups[some]) < counts[groups[some]]
-    return chosen
-
-
-def _rank(groups: np.ndarray) -> np.ndarray:
-    """Return each element's place (from 0) among the elements of its group, in the order given."""
-    order = stable_order(groups)
-    ordered = groups[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else np.zeros(0, np.int64)
-    ranks = np.empty(len(groups), dtype=np.int64)
-    ranks[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
-    return ranks

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.planning.allocation import ranked, stable_order
 from sequence_pipelines.planning.capacity import NO_TIMES, free_cells, occupied_times
+from sequence_pipelines.planning.ordering import ranked, stable_order
 
 JITTER = 0.25  # of the distance between two places, to either side
 TAIL_SECONDS = 60  # before a piece closes nothing is spread, so that its last mail may be late and is mailed all the same

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from sequence_pipelines.planning.allocation import OLDEST_DISTINGUISHED, UNBOUNDED, allocate, key_order
+from sequence_pipelines.planning.allocation import OLDEST_DISTINGUISHED, UNBOUNDED, allocate
+from sequence_pipelines.planning.ordering import key_order
 
 COLUMNS = [
     "sequence_id",
