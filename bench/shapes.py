@@ -89,27 +89,12 @@ def team(
     sequence = rng.choice(SEQUENCES, due, p=weights / weights.sum()) + 1
     follow_up = rng.random(due) < shape.pinned
     overdue = np.minimum(rng.geometric(0.4, due) - 1, 20)
-    candidates = pd.DataFrame(
-        {
-            "sequence_id": sequence,
-            "contact_id": np.arange(due),
-            "step_number": np.where(follow_up, rng.integers(2, 4, due), 1),
-            "follow_up": follow_up,
-            "pinned_mailbox_id": np.where(follow_up, [rng.choice(own[s - 1]) for s in sequence], 0),
-            "due_day": 20_000 - overdue,
-            "overdue": overdue,
-            "priority": 0,
-        }
-    )
-    ids = np.arange(MAILBOXES) + 1
-    room = pd.DataFrame(
-        {"mailbox_id": ids, "load": 0, "capacity": LIMIT, "first_mails": UNBOUNDED, "state": ""}
-    )
+    step = rng.integers(2, instance.STEPS + 1, due)
+    box = np.array([rng.choice(own[s - 1]) for s in sequence])
     return (
-        candidates,
+        _candidates(sequence, follow_up, overdue, step, box),
         routes,
-        room,
-        pd.DataFrame({"sequence_id": np.arange(SEQUENCES) + 1, "new_left": UNBOUNDED}),
+        *_empty(MAILBOXES, LIMIT, SEQUENCES),
     )
 
 
@@ -123,12 +108,25 @@ def large_team(
     sequence = rng.choice(sequences, due, p=weights / weights.sum())
     follow_up = rng.random(due) < 2 / 3
     overdue = np.minimum(rng.geometric(0.4, due) - 1, 20)
+    step = rng.integers(2, instance.STEPS + 1, due)
     box = own[sequence, rng.integers(0, instance.MAILBOXES_A_SEQUENCE, due)]
-    candidates = pd.DataFrame(
+    each = np.repeat(np.arange(sequences) + 1, instance.MAILBOXES_A_SEQUENCE)
+    return (
+        _candidates(sequence + 1, follow_up, overdue, step, box),
+        pd.DataFrame({"sequence_id": each, "mailbox_id": own.ravel()}),
+        *_empty(mailboxes, instance.LIMIT, sequences),
+    )
+
+
+def _candidates(
+    sequence: np.ndarray, follow_up: np.ndarray, overdue: np.ndarray, step: np.ndarray, box: np.ndarray
+) -> pd.DataFrame:
+    """Return one candidate a contact; `step` and `box` are those of the follow-ups."""
+    return pd.DataFrame(
         {
-            "sequence_id": sequence + 1,
-            "contact_id": np.arange(due),
-            "step_number": np.where(follow_up, rng.integers(2, instance.STEPS + 1, due), 1),
+            "sequence_id": sequence,
+            "contact_id": np.arange(len(sequence)),
+            "step_number": np.where(follow_up, step, 1),
             "follow_up": follow_up,
             "pinned_mailbox_id": np.where(follow_up, box, 0),
             "due_day": 20_000 - overdue,
@@ -136,16 +134,14 @@ def large_team(
             "priority": 0,
         }
     )
-    ids = np.arange(sequences) + 1
-    routes = pd.DataFrame(
-        {"sequence_id": np.repeat(ids, instance.MAILBOXES_A_SEQUENCE), "mailbox_id": own.ravel()}
-    )
-    room = {"load": 0, "capacity": instance.LIMIT, "first_mails": UNBOUNDED, "state": ""}
+
+
+def _empty(mailboxes: int, limit: int, sequences: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the room of mailboxes that are all open and empty, and sequences without a bound."""
+    room = {"load": 0, "capacity": limit, "first_mails": UNBOUNDED, "state": ""}
     return (
-        candidates,
-        routes,
         pd.DataFrame({"mailbox_id": np.arange(mailboxes) + 1, **room}),
-        pd.DataFrame({"sequence_id": ids, "new_left": UNBOUNDED}),
+        pd.DataFrame({"sequence_id": np.arange(sequences) + 1, "new_left": UNBOUNDED}),
     )
 
 
