@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sequence_cli.output import AsJson, print_json
+from sequence_cli.output import AsJson, plain_table, print_json
+from sequence_pipelines.what_if import MOST_ADDED, MOST_DAYS, MOST_MAILS, WhatIf
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,8 +19,6 @@ FULL_MAILBOXES = 10
 BAR = 20  # columns of a full day, and fewer where the terminal is narrow
 # Columns that are shown where some day has any.
 WHERE_ANY = {"already\nplanned", "wait\nother-\nwise", "not\nto be\nmailed"}
-# The bounds of sequence_pipelines.forecasting, whose import would slow every command; a test holds them together.
-MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1
 
 
 def forecast(
@@ -52,8 +51,8 @@ def forecast(
     from rich.console import Console
     from rich.progress import track
 
-    from sequence_pipelines.forecasting import WhatIf, summarise_mailboxes, summarise_sequences
     from sequence_pipelines.forecasting import forecast as foretell
+    from sequence_pipelines.forecasting import summarise_mailboxes, summarise_sequences
     from sequence_pipelines.ledger import Ledger
     from sequence_store.database import connect
     from sequence_store.settings import PipelineSettings, read_settings
@@ -85,19 +84,6 @@ def _names(connection: Any) -> dict[str, dict[int, str]]:
     }
 
 
-def _table(title: str) -> Table:
-    from rich.table import Table
-
-    return Table(
-        title=title,
-        title_justify="left",
-        box=None,
-        header_style="bold",
-        pad_edge=False,
-        collapse_padding=True,
-    )
-
-
 def _days(told: list[ForecastDay]) -> Table:
     from rich.bar import Bar
 
@@ -114,7 +100,7 @@ def _days(told: list[ForecastDay]) -> Table:
     shown = {
         heading: column for heading, column in numbers.items() if heading not in WHERE_ANY or any(column)
     }
-    table = _table("Days")
+    table = plain_table("Days")
     table.add_column("day", no_wrap=True)
     for heading in (*shown, "use"):
         table.add_column(heading, justify="right", overflow="fold")
@@ -126,7 +112,7 @@ def _days(told: list[ForecastDay]) -> Table:
 
 
 def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
-    table = _table("\nFullest mailboxes")
+    table = plain_table("\nFullest mailboxes")
     table.add_column("mailbox", overflow="fold")
     for heading in ("planned", "can take", "use", "most follow-ups waiting"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -142,7 +128,7 @@ def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, st
 def _queues(sequences: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
     from sequence_pipelines.forecasting import NOT_IN_THESE_DAYS
 
-    table = _table("\nSequences")
+    table = plain_table("\nSequences")
     table.add_column("sequence", overflow="fold")
     for heading in ("planned", "most waiting", "nobody waits for room from"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
@@ -18,6 +21,20 @@ def print_json(document: Any) -> None:
 
 def _told(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
+
+
+def plain_table(title: str) -> Table:
+    """Return a table without lines, which fits a narrow terminal; its columns are to be added."""
+    from rich.table import Table
+
+    return Table(
+        title=title,
+        title_justify="left",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+        collapse_padding=True,
+    )
 
 
 def print_lines(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:

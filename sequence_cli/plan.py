@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sequence_cli.forecast import MOST_DAYS
 from sequence_cli.output import AsJson, print_json
+from sequence_pipelines.what_if import MOST_DAYS
 
 if TYPE_CHECKING:
     from sequence_pipelines.planner import Plan

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sequence_cli.output import AsJson, print_json
+from sequence_cli.output import AsJson, plain_table, print_json
 from sequence_store.states import Deferral, EnrolmentStatus, SendStatus
 
 MOST_ROWS = 50
@@ -179,13 +179,9 @@ def _show(
 
 
 def _table(console: Any, title: str, headings: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    from rich.table import Table
-
     if not rows:
         return
-    table = Table(
-        title=f"\n{title}", title_justify="left", box=None, header_style="bold", collapse_padding=True
-    )
+    table = plain_table(f"\n{title}")
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from sequence_pipelines.picture import Picture
 from sequence_pipelines.planning.windows import from_epoch_day
+from sequence_pipelines.releasing import active
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +47,7 @@ def charts_of_day(rows: pd.DataFrame, picture: Picture, zone: tzinfo) -> dict[st
     return {
         "sends_by_hour": sends_by_hour([f"{start:%H:%M}" for start in starts], planned, every - planned),
         "mailbox_use": use_of_mailboxes(
-            rows, windows[windows["mailbox_id"].isin(_active(picture.mailboxes))]
+            rows, windows[windows["mailbox_id"].isin(active(picture.mailboxes, "mailbox_id"))]
         ),
     }
 
@@ -56,10 +57,6 @@ def use_of_mailboxes(rows: pd.DataFrame, windows: pd.DataFrame) -> dg.MarkdownMe
     used, allowed = _mails_of(rows, windows), windows["allowed"].to_numpy()
     fullest = np.argsort(-used / np.maximum(allowed, 1), kind="stable")
     return mailbox_use(names_of(windows.iloc[fullest]), used[fullest], allowed[fullest])
-
-
-def _active(mailboxes: pd.DataFrame) -> pd.Series:
-    return mailboxes["mailbox_id"][mailboxes["is_active"].astype(bool)]
 
 
 def names_of(windows: pd.DataFrame) -> list[str]:

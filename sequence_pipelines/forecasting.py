@@ -28,7 +28,8 @@ from sequence_pipelines.picture import (
 )
 from sequence_pipelines.planner import assign, find_waiting
 from sequence_pipelines.planning.windows import epoch_day
-from sequence_pipelines.releasing import find_released
+from sequence_pipelines.releasing import active, find_released
+from sequence_pipelines.what_if import WhatIf
 from sequence_store.settings import PipelineSettings
 from sequence_store.states import Deferral
 
@@ -46,22 +47,8 @@ NOT_TO_BE_MAILED = [
     Deferral.INVALID_ADDRESS,
     Deferral.SEQUENCE_INACTIVE,
 ]
-MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1  # of a what-if; a limit is an integer of Postgres
 NOT_IN_THESE_DAYS = "not in these days"  # where a queue is not empty by the forecast's end
 NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
-
-
-@dataclass(frozen=True)
-class WhatIf:
-    """A change to try: mailboxes added to every active sequence, another limit, a bound of first mails.
-
-    `limit` is the added mailboxes' own, or where none is added, every mailbox's. What an added mailbox has else is
-    what most mailboxes have. None and 0 change nothing.
-    """
-
-    add_mailboxes: int = 0
-    limit: int | None = None
-    max_first_mails: int | None = None
 
 
 @dataclass(frozen=True)
@@ -183,8 +170,8 @@ def changed(team: Team, what_if: WhatIf) -> Team:
         if what_if.limit is not None:
             added["send_limit"] = what_if.limit
         mailboxes = pd.concat([mailboxes, added], ignore_index=True)
-        active = team.sequences["sequence_id"][team.sequences["is_active"].astype(bool)]
-        both = pd.MultiIndex.from_product([active, ids], names=["sequence_id", "mailbox_id"]).to_frame(
+        theirs = active(team.sequences, "sequence_id")
+        both = pd.MultiIndex.from_product([theirs, ids], names=["sequence_id", "mailbox_id"]).to_frame(
             index=False
         )
         routes = pd.concat([routes, both], ignore_index=True)
@@ -268,7 +255,7 @@ def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> Forec
         some.groupby(column).size().reindex(room["mailbox_id"], fill_value=0).to_numpy()
         for some, column in ((placed, "mailbox_id"), (waits, "pinned_mailbox_id"))
     )
-    active = picture.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
+    is_active = picture.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
     sequences = pd.DataFrame(
         {
             "sequence_id": asked["sequence_id"],
@@ -284,6 +271,6 @@ def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> Forec
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),
         capacity=int(room["capacity"].sum()),
         waiting=find_waiting(asked, refused)["reason"].value_counts(),
-        mailboxes=room.assign(planned=planned, waiting=np.where(active, held, 0)),
+        mailboxes=room.assign(planned=planned, waiting=np.where(is_active, held, 0)),
         sequences=sequences.groupby("sequence_id", as_index=False).sum().astype(np.int64),
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from sequence_pipelines.candidates import are_among
 from sequence_pipelines.picture import Picture
 from sequence_pipelines.planning.capacity import row_of_day
-from sequence_pipelines.releasing import inside_window
+from sequence_pipelines.releasing import active, inside_window
 
 
 def find_violations(
@@ -54,9 +54,8 @@ def _too_close(rows: pd.DataFrame, mailboxes: pd.DataFrame, placed: pd.DataFrame
 
 def _pins_broken(placed: pd.DataFrame, mailboxes: pd.DataFrame) -> int:
     """Count the follow-ups that leave from another mailbox although their own is active."""
-    active = mailboxes["mailbox_id"][mailboxes["is_active"].astype(bool)]
     moved = placed["pinned_mailbox_id"] != placed["mailbox_id"]
-    return int((moved & placed["pinned_mailbox_id"].isin(active)).sum())
+    return int((moved & placed["pinned_mailbox_id"].isin(active(mailboxes, "mailbox_id"))).sum())
 
 
 def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame) -> int:

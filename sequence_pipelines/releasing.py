@@ -36,8 +36,8 @@ def _closed(
     parked = picture.mailboxes.set_index("mailbox_id")["parked_until"]
     closed: dict[str, np.ndarray] = {
         "step_deleted": ~np.isin(rows["step_id"], picture.steps["step_id"]),
-        "sequence_inactive": ~np.isin(rows["sequence_id"], _active(picture.sequences, "sequence_id")),
-        "mailbox_inactive": ~np.isin(rows["mailbox_id"], _active(picture.mailboxes, "mailbox_id")),
+        "sequence_inactive": ~np.isin(rows["sequence_id"], active(picture.sequences, "sequence_id")),
+        "mailbox_inactive": ~np.isin(rows["mailbox_id"], active(picture.mailboxes, "mailbox_id")),
         "mailbox_parked": parked.reindex(rows["mailbox_id"]).to_numpy()
         > np.maximum(rows["send_at"].to_numpy(), now),
         "window_changed": ~inside_window(rows, picture.windows),
@@ -66,7 +66,8 @@ def _contact_reasons(rows: pd.DataFrame, gates: pd.DataFrame) -> np.ndarray:
     return reasons
 
 
-def _active(frame: pd.DataFrame, key: str) -> pd.Series:
+def active(frame: pd.DataFrame, key: str) -> pd.Series:
+    """Return the ids of the sequences or mailboxes that are switched on."""
     return frame[key][frame["is_active"].astype(bool)]
 
 

@@ -10,15 +10,13 @@ from pydantic import ValidationError
 
 from sequence_pipelines.assets.send_forecast import ForecastConfig, describe
 from sequence_pipelines.forecasting import (
-    MOST_ADDED,
-    MOST_MAILS,
     ForecastDay,
-    WhatIf,
     forecast,
     summarise_mailboxes,
     summarise_sequences,
 )
 from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.what_if import MOST_ADDED, MOST_MAILS, WhatIf
 from tests.pipelines.conftest import MORNING, TODAY
 
 pytestmark = pytest.mark.usefixtures("world")

@@ -21,7 +21,7 @@ from sequence_cli.main import app
 from sequence_cli.status import advise, duration
 from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger
 from sequence_cli.why import HELP
-from sequence_pipelines import forecasting
+from sequence_pipelines import what_if
 from sequence_store.settings import ObserverSettings, PipelineSettings, read_settings
 from sequence_store.states import Deferral
 from tests.pipelines.conftest import World
@@ -92,10 +92,10 @@ def test_plan_refuses_every_day_but_today_and_says_what_tells_of_it(world: World
 @pytest.mark.parametrize(
     ("option", "most"),
     [
-        ("--days", forecasting.MOST_DAYS),
-        ("--add-mailboxes", forecasting.MOST_ADDED),
-        ("--limit", forecasting.MOST_MAILS),
-        ("--max-first-mails", forecasting.MOST_MAILS),
+        ("--days", what_if.MOST_DAYS),
+        ("--add-mailboxes", what_if.MOST_ADDED),
+        ("--limit", what_if.MOST_MAILS),
+        ("--max-first-mails", what_if.MOST_MAILS),
     ],
 )
 def test_forecast_refuses_numbers_that_no_team_has(option: str, most: int) -> None:
@@ -106,7 +106,7 @@ def test_forecast_refuses_numbers_that_no_team_has(option: str, most: int) -> No
 
 
 def test_forecast_plans_with_the_largest_numbers(world: World) -> None:
-    most = str(forecasting.MOST_MAILS)
+    most = str(what_if.MOST_MAILS)
     told = json.loads(output("forecast", "--days", "2", "--limit", most, "--max-first-mails", most, "--json"))
     assert told["days"][0]["planned"] == 3
     added = json.loads(
