@@ -28,11 +28,15 @@ def oldest_live(
     Counted from the last send before it: after days on which nothing ran that was long ago.
     """
     row = connection.execute(query("plan", "read_last_send_before"), {"before": before}).fetchone()
-    settles = timedelta(seconds=settings.unknown_settles) + TOLD_WITHIN
-    return min(before, row[0] if row else before) - max(LIVES, settles)
+    return min(before, row[0] if row else before) - max(LIVES, _settles(settings))
 
 
 def oldest_unsettled(connection: psycopg.Connection[Any], settings: PipelineSettings) -> datetime:
     """Return how far back to look for what is unsettled, until it is settled after nothing had run for days."""
-    settles = timedelta(seconds=settings.unknown_settles) + TOLD_WITHIN
-    return oldest_live(connection, settings, min(look_back(settings), datetime.now(UTC) - settles))
+    before = min(look_back(settings), datetime.now(UTC) - _settles(settings))
+    return oldest_live(connection, settings, before)
+
+
+def _settles(settings: PipelineSettings) -> timedelta:
+    """Return within what time of its second a send has its outcome, or counts as sent."""
+    return timedelta(seconds=settings.unknown_settles) + TOLD_WITHIN

@@ -98,9 +98,9 @@ def make_plan(
     """Plan everything due into what is left of the planning day of `now`; the caller commits.
 
     `considered` (columns sequence_id, contact_id, step_id, round) are the only candidates that may get a
-    place, beside those whose place this plan releases or whose mail it applies; all others wait for the next plan. None considers all that is due.
-    `meanwhile` looks at the plan in a thread of its own while Postgres takes its rows; anew where Postgres refused them and
-    there is another plan.
+    place, beside those whose place this plan releases or whose mail it applies; all others wait for the next plan. None
+    considers all that is due. `meanwhile` looks at the plan in a thread of its own while Postgres takes its rows; anew where
+    Postgres refused them and there is another plan.
     """
     ledger = Ledger(connection, settings.address_pads)
     seconds: dict[str, float] = {}
@@ -251,9 +251,10 @@ def _only_considered(
     if considered is None:
         return candidates
     asking = candidates.asking
-    known = are_among(asking, considered, ["step_id", "round"]) | are_among(asking, moved, [])
+    known = are_among(asking, considered, ["step_id", "round"])
     if known.all():
         return candidates
+    known |= are_among(asking, moved, [])
     late = asking[~known].assign(reason="came_later")
     return candidates._replace(
         asking=asking[known].reset_index(drop=True), refused=pd.concat([candidates.refused, late])

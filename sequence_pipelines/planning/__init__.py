@@ -7,8 +7,8 @@ The four files in the order of the algorithm, and of reading:
 3. `allocation`: which contact gets a mail, from which mailbox? (the optimum, and a reason for who waits)
 4. `pacing`: at which second?
 
-`give_mailboxes` and `give_times` run the last two on what the first two found; `ordering` is what they sort with. Instants are int64 seconds since the epoch, days
-int64 days since the epoch, ids int64.
+`give_mailboxes` and `give_times` run the last two on what the first two found; `ordering` is what they sort with.
+Instants are int64 seconds since the epoch, days int64 days since the epoch, ids int64.
 """
 
 from __future__ import annotations

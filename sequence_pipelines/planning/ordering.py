@@ -20,7 +20,7 @@ def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """Return each integer's rank among the distinct ones: 0, 1, …"""
+    """Return each integer's rank among the distinct ones, from 0."""
     return ranked(values)[0]
 
 
