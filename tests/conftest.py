@@ -42,6 +42,14 @@ NOWHERE = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_stack_is_not_seen() -> Iterator[None]:
+    """Commands that tests run in this process attach to no stack that somebody left in the project's folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sequence_cli.main.read_env_file", lambda _: {})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def bare_environment() -> Iterator[None]:
     """Take the developer's settings and credentials out of the environment, also of programs started by tests."""
     kinds = (OwnerSettings, ObserverSettings, PipelineSettings, ApiSettings, WorkerSettings)

@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted(
-    path for path in ROOT.rglob("*.lock") if not {".venv", ".uv"} & set(path.relative_to(ROOT).parts)
+    path
+    for path in ROOT.rglob("*.lock")
+    if not {".venv", ".uv", ".local"} & set(path.relative_to(ROOT).parts)
 )
 
 
