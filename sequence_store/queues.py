@@ -146,13 +146,16 @@ class Queue:
         return [_incoming(message) for message in answer.get("Messages", [])]
 
     def receive_many(self, most: int, *, threads: int = 8) -> list[Incoming]:
-        """Receive up to `most`: by one request and, where that was full, by others in parallel. Waits for none."""
+        """Receive up to `most`: by one request and, where that was full, by others in parallel. Waits for none.
+
+        A message that several of them brought is one.
+        """
         messages = self.receive()
         if len(messages) == BATCH and most > BATCH:
             with ThreadPoolExecutor(threads) as pool:
                 for more in pool.map(lambda _: self.receive(), range(most // BATCH - 1)):
                     messages += more
-        return messages
+        return list({message.message_id: message for message in messages}.values())
 
     def delete(self, messages: Sequence[Incoming], *, threads: int = 8) -> None:
         """Delete handled messages; one that stays comes back and is found to be done."""

@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from local_stack.ports import LOOPBACK, free_port
+from sequence_store.queues import Outgoing
 from tests.faults.chaotic_sqs import EVERYTHING, Fault
 from tests.faults.conftest import Chain
 
@@ -53,6 +54,15 @@ def test_with_all_faults_at_once_and_two_workers_each_contact_is_mailed_once(cha
     chain.assert_each_was_mailed_once(25)
     chain.chaos.rest()
     chain.run_until(lambda: chain.queue("sends_queue").depth() == 0)
+
+
+def test_a_message_that_two_requests_at_once_brought_is_received_as_one(chain: Chain) -> None:
+    queue = chain.queue("delivery_results_queue")
+    assert sum(map(len, queue.send(Outgoing(str(n), str(n)) for n in range(60)))) == 60
+    chain.chaos.chances = {Fault.RECEIVED_TWICE: 1.0}
+    received = [message.message_id for message in queue.receive_many(100)]
+    assert chain.chaos.injected[Fault.RECEIVED_TWICE]
+    assert len(received) == len(set(received))
 
 
 def test_queue_that_cannot_be_reached_fails_its_runs_visibly_and_costs_nothing(chain: Chain) -> None:
