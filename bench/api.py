@@ -22,8 +22,8 @@ import migrations
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import end, launch, wait_ready
-from sequence_store.api_keys import Scope, hash_key, new_key
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
+from sequence_store.secrets.api_keys import Scope, hash_key, new_key
 
 CONTACTS = 1_000_000
 CONNECTIONS = 8

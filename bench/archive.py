@@ -10,8 +10,8 @@ import psycopg
 import migrations
 from bench.cluster import measuring_postgres
 from local_stack.postgres import OWNER
-from sequence_pipelines.archiving import archive_sends
-from sequence_store.database import connect
+from sequence_pipelines.maintenance.archive import archive_sends
+from sequence_store.postgres.connection import connect
 
 ROWS = 1_000_000
 STEPS = 4

@@ -22,7 +22,7 @@ import migrations
 from local_stack.ports import LOOPBACK, free_port
 from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import end, launch, wait_ready
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
 
 ROWS = 1_000_000
 REPEATS = 3

@@ -11,12 +11,12 @@ import migrations
 from bench.worker import servers
 from local_stack.postgres import OWNER
 from sequence_pipelines.assets.delivery_results import drain, sweep
-from sequence_pipelines.dispatching import dispatch
-from sequence_store.database import connect
-from sequence_store.messages import DeliveryResult
-from sequence_store.queues import Outgoing, Queue, create_queues, sqs_client
+from sequence_pipelines.dispatch.dispatcher import dispatch
+from sequence_store.domain.messages import DeliveryResult
+from sequence_store.domain.states import Outcome
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
-from sequence_store.states import Outcome
+from sequence_store.sqs import Outgoing, Queue, create_queues, sqs_client
 
 ROWS = 20_000
 AWAY_SECONDS = 0.01

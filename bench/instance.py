@@ -11,8 +11,8 @@ from datetime import date
 import numpy as np
 import psycopg
 
-from sequence_pipelines.arrays import write_columns
-from sequence_pipelines.planning.windows import epoch_day
+from sequence_pipelines.planning.binary_columns import write_columns
+from sequence_pipelines.planning.engine.windows import epoch_day
 
 DAY = date(2026, 6, 15)
 LIMIT = 150

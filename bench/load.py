@@ -21,11 +21,11 @@ from bench.worker import Bench, ended, servers, sink
 from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import wait_until
 from sequence_pipelines.assets.delivery_results import drain, sweep
-from sequence_pipelines.dispatching import dispatch
-from sequence_pipelines.planner import make_plan
-from sequence_store.database import connect
-from sequence_store.queues import Queue, create_queues, sqs_client
+from sequence_pipelines.dispatch.dispatcher import dispatch
+from sequence_pipelines.planning.planner import make_plan
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import OwnerSettings, PipelineSettings
+from sequence_store.sqs import Queue, create_queues, sqs_client
 
 RATES = (100, 150, 200, 250, 300, 400)
 SECONDS = 30

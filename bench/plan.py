@@ -19,7 +19,7 @@ import migrations
 from bench.cluster import measuring_postgres
 from bench.instance import add_history, fill
 from local_stack.postgres import OWNER, SUPERUSER, Postgres
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
 
 SIZES = [10_000, 100_000]

@@ -14,15 +14,15 @@ from typing import Any
 
 from bench.instance import DAY
 from sequence_store.settings import PipelineSettings
-from sequence_store.tracing import OFF
+from sequence_store.tracing.traces import OFF
 
 FORECAST_DAYS = 14
 NOW = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)
 
 
 def core(settings: PipelineSettings) -> dict[str, Any]:
-    from sequence_pipelines.planner import make_plan
-    from sequence_store.database import connect
+    from sequence_pipelines.planning.planner import make_plan
+    from sequence_store.postgres.connection import connect
 
     gc.freeze()  # as the code location does once it is loaded
     with connect(settings.pipeline_database_url, name="bench") as connection:
@@ -39,9 +39,9 @@ def core(settings: PipelineSettings) -> dict[str, Any]:
 
 
 def forecast(settings: PipelineSettings) -> dict[str, Any]:
-    from sequence_pipelines.forecasting import forecast as foretell
-    from sequence_pipelines.ledger import Ledger
-    from sequence_store.database import connect
+    from sequence_pipelines.planning.forecast import forecast as foretell
+    from sequence_pipelines.planning.repository import Ledger
+    from sequence_store.postgres.connection import connect
 
     with connect(settings.pipeline_database_url, name="bench") as connection:
         began = time.perf_counter()
@@ -54,11 +54,11 @@ def quality(settings: PipelineSettings) -> dict[str, Any]:
     from concurrent.futures import ThreadPoolExecutor
 
     from bench.shapes import optimum, spread
-    from sequence_pipelines.candidates import choose_candidates, read_day
-    from sequence_pipelines.ledger import Ledger
-    from sequence_pipelines.picture import Day
-    from sequence_pipelines.planner import choose_mailboxes
-    from sequence_store.database import connect
+    from sequence_pipelines.planning.engine.eligibility import choose_candidates, read_day
+    from sequence_pipelines.planning.planner import choose_mailboxes
+    from sequence_pipelines.planning.repository import Ledger
+    from sequence_pipelines.planning.snapshot_reader import Day
+    from sequence_store.postgres.connection import connect
 
     with connect(settings.pipeline_database_url, name="bench") as connection:
         ledger, day = Ledger(connection, settings.address_pads), Day.at(NOW, settings)

@@ -22,7 +22,7 @@ from bench.cluster import measuring_postgres
 from bench.instance import DAY
 from bench.plan import forget_plan, in_a_process, seconds_of_limit, team
 from local_stack.postgres import SUPERUSER
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
 
 DUE = """
 SELECT sequence_id, contact_id, current_step, round, mailbox_id, next_send FROM sequences_contacts

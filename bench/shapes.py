@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 from bench import instance
-from sequence_pipelines.planning.allocation import UNBOUNDED, allocate
+from sequence_pipelines.planning.engine.allocation import UNBOUNDED, allocate
 
 SEQUENCES, MAILBOXES, LIMIT = 500, 1000, 100
 

@@ -27,10 +27,10 @@ import migrations
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import end, launch, wait_ready, wait_until
-from sequence_store.database import connect
-from sequence_store.messages import SendMessage
-from sequence_store.queues import Outgoing, Queue, create_queues, sqs_client
+from sequence_store.domain.messages import SendMessage
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import OwnerSettings
+from sequence_store.sqs import Outgoing, Queue, create_queues, sqs_client
 
 PARTS = ("throughput", "processes", "memory", "timing")
 MAILS = 2000

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Response
 from pydantic_core import to_json
 
-from crud_api.bodies import Answer
+from crud_api.base_schema import Answer
 from crud_api.errors import PreconditionFailedError
 
 

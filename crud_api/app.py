@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
-from crud_api import documentation
+from crud_api import openapi as documentation
 from crud_api.assignments.endpoints import router as assignments
 from crud_api.body_limit import BodyLimit
 from crud_api.contacts.endpoints import router as contacts
 from crud_api.database import Database
 from crud_api.dependencies import Clock, utc_now
 from crud_api.enrolments.endpoints import router as enrolments
-from crud_api.error_answers import answer_errors
+from crud_api.exception_handlers import answer_errors
 from crud_api.health.endpoints import router as health
 from crud_api.imports.endpoints import router as imports
 from crud_api.keys import KeyRequired, scope_of
@@ -29,7 +29,7 @@ from crud_api.sequences.endpoints import router as sequences
 from crud_api.steps.endpoints import router as steps
 from crud_api.suppressions.endpoints import router as suppressions
 from crud_api.tracking.endpoints import router as tracking
-from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import ApiSettings, read_settings
 
 log = logging.getLogger("crud_api")

@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from crud_api.errors import ApiError, ConflictError, InvalidInputError, UnavailableError
-from sequence_store.database import KEEPALIVES, plain_url
-from sequence_store.queries import query
+from sequence_store.postgres.connection import KEEPALIVES, plain_url
+from sequence_store.postgres.queries import query
 from sequence_store.settings import ApiSettings
 
 STATEMENT_TIMEOUT_MS = 5_000
@@ -103,7 +103,7 @@ class Database:
 def run(
     connection: Connection, file: str, name: str, values: Mapping[str, object] | None = None
 ) -> CursorResult[Any]:
-    """Run a statement of sequence_store/sql, where the expression language would say it less clearly."""
+    """Run a statement of sequence_store/postgres/sql, where the expression language would say it less clearly."""
     return connection.exec_driver_sql(query(file, name).decode(), dict(values or {}))
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from crud_api.database import Database
-from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import ApiSettings
 
 Clock = Callable[[], datetime]

@@ -23,7 +23,7 @@ from pydantic import (
 from typing_extensions import TypeAliasType
 
 from sequence_store.errors import TemplateError
-from sequence_store.templates import check
+from sequence_store.mail.templates import check
 
 LARGEST_INT = 2**31 - 1
 EARLIEST, LATEST = date(2000, 1, 1), date(2099, 12, 31)

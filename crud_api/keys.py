@@ -14,7 +14,7 @@ from crud_api.database import Database
 from crud_api.errors import ForbiddenError, UnauthorizedError
 from crud_api.rate_limit import RateLimit
 from crud_api.tables import api_keys
-from sequence_store.api_keys import Scope, hash_key
+from sequence_store.secrets.api_keys import Scope, hash_key
 
 NO_KEY = 0
 DESCRIPTION = "A key that `sequences keys create` made. Each operation names the scope that it needs."

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 
 from sequence_cli.dagster_runs import DagsterRuns
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import OwnerSettings, read_settings
 
 API, DAGSTER, SINK = "http://api:8000", "http://webserver:3000", "http://mail-sink:8025"

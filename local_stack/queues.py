@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime, timedelta
 
-from sequence_store.database import connect
 from sequence_store.errors import StoreError
-from sequence_store.queries import query
-from sequence_store.queues import create_queues, sqs_client
+from sequence_store.postgres.connection import connect
+from sequence_store.postgres.queries import query
 from sequence_store.settings import OwnerSettings, read_settings
+from sequence_store.sqs import create_queues, sqs_client
 
 OLDEST_SEND = timedelta(days=2)  # a negative age asks for sends whose minute is still to come
 

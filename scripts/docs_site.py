@@ -68,7 +68,7 @@ def _parameter(parameter: Any) -> str:
 
 
 def messages() -> Iterator[str]:
-    from sequence_store.messages import DeliveryResult, SendMessage
+    from sequence_store.domain.messages import DeliveryResult, SendMessage
 
     yield "# Messages\n"
     yield "Made from the code. Both queues carry JSON; a message wakes, the row in `sends` is the truth.\n"

@@ -35,12 +35,12 @@ def archive(
     """
     before = datetime.now(UTC) - timedelta(days=_days(older_than))
 
-    from sequence_store.database import connect
+    from sequence_store.postgres.connection import connect
     from sequence_store.settings import OwnerSettings, read_settings
 
     with connect(read_settings(OwnerSettings).database_url, name="sequences archive") as connection:
         if dry_run:
-            from sequence_store.queries import query
+            from sequence_store.postgres.queries import query
 
             row = connection.execute(query("archive", "count_archivable"), {"before": before}).fetchall()[0]
             examined, archived = row[:2]
@@ -54,7 +54,7 @@ def archive(
 
 
 def _move(connection: psycopg.Connection[Any], before: datetime, batch: int) -> tuple[int, int]:
-    from sequence_pipelines.archiving import archive_sends
+    from sequence_pipelines.maintenance.archive import archive_sends
 
     examined = archived = 0
     for moved in archive_sends(connection, before, batch=batch):

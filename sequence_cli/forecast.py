@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sequence_cli.output import AsJson, plain_table, print_json
-from sequence_pipelines.what_if import MOST_ADDED, MOST_DAYS, MOST_MAILS, WhatIf
+from sequence_pipelines.planning.scenario import MOST_ADDED, MOST_DAYS, MOST_MAILS, WhatIf
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from sequence_pipelines.forecasting import ForecastDay
+    from sequence_pipelines.planning.forecast import ForecastDay
 
 FULL_MAILBOXES = 10
 BAR = 20  # columns of a full day, and fewer where the terminal is narrow
@@ -51,10 +51,10 @@ def forecast(
     from rich.console import Console
     from rich.progress import track
 
-    from sequence_pipelines.forecasting import forecast as foretell
-    from sequence_pipelines.forecasting import summarise_mailboxes, summarise_sequences
-    from sequence_pipelines.ledger import Ledger
-    from sequence_store.database import connect
+    from sequence_pipelines.planning.forecast import forecast as foretell
+    from sequence_pipelines.planning.forecast import summarise_mailboxes, summarise_sequences
+    from sequence_pipelines.planning.repository import Ledger
+    from sequence_store.postgres.connection import connect
     from sequence_store.settings import PipelineSettings, read_settings
 
     settings = read_settings(PipelineSettings)
@@ -75,7 +75,7 @@ def forecast(
 
 
 def _names(connection: Any) -> dict[str, dict[int, str]]:
-    from sequence_store.queries import query
+    from sequence_store.postgres.queries import query
 
     mailboxes = connection.execute(query("forecast", "name_mailboxes")).fetchall()
     return {
@@ -126,7 +126,7 @@ def _fullest(mailboxes: list[dict[Hashable, Any]], names: dict[str, dict[int, st
 
 
 def _queues(sequences: list[dict[Hashable, Any]], names: dict[str, dict[int, str]]) -> Table:
-    from sequence_pipelines.forecasting import NOT_IN_THESE_DAYS
+    from sequence_pipelines.planning.forecast import NOT_IN_THESE_DAYS
 
     table = plain_table("\nSequences")
     table.add_column("sequence", overflow="fold")

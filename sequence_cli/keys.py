@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from sequence_cli.output import AsJson, print_json, print_lines
-from sequence_store.api_keys import Scope
+from sequence_store.secrets.api_keys import Scope
 
 app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys of the Sequence API.")
 
@@ -23,9 +23,9 @@ def create(
     ] = None,
 ) -> None:
     """Make a key and print it: it is shown this once, only its hash is kept."""
-    from sequence_store.api_keys import hash_key, new_key
-    from sequence_store.database import connect
-    from sequence_store.queries import query
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
+    from sequence_store.secrets.api_keys import hash_key, new_key
     from sequence_store.settings import OwnerSettings, read_settings
 
     key = new_key()
@@ -44,8 +44,8 @@ def create(
 @app.command("list")
 def list_keys(as_json: AsJson = False) -> None:
     """List all keys: id, state, created, expires, scopes, name."""
-    from sequence_store.database import connect
-    from sequence_store.queries import query
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
 
     with connect(read_settings(OwnerSettings).database_url, name="sequences keys") as connection:
@@ -60,8 +60,8 @@ def list_keys(as_json: AsJson = False) -> None:
 @app.command()
 def revoke(key_id: Annotated[int, typer.Argument(metavar="ID", help="As `keys list` shows it.")]) -> None:
     """Revoke a key: the very next request with it is refused."""
-    from sequence_store.database import connect
-    from sequence_store.queries import query
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
 
     with connect(read_settings(OwnerSettings).database_url, name="sequences keys") as connection:

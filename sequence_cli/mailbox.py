@@ -14,10 +14,10 @@ app = typer.Typer(no_args_is_help=True, help="Look after mailboxes: secrets, rec
 @app.command("rotate-secrets")
 def rotate_secrets() -> None:
     """Seal every mailbox's secret with the newest of SECRET_KEYS; the older keys can be dropped afterwards."""
-    from sequence_store.database import connect
     from sequence_store.errors import SecretError
-    from sequence_store.queries import query
-    from sequence_store.secrets_at_rest import SecretBox
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
+    from sequence_store.secrets.at_rest import SecretBox
     from sequence_store.settings import OperatorSettings, read_settings
 
     settings = read_settings(OperatorSettings)
@@ -57,8 +57,8 @@ def check(
     """Look at SPF, DKIM, DMARC and MX of a mailbox's domain, and sign in as it does; sends nothing."""
     from psycopg.rows import class_row
 
-    from sequence_store.database import connect
-    from sequence_store.queries import query
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
     from sequence_store.settings import OperatorSettings, read_settings
     from step_mailing_worker.dns_records import Grade, resolver_of
     from step_mailing_worker.mailbox_check import CheckedMailbox, check_mailbox

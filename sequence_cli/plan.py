@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sequence_cli.output import AsJson, print_json
-from sequence_pipelines.what_if import MOST_DAYS
+from sequence_pipelines.planning.scenario import MOST_DAYS
 
 if TYPE_CHECKING:
-    from sequence_pipelines.planner import Plan
+    from sequence_pipelines.planning.planner import Plan
 
 MOST_MAILBOXES = 10
 
@@ -36,10 +36,10 @@ def plan(
     """
     from rich.console import Console
 
-    from sequence_pipelines.planner import make_plan, trace_sends
-    from sequence_store.database import connect
+    from sequence_pipelines.planning.planner import make_plan, trace_sends
+    from sequence_store.postgres.connection import connect
     from sequence_store.settings import PipelineSettings, read_settings
-    from sequence_store.tracing import open_traces
+    from sequence_store.tracing.traces import open_traces
 
     settings = read_settings(PipelineSettings)
     now = datetime.now(UTC)
@@ -57,7 +57,7 @@ def plan(
         traces = open_traces(settings, "sequences-plan")
         trace_sends(traces, made, began)
         traces.stop()
-        from sequence_pipelines.day_counters import set_day_counters
+        from sequence_pipelines.dispatch.quota_counters import set_day_counters
 
         with connect(settings.pipeline_database_url, name="sequences plan") as connection:
             set_day_counters(connection, settings, made.day.day)
@@ -86,7 +86,7 @@ def _refuse_other_days(day: date, today: date) -> None:
 
 
 def _addresses() -> bytes:
-    from sequence_store.queries import query
+    from sequence_store.postgres.queries import query
 
     return query("forecast", "name_mailboxes")
 

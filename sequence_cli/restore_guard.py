@@ -11,9 +11,9 @@ import typer
 from sequence_cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
-    from sequence_store.messages import SendKey
+    from sequence_store.domain.messages import SendKey
+    from sequence_store.domain.states import SendStatus
     from sequence_store.settings import OwnerSettings
-    from sequence_store.states import SendStatus
 
 
 def restore_guard(
@@ -51,8 +51,8 @@ def restore_guard(
     if complete and not sent:
         raise typer.BadParameter("needs --sent, the names of all mails", param_hint="--complete")
 
-    from sequence_pipelines.restoring import guard
-    from sequence_store.database import connect
+    from sequence_pipelines.maintenance.restore_guard import guard
+    from sequence_store.postgres.connection import connect
     from sequence_store.settings import OwnerSettings, read_settings
 
     settings = read_settings(OwnerSettings)
@@ -99,8 +99,8 @@ def _instant(words: str) -> datetime:
 
 
 def _named_in(files: list[Path], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
-    from sequence_store.message_ids import keys_named_in
-    from sequence_store.states import SendStatus
+    from sequence_store.domain.states import SendStatus
+    from sequence_store.mail.message_ids import keys_named_in
 
     secret = settings.address_key.get_secret_value().encode()
     texts = (file.read_text(encoding="utf-8", errors="replace") for file in files)
@@ -108,8 +108,8 @@ def _named_in(files: list[Path], settings: OwnerSettings) -> dict[SendKey, SendS
 
 
 def _reported(settings: OwnerSettings) -> dict[SendKey, SendStatus]:
-    from sequence_pipelines.restoring import results_in
-    from sequence_store.queues import Queue, sqs_client
+    from sequence_pipelines.maintenance.restore_guard import results_in
+    from sequence_store.sqs import Queue, sqs_client
 
     client = sqs_client(settings)
     try:

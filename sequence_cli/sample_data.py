@@ -39,8 +39,8 @@ def load_and_show(settings: OwnerSettings, folder: Path, console: Console) -> No
     from psycopg import OperationalError
 
     from sequence_cli.sample_loader import load_sample
-    from sequence_store.database import connect
     from sequence_store.errors import StoreError
+    from sequence_store.postgres.connection import connect
 
     try:
         connection = connect(settings.database_url, name="sequences_sample_data")

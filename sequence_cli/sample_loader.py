@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from sequence_cli.errors import SampleError
-from sequence_store.queries import query
+from sequence_store.postgres.queries import query
 from sequence_store.settings import Settings
 
 EXPORTED = date(2026, 6, 1)

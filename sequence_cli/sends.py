@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sequence_cli.output import AsJson, print_json, print_lines
-from sequence_store.states import SendStatus
+from sequence_store.domain.states import SendStatus
 
 app = typer.Typer(no_args_is_help=True, help="Look at sends, and settle unknown ones.")
 
@@ -43,8 +43,8 @@ def list_sends(
     """List sends, the latest first: ids of contact, step and round, then sequence, mailbox, state, minute, reason."""
     from psycopg.rows import dict_row
 
-    from sequence_store.database import connect
-    from sequence_store.queries import query
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
 
     settings = read_settings(OwnerSettings)
@@ -104,8 +104,8 @@ def resolve(
     settlement: Annotated[Settlement, typer.Option("--as", help="What is known by now.")],
 ) -> None:
     """Settle an unknown send, once: as sent (it lies in the Sent folder), or as retry (it does not)."""
-    from sequence_store.database import connect
-    from sequence_store.queries import query
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
 
     with connect(read_settings(OwnerSettings).database_url, name="sequences sends") as connection:

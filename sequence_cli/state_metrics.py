@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from sequence_cli.system_state import Ledger, Orchestration, QueueState, SystemState
-from sequence_store.states import Deferral, SendStatus
+from sequence_store.domain.states import Deferral, SendStatus
 
 FRESH_SECONDS = 10.0  # scrapes that come nearer together share one look
 SOURCES = ("database", "queues", "api", "dagster")

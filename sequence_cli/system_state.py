@@ -18,12 +18,12 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 from psycopg.rows import dict_row
 
-from sequence_store.database import connect
+from sequence_store.domain.planning_day import PlanningCalendar
 from sequence_store.errors import QueueMissingError
-from sequence_store.planning_day import PlanningCalendar
-from sequence_store.queries import query
-from sequence_store.queues import Queue, sqs_client
+from sequence_store.postgres.connection import connect
+from sequence_store.postgres.queries import query
 from sequence_store.settings import ObserverSettings
+from sequence_store.sqs import Queue, sqs_client
 
 LOOK_BACK = timedelta(days=3)
 ANSWER_SECONDS = 10

@@ -11,7 +11,7 @@ import typer
 from sequence_cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
-    from sequence_store.invariants import Violation
+    from sequence_pipelines.maintenance.invariants import Violation
 
 EXAMPLES = 10  # of each promise
 DAYS = ["%Y-%m-%d"]
@@ -39,9 +39,9 @@ def verify(
     from rich.console import Console
     from rich.progress import Progress
 
-    from sequence_pipelines.verifying import Period, count_sends
-    from sequence_pipelines.verifying import verify as find_violations
-    from sequence_store.database import connect
+    from sequence_pipelines.maintenance.verify import Period, count_sends
+    from sequence_pipelines.maintenance.verify import verify as find_violations
+    from sequence_store.postgres.connection import connect
     from sequence_store.settings import PipelineSettings, read_settings
 
     if day and since:

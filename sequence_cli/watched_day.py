@@ -26,8 +26,8 @@ from sequence_cli.day_verdict import PROMPT_SECONDS, Mail, Promise, Verdict, jud
 from sequence_cli.day_view import Progress, Ticker, show_addresses, show_plan
 from sequence_cli.errors import DayError
 from sequence_cli.sample_data import load_and_show
-from sequence_store.database import connect
-from sequence_store.queries import query
+from sequence_store.postgres.connection import connect
+from sequence_store.postgres.queries import query
 from sequence_store.settings import OwnerSettings, read_settings
 
 LEAST_REST = timedelta(minutes=3)  # a plan made nearer to the next planning day finds no time to use

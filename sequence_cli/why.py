@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sequence_cli.output import AsJson, plain_table, print_json
-from sequence_store.states import Deferral, EnrolmentStatus, SendStatus
+from sequence_store.domain.states import Deferral, EnrolmentStatus, SendStatus
 
 MOST_ROWS = 50
 HELP = {
@@ -38,8 +38,8 @@ def why(
     """Tell the whole story of a contact: enrolments, mails, events, why not today, and what comes next."""
     from psycopg.rows import dict_row
 
-    from sequence_store.database import connect
-    from sequence_store.queries import query
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
 
     settings = read_settings(OwnerSettings)

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from sequence_store.planning_day import FIRST_PLANNING_DAY
+from sequence_store.domain.planning_day import FIRST_PLANNING_DAY
 from sequence_store.settings import Settings, read_settings
 
 _settings = read_settings(Settings)

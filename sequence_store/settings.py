@@ -15,9 +15,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sequence_store.domain.planning_day import PlanningCalendar
 from sequence_store.errors import SettingsError
-from sequence_store.link_tokens import LinkSigner
-from sequence_store.planning_day import PlanningCalendar
+from sequence_store.mail.link_tokens import LinkSigner
 
 LOCAL = "local"
 LOCAL_LINK_KEY = "local-link-key-not-for-production"

@@ -10,20 +10,20 @@ from datetime import UTC, date, datetime
 from typing import TypeVar, assert_never
 from uuid import uuid4
 
-from sequence_store.crash_points import CrashPoint, reach
+from sequence_store.domain.messages import DeliveryResult, SendMessage, parse_message
+from sequence_store.domain.states import Outcome, SendStatus
 from sequence_store.errors import MalformedMessageError
-from sequence_store.messages import DeliveryResult, SendMessage, parse_message
-from sequence_store.queues import Incoming
+from sequence_store.failpoints import CrashPoint, reach
 from sequence_store.settings import WorkerSettings
-from sequence_store.states import Outcome, SendStatus
-from sequence_store.tracing import OFF, Traces
+from sequence_store.sqs import Incoming
+from sequence_store.tracing.traces import OFF, Traces
 from step_mailing_worker import logs
-from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.errors import GateClosedError
 from step_mailing_worker.heartbeat import Heartbeat
-from step_mailing_worker.inbox import Inbox
 from step_mailing_worker.metrics import WorkerMetrics
+from step_mailing_worker.quota_counters import DayCounters
+from step_mailing_worker.sqs_consumer import Inbox
 from step_mailing_worker.store import (
     DATABASE_AWAY,
     Claim,

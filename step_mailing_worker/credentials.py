@@ -19,11 +19,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sequence_store.errors import SecretError
-from sequence_store.secrets_at_rest import SecretBox, is_reference, referred
+from sequence_store.secrets.at_rest import SecretBox, is_reference, referred
 from sequence_store.settings import LOCAL, SmtpSettings
 from step_mailing_worker import logs
 from step_mailing_worker.errors import LostError, NoCredentialError
-from step_mailing_worker.replies import Phase
+from step_mailing_worker.smtp_replies import Phase
 
 REFERENCE_SECONDS = 300.0
 TOKEN_MARGIN_SECONDS = 60.0  # a token that is about to end might end between its check and its use

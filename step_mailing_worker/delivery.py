@@ -6,20 +6,27 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from sequence_store.crash_points import CrashPoint, reach
-from sequence_store.messages import SendMessage
+from sequence_store.domain.messages import SendMessage
+from sequence_store.domain.states import Fault, Outcome
+from sequence_store.failpoints import CrashPoint, reach
 from sequence_store.settings import WorkerSettings
-from sequence_store.states import Fault, Outcome
-from sequence_store.tracing import OFF, Traces
+from sequence_store.tracing.traces import OFF, Traces
 from step_mailing_worker.endpoints import SES, endpoint_of
 from step_mailing_worker.errors import LostError, MailError, NoCredentialError, RefusedError, UntrustedError
 from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import Mail, MailOrder, build_mail
 from step_mailing_worker.mailbox_connections import MailboxConnections
-from step_mailing_worker.replies import Phase, Reply, meaning_of, provider_message_id, retry_delay, storable
 from step_mailing_worker.ses import SesTransport
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Endpoint
+from step_mailing_worker.smtp_replies import (
+    Phase,
+    Reply,
+    meaning_of,
+    provider_message_id,
+    retry_delay,
+    storable,
+)
 from step_mailing_worker.store import DATABASE_AWAY, ClaimedSend, Finish
 
 _AFTER_PARKING_SECONDS = 5.0  # a retry while the mailbox is still parked would be cancelled

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sequence_store.states import Fault
+from sequence_store.domain.states import Fault
 
 if TYPE_CHECKING:
-    from step_mailing_worker.replies import Phase, Reply
+    from step_mailing_worker.smtp_replies import Phase, Reply
     from step_mailing_worker.store import Gate
 
 

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError, LoginError
 
-from sequence_store.queues import batched
+from sequence_store.sqs import batched
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.networks import IMAP_PORTS, is_private, refusal
-from step_mailing_worker.replies import Phase
+from step_mailing_worker.smtp_replies import Phase
 
 LONGEST_MAIL = 262_144  # what names the send stands at the head, or soon after the report
 MAILS_AT_ONCE = 20

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from html.parser import HTMLParser
 
-from sequence_store.link_tokens import LONGEST_TOKEN, Link, LinkKind, LinkSigner
-from sequence_store.mail_content import at_end_of_body
-from sequence_store.messages import SendKey
+from sequence_store.domain.messages import SendKey
+from sequence_store.mail.content import at_end_of_body
+from sequence_store.mail.link_tokens import LONGEST_TOKEN, Link, LinkKind, LinkSigner
 
 _ATTRIBUTE = re.compile(
     r"""[\s/]*(?P<name>[^\s/>=][^\s/>=]*)(?:\s*=\s*(?P<value>"[^"]*"|'[^']*'|[^\s>"']*))?""", re.DOTALL

@@ -20,10 +20,10 @@ from step_mailing_worker.errors import (
     UntrustedError,
 )
 from step_mailing_worker.mailbox_connections import MailboxConnections
-from step_mailing_worker.replies import storable
 from step_mailing_worker.ses import ses_client
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds, Endpoint
+from step_mailing_worker.smtp_replies import storable
 
 _SIGN_IN = "sign-in"
 _SES_SECONDS = 10.0

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sequence_store.crash_points import CrashPoint, reach
+from sequence_store.failpoints import CrashPoint, reach
 from step_mailing_worker.credentials import Credential, Credentials
 from step_mailing_worker.errors import LostError, NoCredentialError, RefusedError, SmtpError
 from step_mailing_worker.mail import Mail
-from step_mailing_worker.replies import Phase
 from step_mailing_worker.smtp import Bounds, Endpoint, SmtpConnection
+from step_mailing_worker.smtp_replies import Phase
 
 CONNECTIONS_PER_MAILBOX = 3  # Exchange Online's bound; others allow more
 IDLE_SECONDS = 20.0  # servers wait for minutes, but a connection that does nothing is theirs too

@@ -10,14 +10,14 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from sequence_store.database import SESSION, plain_url
-from sequence_store.queries import query
+from sequence_store.postgres.connection import SESSION, plain_url
+from sequence_store.postgres.queries import query
 from sequence_store.settings import LOCAL, WorkerSettings
 from step_mailing_worker import logs
 from step_mailing_worker.credentials import Credential, Credentials
 from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.imap import InboxAccount, NewMails, read_new_mails
-from step_mailing_worker.returned_mails import Feedback, feedback_of
+from step_mailing_worker.inbound_mail import Feedback, feedback_of
 from step_mailing_worker.store import DATABASE_AWAY
 
 MAILBOXES_AT_ONCE = 8

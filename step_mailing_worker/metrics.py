@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
-from sequence_store.states import Outcome
+from sequence_store.domain.states import Outcome
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer

@@ -23,14 +23,14 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
+from sequence_store.domain.states import Fault
 from sequence_store.settings import WorkerSettings
-from sequence_store.states import Fault
 from step_mailing_worker.credentials import Credentials
 from step_mailing_worker.endpoints import SES
 from step_mailing_worker.errors import LostError, MailError, NoCredentialError
 from step_mailing_worker.mail import Mail
-from step_mailing_worker.replies import Phase, Reply
 from step_mailing_worker.smtp import Endpoint
+from step_mailing_worker.smtp_replies import Phase, Reply
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client

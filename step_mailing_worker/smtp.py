@@ -19,14 +19,14 @@ from typing import Literal
 
 import aiosmtplib
 
-from sequence_store.crash_points import CrashPoint, reach
-from sequence_store.states import Fault
+from sequence_store.domain.states import Fault
+from sequence_store.failpoints import CrashPoint, reach
 from step_mailing_worker.credentials import Credential
-from step_mailing_worker.dialogue import Dialogue
 from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
 from step_mailing_worker.mail import Mail
 from step_mailing_worker.networks import SMTP_PORTS, is_private, refusal_soon
-from step_mailing_worker.replies import Phase, Reply
+from step_mailing_worker.smtp_protocol import Dialogue
+from step_mailing_worker.smtp_replies import Phase, Reply
 
 Security = Literal["none", "starttls", "tls"]
 

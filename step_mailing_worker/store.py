@@ -16,11 +16,11 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from sequence_store.database import KEEPALIVES, SESSION, plain_url
-from sequence_store.messages import SendKey, SendMessage
-from sequence_store.queries import query
+from sequence_store.domain.messages import SendKey, SendMessage
+from sequence_store.domain.states import Fault, Outcome, SendStatus
+from sequence_store.postgres.connection import KEEPALIVES, SESSION, plain_url
+from sequence_store.postgres.queries import query
 from sequence_store.settings import WorkerSettings
-from sequence_store.states import Fault, Outcome, SendStatus
 from step_mailing_worker.batching import Batches
 
 MOST_TOGETHER = 20  # sends in one transaction: it holds its locks for as long as all of them take

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from sequence_store.queues import BATCH, Incoming
 from sequence_store.settings import WorkerSettings
-from sequence_store.tracing import open_traces
+from sequence_store.sqs import BATCH, Incoming
+from sequence_store.tracing.traces import open_traces
 from step_mailing_worker import logs
 from step_mailing_worker.attempt import Attempt, Tools
 from step_mailing_worker.credentials import Credentials
-from step_mailing_worker.day_counters import DayCounters
 from step_mailing_worker.delivery import Delivery
-from step_mailing_worker.inbox import QUEUE_AWAY, Inbox, Queues
 from step_mailing_worker.mailbox_connections import MailboxConnections
+from step_mailing_worker.quota_counters import DayCounters
 from step_mailing_worker.ses import SesTransport
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds
+from step_mailing_worker.sqs_consumer import QUEUE_AWAY, Inbox, Queues
 from step_mailing_worker.store import Store
 
 _ATTEMPTS_PER_RECEIVER = 32

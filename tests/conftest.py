@@ -23,8 +23,7 @@ from psycopg.rows import TupleRow
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import end, launch, wait_ready, wait_until
-from sequence_store.database import connect
-from sequence_store.queues import Queue, create_queues, sqs_client
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import (
     ApiSettings,
     ObserverSettings,
@@ -32,6 +31,7 @@ from sequence_store.settings import (
     PipelineSettings,
     WorkerSettings,
 )
+from sequence_store.sqs import Queue, create_queues, sqs_client
 
 Role = Literal["owner", "api", "pipeline", "worker", "readonly"]
 ROLES = ("api", "pipeline", "worker", "readonly")

@@ -8,8 +8,7 @@ from typing import Any
 
 import psycopg
 
-from sequence_pipelines.verifying import BEGINNING, Period, bounds_of, read_mailbox_days, read_sends
-from sequence_store.invariants import (
+from sequence_pipelines.maintenance.invariants import (
     Accepted,
     Bounds,
     Event,
@@ -20,10 +19,11 @@ from sequence_store.invariants import (
     Violation,
     check_invariants,
 )
-from sequence_store.message_ids import keys_named_in
-from sequence_store.messages import SendKey
+from sequence_pipelines.maintenance.verify import BEGINNING, Period, bounds_of, read_mailbox_days, read_sends
+from sequence_store.domain.messages import SendKey
+from sequence_store.domain.states import SendStatus
+from sequence_store.mail.message_ids import keys_named_in
 from sequence_store.settings import PipelineSettings
-from sequence_store.states import SendStatus
 from tests.conftest import Mail
 
 RECORDER = """

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Query, Response
 
 from crud_api.assignments import service
 from crud_api.assignments.schemas import MailboxIds
-from crud_api.creation import Once
 from crud_api.dependencies import Store
-from crud_api.documentation import answers
+from crud_api.idempotency import Once
 from crud_api.json_body import JsonRoute
 from crud_api.mailboxes.schemas import Mailbox
+from crud_api.openapi import answers
 from crud_api.paging import Paging
 
 router = APIRouter(prefix="/sequences/{sequence_id}/mailboxes", tags=["assignments"], route_class=JsonRoute)

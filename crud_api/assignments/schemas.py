@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crud_api.bodies import EXAMPLE_ID, Body, example
+from crud_api.base_schema import EXAMPLE_ID, Body, example
 from crud_api.fields import Id
 
 MOST_MAILBOXES = 10_000

@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query, Response
 from crud_api.answers import IfMatch, shown
 from crud_api.contacts import service
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
-from crud_api.creation import Once
 from crud_api.dependencies import Settings, Store
-from crud_api.documentation import answers
+from crud_api.idempotency import Once
 from crud_api.json_body import JsonRoute
+from crud_api.openapi import answers
 from crud_api.paths import id_segment
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)

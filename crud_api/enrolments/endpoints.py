@@ -8,9 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from crud_api.answers import IfMatch, shown
-from crud_api.creation import Once
 from crud_api.dependencies import Settings, Store, Today
-from crud_api.documentation import answers
 from crud_api.enrolments import service
 from crud_api.enrolments.schemas import (
     ContactIds,
@@ -19,8 +17,10 @@ from crud_api.enrolments.schemas import (
     EnrolmentQuery,
     EnrolmentReport,
 )
+from crud_api.idempotency import Once
 from crud_api.json_body import JsonRoute
-from sequence_store.states import EnrolmentStatus
+from crud_api.openapi import answers
+from sequence_store.domain.states import EnrolmentStatus
 
 router = APIRouter(prefix="/sequences/{sequence_id}/contacts", tags=["enrolments"], route_class=JsonRoute)
 

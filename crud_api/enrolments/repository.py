@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from crud_api.enrolments.schemas import EnrolmentQuery
 from crud_api.paging import Page, count, page_of
 from crud_api.tables import AnyRow, contacts, mailboxes, sequences_contacts, suppressions
-from sequence_store.states import EnrolmentStatus
+from sequence_store.domain.states import EnrolmentStatus
 
 ENROLLED = (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED)
 LISTED = tuple(status for status in EnrolmentStatus if status is not EnrolmentStatus.REMOVED)

@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.bodies import EXAMPLE_ID, Answer, Body, example
+from crud_api.base_schema import EXAMPLE_ID, Answer, Body, example
 from crud_api.fields import Id
 from crud_api.paging import Paging
-from sequence_store.states import EnrolmentStatus
+from sequence_store.domain.states import EnrolmentStatus
 
 MOST_CONTACTS = 50_000
 

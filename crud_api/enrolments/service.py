@@ -18,7 +18,7 @@ from crud_api.paging import Page
 from crud_api.sequences.service import internal_id as sequence_id_of
 from crud_api.steps import repository as steps
 from crud_api.tables import AnyRow, sequences_contacts
-from sequence_store.states import EnrolmentStatus
+from sequence_store.domain.states import EnrolmentStatus
 
 ALREADY = "is in the sequence already"
 

@@ -8,10 +8,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
 from crud_api.dependencies import Store
-from crud_api.documentation import open_answers
 from crud_api.errors import UnavailableError
 from crud_api.health.schemas import Health, PartState, Readiness
 from crud_api.metrics import CONTENT_TYPE, Metrics
+from crud_api.openapi import open_answers
 from crud_api.tables import sequences
 
 router = APIRouter(tags=["health"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from crud_api.bodies import Answer
+from crud_api.base_schema import Answer
 
 PartState = Literal["up", "down"]
 

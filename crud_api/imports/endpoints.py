@@ -12,10 +12,10 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from crud_api.dependencies import Settings, Store, Today
-from crud_api.documentation import answers
 from crud_api.imports import service
 from crud_api.imports.body_file import body_file
 from crud_api.imports.schemas import ContactExportQuery, ContactFileQuery, FileQuery, Import, ImportQuery
+from crud_api.openapi import answers
 
 router = APIRouter()
 

@@ -14,7 +14,7 @@ from crud_api.errors import UnavailableError
 from crud_api.imports.schemas import ContactExportQuery, ImportQuery
 from crud_api.paging import Page, read_page
 from crud_api.tables import AnyRow, imports
-from sequence_store.queries import query
+from sequence_store.postgres.queries import query
 
 AT_ONCE = 2  # of all processes: each import holds a connection for as long as its file takes to arrive
 BLOCK = 64 * 1024

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
 from crud_api.contacts.attributes import Attributes
-from crud_api.error_answers import describe
+from crud_api.exception_handlers import describe
 from crud_api.fields import Address, Line
 from crud_api.imports.cells import original
 from crud_api.imports.csv_file import Layout, Row

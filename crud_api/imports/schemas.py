@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from crud_api.bodies import Answer
+from crud_api.base_schema import Answer
 from crud_api.imports.csv_file import LONGEST_COLUMN_NAME, Delimiter, Encoding
 from crud_api.paging import Paging
 

@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from crud_api.answers import IfMatch, shown
-from crud_api.creation import Once
 from crud_api.dependencies import Secrets, Store
-from crud_api.documentation import answers
+from crud_api.idempotency import Once
 from crud_api.json_body import JsonRoute
 from crud_api.mailboxes import service
 from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, MailboxQuery
+from crud_api.openapi import answers
 
 router = APIRouter(prefix="/mailboxes", tags=["mailboxes"], route_class=JsonRoute)
 

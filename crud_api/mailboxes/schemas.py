@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
+from crud_api.base_schema import UNSENT, Answer, Body, Changes, example, example_of_changes
 from crud_api.fields import (
     Address,
     Count,

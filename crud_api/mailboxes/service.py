@@ -14,7 +14,7 @@ from crud_api.mailboxes import repository
 from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, MailboxQuery
 from crud_api.paging import Page
 from crud_api.tables import AnyRow
-from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.secrets.at_rest import SecretBox
 
 RAMP_UP = ("ramp_up_start", "ramp_up_daily_increment", "ramp_up_started")
 

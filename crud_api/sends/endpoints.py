@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from crud_api.dependencies import Store
-from crud_api.documentation import answers
+from crud_api.openapi import answers
 from crud_api.sends import service
 from crud_api.sends.schemas import ContactSendQuery, Send, SequenceSendQuery
 

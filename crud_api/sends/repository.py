@@ -38,7 +38,7 @@ from crud_api.tables import (
     sequences_contacts,
     steps,
 )
-from sequence_store.states import OPEN, EnrolmentStatus
+from sequence_store.domain.states import OPEN, EnrolmentStatus
 
 Statement = Select[Any]
 enrolment = sequences_contacts.c

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.bodies import Answer
+from crud_api.base_schema import Answer
 from crud_api.paging import NEXT_CURSOR, Paging, cursor_pattern
-from sequence_store.states import SendStatus
+from sequence_store.domain.states import SendStatus
 
 WAITING: Literal["waiting"] = "waiting"
 

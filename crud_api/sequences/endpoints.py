@@ -8,10 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from crud_api.answers import IfMatch, shown
-from crud_api.creation import Once
 from crud_api.dependencies import Store
-from crud_api.documentation import answers
+from crud_api.idempotency import Once
 from crud_api.json_body import JsonRoute
+from crud_api.openapi import answers
 from crud_api.sequences import service
 from crud_api.sequences.schemas import Sequence, SequenceChanges, SequenceCreate, SequenceQuery
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, field_validator
 
-from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
+from crud_api.base_schema import UNSENT, Answer, Body, Changes, example, example_of_changes
 from crud_api.fields import AnyInt, Count, Line, SearchText
 from crud_api.paging import Paging
 from crud_api.steps.schemas import EXAMPLE as STEP_EXAMPLE

@@ -11,8 +11,8 @@ from crud_api.assignments import repository as assignments
 from crud_api.contacts import repository as contacts
 from crud_api.contacts.service import unknown as unknown_contact
 from crud_api.enrolments import repository as enrolments
-from crud_api.error_answers import describe
 from crud_api.errors import ConflictError, NotFoundError
+from crud_api.exception_handlers import describe
 from crud_api.fields import SubjectLine
 from crud_api.mailboxes import repository as mailboxes
 from crud_api.mailboxes.service import unknown as unknown_mailbox
@@ -22,7 +22,7 @@ from crud_api.steps import repository
 from crud_api.steps.schemas import Preview, PreviewQuery
 from crud_api.tables import AnyRow
 from sequence_store.errors import TemplateError
-from sequence_store.mail_content import Person, render_bodies, render_subject, template_names
+from sequence_store.mail.content import Person, render_bodies, render_subject, template_names
 from sequence_store.settings import LinkSettings
 
 _SUBJECT: TypeAdapter[str] = TypeAdapter(SubjectLine)

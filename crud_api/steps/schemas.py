@@ -8,9 +8,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from crud_api.bodies import UNSENT, Answer, Body, Changes, example, example_of_changes
+from crud_api.base_schema import UNSENT, Answer, Body, Changes, example, example_of_changes
 from crud_api.fields import Line, Number, TemplateLine, TemplateProse, Whole
-from sequence_store.templates import KNOWN
+from sequence_store.mail.templates import KNOWN
 
 LONGEST_DELAY_DAYS = 36_500
 

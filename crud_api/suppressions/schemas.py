@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from crud_api.bodies import Answer, Body
+from crud_api.base_schema import Answer, Body
 from crud_api.fields import Address, Line, SearchText
 from crud_api.paging import Paging
 

@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from crud_api.dependencies import Settings, Store
 from crud_api.errors import UnavailableError
 from crud_api.tracking import pages, repository
-from sequence_store.link_tokens import Link, LinkKind
+from sequence_store.mail.link_tokens import Link, LinkKind
 
 log = logging.getLogger("crud_api")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from crud_api.database import run
-from sequence_store.link_tokens import Link, LinkKind
+from sequence_store.mail.link_tokens import Link, LinkKind
 
 MOST_EVENTS = 100  # of a kind of a send
 

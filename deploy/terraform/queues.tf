@@ -1,4 +1,4 @@
-# As `sequences stack up` makes them locally: sequence_store/queues.py has the same numbers, and a test compares.
+# As `sequences stack up` makes them locally: sequence_store/sqs.py has the same numbers, and a test compares.
 locals {
   queues = {
     sends            = var.sends_queue

@@ -11,22 +11,22 @@ import pandas as pd
 import psycopg
 from psycopg.types.json import Jsonb
 
-from sequence_pipelines.advancing import Applied, apply_sends, find_unapplied
 from sequence_pipelines.assets import EACH_DAY, RESULTS
-from sequence_pipelines.looking_back import look_back
-from sequence_pipelines.reporting import links, table
+from sequence_pipelines.maintenance.invariants import Invariant, Violation
+from sequence_pipelines.maintenance.verify import Period, verify
+from sequence_pipelines.reporting.metadata import links, table
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
-from sequence_pipelines.ses_notifications import CertificateAwayError, Notifications, is_notification
-from sequence_pipelines.verifying import Period, verify
-from sequence_store.crash_points import CrashPoint, reach
+from sequence_pipelines.results.advance import Applied, apply_sends, find_unapplied
+from sequence_pipelines.results.ses_notifications import CertificateAwayError, Notifications, is_notification
+from sequence_store.domain.messages import DeliveryResult, SendKey, parse_message
 from sequence_store.errors import MalformedMessageError
-from sequence_store.invariants import Invariant, Violation
-from sequence_store.messages import DeliveryResult, SendKey, parse_message
-from sequence_store.queries import query
-from sequence_store.queues import Incoming, Queue
+from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.postgres.lookback import look_back
+from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
-from sequence_store.tracing import OFF, Traces
+from sequence_store.sqs import Incoming, Queue
+from sequence_store.tracing.traces import OFF, Traces
 
 BATCH = 200  # results in one transaction: twenty receives
 PARK_SECONDS = 86_400

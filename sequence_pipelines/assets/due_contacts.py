@@ -7,15 +7,16 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
-from sequence_pipelines.candidates import choose_candidates, read_day
-from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.looking_back import oldest_live
-from sequence_pipelines.picture import Day
-from sequence_pipelines.planning.windows import epoch_day
-from sequence_pipelines.reporting import PREVIEW_ROWS, counts, links, table
+from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.planning.engine.eligibility import choose_candidates, read_day
+from sequence_pipelines.planning.engine.windows import epoch_day
+from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.snapshot_reader import Day
+from sequence_pipelines.reporting import column_schemas as columns
+from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, links, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
+from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
 
 

@@ -10,7 +10,7 @@ from sequence_pipelines.assets.delivery_results import delivery_results
 from sequence_pipelines.assets.due_contacts import due_contacts
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
-from sequence_store.queries import query
+from sequence_store.postgres.queries import query
 
 USUAL_DAYS = 28
 LEAST_DIFFERENCE = 50  # contacts; a small day's doubling is no news

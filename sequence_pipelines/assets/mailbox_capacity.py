@@ -3,14 +3,15 @@
 import dagster as dg
 import pandas as pd
 
-from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
-from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.looking_back import oldest_live
-from sequence_pipelines.picture import Day, read_picture, read_team
-from sequence_pipelines.planning import misconfigured
-from sequence_pipelines.reporting import counts, links, mailboxes_of, table
+from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.planning.engine.windows import misconfigured
+from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.snapshot_reader import Day, read_picture, read_team
+from sequence_pipelines.reporting import column_schemas as columns
+from sequence_pipelines.reporting.metadata import counts, links, mailboxes_of, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
+from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
 
 

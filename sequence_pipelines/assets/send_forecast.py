@@ -7,19 +7,19 @@ import pandas as pd
 from pydantic import Field
 
 from sequence_pipelines.assets import OWNERS, PLANNING
-from sequence_pipelines.charts import days_to_come
-from sequence_pipelines.forecasting import (
+from sequence_pipelines.planning.forecast import (
     NOT_IN_THESE_DAYS,
     ForecastDay,
     forecast,
     summarise_mailboxes,
     summarise_sequences,
 )
-from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.reporting import PREVIEW_ROWS, table
+from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.scenario import MOST_ADDED, MOST_DAYS, MOST_MAILS, WhatIf
+from sequence_pipelines.reporting.charts import days_to_come
+from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
-from sequence_pipelines.what_if import MOST_ADDED, MOST_DAYS, MOST_MAILS, WhatIf
 from sequence_store.settings import PipelineSettings
 
 

@@ -9,20 +9,21 @@ import dagster as dg
 import pandas as pd
 from pydantic import Field
 
-from sequence_pipelines.assets import EACH_DAY, PLANNING, columns
-from sequence_pipelines.charts import charts_of_day
-from sequence_pipelines.day_counters import set_day_counters
-from sequence_pipelines.ledger import KEY, Ledger
-from sequence_pipelines.looking_back import oldest_unsettled
+from sequence_pipelines.assets import EACH_DAY, PLANNING
+from sequence_pipelines.dispatch.quota_counters import set_day_counters
 from sequence_pipelines.partitions import planned_by, planning_days
-from sequence_pipelines.planner import Plan, make_plan, trace_sends
-from sequence_pipelines.planning.windows import epoch_day
-from sequence_pipelines.reporting import counts, links, plan_numbers, plan_tables, table
+from sequence_pipelines.planning.engine.windows import epoch_day
+from sequence_pipelines.planning.planner import Plan, make_plan, trace_sends
+from sequence_pipelines.planning.repository import KEY, Ledger
+from sequence_pipelines.reporting import column_schemas as columns
+from sequence_pipelines.reporting.charts import charts_of_day
+from sequence_pipelines.reporting.metadata import counts, links, plan_numbers, plan_tables, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
-from sequence_store.queries import query
+from sequence_store.postgres.lookback import oldest_unsettled
+from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
-from sequence_store.tracing import Traces
+from sequence_store.tracing.traces import Traces
 
 GRACE = timedelta(hours=1)  # within which a planning day has its plan
 SEEN_FIRST = (

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from sequence_pipelines.assets import DISPATCH, OWNERS, RESULTS, SOURCES
-from sequence_pipelines.assets.columns import table
+from sequence_pipelines.reporting.column_schemas import table
 
 _BY_API = "Written by the Sequence API."
 

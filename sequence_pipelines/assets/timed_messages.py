@@ -4,13 +4,14 @@ from dataclasses import asdict
 
 import dagster as dg
 
-from sequence_pipelines.assets import DISPATCH, EACH_DAY, columns
-from sequence_pipelines.dispatching import dispatch
-from sequence_pipelines.reporting import links
+from sequence_pipelines.assets import DISPATCH, EACH_DAY
+from sequence_pipelines.dispatch.dispatcher import dispatch
+from sequence_pipelines.reporting import column_schemas as columns
+from sequence_pipelines.reporting.metadata import links
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_store.settings import PipelineSettings
-from sequence_store.tracing import Traces
+from sequence_store.tracing.traces import Traces
 
 
 @dg.asset(

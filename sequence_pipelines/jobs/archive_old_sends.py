@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from sequence_pipelines.archiving import archive_sends
 from sequence_pipelines.jobs import run_tags
+from sequence_pipelines.maintenance.archive import archive_sends
 from sequence_pipelines.resources.database import Database
 from sequence_store.settings import PipelineSettings
 

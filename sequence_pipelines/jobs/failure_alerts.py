@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from sequence_pipelines.alerts import Failure, send_alert
+from sequence_pipelines.maintenance.alerts import Failure, send_alert
 from sequence_store.settings import PipelineSettings
 
 

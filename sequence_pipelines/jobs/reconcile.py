@@ -7,13 +7,13 @@ import psycopg
 
 from sequence_pipelines.assets.delivery_results import sweep
 from sequence_pipelines.jobs import run_tags
-from sequence_pipelines.looking_back import oldest_unsettled
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
-from sequence_store.crash_points import CrashPoint, reach
-from sequence_store.queries import query
+from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.postgres.lookback import oldest_unsettled
+from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
-from sequence_store.tracing import Traces
+from sequence_store.tracing.traces import Traces
 
 
 @dg.op(

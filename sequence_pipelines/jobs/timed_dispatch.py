@@ -4,9 +4,9 @@ import dagster as dg
 
 from sequence_pipelines.assets.timed_messages import timed_messages
 from sequence_pipelines.jobs import current_day, run_tags, under_way
-from sequence_pipelines.looking_back import look_back
 from sequence_pipelines.resources.database import Database
-from sequence_store.queries import query
+from sequence_store.postgres.lookback import look_back
+from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 
 MOST_SECONDS = 600

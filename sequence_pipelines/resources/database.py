@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import psycopg
 
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from sequence_store.queues import Queue, sqs_client
 from sequence_store.settings import PipelineSettings
+from sequence_store.sqs import Queue, sqs_client
 
 
 class Queues:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from sequence_store.tracing import Traces, open_traces
+from sequence_store.tracing.traces import Traces, open_traces
 
 
 @dg.resource(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sequence_store.states import EnrolmentStatus
+from sequence_store.domain.states import EnrolmentStatus
 from tests.conftest import Services
 from tests.crud_api.conftest import NOBODY, STEP, TODAY, Api
 

@@ -19,8 +19,8 @@ from crud_api.app import create_app
 from crud_api.json_log import JsonLines
 from crud_api.keys import scope_of
 from sequence_cli.main import app as roof
-from sequence_store.api_keys import Scope
 from sequence_store.errors import SettingsError
+from sequence_store.secrets.api_keys import Scope
 from sequence_store.settings import ApiSettings, read_settings
 from tests.conftest import Database, MakeSettings
 from tests.crud_api.conftest import NOBODY, NOW, Api

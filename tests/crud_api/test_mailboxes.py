@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import LOCAL_SECRET_KEY
 from tests.crud_api.conftest import MAILBOX, Api
 

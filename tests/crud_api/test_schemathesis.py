@@ -11,7 +11,7 @@ import pytest
 
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.processes import end, launch, wait_ready
-from sequence_store.api_keys import Scope, hash_key, new_key
+from sequence_store.secrets.api_keys import Scope, hash_key, new_key
 from tests.conftest import Database
 
 CONFIG = Path(__file__).parent / "schemathesis.toml"

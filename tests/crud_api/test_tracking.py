@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from sequence_store.link_tokens import Link, LinkKind, LinkSigner
-from sequence_store.messages import SendKey
+from sequence_store.domain.messages import SendKey
+from sequence_store.mail.link_tokens import Link, LinkKind, LinkSigner
 from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import MailOrder, build_mail
 from tests.conftest import Services

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sequence_store.queues import DEAD_LETTER_RETENTION_SECONDS, MAX_RECEIVES, RETENTION_SECONDS
+from sequence_store.sqs import DEAD_LETTER_RETENTION_SECONDS, MAX_RECEIVES, RETENTION_SECONDS
 from tests.deploy.conftest import TERRAFORM
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_queues_are_those_of_the_local_stack() -> None:
 def test_policies_allow_every_call_of_the_queues_and_no_making_or_purging() -> None:
     made = {"sqs:CreateQueue"}
     allowed = {action for policy in POLICIES for action in actions(policy) if action.startswith("sqs:")}
-    assert allowed == calls("sequence_store/queues.py") - made
+    assert allowed == calls("sequence_store/sqs.py") - made
 
 
 @pytest.mark.parametrize("policy", POLICIES)

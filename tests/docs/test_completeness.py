@@ -17,6 +17,7 @@ from local_stack.folder import StackFolder
 from local_stack.postgres import Postgres
 from local_stack.variables import PREFERRED_PORTS, make_variables
 from sequence_cli.main import app
+from sequence_store.domain.states import TRANSITIONS, Deferral, EnrolmentStatus
 from sequence_store.settings import (
     ApiSettings,
     ObserverSettings,
@@ -25,7 +26,6 @@ from sequence_store.settings import (
     Settings,
     WorkerSettings,
 )
-from sequence_store.states import TRANSITIONS, Deferral, EnrolmentStatus
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]

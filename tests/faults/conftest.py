@@ -15,13 +15,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_stack.processes import wait_until
 from sequence_pipelines.assets.delivery_results import drain, sweep
-from sequence_pipelines.dispatching import dispatch
+from sequence_pipelines.dispatch.dispatcher import dispatch
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
-from sequence_pipelines.planner import make_plan
-from sequence_store.database import connect
-from sequence_store.queues import Queue, sqs_client
+from sequence_pipelines.planning.planner import make_plan
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
-from step_mailing_worker import inbox
+from sequence_store.sqs import Queue, sqs_client
+from step_mailing_worker import sqs_consumer as inbox
 from tests.conftest import Database, Queues, SmtpSink
 from tests.faults.chaotic_sqs import ChaoticSqs, chaotic_sqs
 from tests.history import accepted_by, find_violations, record_history

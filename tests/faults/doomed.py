@@ -12,15 +12,16 @@ from typing import Any
 
 from local_stack.processes import wait_until
 from sequence_pipelines.assets.delivery_results import drain
-from sequence_pipelines.dispatching import dispatch
+from sequence_pipelines.dispatch.dispatcher import dispatch
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
-from sequence_pipelines.planner import make_plan
-from sequence_store import crash_points
-from sequence_store.crash_points import CrashPoint
-from sequence_store.database import connect
-from sequence_store.queues import Queue, sqs_client
+from sequence_pipelines.planning.planner import make_plan
+from sequence_store import failpoints as crash_points
+from sequence_store.failpoints import CrashPoint
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
-from step_mailing_worker import inbox, main
+from sequence_store.sqs import Queue, sqs_client
+from step_mailing_worker import main
+from step_mailing_worker import sqs_consumer as inbox
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])

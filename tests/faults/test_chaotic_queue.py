@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from local_stack.ports import LOOPBACK, free_port
-from sequence_store.queues import Outgoing
+from sequence_store.sqs import Outgoing
 from tests.faults.chaotic_sqs import EVERYTHING, Fault
 from tests.faults.conftest import Chain
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from local_stack.processes import wait_until
-from sequence_store.crash_points import CrashPoint
-from sequence_store.queues import create_queues
+from sequence_store.failpoints import CrashPoint
+from sequence_store.sqs import create_queues
 from tests.faults import doomed
 from tests.faults.conftest import QUICK, VISIBILITY_SECONDS, Chain
 

@@ -13,9 +13,9 @@ import pytest
 
 from local_stack.postgres import Postgres
 from local_stack.processes import wait_until
-from sequence_pipelines.planner import make_plan
-from sequence_store.database import connect
-from sequence_store.queries import query
+from sequence_pipelines.planning.planner import make_plan
+from sequence_store.postgres.connection import connect
+from sequence_store.postgres.queries import query
 from tests.faults.clusters import restart_immediately, served, with_template
 from tests.faults.conftest import Chain
 from tests.faults.tcp_proxy import tcp_proxy

@@ -11,8 +11,8 @@ import yaml
 
 from local_stack.ports import LOOPBACK, free_port
 from local_stack.processes import end, launch, wait_ready
-from sequence_store.queues import Queue, sqs_client
 from sequence_store.settings import OwnerSettings
+from sequence_store.sqs import Queue, sqs_client
 from tests.conftest import Database, MakeSettings, Queues
 
 COMPOSE = Path(__file__).parents[2] / "deploy" / "docker-compose.yaml"

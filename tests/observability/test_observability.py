@@ -21,7 +21,7 @@ from crud_api.metrics import Metrics
 from local_stack.ports import free_port
 from sequence_cli.state_metrics import StateCollector
 from sequence_cli.system_state import Late, Ledger, Orchestration, Plan, QueueState, SystemState
-from sequence_store.states import Outcome
+from sequence_store.domain.states import Outcome
 from step_mailing_worker.metrics import WorkerMetrics
 
 ROOT = Path(__file__).parents[2]

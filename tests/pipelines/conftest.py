@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from sequence_pipelines.planner import Plan, make_plan
-from sequence_store.database import connect
+from sequence_pipelines.planning.planner import Plan, make_plan
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
 
 MORNING = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)  # a Monday, just after a planning day began

@@ -11,12 +11,12 @@ from zoneinfo import available_timezones
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.picture import first_send_day
-from sequence_pipelines.plan_checks import find_violations
-from sequence_pipelines.planner import Plan
-from sequence_pipelines.planning.windows import from_epoch_day
-from sequence_store.database import connect
+from sequence_pipelines.planning.engine.plan_invariants import find_violations
+from sequence_pipelines.planning.engine.windows import from_epoch_day
+from sequence_pipelines.planning.planner import Plan
+from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.snapshot_reader import first_send_day
+from sequence_store.postgres.connection import connect
 
 AWKWARD = ["America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Kiritimati", "Pacific/Niue"]
 ZONES = sorted(available_timezones())

@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 import migrations
 from sequence_cli.main import app
-from sequence_pipelines.archiving import ArchivedBatch, archive_sends
-from sequence_pipelines.forecasting import forecast
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends
-from sequence_pipelines.ledger import Ledger
+from sequence_pipelines.maintenance.archive import ArchivedBatch, archive_sends
+from sequence_pipelines.planning.forecast import forecast
+from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.scenario import WhatIf
 from sequence_pipelines.resources.database import Database
-from sequence_pipelines.what_if import WhatIf
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
 from tests.pipelines.conftest import MORNING, TODAY
 
 LONG_AGO = datetime(2026, 7, 1, tzinfo=UTC)  # MORNING and the days after it are before this

@@ -24,10 +24,10 @@ from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.parquet import ParquetIOManager
 from sequence_pipelines.resources.sqs import Queues
-from sequence_store.messages import DeliveryResult
-from sequence_store.queues import Outgoing
-from sequence_store.states import Outcome
-from sequence_store.tracing import OFF, Traces
+from sequence_store.domain.messages import DeliveryResult
+from sequence_store.domain.states import Outcome
+from sequence_store.sqs import Outgoing
+from sequence_store.tracing.traces import OFF, Traces
 
 TODAY = date(2026, 6, 15)
 MORNING = "2026-06-15T04:00:30Z"
@@ -189,7 +189,7 @@ def test_a_plan_that_breaks_an_invariant_is_shown_but_not_written(
     world: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
-    from sequence_pipelines import planner
+    from sequence_pipelines.planning import planner
 
     found = planner.find_violations
     monkeypatch.setattr(planner, "find_violations", lambda *rows: found(*rows) | {"within_limits": 1})

@@ -21,13 +21,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run_model
 from psycopg.types.json import Jsonb
 
-from sequence_pipelines.advancing import apply_sends, find_unapplied
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
-from sequence_pipelines.looking_back import look_back
-from sequence_store.database import connect
-from sequence_store.invariants import Accepted, Bounds
-from sequence_store.messages import SendKey
-from sequence_store.queries import query
+from sequence_pipelines.maintenance.invariants import Accepted, Bounds
+from sequence_pipelines.results.advance import apply_sends, find_unapplied
+from sequence_store.domain.messages import SendKey
+from sequence_store.postgres.connection import connect
+from sequence_store.postgres.lookback import look_back
+from sequence_store.postgres.queries import query
 from tests.history import find_violations, record_history
 from tests.pipelines.conftest import World
 

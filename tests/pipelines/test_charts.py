@@ -6,8 +6,8 @@ from datetime import date
 
 import pandas as pd
 
-from sequence_pipelines.charts import names_of
-from sequence_pipelines.planning.windows import epoch_day
+from sequence_pipelines.planning.engine.windows import epoch_day
+from sequence_pipelines.reporting.charts import names_of
 
 
 def test_two_local_days_of_a_mailbox_are_two_bars_each_with_its_day() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.planning.windows import epoch_day
+from sequence_pipelines.planning.engine.windows import epoch_day
+from sequence_pipelines.planning.repository import Ledger
 
 DAY = date(2037, 12, 31)
 SENT = date(2026, 6, 1)

@@ -9,21 +9,21 @@ import pytest
 from pydantic import ValidationError
 
 from sequence_pipelines.assets.send_forecast import ForecastConfig, describe
-from sequence_pipelines.forecasting import (
+from sequence_pipelines.planning.forecast import (
     ForecastDay,
     forecast,
     summarise_mailboxes,
     summarise_sequences,
 )
-from sequence_pipelines.ledger import Ledger
-from sequence_pipelines.what_if import MOST_ADDED, MOST_MAILS, WhatIf
+from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.scenario import MOST_ADDED, MOST_MAILS, WhatIf
 from tests.pipelines.conftest import MORNING, TODAY
 
 pytestmark = pytest.mark.usefixtures("world")
 
 
 def foretell(world: Any, days: int = 7, now: Any = MORNING, **changes: Any) -> list[ForecastDay]:
-    from sequence_store.database import connect
+    from sequence_store.postgres.connection import connect
 
     with connect(world.pipeline_url, name="test forecast") as connection:
         ledger = Ledger(connection, world.settings.address_pads)

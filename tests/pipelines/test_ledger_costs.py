@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sequence_pipelines.looking_back import look_back
-from sequence_store.queries import query
+from sequence_store.postgres.lookback import look_back
+from sequence_store.postgres.queries import query
 
 LEDGER = """
 INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,

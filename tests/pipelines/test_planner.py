@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sequence_pipelines.planner import Plan, make_plan
-from sequence_store.database import connect
+from sequence_pipelines.planning.planner import Plan, make_plan
+from sequence_store.postgres.connection import connect
 
 NOON = datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
 MORNING = datetime(2026, 6, 15, 4, 0, 30, tzinfo=UTC)

@@ -10,11 +10,11 @@ import pytest
 
 from sequence_pipelines.assets.delivery_results import sweep
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
-from sequence_pipelines.ledger import KEY, Ledger
-from sequence_pipelines.looking_back import oldest_unsettled
-from sequence_pipelines.planner import make_plan
-from sequence_pipelines.planning.windows import epoch_day
-from sequence_store.database import connect
+from sequence_pipelines.planning.engine.windows import epoch_day
+from sequence_pipelines.planning.planner import make_plan
+from sequence_pipelines.planning.repository import KEY, Ledger
+from sequence_store.postgres.connection import connect
+from sequence_store.postgres.lookback import oldest_unsettled
 from tests.pipelines.conftest import MORNING, TODAY
 
 LARGEST = 2**31 - 1

@@ -16,12 +16,12 @@ from cryptography.x509.oid import NameOID
 
 from sequence_pipelines.assets.delivery_results import drain
 from sequence_pipelines.resources.database import Database
-from sequence_pipelines.ses_notifications import CertificateAwayError, Notifications, Report
+from sequence_pipelines.results.ses_notifications import CertificateAwayError, Notifications, Report
+from sequence_store.domain.messages import SendKey
 from sequence_store.errors import MalformedMessageError
-from sequence_store.message_ids import message_id, message_name
-from sequence_store.messages import SendKey
-from sequence_store.queues import Outgoing
+from sequence_store.mail.message_ids import message_id, message_name
 from sequence_store.settings import LOCAL_ADDRESS_KEY
+from sequence_store.sqs import Outgoing
 
 SECRET = LOCAL_ADDRESS_KEY.encode()
 KEY = SendKey(1, 2, 3, 1)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from sequence_pipelines.planning.allocation import OLDEST_DISTINGUISHED, UNBOUNDED, allocate
-from sequence_pipelines.planning.ordering import key_order
+from sequence_pipelines.planning.engine.allocation import OLDEST_DISTINGUISHED, UNBOUNDED, allocate
+from sequence_pipelines.planning.engine.array_ops import key_order
 
 COLUMNS = [
     "sequence_id",

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.planning.capacity import capacity, open_pieces
-from sequence_pipelines.planning.pacing import pace
-from sequence_pipelines.planning.windows import epoch_day, send_windows
+from sequence_pipelines.planning.engine.capacity import capacity, open_pieces
+from sequence_pipelines.planning.engine.pacing import pace
+from sequence_pipelines.planning.engine.windows import epoch_day, send_windows
 
 ZONES = sorted(available_timezones())
 AWKWARD = (

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from local_stack.processes import wait_until
-from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.secrets.at_rest import SecretBox
 from tests.conftest import Queues
 from tests.crud_api.conftest import Api, api  # noqa: F401
 from tests.faults.conftest import Chain, chain  # noqa: F401

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.ses_notifications import CertificateAwayError, Notifications, is_notification
+from sequence_pipelines.results.ses_notifications import CertificateAwayError, Notifications, is_notification
+from sequence_store.domain.messages import DeliveryResult, SendKey, SendMessage, parse_message
 from sequence_store.errors import MalformedMessageError
-from sequence_store.message_ids import keys_named_in, message_name
-from sequence_store.messages import DeliveryResult, SendKey, SendMessage, parse_message
+from sequence_store.mail.message_ids import keys_named_in, message_name
 
 CANARY = "canary@people.example"
 GOOD: dict[str, Any] = {

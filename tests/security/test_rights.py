@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from sequence_store.database import connect
+from sequence_store.postgres.connection import connect
 from step_mailing_worker.store import Store
 
 BOUNDS = "SELECT current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('statement_timeout') AS statement"

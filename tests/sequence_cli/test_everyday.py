@@ -21,9 +21,9 @@ from sequence_cli.main import app
 from sequence_cli.status import advise, duration
 from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger
 from sequence_cli.why import HELP
-from sequence_pipelines import what_if
+from sequence_pipelines.planning import scenario as what_if
+from sequence_store.domain.states import Deferral
 from sequence_store.settings import ObserverSettings, PipelineSettings, read_settings
-from sequence_store.states import Deferral
 from tests.pipelines.conftest import World
 
 RUNNER = CliRunner()

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from typer.testing import CliRunner
 
 from sequence_cli.main import app
-from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.secrets.at_rest import SecretBox
 from tests.conftest import SmtpSink
 from tests.sequence_cli.name_server import SILENT, name_server
 from tests.step_mailing_worker.scripted_smtp import ScriptedSmtp

@@ -8,7 +8,7 @@ import pytest
 
 from sequence_cli.errors import SampleError
 from sequence_cli.sample_loader import Loaded, Moment, load_sample
-from sequence_pipelines.planner import Plan, make_plan
+from sequence_pipelines.planning.planner import Plan, make_plan
 from tests.conftest import Database, MakeSettings, Services
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

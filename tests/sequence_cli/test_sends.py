@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sequence_cli.main import app
-from sequence_store.queries import query
+from sequence_store.postgres.queries import query
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
-from sequence_store.link_tokens import LONGEST_TOKEN, Link, LinkKind, LinkSigner
-from sequence_store.messages import SendKey
+from sequence_store.domain.messages import SendKey
+from sequence_store.mail.link_tokens import LONGEST_TOKEN, Link, LinkKind, LinkSigner
 from sequence_store.settings import ApiSettings
 
 KEY = SendKey(12, 3_400_000, 56, 1)

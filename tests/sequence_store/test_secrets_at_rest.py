@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from sequence_store.errors import SecretError
-from sequence_store.secrets_at_rest import SecretBox, is_reference, referred
+from sequence_store.secrets.at_rest import SecretBox, is_reference, referred
 from sequence_store.settings import LOCAL_SECRET_KEY, SecretSettings
 
 OLD, NEW = (base64.urlsafe_b64encode(bytes([n]) * 32).decode() for n in (1, 2))

@@ -6,10 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sequence_store.invariants import Bounds, Invariant, QueueState, Violation
-from sequence_store.messages import DeliveryResult, SendKey, SendMessage, parse_message
-from sequence_store.queues import Queue
-from sequence_store.states import LIVE
+from sequence_pipelines.maintenance.invariants import Bounds, Invariant, QueueState, Violation
+from sequence_store.domain.messages import DeliveryResult, SendKey, SendMessage, parse_message
+from sequence_store.domain.states import LIVE
+from sequence_store.sqs import Queue
 from tests.history import accepted_by, find_violations
 from tests.soak.resources import Resources
 from tests.soak.servers import Servers

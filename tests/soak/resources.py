@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from step_mailing_worker import day_counters, inbox, mailbox_connections, store
+from step_mailing_worker import mailbox_connections, store
+from step_mailing_worker import quota_counters as day_counters
+from step_mailing_worker import sqs_consumer as inbox
 from tests.soak.servers import Servers
 from tests.soak.work import AWAY, MAILBOXES
 

@@ -23,9 +23,9 @@ from local_stack.postgres import Postgres
 from local_stack.processes import end, launch, wait_ready
 from local_stack.programs import valkey_binary
 from sequence_pipelines.resources.sqs import Queues
-from sequence_store.database import connect
-from sequence_store.queues import Queue, create_queues, sqs_client
+from sequence_store.postgres.connection import connect
 from sequence_store.settings import OwnerSettings, PipelineSettings
+from sequence_store.sqs import Queue, create_queues, sqs_client
 from tests.conftest import AWS, ROLES, Mail
 from tests.faults.chaotic_sqs import ChaoticSqs, chaotic_sqs
 from tests.faults.clusters import served, with_template

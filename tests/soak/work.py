@@ -11,11 +11,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local_stack.processes import wait_until
 from sequence_pipelines.assets.delivery_results import drain, sweep
-from sequence_pipelines.day_counters import set_day_counters
-from sequence_pipelines.dispatching import dispatch
+from sequence_pipelines.dispatch.dispatcher import dispatch
+from sequence_pipelines.dispatch.quota_counters import set_day_counters
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
-from sequence_pipelines.planner import make_plan
-from sequence_store.database import connect
+from sequence_pipelines.planning.planner import make_plan
+from sequence_store.postgres.connection import connect
 from tests.history import record_history
 from tests.soak.servers import Servers
 

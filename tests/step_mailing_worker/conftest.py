@@ -18,10 +18,10 @@ import psycopg
 import pytest
 
 from local_stack.processes import wait_until
-from sequence_store.messages import DeliveryResult, SendMessage
-from sequence_store.queues import Outgoing
+from sequence_store.domain.messages import DeliveryResult, SendMessage
 from sequence_store.settings import WorkerSettings
-from step_mailing_worker import inbox
+from sequence_store.sqs import Outgoing
+from step_mailing_worker import sqs_consumer as inbox
 from step_mailing_worker.worker import Worker
 from tests.conftest import Database, Queues, SmtpSink
 from tests.step_mailing_worker.scripted_smtp import ScriptedSmtp

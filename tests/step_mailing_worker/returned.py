@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sequence_store.message_ids import message_id
-from sequence_store.messages import SendKey
+from sequence_store.domain.messages import SendKey
+from sequence_store.mail.message_ids import message_id
 from sequence_store.settings import LOCAL_ADDRESS_KEY
 
 

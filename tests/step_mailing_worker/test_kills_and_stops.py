@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from local_stack.processes import wait_until
-from sequence_store.crash_points import CrashPoint
-from sequence_store.messages import SendMessage
+from sequence_store.domain.messages import SendMessage
+from sequence_store.failpoints import CrashPoint
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import HANG, ScriptedSmtp

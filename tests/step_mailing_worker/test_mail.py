@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sequence_store.domain.messages import SendKey
+from sequence_store.domain.states import Fault
 from sequence_store.errors import TemplateError
-from sequence_store.link_tokens import Link, LinkKind, LinkSigner
-from sequence_store.message_ids import message_id
-from sequence_store.messages import SendKey
-from sequence_store.plain_text import plain_text_of
-from sequence_store.states import Fault
-from sequence_store.templates import render
+from sequence_store.mail.link_tokens import Link, LinkKind, LinkSigner
+from sequence_store.mail.message_ids import message_id
+from sequence_store.mail.plain_text import plain_text_of
+from sequence_store.mail.templates import render
 from step_mailing_worker import headers
 from step_mailing_worker import mail as mail_module
 from step_mailing_worker.addresses import parse_address

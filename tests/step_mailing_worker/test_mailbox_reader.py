@@ -21,7 +21,7 @@ from imapclient import IMAPClient
 
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.processes import end, launch, wait_ready, wait_until
-from sequence_store.messages import SendMessage
+from sequence_store.domain.messages import SendMessage
 from step_mailing_worker import imap
 from step_mailing_worker.mailbox_reader import MailboxReader
 from tests.step_mailing_worker.certificates import Authority

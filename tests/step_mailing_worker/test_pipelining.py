@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from step_mailing_worker.dialogue import Dialogue
+from step_mailing_worker.smtp_protocol import Dialogue
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import DROP, HANG, ScriptedSmtp
 

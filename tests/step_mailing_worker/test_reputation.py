@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from sequence_store.messages import SendMessage
+from sequence_store.domain.messages import SendMessage
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import DROP, ScriptedSmtp
 

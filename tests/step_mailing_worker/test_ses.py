@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from sequence_store.message_ids import message_name
+from sequence_store.mail.message_ids import message_name
 from sequence_store.settings import LOCAL_ADDRESS_KEY
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team

@@ -9,7 +9,7 @@ from typing import Any
 import boto3
 import pytest
 
-from sequence_store.secrets_at_rest import SecretBox
+from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import LOCAL_SECRET_KEY
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.servers import Server, TokenEndpoint, smtp_server, token_endpoint

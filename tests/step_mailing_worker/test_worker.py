@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from local_stack.processes import wait_until
-from sequence_store.link_tokens import Link, LinkKind
+from sequence_store.mail.link_tokens import Link, LinkKind
 from step_mailing_worker.smtp import SmtpConnection
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team

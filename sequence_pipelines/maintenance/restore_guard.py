@@ -1,0 +1,94 @@
+"""Guards a restored snapshot: what may have been mailed after it was taken is not mailed again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from sequence_store.domain.messages import DeliveryResult, SendKey, parse_message
+from sequence_store.domain.states import Outcome, SendStatus
+from sequence_store.errors import MalformedMessageError, ProgramsAtWorkError
+from sequence_store.postgres.queries import query
+from sequence_store.settings import Settings
+from sequence_store.sqs import Queue
+
+ENDED = {Outcome.SENT: SendStatus.SENT, Outcome.HARD_FAILED: SendStatus.HARD_FAILED}
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """How many sends of the snapshot and how many that it does not know have which status by now."""
+
+    of_snapshot: Counter[str]
+    since: Counter[str]
+
+    @property
+    def total(self) -> Counter[str]:
+        return self.of_snapshot + self.since
+
+
+def results_in(queue: Queue) -> dict[SendKey, SendStatus]:
+    """Return what workers reported and nobody has applied; the messages stay for the results run."""
+    received = []
+    while more := queue.receive():
+        received += more
+    found: dict[SendKey, SendStatus] = {}
+    for message in received:
+        try:
+            result = parse_message(DeliveryResult, message.body)
+        except MalformedMessageError:
+            continue
+        if status := ENDED.get(result.outcome):
+            found[result.key] = status
+    for message in received:
+        queue.hide(message, 0)
+    return found
+
+
+def guard(
+    connection: psycopg.Connection[Any],
+    settings: Settings,
+    since: datetime,
+    evidence: Mapping[SendKey, SendStatus],
+    *,
+    keep_places: bool = False,
+    complete: bool = False,
+) -> Guarded:
+    """Write down as unknown whatever may have been mailed since `since`, and what `evidence` knows; the caller commits.
+
+    keep_places   no plan was made since: places after now hold
+    complete      the evidence names every mail since: what it does not name was not mailed
+
+    Raise ProgramsAtWorkError while programs are connected. Guarding again changes nothing.
+    """
+    programs = connection.execute(query("restore", "count_programs")).fetchall()[0][0]
+    if programs:
+        raise ProgramsAtWorkError(
+            f"{programs} sessions of workers, pipelines or the API are at work in this database. Stop them first."
+        )
+    connection.execute(query("plan", "lock_planner"))
+    connection.execute(query("restore", "create_evidence"))
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            query("restore", "enter_evidence"), [(*key, status) for key, status in evidence.items()]
+        )
+    how = {"keep_places": keep_places, "complete": complete}
+    days = {
+        "since_day": settings.calendar.day_of(since),
+        "today": settings.calendar.day_of(datetime.now(UTC)),
+    }
+    live = connection.execute(query("restore", "spend_live"), how).fetchall()
+    due = connection.execute(query("restore", "spend_due"), how | days).fetchall()
+    connection.execute(query("restore", "end_bounced"), {"pads": settings.address_pads})
+    connection.execute(query("restore", "count_days"), {"since": since})
+    connection.execute(query("restore", "skip_ids"))
+    guarded = Guarded(Counter(row[0] for row in live), Counter(row[0] for row in due))
+    detail = {"since": since.isoformat(), **how, **guarded.total}
+    connection.execute(query("restore", "record_guard"), (Jsonb(detail),))
+    return guarded

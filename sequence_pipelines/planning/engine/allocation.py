@@ -1,0 +1,401 @@
+"""Which due contact gets a mail today, and from which mailbox: the optimum, and a reason for who waits.
+
+Contacts of one sequence and priority class that are not pinned to a mailbox are interchangeable, so the
+question is about counts: how many of each sequence go to each mailbox. What can be served together is a
+matroid (a gammoid: the bounds of sequences and mailboxes nest), so taking the classes in order of priority and
+placing as many of each as a maximum flow allows, without dropping anybody placed before, gives a plan that is
+at once the largest possible and the best by priority. Level filling places most of a class and keeps the load
+even; augmenting paths place what it could not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
+
+from sequence_pipelines.planning.engine.array_ops import (
+    all_differ,
+    first_of_each,
+    key_order,
+    rank_in_group,
+    ranked,
+    ranks,
+    stable_order,
+)
+
+OLDEST_DISTINGUISHED = 15  # days overdue; longer is alike
+UNBOUNDED = 2**30
+Kind = Literal["first", "moved", "pinned"]  # first mails, follow-ups without their mailbox, follow-ups
+# What may be said of a sequence's mailboxes, the nearer to having a place the later.
+NEARNESS = (
+    "no_mailbox",
+    "mailbox_inactive",
+    "mailbox_misconfigured",
+    "mailbox_parked",
+    "window_closed",
+    "no_capacity",
+    "max_first_mails",
+)
+REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *NEARNESS)
+FINE = 2**30  # parts of a whole, where shares are ordered
+ROUNDS = 4  # of level filling; each places its share of what is left, so that mailboxes fill side by side
+
+
+@dataclass(frozen=True)
+class Room:
+    """What today offers, one entry a mailbox; `load` and `capacity` in mails.
+
+    `first_mails` bounds the first mails that may still be added (UNBOUNDED where there is no bound);
+    `state` says in the deferral's words why a mailbox has nothing to offer, or is empty.
+    """
+
+    mailbox_ids: np.ndarray
+    load: np.ndarray
+    capacity: np.ndarray
+    first_mails: np.ndarray
+    state: np.ndarray
+
+
+@dataclass
+class Flow:
+    """The counts found so far: places of each mailbox, first mails and moved follow-ups of each route."""
+
+    room: Room
+    sequences: np.ndarray  # of each route, as an index into the sequences
+    mailboxes: np.ndarray  # of each route, as an index into room
+    sequence_count: int
+    free: np.ndarray = field(init=False)
+    first_free: np.ndarray = field(init=False)
+    first: np.ndarray = field(init=False)
+    moved: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.free = self.room.capacity.astype(np.int64).copy()
+        self.first_free = self.room.first_mails.astype(np.int64).copy()
+        self.first = np.zeros(len(self.sequences), dtype=np.int64)
+        self.moved = np.zeros(len(self.sequences), dtype=np.int64)
+
+    def place_pinned(self, wanted: np.ndarray) -> np.ndarray:
+        """Place up to `wanted` follow-ups of each mailbox; return how many found room.
+
+        Rerouting what is not pinned may make room: the augmenting paths do it.
+        """
+        placed = np.minimum(wanted, self.free)
+        self.free -= placed
+        if (short := wanted - placed).any() and (self.first.any() or self.moved.any()):
+            placed = placed + self._augment("pinned", short)
+        return placed
+
+    def place(self, wanted: np.ndarray, *, first_mails: bool) -> np.ndarray:
+        """Place up to `wanted` of each sequence's contacts on its routes; return how many found room."""
+        before = self._served(first_mails=first_mails)
+        self._fill_levels(wanted.astype(np.int64), first_mails=first_mails)
+        placed = self._served(first_mails=first_mails) - before
+        short = wanted - placed
+        if short.any():
+            placed = placed + self._augment("first" if first_mails else "moved", short)
+        return placed
+
+    def _served(self, *, first_mails: bool) -> np.ndarray:
+        counts = self.first if first_mails else self.moved
+        return np.bincount(self.sequences, weights=counts, minlength=self.sequence_count).astype(np.int64)
+
+    def _fill_levels(self, left: np.ndarray, *, first_mails: bool) -> None:
+        """Pour each sequence's contacts onto its emptiest mailboxes, all sequences side by side."""
+        for rounds_left in range(ROUNDS, 0, -1):
+            bound = np.minimum(self.free, self.first_free) if first_mails else self.free
+            routes = np.flatnonzero((left[self.sequences] > 0) & (bound[self.mailboxes] > 0))
+            if not len(routes):
+                return
+            share = -(-left // rounds_left)
+            given = self._pour(routes, share, bound)
+            counts = self.first if first_mails else self.moved
+            counts[routes] += given
+            self._take(routes, given, first_mails=first_mails)
+            left = left - np.bincount(
+                self.sequences[routes], weights=given, minlength=self.sequence_count
+            ).astype(np.int64)
+
+    def _take(self, routes: np.ndarray, given: np.ndarray, *, first_mails: bool) -> None:
+        taken = np.bincount(self.mailboxes[routes], weights=given, minlength=len(self.free)).astype(np.int64)
+        self.free -= taken
+        if first_mails:
+            self.first_free -= taken
+
+    def _pour(self, routes: np.ndarray, share: np.ndarray, bound: np.ndarray) -> np.ndarray:
+        """Return how many of each sequence's share each of `routes` takes, within the mailboxes' bounds.
+
+        Mailboxes are vessels of a size, in mails, that have some in them; their level is the part that is used. A sequence's
+        share is water poured onto its vessels: it stands at one height over the emptiest of them.
+        """
+        total = (self.room.load + self.room.capacity).astype(np.float64)
+        level = (total - self.free) / np.maximum(total, 1)
+        sequence, mailbox = self.sequences[routes], self.mailboxes[routes]
+        order = key_order(sequence, (level[mailbox] * FINE).astype(np.int64))
+        sequence, mailbox = sequence[order], mailbox[order]
+        starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
+        segment = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(sequence)]))
+        size, used = total[mailbox], (total - self.free)[mailbox]
+        # wet are those to whose level all emptier ones can be filled without using the share up
+        needed = level[mailbox] * _running(size, starts, segment) - _running(used, starts, segment)
+        wet = needed < share[sequence]
+        wet_size = np.add.reduceat(np.where(wet, size, 0), starts)
+        wet_used = np.add.reduceat(np.where(wet, used, 0), starts)
+        height = (share[sequence[starts]] + wet_used) / np.maximum(wet_size, 1)
+        poured = np.where(wet, np.clip(height[segment] * size - used, 0, bound[mailbox]), 0.0)
+        whole = _whole(poured, starts, segment)
+        demand = np.bincount(mailbox, weights=whole, minlength=len(bound))
+        scale = np.minimum(1.0, bound / np.maximum(demand, 1))
+        given = np.empty(len(routes), dtype=np.int64)
+        given[order] = np.floor(whole * scale[mailbox] + 1e-9)
+        return given
+
+    def _augment(self, kind: Kind, wanted: np.ndarray) -> np.ndarray:
+        """Place as many more as a maximum flow through the residual network can; return them a source.
+
+        Nodes: source, sink, a sequence's first mails, its moved follow-ups, a mailbox's first mails, a
+        mailbox. What was placed before may be rerouted and is never given up: no edge leads back to the source.
+        """
+        s, m = self.sequence_count, len(self.free)
+        firsts, moves, gates, boxes = 2, 2 + s, 2 + 2 * s, 2 + 2 * s + m
+        entry = {"first": firsts, "moved": moves, "pinned": boxes}[kind]
+        targets = np.flatnonzero(wanted)
+        each = np.arange(m)
+        through_gate = np.bincount(self.mailboxes, weights=self.first, minlength=m).astype(np.int64)
+        edges = [
+            (np.zeros(len(targets), dtype=np.int64), entry + targets, wanted[targets]),
+            (firsts + self.sequences, gates + self.mailboxes, np.full(len(self.first), UNBOUNDED)),
+            (gates + self.mailboxes, firsts + self.sequences, self.first),
+            (moves + self.sequences, boxes + self.mailboxes, np.full(len(self.moved), UNBOUNDED)),
+            (boxes + self.mailboxes, moves + self.sequences, self.moved),
+            (gates + each, boxes + each, np.minimum(self.first_free, UNBOUNDED)),
+            (boxes + each, gates + each, through_gate),
+            (boxes + each, np.ones(m, dtype=np.int64), np.minimum(self.free, UNBOUNDED)),
+        ]
+        tails, heads, sizes = (np.concatenate(parts) for parts in zip(*edges, strict=True))
+        some = sizes > 0
+        nodes = boxes + m
+        network = csr_array((sizes[some].astype(np.int32), (tails[some], heads[some])), shape=(nodes, nodes))
+        result = maximum_flow(network, 0, 1)
+        if result.flow_value == 0:
+            return np.zeros(len(wanted), dtype=np.int64)
+        flow = result.flow
+        self.first += _entries(flow, firsts + self.sequences, gates + self.mailboxes)
+        self.moved += _entries(flow, moves + self.sequences, boxes + self.mailboxes)
+        self.first_free -= _entries(flow, gates + each, boxes + each)
+        self.free -= _entries(flow, boxes + each, np.ones(m, dtype=np.int64))
+        placed = np.zeros(len(wanted), dtype=np.int64)
+        placed[targets] = _entries(flow, np.zeros(len(targets), dtype=np.int64), entry + targets)
+        return placed
+
+
+def _running(values: np.ndarray, starts: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """Return the running sum within each segment, the value itself included."""
+    total = np.cumsum(values)
+    return total - (total[starts] - values[starts])[segment]
+
+
+def _whole(values: np.ndarray, starts: np.ndarray, segment: np.ndarray) -> np.ndarray:
+    """Round to whole numbers so that each segment keeps its (floored) sum."""
+    upto = np.floor(_running(values, starts, segment) + 1e-9)
+    before = np.r_[0.0, upto[:-1]]
+    before[starts] = 0.0
+    return upto - before
+
+
+def _entries(matrix: csr_array, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    return (
+        np.asarray(matrix[rows, columns]).reshape(-1).astype(np.int64) if len(rows) else np.zeros(0, np.int64)
+    )
+
+
+def allocate(
+    candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
+) -> pd.DataFrame:
+    """Return, a candidate, `mailbox_id` (0: waits), `reason` (empty: has a place) and `turn` in order of service.
+
+    candidates   sequence_id, contact_id, step_number, follow_up (bool), pinned_mailbox_id (0: none),
+                 due_day, overdue (days), priority; one row a (sequence, contact)
+    routes       sequence_id, mailbox_id: the sequence's mailboxes, also those that offer nothing
+    room         mailbox_id, load, capacity, first_mails, state
+    new_left     sequence_id, new_left: first mails that the sequence may still begin today
+
+    A contact gets one mail: its highest candidate stands for it; where that one finds no place, its next one
+    enters another pass over what is left.
+    """
+    work = _Work(candidates, routes, room, new_left)
+    while len(standing := work.next_candidates()):
+        work.serve(standing)
+    work.route()
+    turn = np.empty(len(candidates), dtype=np.int64)
+    turn[work.order] = np.arange(len(candidates))
+    found = {"mailbox_id": work.mailbox_ids, "reason": work.reasons(), "turn": turn}
+    return pd.DataFrame(found, index=candidates.index, copy=False)
+
+
+class _Work:
+    """The candidates in order of priority, and what has been found for them."""
+
+    def __init__(
+        self, candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
+    ) -> None:
+        self.sequence, self.sequence_ids = ranked(candidates["sequence_id"].to_numpy())
+        self.contact, self.contact_count = _contacts(candidates["contact_id"].to_numpy())
+        self.follow_up = candidates["follow_up"].to_numpy(bool)
+        self.room = Room(
+            *(
+                room[column].to_numpy()
+                for column in ("mailbox_id", "load", "capacity", "first_mails", "state")
+            )
+        )
+        self.by_mailbox = pd.Index(self.room.mailbox_ids)
+        self.pinned = self.by_mailbox.get_indexer(pd.Index(candidates["pinned_mailbox_id"].to_numpy()))
+        self.routes = routes[routes["sequence_id"].isin(self.sequence_ids)]
+        offering = self._offering_routes()
+        self.flow = Flow(
+            self.room,
+            np.searchsorted(self.sequence_ids, offering["sequence_id"].to_numpy(np.int64)),
+            self.by_mailbox.get_indexer(pd.Index(offering["mailbox_id"])),
+            len(self.sequence_ids),
+        )
+        left = new_left.set_index("sequence_id")["new_left"].reindex(self.sequence_ids)
+        self.new_left = left.fillna(UNBOUNDED).to_numpy(np.int64)
+        self.class_of = _classes(candidates, self.follow_up)
+        self.order = self._order(candidates)
+        self.tried = np.zeros(len(candidates), dtype=bool)
+        self.served = np.zeros(len(candidates), dtype=bool)
+        self.contact_served = np.zeros(self.contact_count, dtype=bool)
+        self.mailbox_ids = np.zeros(len(candidates), dtype=np.int64)
+
+    def _offering_routes(self) -> pd.DataFrame:
+        where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
+        offers = (where >= 0) & (self.room.capacity[where] > 0)
+        return self.routes[offers].sort_values(["sequence_id", "mailbox_id"])
+
+    def _order(self, candidates: pd.DataFrame) -> np.ndarray:
+        """Return the order of service: by class, then the longer overdue, then by sequence, step and contact."""
+        order = key_order(self.sequence, candidates["step_number"], candidates["contact_id"])
+        for codes in (ranks(candidates["due_day"].to_numpy()), self.class_of):
+            order = order[stable_order(codes[order])]
+        return order
+
+    def next_candidates(self) -> np.ndarray:
+        """Return the highest untried candidate of each contact that has no mail yet, in order of priority."""
+        if self.contact_count == len(self.contact):  # nobody stands twice
+            return self.order[~self.tried[self.order]]
+        open_ = self.order[~self.tried[self.order] & ~self.contact_served[self.contact[self.order]]]
+        _, first = np.unique(self.contact[open_], return_index=True)
+        return open_[np.sort(first)]
+
+    def serve(self, standing: np.ndarray) -> None:
+        """Place what fits of the candidates, class by class; `standing` is in order of priority."""
+        self.tried[standing] = True
+        bounds = np.flatnonzero(np.r_[True, np.diff(self.class_of[standing]) > 0, True])
+        for begin, end in pairwise(bounds):
+            self._serve_class(standing[begin:end])
+        self.contact_served[self.contact[standing[self.served[standing]]]] = True
+
+    def _serve_class(self, members: np.ndarray) -> None:
+        pinned = self.pinned[members]
+        held = members[pinned >= 0]
+        if len(held):
+            groups = self.pinned[held]
+            chosen = held[
+                first_of_each(
+                    groups, self.flow.place_pinned(np.bincount(groups, minlength=len(self.room.load)))
+                )
+            ]
+            self.served[chosen] = True
+            self.mailbox_ids[chosen] = self.room.mailbox_ids[self.pinned[chosen]]
+        free = members[pinned < 0]
+        for first_mails in (False, True):
+            kind = free[self.follow_up[free] != first_mails]
+            if len(kind):
+                self._serve_free(kind, first_mails=first_mails)
+
+    def _serve_free(self, members: np.ndarray, *, first_mails: bool) -> None:
+        sequence = self.sequence[members]
+        wanted = np.bincount(sequence, minlength=len(self.sequence_ids))
+        if first_mails:
+            wanted = np.minimum(wanted, self.new_left)
+        placed = self.flow.place(wanted, first_mails=first_mails)
+        if first_mails:
+            self.new_left = self.new_left - placed
+        self.served[members[first_of_each(sequence, placed)]] = True
+
+    def route(self) -> None:
+        """Give each served contact that is not pinned its mailbox: the sequence's mailboxes in turn."""
+        served = self.order[self.served[self.order] & (self.pinned[self.order] < 0)]
+        for first_mails, counts in ((True, self.flow.first), (False, self.flow.moved)):
+            members = served[self.follow_up[served] != first_mails]
+            route = np.repeat(np.arange(len(counts)), counts)
+            turn = (2 * rank_in_group(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
+            in_turn = route[key_order(self.flow.sequences[route], turn)]
+            by_sequence = members[stable_order(self.sequence[members])]
+            self.mailbox_ids[by_sequence] = self.room.mailbox_ids[self.flow.mailboxes[in_turn]]
+
+    def reasons(self) -> pd.Categorical[str]:
+        """Return why each candidate waits; empty where it has a place."""
+        codes = np.zeros(len(self.served), dtype=np.int8)
+        waits = np.flatnonzero(~self.served)
+        reasons = np.select(
+            [
+                self.contact_served[self.contact[waits]],
+                self.pinned[waits] >= 0,
+                ~self.follow_up[waits] & (self.new_left[self.sequence[waits]] <= 0),
+            ],
+            ["one_mail_a_day", self._pinned_reason(waits), "max_new_per_day"],
+            default=self._routes_reason(waits),
+        )
+        codes[waits] = pd.Index(REASONS).get_indexer(pd.Index(reasons.astype(object)))
+        return pd.Categorical.from_codes(codes, categories=pd.Index(REASONS))
+
+    def _pinned_reason(self, waits: np.ndarray) -> np.ndarray:
+        if not len(self.room.state):
+            return np.full(len(waits), "")
+        state = self.room.state[np.maximum(self.pinned[waits], 0)]
+        return np.where(state == "", "pinned_mailbox_full", state)
+
+    def _routes_reason(self, waits: np.ndarray) -> np.ndarray:
+        """Return the best that can be said of a sequence's mailboxes: the one nearest to having a place."""
+        where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
+        sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy(np.int64))
+        state = self.room.state[where] if len(self.room.state) else np.zeros(0, dtype=object)
+        full = state == ""
+        spare = full & (self.flow.free[where] > 0) if len(where) else full
+        rank = np.select(
+            [spare, full, *(state == name for name in NEARNESS[4:1:-1])],
+            [6, 5, 4, 3, 2],
+            default=1,
+        )
+        best = np.zeros(len(self.sequence_ids), dtype=np.int64)
+        np.maximum.at(best, sequence, rank)
+        nearest = np.array(NEARNESS)[best[self.sequence[waits]]]
+        return np.where((nearest == "max_first_mails") & self.follow_up[waits], "no_capacity", nearest)
+
+
+def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
+    """Return each candidate's priority class; 0 is served first."""
+    step = ranks(-candidates["step_number"].to_numpy(np.int64))
+    fresh = OLDEST_DISTINGUISHED - np.clip(candidates["overdue"].to_numpy(), 0, OLDEST_DISTINGUISHED)
+    priority = ranks(-candidates["priority"].to_numpy(np.int64))
+    step[~follow_up] += step.max(initial=0) + 1
+    packed = step
+    for finer, most in ((fresh, OLDEST_DISTINGUISHED), (priority, priority.max(initial=0))):
+        packed *= most + 1
+        packed += finer
+    return ranks(packed)
+
+
+def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return a number below the number of contacts for each candidate, one a contact, and that number."""
+    if all_differ(contact_ids):  # nobody stands twice: no table is needed
+        return np.arange(len(contact_ids)), len(contact_ids)
+    codes, contacts = pd.factorize(contact_ids)
+    return codes, len(contacts)

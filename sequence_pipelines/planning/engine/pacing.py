@@ -1,0 +1,141 @@
+"""At which second each mail leaves: spread evenly over the mailbox's open time, the same input the same plan."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sequence_pipelines.planning.engine.array_ops import ranked, stable_order
+from sequence_pipelines.planning.engine.capacity import NO_TIMES, free_cells, occupied_times
+
+JITTER = 0.25  # of the distance between two places, to either side
+TAIL_SECONDS = 60  # before a piece closes nothing is spread, so that its last mail may be late and is mailed all the same
+CHUNK = 1 << 16  # places spread at once, so that what is in between stays in the processor's cache
+TAIL_PARTS = 20  # a short piece gives so small a part of itself
+
+
+def pace(
+    assigned: np.ndarray, mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame
+) -> pd.DataFrame:
+    """Return send_day, send_at and window_ends for each element of `assigned`.
+
+    `assigned` are mailbox ids in order of priority: of one mailbox, the first gets the earliest place.
+    `pieces` come from `capacity.capacity`; a mailbox has at most the sum of its pieces' capacity assigned.
+    Where places are held already, the new ones go where an even spread of all of them has its gaps.
+    """
+    mailbox, mailbox_ids = ranked(assigned)
+    order = stable_order(mailbox)
+    counts = _share_out(np.bincount(mailbox, minlength=len(mailbox_ids)), mailbox_ids, pieces)
+    times = np.empty(len(assigned), dtype=np.int64)
+    times[order] = _times(counts, mailboxes, pieces, places)
+    piece = np.empty(len(assigned), dtype=np.int64)
+    piece[order] = np.repeat(np.arange(len(pieces)), counts)
+    return pd.DataFrame(
+        {
+            "send_day": pieces["send_day"].to_numpy()[piece],
+            "send_at": times,
+            "window_ends": pieces["ends"].to_numpy()[piece],
+        },
+        copy=False,
+    )
+
+
+def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
+    """Return how many each piece takes of what its mailbox has assigned: in proportion to capacity.
+
+    `pieces` are sorted by mailbox, then time.
+    """
+    capacity = pieces["capacity"].to_numpy(np.int64)
+    piece_mailbox = pieces["mailbox_id"].to_numpy()
+    ids, starts, inverse = np.unique(piece_mailbox, return_index=True, return_inverse=True)
+    wanted = np.zeros(len(ids), dtype=np.int64)
+    wanted[np.searchsorted(ids, mailbox_ids)] = assigned
+    total = np.add.reduceat(capacity, starts) if len(ids) else np.zeros(0, dtype=np.int64)
+    if (wanted > total).any():
+        raise ValueError("more mails are assigned to a mailbox than it has capacity for")
+    running = np.cumsum(capacity)
+    upto = running - (running[starts] - capacity[starts])[inverse]
+    # rounded up to the running share, a piece never gets more than its own capacity
+    reached = -(-upto * wanted[inverse] // np.maximum(total[inverse], 1))
+    before = np.r_[0, reached[:-1]][: len(reached)]
+    before[starts] = 0
+    return reached - before
+
+
+def _times(
+    counts: np.ndarray, mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame
+) -> np.ndarray:
+    """Return the seconds of all pieces' new places, piece after piece, each ascending."""
+    opens, closes = pieces["opens"].to_numpy(np.int64), pieces["closes"].to_numpy(np.int64)
+    tail = np.minimum(TAIL_SECONDS, (closes - opens) // TAIL_PARTS)
+    spread_over = pieces.assign(closes=closes - tail)
+    times = _even_times(counts, spread_over)
+    gap = (
+        mailboxes.set_index("mailbox_id")["min_gap_seconds"].reindex(pieces["mailbox_id"]).to_numpy(np.int64)
+    )
+    special = np.flatnonzero((counts > 0) & ((gap > 0) | (pieces["placed"].to_numpy() > 0)))
+    if not len(special):
+        return times
+    first = np.cumsum(counts) - counts
+    mailbox_ids = pieces["mailbox_id"].to_numpy(np.int64)
+    held = occupied_times(places, mailbox_ids[special])
+    for i in special:
+        taken = held.get(int(mailbox_ids[i]), NO_TIMES)
+        here = slice(first[i], first[i] + counts[i])
+        if gap[i] > 0:
+            cells = free_cells(int(mailbox_ids[i]), int(gap[i]), int(opens[i]), int(closes[i]), taken)
+            times[here] = cells[((np.arange(counts[i]) + 0.5) * len(cells) / counts[i]).astype(np.int64)]
+        else:
+            inside = taken[(taken >= opens[i]) & (taken < closes[i])]
+            times[here] = _between(spread_over.iloc[i], int(counts[i]), inside)
+    return times
+
+
+def _even_times(counts: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
+    piece = np.repeat(np.arange(len(pieces)), counts)
+    first = np.cumsum(counts) - counts
+    times = np.empty(len(piece), dtype=np.int64)
+    for begin in range(0, len(piece), CHUNK):
+        here = piece[begin : begin + CHUNK]
+        place = np.arange(begin, begin + len(here)) - first[here]
+        times[begin : begin + CHUNK] = _spread(pieces, here, place, counts[here])
+    return times
+
+
+def _between(piece: pd.Series, count: int, held: np.ndarray) -> np.ndarray:
+    """Return `count` places that with the held ones make an even spread."""
+    total = count + len(held)
+    length = piece["closes"] - piece["opens"]
+    wanted = np.minimum((held - piece["opens"]) * total // length, total - 1)
+    # each held place takes the slot it lies in, or the next free one, so that `count` slots are left
+    taken = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))
+    overflow = np.arange(total - len(taken), total)
+    taken = np.minimum(taken, overflow)
+    slots = np.setdiff1d(np.arange(total), taken)
+    frame = piece.to_frame().T
+    return _spread(frame, np.zeros(count, dtype=np.int64), slots, np.full(count, total))
+
+
+def _spread(pieces: pd.DataFrame, piece: np.ndarray, place: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Return the second of place `place` of `of` in its piece: the middle of its share, with jitter."""
+    opens = pieces["opens"].to_numpy(np.int64)[piece]
+    closes = pieces["closes"].to_numpy(np.int64)[piece]
+    jitter = _jitter(
+        pieces["mailbox_id"].to_numpy(np.int64)[piece], pieces["send_day"].to_numpy(np.int64)[piece], place
+    )
+    position = (place + 0.5 + JITTER * jitter) / np.maximum(of, 1)
+    return np.clip(opens + np.floor(position * (closes - opens)).astype(np.int64), opens, closes - 1)
+
+
+def _jitter(mailbox_ids: np.ndarray, send_days: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return a number in [-1, 1) that is a function of mailbox, day and place (splitmix64)."""
+    with np.errstate(over="ignore"):
+        x = (
+            mailbox_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+            + send_days.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+            + places.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
+        )
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+    return (x >> np.uint64(11)).astype(np.float64) / 2**52 - 1.0

@@ -1,0 +1,69 @@
+"""The invariants of a plan, counted from the rows that were there and those that it wrote."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from sequence_pipelines.planning.engine.capacity import row_of_day
+from sequence_pipelines.planning.engine.eligibility import are_among
+from sequence_pipelines.planning.engine.revocation import active, inside_window
+from sequence_pipelines.planning.snapshot_reader import Picture
+
+
+def find_violations(
+    rows: pd.DataFrame, picture: Picture, placed: pd.DataFrame, waiting: pd.DataFrame
+) -> dict[str, int]:
+    """Return, an invariant, what breaks it; `rows` as Ledger.rows gives them. What was sent before cannot be mended."""
+    return {
+        "within_limits": _over_limit(rows, picture.windows),
+        "inside_windows": int((~inside_window(rows[rows["planned"]], picture.windows)).sum()),
+        "one_mail_a_day": _second_mails(rows[rows["today"]]),
+        "gaps_kept": _too_close(rows, picture.mailboxes, placed),
+        "pins_kept": _pins_broken(placed, picture.mailboxes),
+        "follow_ups_first": _overtaken(placed, waiting),
+    }
+
+
+def _over_limit(rows: pd.DataFrame, windows: pd.DataFrame) -> int:
+    """Count the mailboxes' days with more mails than their limit, where this plan could have planned fewer."""
+    at = row_of_day(rows, windows)
+    used = np.bincount(at[at >= 0], minlength=len(windows))
+    planned = np.bincount(at[(at >= 0) & rows["planned"].to_numpy()], minlength=len(windows))
+    return int(((used > windows["allowed"].to_numpy(np.int64)) & (planned > 0)).sum())
+
+
+def _second_mails(today: pd.DataFrame) -> int:
+    """Count the contacts with two mails in the planning day, one of them planned."""
+    twice = today["contact_id"].duplicated(keep=False)
+    return int(today["contact_id"][twice][today["planned"][twice]].nunique())
+
+
+def _too_close(rows: pd.DataFrame, mailboxes: pd.DataFrame, placed: pd.DataFrame) -> int:
+    """Count the mails that are nearer to the one before than their mailbox's gap, where this plan placed one of the two.
+
+    A mail that is tried again keeps no grid, and a gap that was raised releases nobody: the gate before DATA keeps those apart.
+    """
+    gaps = mailboxes.set_index("mailbox_id")["min_gap_seconds"]
+    near = rows[rows["mailbox_id"].isin(gaps.index[gaps > 0])].sort_values(["mailbox_id", "send_at"])
+    close = (near.groupby("mailbox_id")["send_at"].diff() < near["mailbox_id"].map(gaps)).to_numpy()
+    second, first = near[close], near[np.r_[close, False][1:]]
+    ours = [are_among(mails, placed, ["step_id", "round"]) for mails in (first, second)]
+    return int((ours[0] | ours[1]).sum())
+
+
+def _pins_broken(placed: pd.DataFrame, mailboxes: pd.DataFrame) -> int:
+    """Count the follow-ups that leave from another mailbox although their own is active."""
+    moved = placed["pinned_mailbox_id"] != placed["mailbox_id"]
+    return int((moved & placed["pinned_mailbox_id"].isin(active(mailboxes, "mailbox_id"))).sum())
+
+
+def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame) -> int:
+    """Count the follow-ups that wait for a mailbox in which this very plan placed a first mail.
+
+    Of a contact that waits in several sequences each but the best came in a later pass, over what the first had left.
+    """
+    first = placed[~placed["follow_up"].astype(bool)]
+    once = ~waiting["contact_id"].duplicated(keep=False)
+    full = waiting[once & (waiting["reason"] == "pinned_mailbox_full")]
+    return int(full["pinned_mailbox_id"].isin(first["mailbox_id"]).sum())

@@ -1,0 +1,281 @@
+"""The days to come, planned ahead on a copy by the planner's own code: no row is written.
+
+It knows who is enrolled now and assumes that nobody replies, bounces or is enrolled anew, and that every mail
+that is planned is sent: an upper bound of the work, and a lower one of the time that is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+import numpy as np
+import pandas as pd
+
+from sequence_pipelines.planning.engine.eligibility import (
+    are_among,
+    choose_candidates,
+    find_due,
+    find_due_steps,
+)
+from sequence_pipelines.planning.engine.revocation import active, find_released
+from sequence_pipelines.planning.engine.windows import epoch_day
+from sequence_pipelines.planning.planner import assign, find_waiting
+from sequence_pipelines.planning.repository import Ledger, seconds_of
+from sequence_pipelines.planning.scenario import WhatIf
+from sequence_pipelines.planning.snapshot_reader import (
+    Day,
+    Picture,
+    Team,
+    day_windows,
+    earliest_counted,
+    first_send_day,
+    read_picture,
+    read_team,
+)
+from sequence_store.domain.states import Deferral
+from sequence_store.postgres.lookback import oldest_live
+from sequence_store.settings import PipelineSettings
+
+# Larger limits or bounds, or more mailboxes, would give these a place.
+FOR_ROOM = [
+    Deferral.NO_CAPACITY,
+    Deferral.PINNED_MAILBOX_FULL,
+    Deferral.MAX_FIRST_MAILS,
+    Deferral.MAX_NEW_PER_DAY,
+]
+# Until a person changes something about them.
+NOT_TO_BE_MAILED = [
+    Deferral.SUPPRESSED,
+    Deferral.CONTACT_INACTIVE,
+    Deferral.INVALID_ADDRESS,
+    Deferral.SEQUENCE_INACTIVE,
+]
+NOT_IN_THESE_DAYS = "not in these days"  # where a queue is not empty by the forecast's end
+NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class ForecastDay:
+    """One planning day as it would be planned; of today, what is left of it."""
+
+    day: date
+    already_planned: int  # places that today has already, mailed or not; 0 on all later days
+    due: int  # beside these
+    follow_ups: int  # planned
+    first_mails: int  # planned
+    capacity: int
+    waiting: pd.Series  # contacts by reason
+    mailboxes: pd.DataFrame  # mailbox_id, planned, waiting (its own follow-ups without a place), capacity
+    sequences: pd.DataFrame  # sequence_id, planned, waiting (its queue)
+
+    @property
+    def planned(self) -> int:
+        return self.follow_ups + self.first_mails
+
+    @property
+    def wait_for_room(self) -> int:
+        """Contacts that wait for room on this day, by its reasons alone."""
+        return self._waiting_for(FOR_ROOM)
+
+    @property
+    def not_to_be_mailed(self) -> int:
+        return self._waiting_for(NOT_TO_BE_MAILED)
+
+    @property
+    def wait_otherwise(self) -> int:
+        """Contacts that wait for their mailbox to open or to be mended, or because another sequence mails them."""
+        return self.due - self.planned - self.wait_for_room - self.not_to_be_mailed
+
+    def _waiting_for(self, reasons: list[Deferral]) -> int:
+        return int(self.waiting[self.waiting.index.isin(reasons)].sum())
+
+    @property
+    def utilisation(self) -> float:
+        """Share of what the day can take that is planned; 0 where it can take nothing."""
+        return self.planned / self.capacity if self.capacity else 0.0
+
+
+def forecast(
+    ledger: Ledger, settings: PipelineSettings, now: datetime, days: int, what_if: WhatIf | None = None
+) -> Iterator[ForecastDay]:
+    """Plan `days` planning days, the first of them what is left of today's."""
+    team = changed(read_team(ledger), what_if or WhatIf())
+    today = Day.at(now, settings)
+    picture = read_picture(ledger, today, oldest_live(ledger.connection, settings, today.begins), team)
+    last = picture.day.day + timedelta(days=days - 1)
+    unmailable = ledger.unmailable()
+    enrolments = find_due(ledger.due(last), picture.steps)
+    picture = _without_released(ledger, picture, enrolments, unmailable)
+    enrolments = _as_if_mailed(enrolments.assign(in_queue=False), picture)
+    for _ in range(days):
+        due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]
+        mailed = replace(picture, rows=picture.rows.assign(under_way=False))
+        candidates = choose_candidates(due.assign(at=due.index), mailed, unmailable)
+        asked = assign(candidates.asking, picture, settings.send_grace_seconds)
+        asked["in_queue"] |= asked["reason"].isin(FOR_ROOM)
+        enrolments.loc[asked["at"], "in_queue"] = asked["in_queue"].to_numpy()
+        placed = asked[asked["mailbox_id"] > 0]
+        yield _told(asked, candidates.refused, picture)
+        enrolments = _advance(enrolments, placed, picture)
+        picture = _next_day(picture, placed, settings)
+
+
+def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
+    """Return when each sequence's queue is empty: sequence_id, planned, most_waiting, queue_empty_on.
+
+    In a queue is who waits for room, or did and was not mailed since, as over a weekend; who waits for anything else
+    is in none. queue_empty_on is the first day from which on it stays empty to the forecast's end; None: not by then.
+    """
+    told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
+    rows = []
+    for sequence_id, own in told.groupby("sequence_id"):
+        waits = own["day"][own["waiting"] > 0]
+        empty = days[0].day if waits.empty else waits.max() + timedelta(days=1)
+        rows.append(
+            {
+                "sequence_id": int(str(sequence_id)),
+                "planned": int(own["planned"].sum()),
+                "most_waiting": int(own["waiting"].max()),
+                "queue_empty_on": empty if empty <= days[-1].day else None,
+            }
+        )
+    return pd.DataFrame(rows, columns=["sequence_id", "planned", "most_waiting", "queue_empty_on"])
+
+
+def summarise_mailboxes(days: list[ForecastDay]) -> pd.DataFrame:
+    """Return each mailbox's use over all days, the fullest first.
+
+    Columns: mailbox_id, planned, most_waiting (its own follow-ups on one day), capacity, utilisation.
+    """
+    total = (
+        pd.concat([day.mailboxes for day in days])
+        .groupby("mailbox_id", as_index=False)
+        .agg(planned=("planned", "sum"), most_waiting=("waiting", "max"), capacity=("capacity", "sum"))
+    )
+    total["utilisation"] = (total["planned"] / total["capacity"].clip(lower=1)).round(4)
+    return total.sort_values(
+        ["utilisation", "most_waiting", "mailbox_id"], ascending=[False, False, True], ignore_index=True
+    )
+
+
+def changed(team: Team, what_if: WhatIf) -> Team:
+    """Return the team with the change made to its mailboxes; added ones have ids above all others."""
+    mailboxes, routes = team.mailboxes, team.routes
+    if what_if.limit is not None and not what_if.add_mailboxes:
+        mailboxes = mailboxes.assign(send_limit=what_if.limit)
+    if what_if.add_mailboxes and len(mailboxes):
+        hours = ["start_seconds", "end_seconds", "time_zone"]
+        alike = mailboxes.groupby(hours)["mailbox_id"].transform("size").to_numpy()
+        ids = mailboxes["mailbox_id"].max() + 1 + np.arange(what_if.add_mailboxes)
+        added = mailboxes.iloc[[int(alike.argmax())] * len(ids)].assign(
+            mailbox_id=ids, is_active=True, parked_until=0, ramp_up_start=np.nan, ramp_up_started=np.nan
+        )
+        if what_if.limit is not None:
+            added["send_limit"] = what_if.limit
+        mailboxes = pd.concat([mailboxes, added], ignore_index=True)
+        theirs = active(team.sequences, "sequence_id")
+        both = pd.MultiIndex.from_product([theirs, ids], names=["sequence_id", "mailbox_id"]).to_frame(
+            index=False
+        )
+        routes = pd.concat([routes, both], ignore_index=True)
+    if what_if.max_first_mails is not None:
+        mailboxes = mailboxes.assign(max_first_mails=float(what_if.max_first_mails))
+    return team._replace(mailboxes=mailboxes, routes=routes)
+
+
+def _without_released(
+    ledger: Ledger, picture: Picture, enrolments: pd.DataFrame, unmailable: pd.DataFrame
+) -> Picture:
+    """Return the picture without the rows whose place a plan made now would take back: who is still due asks again."""
+    planned = picture.rows[picture.rows["planned"]]
+    if planned.empty:
+        return picture
+    gone = ledger.enrolments(planned[~are_among(planned, enrolments, ["round"])])
+    due = enrolments[["sequence_id", "contact_id", "round", "follow_up"]].assign(status="active")
+    known = pd.concat([due, gone])
+    reasons = find_released(picture, seconds_of(picture.day.now), unmailable, known)
+    released = picture.rows[reasons != ""]
+    began = released[are_among(released, known[~known["follow_up"].astype(bool)], ["round"])]
+    key = ["sequence_id", "mailbox_id"]
+    counted = picture.first_mails.set_index(key)["first_mails"]
+    fewer = began.groupby(key).size().reindex(counted.index, fill_value=0)
+    return replace(
+        picture,
+        rows=picture.rows[reasons == ""].reset_index(drop=True),
+        first_mails=counted.sub(fewer).rename("first_mails").reset_index(),
+    )
+
+
+def _as_if_mailed(enrolments: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+    """Advance those that have a row under way: their mail goes out today."""
+    rows = picture.rows[picture.rows["under_way"]]
+    mailed = enrolments[are_among(enrolments, rows, ["round"])].drop(columns="pinned_mailbox_id")
+    boxes = rows.drop_duplicates(["sequence_id", "contact_id"])[["sequence_id", "contact_id", "mailbox_id"]]
+    return _advance(enrolments, mailed.merge(boxes, on=["sequence_id", "contact_id"]), picture)
+
+
+def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+    """Return the enrolments as they are after these were mailed on the picture's day; the completed ones are gone."""
+    sequence_id, above = mailed["sequence_id"].to_numpy(), mailed["step_number"].to_numpy() + 1
+    step_id, step_number, delay = find_due_steps(picture.steps, sequence_id, above)
+    advanced = mailed.assign(
+        pinned_mailbox_id=mailed["mailbox_id"],
+        step_id=step_id,
+        step_number=step_number,
+        due_day=epoch_day(picture.day.day) + delay,
+        follow_up=True,
+        in_queue=False,
+    )
+    rest = enrolments[~are_among(enrolments, mailed, [])]
+    return pd.concat([rest, advanced[step_id > 0][list(enrolments)]], ignore_index=True)
+
+
+def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings) -> Picture:
+    """Return the next planning day's picture: what was placed before counts where a send_day spans both."""
+    day = Day.at(picture.day.ends, settings)
+    flags = {"planned": False, "under_way": False, "today": False}
+    rows = pd.concat([picture.rows, placed], ignore_index=True)[list(picture.rows)].assign(**flags)
+    windows = day_windows(picture.mailboxes, day)
+    earliest = earliest_counted(picture.mailboxes, windows, day)
+    counts = (rows["send_at"] >= earliest.timestamp()) | (rows["send_day"] >= first_send_day(windows, day))
+    return replace(
+        picture,
+        day=day,
+        since=earliest,
+        earliest=earliest,
+        windows=windows,
+        rows=rows[counts].reset_index(drop=True),
+        first_mails=NO_FIRST_MAILS,
+    )
+
+
+def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> ForecastDay:
+    has_place = asked["mailbox_id"] > 0
+    placed = asked[has_place]
+    room = picture.room[["mailbox_id", "capacity"]]
+    waits = asked[~has_place]
+    planned, held = (
+        some.groupby(column).size().reindex(room["mailbox_id"], fill_value=0).to_numpy()
+        for some, column in ((placed, "mailbox_id"), (waits, "pinned_mailbox_id"))
+    )
+    is_active = picture.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
+    sequences = pd.DataFrame(
+        {
+            "sequence_id": asked["sequence_id"],
+            "planned": has_place,
+            "waiting": ~has_place & asked["in_queue"],
+        }
+    )
+    return ForecastDay(
+        day=picture.day.day,
+        already_planned=int(picture.rows["today"].sum()),
+        due=len(asked) + len(refused),
+        follow_ups=int(placed["follow_up"].sum()),
+        first_mails=int((~placed["follow_up"].astype(bool)).sum()),
+        capacity=int(room["capacity"].sum()),
+        waiting=find_waiting(asked, refused)["reason"].value_counts(),
+        mailboxes=room.assign(planned=planned, waiting=np.where(is_active, held, 0)),
+        sequences=sequences.groupby("sequence_id", as_index=False).sum().astype(np.int64),
+    )

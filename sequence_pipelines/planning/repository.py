@@ -1,0 +1,253 @@
+"""What planning reads from Postgres and writes to it: arrays and DataFrames on this side, SQL on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import psycopg
+
+from sequence_pipelines.planning.binary_columns import read_columns, write_columns
+from sequence_pipelines.planning.engine.array_ops import key_order
+from sequence_store.domain.messages import SendKey
+from sequence_store.domain.states import Deferral
+from sequence_store.errors import LedgerChangedError
+from sequence_store.postgres.queries import query
+
+SEND_COLUMNS = {
+    "sequence_id": "int8",
+    "contact_id": "int8",
+    "step_id": "int8",
+    "round": "int2",
+    "mailbox_id": "int8",
+    "due_day": "date",
+    "plan_day": "date",
+    "send_day": "date",
+    "send_at": "timestamptz",
+    "not_after": "timestamptz",
+}
+MAILBOX_COLUMNS = {
+    "mailbox_id": "int64",
+    "external_id": "object",
+    "send_limit": "int64",
+    "start_seconds": "int64",
+    "end_seconds": "int64",
+    "time_zone": "object",
+    "send_days": "object",
+    "holiday_calendar": "object",
+    "min_gap_seconds": "int64",
+    "max_first_mails": "float64",
+    "ramp_up_start": "float64",
+    "ramp_up_daily_increment": "float64",
+    "ramp_up_started": "float64",
+    "is_active": "bool",
+    "parked_until": "int64",
+}
+KEY = ["sequence_id", "contact_id", "step_id", "round"]
+REASONS = [str(reason) for reason in Deferral]
+HASHED_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """One transaction's view of the ledger; `pads` is the key of the suppressions' HMAC."""
+
+    connection: psycopg.Connection[Any]
+    pads: bytes
+
+    def execute(self, name: str, **parameters: Any) -> psycopg.Cursor[Any]:
+        return self.connection.execute(query("plan", name), parameters)
+
+    def frame(self, name: str, **parameters: Any) -> pd.DataFrame:
+        """Run a named query and return its rows; an empty result keeps its columns."""
+        cursor = self.execute(name, **parameters)
+        columns = [column.name for column in cursor.description or ()]
+        return pd.DataFrame(cursor.fetchall(), columns=columns)
+
+    def table(self, name: str, columns: Sequence[str], **parameters: Any) -> pd.DataFrame:
+        """Run a named query of groups and return its columns by these names, as int64."""
+        return pd.DataFrame(
+            read_columns(self.connection, query("plan", name), parameters, columns), copy=False
+        )
+
+    def mailboxes(self) -> pd.DataFrame:
+        """Return the live mailboxes, the columns of MAILBOX_COLUMNS; parked_until in epoch seconds, 0 where it is not parked.
+
+        Where a number may be missing it is a float, then NaN; a missing calendar is None.
+        """
+        return self.ask_mailboxes()()
+
+    def ask_mailboxes(self) -> Callable[[], pd.DataFrame]:
+        """Ask Postgres for the mailboxes; what is returned makes their frame, while Postgres is free for others."""
+        answer = self.execute("read_mailboxes")
+
+        def make() -> pd.DataFrame:
+            rows = answer.fetchall()
+            columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
+            typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
+            return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed})
+
+        return make
+
+    def sequences(self) -> pd.DataFrame:
+        """Return the live sequences; max_new_per_day is NaN where there is no bound."""
+        frame = self.frame("read_sequences")
+        bound = pd.to_numeric(frame["max_new_per_day"]).astype(np.float64)
+        return frame.assign(max_new_per_day=bound).astype({"sequence_id": np.int64, "priority": np.int64})
+
+    def routes(self) -> pd.DataFrame:
+        """Return which mailboxes a sequence may use, in their order: sequence_id, mailbox_id."""
+        return _ordered(self.table("read_routes", ("sequence_id", "mailbox_id")))
+
+    def steps(self) -> pd.DataFrame:
+        """Return the live steps in their order: sequence_id, step_number, step_id, delay_days."""
+        return _ordered(self.table("read_steps", ("sequence_id", "step_number", "step_id", "delay_days")))
+
+    def due(self, day: date) -> pd.DataFrame:
+        """Return the active enrolments due by `day`, by sequence, step and contact.
+
+        Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round, follow_up.
+        """
+        rows = self.table("read_due", ("current_step", "sequence_id", "contact_id", "packed"), day=day)
+        key = ["sequence_id", "current_step", "contact_id"]
+        order = key_order(*(rows[column] for column in key))
+        packed = rows["packed"].to_numpy()[order]
+        columns = {
+            **{column: rows[column].to_numpy()[order] for column in key},
+            "mailbox_id": packed >> 32,
+            "due_day": packed >> 16 & 0xFFFF,
+            "round": packed >> 1 & 0x7FFF,
+            "follow_up": (packed & 1).astype(bool),
+        }
+        return pd.DataFrame(columns, copy=False)
+
+    def open_rows(self, day: date) -> pd.DataFrame:
+        """Return the rows of due enrolments that were cancelled or expired, and can be taken again: the key's columns."""
+        return self.table("read_open_rows", KEY, day=day)
+
+    def written(self, day: date) -> pd.DataFrame:
+        """Return what the ledger has of the due steps already: the key's columns, and row_is."""
+        return self.table("read_written", [*KEY, "row_is"], day=day)
+
+    def rows(self, day: date, since: datetime, earliest: datetime, first_day: date) -> pd.DataFrame:
+        """Return from `since` on the rows from `earliest` on, those of a send_day from `first_day` on, those under way.
+
+        Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id, round,
+        and as bool: planned, under_way (live, or spent and not advanced), today (of planning day `day`, or live).
+        """
+        columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id", "packed")
+        bounds = {"since": since, "earliest": earliest, "first_day": first_day}
+        rows = self.table("read_rows", columns, day=day, **bounds)
+        packed = rows.pop("packed").to_numpy()
+        flags = {
+            name: (packed >> bit & 1).astype(bool)
+            for bit, name in enumerate(("planned", "under_way", "today"))
+        }
+        return rows.assign(round=packed >> 3, **flags)
+
+    def enrolments(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the enrolments of rows: sequence_id, contact_id, round, status, follow_up."""
+        keys = {"sequence_ids": rows["sequence_id"].tolist(), "contact_ids": rows["contact_id"].tolist()}
+        return self.frame("read_enrolments", **keys)
+
+    def cancel(self, rows: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:
+        """Cancel planned rows; return those that were still planned: sequence_id, contact_id, step_id, round."""
+        keys = {f"{name}s": rows[name].tolist() for name in KEY}
+        return self.frame("cancel_planned", **keys, reasons=reasons.tolist())
+
+    def unmailable(self) -> pd.DataFrame:
+        """Return the contacts that get no mail: gate, contact_id."""
+        return self.table("read_unmailable", ("gate", "contact_id"), pads=self.pads)
+
+    def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
+        """Return the due step after one that was mailed: sequence_id, contact_id, step_id, step_number, row_is."""
+        keys = {"sequence_ids": sequence_ids.tolist(), "contact_ids": contact_ids.tolist()}
+        return self.frame("find_next_steps", **keys).astype(np.int64)
+
+    def hash_new_addresses(self) -> int:
+        """Keep the HMAC of addresses that have none yet, and commit, batch by batch; return how many."""
+        hashed = 0
+        while done := self.execute("hash_new_addresses", pads=self.pads, batch=HASHED_AT_ONCE).rowcount:
+            self.connection.commit()
+            hashed += done
+        return hashed
+
+    def complete(self, ended: pd.DataFrame) -> int:
+        return self.execute(
+            "complete_enrolments",
+            sequence_ids=ended["sequence_id"].tolist(),
+            contact_ids=ended["contact_id"].tolist(),
+        ).rowcount
+
+    def first_mails(
+        self, day: date, since: datetime, sequence_ids: list[int], mailbox_ids: list[int]
+    ) -> pd.DataFrame:
+        """Return this planning day's first mails by sequence_id and mailbox_id, where something bounds them."""
+        if not (sequence_ids or mailbox_ids):
+            return pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
+        return self.frame(
+            "count_first_mails", day=day, since=since, sequence_ids=sequence_ids, mailbox_ids=mailbox_ids
+        ).astype(np.int64)
+
+    def enter(self, places: pd.DataFrame, order: np.ndarray, retaken: np.ndarray) -> None:
+        """Write these rows of `places` in this order; `retaken` says of all which have an open row already."""
+        again = retaken[order]
+        if again.any():
+            self.execute("stage_retaken")
+            self._copy("copy_retaken", places, order[again])
+            if self.execute("retake_sends").rowcount != again.sum():
+                raise LedgerChangedError("Rows that were open are not any more. Materialize the day again.")
+        if not again.all():
+            self._copy("copy_sends", places, order[~again])
+
+    def _copy(self, name: str, places: pd.DataFrame, order: np.ndarray) -> None:
+        columns = [places[column].to_numpy() for column in SEND_COLUMNS]
+        written = write_columns(
+            self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()), order
+        )
+        if written != len(order):
+            raise LedgerChangedError(f"Of {len(order)} rows {written} were written.")
+
+    def allow(self, days: pd.DataFrame) -> None:
+        """Tell the gate before DATA each mailbox's limit: mailbox_id, send_day (epoch day), allowed."""
+        self.execute(
+            "allow_days",
+            mailbox_ids=days["mailbox_id"].tolist(),
+            send_days=days["send_day"].tolist(),
+            allowed=days["allowed"].tolist(),
+        )
+
+    def defer(self, waiting: pd.DataFrame, day: date, since: datetime) -> None:
+        """Replace the deferrals by `waiting`: sequence_id, contact_id, reason."""
+        self.execute("stage_deferrals")
+        reason = pd.Index(REASONS).get_indexer(pd.Index(waiting["reason"].astype(object))) + 1
+        columns = [waiting["sequence_id"].to_numpy(), waiting["contact_id"].to_numpy(), reason]
+        write_columns(
+            self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2")
+        )
+        self.execute("stage_unknown_deferrals", since=since, day=day, reasons=REASONS)
+        self.execute("keep_deferrals", day=day, reasons=REASONS)
+
+
+def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows that came in groups in the order of their first two columns."""
+    return rows.iloc[key_order(*(rows[column] for column in list(rows)[:2]))].reset_index(drop=True)
+
+
+def keys_of(sends: pd.DataFrame) -> Iterator[SendKey]:
+    """Yield the keys of a frame's rows, once somebody asks for them."""
+    yield from map(SendKey._make, zip(*(sends[column].tolist() for column in KEY), strict=True))
+
+
+def instant(seconds: int) -> datetime:
+    """Return the aware datetime of epoch seconds."""
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def seconds_of(instant: datetime) -> int:
+    """Return the first whole second at or after the instant."""
+    return -int(-instant.timestamp() // 1)

@@ -1,0 +1,170 @@
+"""What Amazon SES reports through SNS: bounces, complaints and deliveries, in SNS's signed envelope or raw.
+
+An envelope's signature is checked, and its certificate fetched from Amazon alone. A raw message has none: who may
+write to the queue is its policy's business. Either way a report counts only for a send that it names by the HMAC of
+its Message-ID.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from sequence_store.domain.messages import SendKey
+from sequence_store.errors import MalformedMessageError
+from sequence_store.mail.message_ids import keys_named_in
+
+_HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+)+-\d\.amazonaws\.com(?:\.cn)?")
+_SIGNED = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
+_HASHES: Mapping[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303  # SNS's own
+_FETCH_SECONDS = 5.0
+_LONGEST_CERTIFICATE = 20_000
+
+
+class CertificateAwayError(Exception):
+    """Amazon's certificate cannot be fetched now: the message stays in the queue and is tried again."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What happened to a send, as `record_feedback` takes it."""
+
+    key: SendKey
+    kind: str
+    detail: dict[str, str]
+
+
+def fetch_certificate(url: str) -> bytes:
+    """Fetch a certificate; raise CertificateAwayError."""
+    try:
+        answer = httpx.get(url, timeout=_FETCH_SECONDS, follow_redirects=False)
+        answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise CertificateAwayError(url) from error
+    return answer.content[:_LONGEST_CERTIFICATE]
+
+
+def is_notification(body: str) -> bool:
+    """Return whether a message of the results queue is one of these."""
+    return any(f'"{name}"' in body for name in ("SigningCertURL", "notificationType", "eventType"))
+
+
+class Notifications:
+    """Reads notifications; certificates are kept, since few sign many."""
+
+    def __init__(self, secret: bytes, fetch: Callable[[str], bytes] = fetch_certificate) -> None:
+        self._secret = secret
+        self._fetch = fetch
+        self._keys: dict[str, RSAPublicKey] = {}
+
+    def read(self, body: str) -> Report | None:
+        """Return what is reported of a send of ours, None if nothing is.
+
+        Raise MalformedMessageError for what Amazon did not send, CertificateAwayError to try again.
+        """
+        message = _object(body)
+        if "SigningCertURL" in message:
+            self._check(message)
+            if message.get("Type") != "Notification":
+                raise MalformedMessageError(f"SNS sends {message.get('Type')!s:.40}: confirm it by hand")
+            message = _object(message["Message"])
+        return self._report(message)
+
+    def _report(self, message: Mapping[str, Any]) -> Report | None:
+        kind, detail = _kind_of(message)
+        if kind is None:
+            return None
+        mail = message.get("mail")
+        text = json.dumps(mail) if isinstance(mail, dict) else ""
+        key = next(keys_named_in(text.replace('"', "@"), self._secret), None)
+        return Report(key, kind, detail) if key else None
+
+    def _check(self, envelope: Mapping[str, Any]) -> None:
+        if not all(isinstance(envelope.get(name, ""), str) for name in (*_SIGNED, "Signature")):
+            raise MalformedMessageError("SNS envelope: a field is no text")
+        algorithm = _HASHES.get(str(envelope.get("SignatureVersion")))
+        if algorithm is None:
+            raise MalformedMessageError("SNS envelope: unknown SignatureVersion")
+        signed = "".join(f"{name}\n{envelope[name]}\n" for name in _SIGNED if name in envelope)
+        try:
+            signature = base64.b64decode(envelope.get("Signature", ""), validate=True)
+            self._key_at(envelope["SigningCertURL"]).verify(signature, signed.encode(), PKCS1v15(), algorithm)
+        except (InvalidSignature, ValueError):
+            raise MalformedMessageError("SNS envelope: the signature does not hold") from None
+
+    def _key_at(self, url: object) -> RSAPublicKey:
+        if not isinstance(url, str) or not _is_amazons(url):
+            raise MalformedMessageError("SNS envelope: the certificate is not Amazon's")
+        if url not in self._keys:
+            key = x509.load_pem_x509_certificate(self._fetch(url)).public_key()
+            if not isinstance(key, RSAPublicKey):
+                raise MalformedMessageError("SNS envelope: the certificate has no RSA key")
+            self._keys[url] = key
+        return self._keys[url]
+
+
+def _is_amazons(url: str) -> bool:
+    parts = urlsplit(url)
+    return (
+        parts.scheme == "https"
+        and _HOST.fullmatch(parts.netloc) is not None
+        and re.fullmatch(r"/[\w.-]+\.pem", parts.path) is not None
+        and not (parts.query or parts.fragment)
+    )
+
+
+def _object(text: object) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise MalformedMessageError("SES notification: not a JSON object")
+    return value
+
+
+def _kind_of(message: Mapping[str, Any]) -> tuple[str | None, dict[str, str]]:
+    """Return what happened, None for what changes nothing; `detail` tells reports apart and holds no address."""
+    match message.get("notificationType") or message.get("eventType"):
+        case "Bounce":
+            bounce = _part(message, "bounce")
+            detail = {"type": _word(bounce.get("bounceType")), "subtype": _word(bounce.get("bounceSubType"))}
+            kind = "bounce" if detail["type"] == "Permanent" else "soft_bounce"
+            return kind, {**detail, "report": _fingerprint(bounce.get("feedbackId"))}
+        case "Complaint":
+            complaint = _part(message, "complaint")
+            withdrawn = complaint.get("complaintFeedbackType") == "not-spam"
+            return None if withdrawn else "complaint", {
+                "type": _word(complaint.get("complaintFeedbackType")),
+                "report": _fingerprint(complaint.get("feedbackId")),
+            }
+        case "Delivery":
+            return "delivery", {"report": _fingerprint(_part(message, "mail").get("messageId"))}
+        case _:
+            return None, {}
+
+
+def _part(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = message.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) and re.fullmatch(r"[\w-]{1,40}", value) else "unnamed"
+
+
+def _fingerprint(value: object) -> str:
+    return hashlib.sha256(str(value).encode()).hexdigest()[:16]
