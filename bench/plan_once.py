@@ -40,12 +40,12 @@ def core(settings: PipelineSettings) -> dict[str, Any]:
 
 def forecast(settings: PipelineSettings) -> dict[str, Any]:
     from sequence_pipelines.planning.forecast import forecast as foretell
-    from sequence_pipelines.planning.repository import Ledger
+    from sequence_pipelines.planning.repository import PlanRepository
     from sequence_store.postgres.connection import connect
 
     with connect(settings.pipeline_database_url, name="bench") as connection:
         began = time.perf_counter()
-        days = list(foretell(Ledger(connection, settings.address_pads), settings, NOW, FORECAST_DAYS))
+        days = list(foretell(PlanRepository(connection, settings.address_pads), settings, NOW, FORECAST_DAYS))
         spent = time.perf_counter() - began
     return {"seconds": spent, "planned": sum(day.planned for day in days)}
 
@@ -56,23 +56,23 @@ def quality(settings: PipelineSettings) -> dict[str, Any]:
     from bench.shapes import optimum, spread
     from sequence_pipelines.planning.engine.eligibility import choose_candidates, read_day
     from sequence_pipelines.planning.planner import choose_mailboxes
-    from sequence_pipelines.planning.repository import Ledger
+    from sequence_pipelines.planning.repository import PlanRepository
     from sequence_pipelines.planning.snapshot_reader import Day
     from sequence_store.postgres.connection import connect
 
     with connect(settings.pipeline_database_url, name="bench") as connection:
-        ledger, day = Ledger(connection, settings.address_pads), Day.at(NOW, settings)
-        with ThreadPoolExecutor(max_workers=2) as beside:
-            picture, due, unmailable = read_day(ledger, day, day.begins, beside)
-        asking = choose_candidates(due, picture, unmailable).asking
+        repository, day = PlanRepository(connection, settings.address_pads), Day.at(NOW, settings)
+        with ThreadPoolExecutor(max_workers=2) as executor:
+            snapshot, due, unmailable = read_day(repository, day, day.begins, executor)
+        candidates = choose_candidates(due, snapshot, unmailable).candidates
         began = time.perf_counter()
-        served = choose_mailboxes(asking, picture)
+        served = choose_mailboxes(candidates, snapshot)
         spent = time.perf_counter() - began
     return {
         "seconds": spent,
         "planned": int((served["mailbox_id"] > 0).sum()),
-        "optimum": optimum(asking, picture.routes, picture.room),
-        "spread": spread(served, picture.routes, picture.room),
+        "optimum": optimum(candidates, snapshot.routes, snapshot.mailbox_capacity),
+        "spread": spread(served, snapshot.routes, snapshot.mailbox_capacity),
     }
 
 

@@ -40,29 +40,29 @@ SHAPES = [
 
 def run_at_scale(due: int) -> None:
     """Give mailboxes to so many contacts, a team as `bench.instance` enters it, and ask for the maximum flow."""
-    candidates, routes, room, new_left = large_team(np.random.default_rng(1), due)
+    candidates, routes, mailbox_capacity, new_left = large_team(np.random.default_rng(1), due)
     began = time.perf_counter()
-    found = allocate(candidates, routes, room, new_left)
+    found = allocate(candidates, routes, mailbox_capacity, new_left)
     spent = time.perf_counter() - began
     planned = int((found["mailbox_id"] > 0).sum())
     print(
-        f"{due:,} due: planned {planned:,} of a maximum flow of {optimum(candidates, routes, room):,},"
-        f" spread {spread(found, routes, room):.3f}; mailboxes given in {spent:.2f} s"
+        f"{due:,} due: planned {planned:,} of a maximum flow of {optimum(candidates, routes, mailbox_capacity):,},"
+        f" spread {spread(found, routes, mailbox_capacity):.3f}; mailboxes given in {spent:.2f} s"
     )
 
 
 def run() -> None:
     print(" load  mailboxes  sigma  hot  pinned |     due  planned  planned/max flow  spread  seconds")
     for shape in SHAPES:
-        candidates, routes, room, new_left = team(np.random.default_rng(1), shape)
+        candidates, routes, mailbox_capacity, new_left = team(np.random.default_rng(1), shape)
         began = time.perf_counter()
-        found = allocate(candidates, routes, room, new_left)
+        found = allocate(candidates, routes, mailbox_capacity, new_left)
         spent = time.perf_counter() - began
         planned = int((found["mailbox_id"] > 0).sum())
-        fill = planned / optimum(candidates, routes, room)
+        fill = planned / optimum(candidates, routes, mailbox_capacity)
         print(
             f"{shape.load:5.1f}  {shape.fewest:>4}-{shape.most:<4}  {shape.sigma:5.1f}  {shape.hot!s:5} {shape.pinned:5.2f} |"
-            f" {len(candidates):7,}  {planned:7,}  {fill:16.6f}  {spread(found, routes, room):6.3f}  {spent:7.2f}"
+            f" {len(candidates):7,}  {planned:7,}  {fill:16.6f}  {spread(found, routes, mailbox_capacity):6.3f}  {spent:7.2f}"
         )
 
 
@@ -138,19 +138,19 @@ def _candidates(
 
 def _empty(mailboxes: int, limit: int, sequences: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the room of mailboxes that are all open and empty, and sequences without a bound."""
-    room = {"load": 0, "capacity": limit, "first_mails": UNBOUNDED, "state": ""}
+    mailbox_capacity = {"load": 0, "capacity": limit, "first_mails": UNBOUNDED, "state": ""}
     return (
-        pd.DataFrame({"mailbox_id": np.arange(mailboxes) + 1, **room}),
+        pd.DataFrame({"mailbox_id": np.arange(mailboxes) + 1, **mailbox_capacity}),
         pd.DataFrame({"sequence_id": np.arange(sequences) + 1, "new_left": UNBOUNDED}),
     )
 
 
-def optimum(candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame) -> int:
+def optimum(candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame) -> int:
     """Return the maximum flow: source, sink, the mailboxes, the sequences' contacts without a mailbox of their own.
 
     Nothing bounds first mails, and nobody stands twice.
     """
-    mailboxes = pd.Index(room["mailbox_id"])
+    mailboxes = pd.Index(mailbox_capacity["mailbox_id"])
     sequences = pd.Index(candidates["sequence_id"].unique())
     theirs = routes[routes["sequence_id"].isin(sequences)]
     pinned = candidates["pinned_mailbox_id"][candidates["pinned_mailbox_id"] > 0].value_counts()
@@ -165,17 +165,17 @@ def optimum(candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame) 
             boxes[mailboxes.get_indexer(theirs["mailbox_id"])],
             np.full(len(theirs), UNBOUNDED),
         ),
-        (boxes, np.ones(len(boxes)), room["capacity"]),
+        (boxes, np.ones(len(boxes)), mailbox_capacity["capacity"]),
     ]
     tails, heads, sizes = (np.concatenate(parts).astype(np.int32) for parts in zip(*edges, strict=True))
     nodes = 2 + len(boxes) + len(groups)
     return int(maximum_flow(csr_array((sizes, (tails, heads)), shape=(nodes, nodes)), 0, 1).flow_value)
 
 
-def spread(found: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame) -> float:
+def spread(found: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame) -> float:
     """Return the mean over sequences of the standard deviation of their mailboxes' use."""
     used = (
-        found["mailbox_id"].value_counts().reindex(room["mailbox_id"], fill_value=0)
-        / room["capacity"].to_numpy()
+        found["mailbox_id"].value_counts().reindex(mailbox_capacity["mailbox_id"], fill_value=0)
+        / mailbox_capacity["capacity"].to_numpy()
     )
     return float(routes["mailbox_id"].map(used).groupby(routes["sequence_id"]).std(ddof=0).mean())

@@ -53,15 +53,15 @@ def forecast(
 
     from sequence_pipelines.planning.forecast import forecast as foretell
     from sequence_pipelines.planning.forecast import summarise_mailboxes, summarise_sequences
-    from sequence_pipelines.planning.repository import Ledger
+    from sequence_pipelines.planning.repository import PlanRepository
     from sequence_store.postgres.connection import connect
     from sequence_store.settings import PipelineSettings, read_settings
 
     settings = read_settings(PipelineSettings)
     what_if = WhatIf(add_mailboxes, limit, max_first_mails)
     with connect(settings.pipeline_database_url, name="sequences forecast") as connection:
-        ledger = Ledger(connection, settings.address_pads)
-        ahead = foretell(ledger, settings, datetime.now(UTC), days, what_if)
+        repository = PlanRepository(connection, settings.address_pads)
+        ahead = foretell(repository, settings, datetime.now(UTC), days, what_if)
         shown = track(ahead, "Planning ahead", total=days, console=Console(stderr=True), transient=True)
         told = list(shown)
         connection.rollback()

@@ -57,10 +57,10 @@ def plan(
         traces = open_traces(settings, "sequences-plan")
         trace_sends(traces, made, began)
         traces.stop()
-        from sequence_pipelines.dispatch.quota_counters import set_day_counters
+        from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 
         with connect(settings.pipeline_database_url, name="sequences plan") as connection:
-            set_day_counters(connection, settings, made.day.day)
+            set_quota_counters(connection, settings, made.day.day)
     broken = {promise: count for promise, count in made.violations.items() if count}
     document = _document(made, names, broken, written=written)
     if as_json:
@@ -94,17 +94,17 @@ def _addresses() -> bytes:
 def _document(made: Plan, names: dict[int, str], broken: dict[str, int], *, written: bool) -> dict[str, Any]:
     boxes = made.placed["mailbox_id"].value_counts()
     counted = zip(boxes.index.tolist(), boxes.tolist(), strict=True)
-    pieces = made.picture.pieces
+    open_intervals = made.snapshot.open_intervals
     return {
         "day": made.day.day,
         "uses": {"from": made.day.now, "to": made.day.ends},
         "written": written,
         "planned": len(made.placed),
         "waiting": {str(r): int(n) for r, n in made.waiting["reason"].value_counts().items()},
-        "released": made.released,
+        "released": made.revoked,
         "advanced_before": made.applied.advanced,
         "completed": made.completed + made.applied.completed,
-        "capacity_before": int(pieces["capacity"].sum()),
+        "capacity_before": int(open_intervals["capacity"].sum()),
         "mailboxes": [{"address": names.get(one, str(one)), "planned": n} for one, n in counted],
         "first_at": _instant(made, "min"),
         "last_at": _instant(made, "max"),

@@ -14,7 +14,7 @@ from threading import Lock
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from sequence_cli.system_state import Ledger, Orchestration, QueueState, SystemState
+from sequence_cli.system_state import LedgerStatus, Orchestration, QueueState, SystemState
 from sequence_store.domain.states import Deferral, SendStatus
 
 FRESH_SECONDS = 10.0  # scrapes that come nearer together share one look
@@ -73,7 +73,7 @@ class StateCollector(Collector):
             yield from _of_dagster(state.dagster)
 
 
-def _of_ledger(ledger: Ledger) -> Iterator[GaugeMetricFamily]:
+def _of_ledger(ledger: LedgerStatus) -> Iterator[GaugeMetricFamily]:
     late = {
         "undispatched": ledger.undispatched,
         "unsent": ledger.unsent,

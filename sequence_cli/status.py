@@ -14,7 +14,7 @@ from sequence_cli.output import AsJson, print_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sequence_cli.system_state import Late, Ledger, Orchestration, SystemState
+    from sequence_cli.system_state import Late, LedgerStatus, Orchestration, SystemState
 
 LATE_SECONDS = 120.0  # a minute's sensor, a run's start: later than this, something stands still
 ORDER = (
@@ -64,7 +64,7 @@ def advise(state: SystemState) -> Iterator[str]:
             yield f"{queue.dead:,} dead letters of {name}: docs/runbook.md says how to read them."
 
 
-def _advise_on_sends(ledger: Ledger) -> Iterator[str]:
+def _advise_on_sends(ledger: LedgerStatus) -> Iterator[str]:
     if ledger.undispatched.seconds > LATE_SECONDS:
         yield (
             f"{_late(ledger.undispatched)} past their second are not dispatched: look at timed_dispatch_sensor's "
@@ -170,7 +170,7 @@ def _programs(state: SystemState) -> Iterator[tuple[str, str]]:
         yield "Dagster", "not asked: DAGSTER_URL is not set"
 
 
-def _today(state: SystemState, ledger: Ledger) -> Iterator[tuple[str, str]]:
+def _today(state: SystemState, ledger: LedgerStatus) -> Iterator[tuple[str, str]]:
     if state.dagster:
         made = state.dagster.plan
         told = (

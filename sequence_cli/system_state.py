@@ -25,7 +25,7 @@ from sequence_store.postgres.queries import query
 from sequence_store.settings import ObserverSettings
 from sequence_store.sqs import Queue, sqs_client
 
-LOOK_BACK = timedelta(days=3)
+LOOKBACK = timedelta(days=3)
 ANSWER_SECONDS = 10
 _DAGSTER = """query State($failed: RunsFilter!) {
     instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
@@ -58,7 +58,7 @@ class Parked:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class LedgerStatus:
     """What the database says: `sends` of the planning day by status, `reasons` by status and reason."""
 
     sends: dict[str, int]
@@ -119,7 +119,7 @@ class SystemState:
     now: datetime
     day: date
     ends: datetime
-    ledger: Ledger | None
+    ledger: LedgerStatus | None
     queues: dict[str, QueueState] | None
     dagster: Orchestration | None
     api: bool
@@ -140,7 +140,7 @@ def read_state(settings: ObserverSettings, now: datetime) -> SystemState:
             return None
 
     with ThreadPoolExecutor(4) as pool:
-        ledger = pool.submit(ask, "database", read_ledger, calendar, now)
+        ledger = pool.submit(ask, "database", read_ledger_status, calendar, now)
         queues = pool.submit(ask, "queues", _read_queues)
         dagster = pool.submit(ask, "dagster", _read_dagster, day, now) if settings.dagster_url else None
         api = pool.submit(ask, "api", _api_is_ready)
@@ -156,9 +156,9 @@ def read_state(settings: ObserverSettings, now: datetime) -> SystemState:
         )
 
 
-def read_ledger(settings: ObserverSettings, calendar: PlanningCalendar, now: datetime) -> Ledger:
+def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, now: datetime) -> LedgerStatus:
     day = calendar.day_of(now)
-    values = {"now": now, "day": day, "begins": calendar.start_of(day), "since": now - LOOK_BACK}
+    values = {"now": now, "day": day, "begins": calendar.start_of(day), "since": now - LOOKBACK}
     with (
         connect(settings.readonly_database_url, name="sequences status") as connection,
         connection.cursor(row_factory=dict_row) as cursor,
@@ -184,7 +184,7 @@ def read_ledger(settings: ObserverSettings, calendar: PlanningCalendar, now: dat
         since = late[f"{name}_since"]
         return Late(late[name], (now - since).total_seconds() if since else 0.0)
 
-    return Ledger(
+    return LedgerStatus(
         sends=sends,
         reasons={(row["status"], row["reason"]): row["count"] for row in counted if row["reason"]},
         next_at=min(

@@ -7,7 +7,7 @@ import signal
 from enum import StrEnum
 
 
-class CrashPoint(StrEnum):
+class Failpoint(StrEnum):
     """Where a program can be between two of its effects: planner, dispatcher, worker, results, reconciliation."""
 
     PLAN_LOCKED = "plan_locked"
@@ -40,7 +40,7 @@ def arm(point: str, name: str) -> None:
     _armed[point] = _SIGNALS[name]
 
 
-def reach(point: CrashPoint) -> None:
+def reach(point: Failpoint) -> None:
     """Do nothing, unless the point is armed: by a test, or by CRASH_AT and CRASH_SIGNAL."""
     if _armed and point in _armed:
         os.kill(os.getpid(), _armed.pop(point))

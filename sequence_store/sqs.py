@@ -181,7 +181,7 @@ class Queue:
             VisibilityTimeout=max(0, min(43_200, round(seconds))),
         )
 
-    def bury(self, message: Incoming, reason: str) -> None:
+    def dead_letter(self, message: Incoming, reason: str) -> None:
         """Move a message that cannot be handled to the dead-letter queue, with its reason."""
         self.client.send_message(
             QueueUrl=self.dead_letter_url,

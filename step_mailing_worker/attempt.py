@@ -13,7 +13,7 @@ from uuid import uuid4
 from sequence_store.domain.messages import DeliveryResult, SendMessage, parse_message
 from sequence_store.domain.states import Outcome, SendStatus
 from sequence_store.errors import MalformedMessageError
-from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.failpoints import Failpoint, reach
 from sequence_store.settings import WorkerSettings
 from sequence_store.sqs import Incoming
 from sequence_store.tracing.traces import OFF, Traces
@@ -23,7 +23,7 @@ from step_mailing_worker.errors import GateClosedError
 from step_mailing_worker.heartbeat import Heartbeat
 from step_mailing_worker.metrics import WorkerMetrics
 from step_mailing_worker.quota_counters import DayCounters
-from step_mailing_worker.sqs_consumer import Inbox
+from step_mailing_worker.sqs_consumer import SendQueue
 from step_mailing_worker.store import (
     DATABASE_AWAY,
     Claim,
@@ -46,12 +46,12 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Tools:
+class WorkerContext:
     """What all attempts of a worker share."""
 
     settings: WorkerSettings
     store: Store
-    inbox: Inbox
+    send_queue: SendQueue
     delivery: Delivery
     counters: DayCounters
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
@@ -65,9 +65,9 @@ class Attempt:
     From the gate on, and while an outcome is being recorded, it runs to its end.
     """
 
-    def __init__(self, tools: Tools, message: Incoming, settled: Callable[[], None]) -> None:
+    def __init__(self, context: WorkerContext, message: Incoming, settled: Callable[[], None]) -> None:
         """`settled` is called once the outcome is recorded: what is left is to tell the queues."""
-        self._tools = tools
+        self._context = context
         self._message = message
         self._settled = settled
         self._claim = uuid4()
@@ -75,8 +75,8 @@ class Attempt:
         self._leased = False
         self._interruptible = False  # a task that is cancelled before its first step would clean up nothing
         self._asked_to_stop = False
-        lease = tools.settings.claim_lease_seconds
-        self._heartbeat = Heartbeat(self._beat, period=min(lease, tools.inbox.visibility_seconds) / 3)
+        lease = context.settings.claim_lease_seconds
+        self._heartbeat = Heartbeat(self._beat, period=min(lease, context.send_queue.visibility_seconds) / 3)
         self.task = asyncio.create_task(self._run())
 
     def interrupt(self) -> None:
@@ -89,52 +89,52 @@ class Attempt:
             self.task.cancel()
 
     async def _run(self) -> None:
-        self._tools.metrics.started()
+        self._context.metrics.started()
         try:
             self._allow_interruption()
             await self._handle()
         except asyncio.CancelledError:
             await self._give_back()
         except Exception as error:  # noqa: BLE001  # its lease runs out, and its message comes back
-            self._tools.metrics.failed()
+            self._context.metrics.failed()
             logs.fail("attempt_failed", **self._ids(), error=type(error).__name__, at=_place(error))
         finally:
-            self._tools.metrics.stopped()
+            self._context.metrics.stopped()
             await self._heartbeat.stop()
 
     async def _handle(self) -> None:
-        reach(CrashPoint.AFTER_RECEIVE)
+        reach(Failpoint.AFTER_RECEIVE)
         try:
             send = self._send = self._parsed()
         except MalformedMessageError as error:
-            await self._end(self._tools.inbox.bury(self._message, str(error)))
+            await self._end(self._context.send_queue.dead_letter(self._message, str(error)))
             return
-        with self._tools.traces.span("send", send.key, attempt=send.attempt, mailbox_id=send.mailbox_id):
+        with self._context.traces.span("send", send.key, attempt=send.attempt, mailbox_id=send.mailbox_id):
             await self._attempt(send)
 
     async def _attempt(self, send: SendMessage) -> None:
-        with self._tools.traces.span("claim"):
+        with self._context.traces.span("claim"):
             claim = await self._claimed(send)
-        self._tools.traces.note(claim=claim.verdict)
+        self._context.traces.note(claim=claim.verdict)
         match claim.verdict:
             case ClaimVerdict.CLAIMED:
                 assert claim.send is not None  # noqa: S101  # the store gives both or none
                 await self._deliver(send, claim.send)
             case ClaimVerdict.EARLY | ClaimVerdict.HELD:
-                await self._end(self._tools.inbox.hide(self._message, claim.retry_seconds))
+                await self._end(self._context.send_queue.hide(self._message, claim.retry_seconds))
             case ClaimVerdict.CANCELLED:
                 await self._report(send, Outcome.CANCELLED, claim.reason)
             case ClaimVerdict.EXPIRED:
                 await self._report(send, Outcome.EXPIRED, claim.reason)
             case ClaimVerdict.STALE | ClaimVerdict.ABSENT:
                 logs.event(claim.verdict, **self._ids(), status=claim.reason)
-                await self._end(self._tools.inbox.delete(self._message))
+                await self._end(self._context.send_queue.delete(self._message))
             case _:
                 assert_never(claim.verdict)
 
     def _parsed(self) -> SendMessage:
         send = parse_message(SendMessage, self._message.body)
-        if send.environment != self._tools.settings.sequence_environment:
+        if send.environment != self._context.settings.sequence_environment:
             raise MalformedMessageError("environment: another deployment's message")
         return send
 
@@ -145,8 +145,8 @@ class Attempt:
         while True:
             try:
                 if uncertain:
-                    await self._tools.store.release(send.key, self._claim)
-                claim = await self._tools.store.claim(send, self._claim)
+                    await self._context.store.release(send.key, self._claim)
+                claim = await self._context.store.claim(send, self._claim)
             except DATABASE_AWAY as error:
                 self._warn_once(uncertain, "claim_without_answer", error)
                 uncertain = True
@@ -158,13 +158,13 @@ class Attempt:
             await asyncio.sleep(max(0.0, claim.retry_seconds) + 0.01)
 
     async def _deliver(self, send: SendMessage, claimed: ClaimedSend) -> None:
-        reach(CrashPoint.AFTER_CLAIM)
-        counters, day = self._tools.counters, (claimed.mailbox_id, claimed.send_day)
+        reach(Failpoint.AFTER_CLAIM)
+        counters, day = self._context.counters, (claimed.mailbox_id, claimed.send_day)
         if not await self._admitted(send, day):
             return
         counted = False
         try:
-            finish = await self._tools.delivery.deliver(send, claimed, self._pass_gate)
+            finish = await self._context.delivery.deliver(send, claimed, self._pass_gate)
             counted = finish.outcome in COUNTED
         except GateClosedError as closed:
             if closed.gate.reason == LIMIT_REACHED:
@@ -179,18 +179,18 @@ class Attempt:
 
     async def _admitted(self, send: SendMessage, day: tuple[int, date]) -> bool:
         """Take the mail's place in the day; a counter's refusal holds only if the database confirms it."""
-        if await self._tools.counters.take(*day) != "refused":
+        if await self._context.counters.take(*day) != "refused":
             return True
         try:
-            limit = await self._tools.store.confirm_limit(send.key, self._claim)
+            limit = await self._context.store.confirm_limit(send.key, self._claim)
         except DATABASE_AWAY:
             return True  # the gate before DATA asks the database again
-        await self._tools.counters.put(*day, limit.remaining)
+        await self._context.counters.put(*day, limit.remaining)
         if limit.reached:
             self._leased = False
             await self._report(send, Outcome.CANCELLED, LIMIT_REACHED)
             return False
-        await self._tools.counters.take(*day)
+        await self._context.counters.take(*day)
         return True
 
     async def _pass_gate(self) -> None:
@@ -198,8 +198,8 @@ class Attempt:
         assert self._send is not None  # noqa: S101
         while True:
             self._interruptible = False
-            with self._tools.traces.span("gate"):
-                gate = await self._tools.store.mark_transmitting(self._send, self._claim)
+            with self._context.traces.span("gate"):
+                gate = await self._context.store.mark_transmitting(self._send, self._claim)
             if gate.verdict is GateVerdict.TRANSMITTING:
                 self._leased = False
                 return
@@ -216,11 +216,11 @@ class Attempt:
                 await self._report(send, Outcome.EXPIRED, gate.reason)
             case GateVerdict.PLANNED:
                 logs.event("planned_again", **self._ids(), reason=gate.reason)
-                await self._end(self._tools.inbox.delete(self._message))
+                await self._end(self._context.send_queue.delete(self._message))
             case GateVerdict.FENCED:
                 # Somebody else may hold the claim and need the message yet; if not, it is found to be stale.
                 logs.warn("fenced", **self._ids(), status=gate.reason)
-                await self._end(self._tools.inbox.hide(self._message, 0))
+                await self._end(self._context.send_queue.hide(self._message, 0))
             case GateVerdict.TRANSMITTING | GateVerdict.WAIT:
                 raise AssertionError(gate.verdict)
             case _:
@@ -229,10 +229,10 @@ class Attempt:
     async def _finish(self, send: SendMessage, finish: Finish) -> None:
         """Record the outcome, however long the database is away: until then the message stays."""
         self._interruptible = False
-        with self._tools.traces.span("record"):
-            finished = await self._insist(lambda: self._tools.store.finish(send, self._claim, finish))
+        with self._context.traces.span("record"):
+            finished = await self._insist(lambda: self._context.store.finish(send, self._claim, finish))
         self._leased = False
-        reach(CrashPoint.AFTER_FINISH)
+        reach(Failpoint.AFTER_FINISH)
         if finished is None:
             logs.warn("finish_found_another_state", **self._ids(), outcome=finish.outcome)
         await self._report(send, _outcome(finish, finished), finish.reason, code=finish.smtp_code)
@@ -245,8 +245,8 @@ class Attempt:
         self._settled()
         logs.event(outcome, **self._ids(), reason=reason, code=code)
         late = (datetime.now(UTC) - send.send_at).total_seconds()
-        self._tools.metrics.ended(outcome, late)
-        self._tools.traces.note(outcome=outcome, reason=reason, smtp_code=code, late_seconds=late)
+        self._context.metrics.ended(outcome, late)
+        self._context.traces.note(outcome=outcome, reason=reason, smtp_code=code, late_seconds=late)
         result = DeliveryResult(
             sequence_id=send.sequence_id,
             contact_id=send.contact_id,
@@ -255,9 +255,9 @@ class Attempt:
             attempt=send.attempt,
             outcome=outcome,
         )
-        await self._tools.inbox.publish(result)
-        reach(CrashPoint.AFTER_RESULT)
-        await self._end(self._tools.inbox.delete(self._message))
+        await self._context.send_queue.publish(result)
+        reach(Failpoint.AFTER_RESULT)
+        await self._end(self._context.send_queue.delete(self._message))
 
     async def _insist(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         pauses = _pauses()
@@ -274,19 +274,19 @@ class Attempt:
         self._interruptible = False
         if self._send is not None:
             with suppress(*DATABASE_AWAY):
-                await self._tools.store.release(self._send.key, self._claim)
+                await self._context.store.release(self._send.key, self._claim)
         logs.event("given_back", **self._ids())
-        await self._end(self._tools.inbox.hide(self._message, 0))
+        await self._end(self._context.send_queue.hide(self._message, 0))
 
     async def _end(self, last_word: Awaitable[None]) -> None:
         await self._heartbeat.stop()
         await last_word
 
     async def _beat(self) -> None:
-        await self._tools.inbox.hide(self._message, self._tools.settings.claim_lease_seconds)
+        await self._context.send_queue.hide(self._message, self._context.settings.claim_lease_seconds)
         if self._leased and self._send is not None:
             with suppress(*DATABASE_AWAY):
-                await self._tools.store.renew(self._send.key, self._claim)
+                await self._context.store.renew(self._send.key, self._claim)
 
     def _allow_interruption(self) -> None:
         if self._asked_to_stop:

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from sequence_store.domain.messages import SendMessage
 from sequence_store.domain.states import Fault, Outcome
-from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.failpoints import Failpoint, reach
 from sequence_store.settings import WorkerSettings
 from sequence_store.tracing.traces import OFF, Traces
 from step_mailing_worker.endpoints import SES, endpoint_of
@@ -79,11 +79,11 @@ class Delivery:
     ) -> Reply:
         async with self.connections.begun(endpoint, mail) as connection:
             await connection.rcpt(mail)
-            reach(CrashPoint.AFTER_RCPT)
+            reach(Failpoint.AFTER_RCPT)
             await pass_gate()
-            reach(CrashPoint.AFTER_TRANSMITTING)
+            reach(Failpoint.AFTER_TRANSMITTING)
             reply = await connection.transfer(mail)
-        reach(CrashPoint.AFTER_ANSWER)
+        reach(Failpoint.AFTER_ANSWER)
         return reply
 
     def _answered(self, reply: Reply, attempt: int) -> Finish:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.failpoints import Failpoint, reach
 from step_mailing_worker.credentials import Credential, Credentials
 from step_mailing_worker.errors import LostError, NoCredentialError, RefusedError, SmtpError
 from step_mailing_worker.mail import Mail
@@ -117,7 +117,7 @@ class MailboxConnections:
 
     @staticmethod
     async def _greeted(connection: SmtpConnection, mail: Mail) -> SmtpConnection:
-        reach(CrashPoint.AFTER_EHLO)
+        reach(Failpoint.AFTER_EHLO)
         await connection.mail(mail)
         return connection
 

@@ -20,12 +20,12 @@ from typing import Literal
 import aiosmtplib
 
 from sequence_store.domain.states import Fault
-from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.failpoints import Failpoint, reach
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
 from step_mailing_worker.mail import Mail
 from step_mailing_worker.networks import SMTP_PORTS, is_private, refusal_soon
-from step_mailing_worker.smtp_protocol import Dialogue
+from step_mailing_worker.smtp_protocol import SmtpProtocol
 from step_mailing_worker.smtp_replies import Phase, Reply
 
 Security = Literal["none", "starttls", "tls"]
@@ -76,7 +76,7 @@ class SmtpConnection:
         self.mails = 0
         self.phase = Phase.CONNECT
         self._bounds = bounds
-        self._dialogue: Dialogue | None = None
+        self._protocol: SmtpProtocol | None = None
         self._recipient_told = False
         self._client = aiosmtplib.SMTP(
             hostname=endpoint.host,
@@ -90,7 +90,7 @@ class SmtpConnection:
 
     @property
     def broken(self) -> bool:
-        return self._dialogue.closed if self._dialogue else not self._client.is_connected
+        return self._protocol.closed if self._protocol else not self._client.is_connected
 
     async def open(self, credential: Credential | None = None) -> None:
         """Connect, greet, secure and sign in; raise SmtpError."""
@@ -109,7 +109,7 @@ class SmtpConnection:
         async with self._in(Phase.EHLO):
             if not isinstance(self._client.transport, asyncio.Transport):
                 raise LostError(Phase.EHLO)
-            self._dialogue = Dialogue(self._client.transport)
+            self._protocol = SmtpProtocol(self._client.transport)
 
     async def _allowed(self) -> None:
         endpoint = self.endpoint
@@ -144,7 +144,7 @@ class SmtpConnection:
             dialogue = self._open()
             dialogue.write(_LEADING_DOT.sub(b"..", mail.content))
             await self._drained()
-            reach(CrashPoint.BEFORE_DOT)
+            reach(Failpoint.BEFORE_DOT)
             dialogue.ask(b".")  # what cannot be written has not gone out
         async with self._in(Phase.DOT):
             return await self._final_answer()
@@ -164,8 +164,8 @@ class SmtpConnection:
         self.close()
 
     def close(self) -> None:
-        if self._dialogue:
-            self._dialogue.close()
+        if self._protocol:
+            self._protocol.close()
         self._client.close()
 
     async def _start_tls(self) -> None:
@@ -211,7 +211,7 @@ class SmtpConnection:
         return reply
 
     async def _final_answer(self) -> Reply:
-        reach(CrashPoint.AFTER_DOT)
+        reach(Failpoint.AFTER_DOT)
         code, text = await self._open().answer(self._bounds.final_dot)
         self.mails += 1
         self.dirty = False
@@ -219,10 +219,10 @@ class SmtpConnection:
             self.close()
         return Reply(Phase.DOT, code, text)
 
-    def _open(self) -> Dialogue:
-        if self._dialogue is None:
+    def _open(self) -> SmtpProtocol:
+        if self._protocol is None:
             raise ConnectionResetError("not open")
-        return self._dialogue
+        return self._protocol
 
     async def _drained(self) -> None:
         """Wait until the kernel has taken the whole body, and let a close that came meanwhile be seen."""

@@ -12,7 +12,7 @@ LONGEST_ANSWER = 32_768
 _UNREADABLE = -1  # in place of a code, as aiosmtplib says it
 
 
-class Dialogue(asyncio.Protocol):
+class SmtpProtocol(asyncio.Protocol):
     """Takes over a transport. Answers come in the order of their commands; one that nobody asked for ends it."""
 
     def __init__(self, transport: asyncio.Transport) -> None:

@@ -44,7 +44,7 @@ class Queues:
         return cls(sends, results, float(answer["Attributes"]["VisibilityTimeout"]))
 
 
-class Inbox:
+class SendQueue:
     """Receives sends, and ends them: deleted, hidden, buried. Made inside a running event loop."""
 
     def __init__(self, queues: Queues, *, receivers: int) -> None:
@@ -76,11 +76,11 @@ class Inbox:
         except QUEUE_AWAY as error:
             logs.warn("message_not_hidden", message=message.message_id, error=type(error).__name__)
 
-    async def bury(self, message: Incoming, reason: str) -> None:
+    async def dead_letter(self, message: Incoming, reason: str) -> None:
         """Move a message that cannot be handled to the dead-letter queue."""
         logs.warn("message_buried", message=message.message_id, reason=reason)
         try:
-            await self._thread(lambda: self._sends.bury(message, reason))
+            await self._thread(lambda: self._sends.dead_letter(message, reason))
         except QUEUE_AWAY as error:
             logs.warn("message_not_buried", message=message.message_id, error=type(error).__name__)
 

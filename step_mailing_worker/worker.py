@@ -9,7 +9,7 @@ from sequence_store.settings import WorkerSettings
 from sequence_store.sqs import BATCH, Incoming
 from sequence_store.tracing.traces import open_traces
 from step_mailing_worker import logs
-from step_mailing_worker.attempt import Attempt, Tools
+from step_mailing_worker.attempt import Attempt, WorkerContext
 from step_mailing_worker.credentials import Credentials
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.mailbox_connections import MailboxConnections
@@ -17,7 +17,7 @@ from step_mailing_worker.quota_counters import DayCounters
 from step_mailing_worker.ses import SesTransport
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds
-from step_mailing_worker.sqs_consumer import QUEUE_AWAY, Inbox, Queues
+from step_mailing_worker.sqs_consumer import QUEUE_AWAY, Queues, SendQueue
 from step_mailing_worker.store import Store
 
 _ATTEMPTS_PER_RECEIVER = 32
@@ -43,8 +43,8 @@ class Worker:
 
     async def run(self) -> None:
         """Work until `stop`; raise QueueMissingError if there is nothing to receive from."""
-        inbox = await self._opened_inbox()
-        if inbox is None:
+        send_queue = await self._opened_queue()
+        if send_queue is None:
             return
         store = Store(self._settings)
         bounds = Bounds(
@@ -56,24 +56,24 @@ class Worker:
         counters = DayCounters(self._settings)
         traces = open_traces(self._settings, "step-mailing-worker")
         delivery = Delivery(self._settings, connections, self._signer, ses, traces)
-        tools = Tools(self._settings, store, inbox, delivery, counters, traces=traces)
-        tools.metrics.serve(self._settings)
+        context = WorkerContext(self._settings, store, send_queue, delivery, counters, traces=traces)
+        context.metrics.serve(self._settings)
         await store.open()
         logs.event("started", concurrency=self._settings.worker_concurrency)
         try:
-            await self._work(tools)
+            await self._work(context)
         finally:
             await connections.close()
             ses.close()
             await credentials.close()
             await counters.close()
             await store.close()
-            await inbox.close()
+            await send_queue.close()
             await asyncio.to_thread(traces.stop)
             logs.event("stopped")
 
-    async def _work(self, tools: Tools) -> None:
-        receivers = [asyncio.create_task(self._receive(tools)) for _ in range(self._receivers)]
+    async def _work(self, context: WorkerContext) -> None:
+        receivers = [asyncio.create_task(self._receive(context)) for _ in range(self._receivers)]
         await self._stopping.wait()
         while self._attempts or not all(receiver.done() for receiver in receivers):
             for attempt in self._attempts:
@@ -83,13 +83,13 @@ class Worker:
             )
         await asyncio.gather(*receivers)
 
-    async def _receive(self, tools: Tools) -> None:
+    async def _receive(self, context: WorkerContext) -> None:
         """Receive what there is a place for; a queue that is away is asked again, ever less often."""
         pause = 0.0
         while not self._stopping.is_set():
             room = await self._places.take(BATCH)
             try:
-                messages = await tools.inbox.receive(most=room)
+                messages = await context.send_queue.receive(most=room)
             except QUEUE_AWAY as error:
                 self._places.give(room)
                 if not pause:
@@ -102,11 +102,11 @@ class Worker:
                 pause = 0.0
             self._places.give(room - len(messages))
             for message in messages:
-                self._start(tools, message)
+                self._start(context, message)
 
-    def _start(self, tools: Tools, message: Incoming) -> None:
+    def _start(self, context: WorkerContext, message: Incoming) -> None:
         place = _Place(self._places)
-        attempt = Attempt(tools, message, settled=lambda: self._settled(place))
+        attempt = Attempt(context, message, settled=lambda: self._settled(place))
         self._attempts.add(attempt)
         attempt.task.add_done_callback(lambda _: self._ended(attempt, place))
         if self._stopping.is_set():
@@ -121,12 +121,12 @@ class Worker:
         self._attempts.discard(attempt)
         place.leave()
 
-    async def _opened_inbox(self) -> Inbox | None:
+    async def _opened_queue(self) -> SendQueue | None:
         pause = 0.5
         while not self._stopping.is_set():
             try:
                 queues = await asyncio.to_thread(Queues.look_up, self._settings, receivers=self._receivers)
-                return Inbox(queues, receivers=self._receivers)
+                return SendQueue(queues, receivers=self._receivers)
             except QUEUE_AWAY as error:
                 logs.warn("queues_not_reached", error=type(error).__name__)
                 await self._stopped_within(pause)

@@ -21,8 +21,8 @@ from sequence_pipelines.results.advance import Applied, apply_sends, find_unappl
 from sequence_pipelines.results.ses_notifications import CertificateAwayError, Notifications, is_notification
 from sequence_store.domain.messages import DeliveryResult, SendKey, parse_message
 from sequence_store.errors import MalformedMessageError
-from sequence_store.failpoints import CrashPoint, reach
-from sequence_store.postgres.lookback import look_back
+from sequence_store.failpoints import Failpoint, reach
+from sequence_store.postgres.lookback import lookback_start
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 from sequence_store.sqs import Incoming, Queue
@@ -104,15 +104,15 @@ def drain(
     deadline = time.monotonic() + MOST_SECONDS
     while messages := queue.receive_many(BATCH):
         began = time.time_ns()
-        reach(CrashPoint.RESULTS_RECEIVED)
+        reach(Failpoint.RESULTS_RECEIVED)
         reports, results = _sorted_out(messages)
         handled = [m for m in reports if _record(connection, queue, m, notifications, settings, drained)]
         keys = [key for message in results if (key := _key_of(queue, message, drained))]
         now = datetime.now(UTC)
         applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
-        reach(CrashPoint.RESULTS_APPLIED)
+        reach(Failpoint.RESULTS_APPLIED)
         connection.commit()
-        reach(CrashPoint.RESULTS_COMMITTED)
+        reach(Failpoint.RESULTS_COMMITTED)
         queue.delete(results + handled)
         drained.applied.add(applied)
         traces.of_sends("result", applied.keys, began)
@@ -131,7 +131,7 @@ def sweep(
 ) -> Applied:
     """Apply finished sends whose message is lost, and unknown ones that have settled; `since` is look_back's where None."""
     now, began = datetime.now(UTC), time.time_ns()
-    since = since or look_back(settings)
+    since = since or lookback_start(settings)
     keys = find_unapplied(connection, since=since, now=now, unknown_settles=settings.unknown_settles)
     applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
     connection.commit()
@@ -159,7 +159,7 @@ def _record(
     except CertificateAwayError:
         return False
     except MalformedMessageError as error:
-        queue.bury(message, str(error))
+        queue.dead_letter(message, str(error))
         drained.malformed += 1
         return True
     if report:
@@ -179,7 +179,7 @@ def _key_of(queue: Queue, message: Incoming, drained: Drained) -> SendKey | None
     try:
         return parse_message(DeliveryResult, message.body).key
     except MalformedMessageError as error:
-        queue.bury(message, str(error))
+        queue.dead_letter(message, str(error))
         drained.malformed += 1
         return None
 

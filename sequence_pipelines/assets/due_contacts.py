@@ -10,7 +10,7 @@ import pandas as pd
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.planning.engine.eligibility import choose_candidates, read_day
 from sequence_pipelines.planning.engine.windows import epoch_day
-from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import Day
 from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, links, table
@@ -47,42 +47,42 @@ def due_contacts(
     """
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
-        ledger = Ledger(connection, settings.address_pads)
-        hashed = ledger.hash_new_addresses()
-        ledger.execute("give_memory")
-        with ThreadPoolExecutor(max_workers=2) as beside:
+        repository = PlanRepository(connection, settings.address_pads)
+        hashed = repository.hash_new_addresses()
+        repository.execute("give_memory")
+        with ThreadPoolExecutor(max_workers=2) as executor:
             since = oldest_live(connection, settings, day.begins)
-            picture, due, unmailable = read_day(ledger, day, since, beside)
-        asking, refused, ended = choose_candidates(due, picture, unmailable)
-    due_days = np.r_[asking["due_day"], refused["due_day"]]
+            snapshot, due, unmailable = read_day(repository, day, since, executor)
+        candidates, ineligible, exhausted = choose_candidates(due, snapshot, unmailable)
+    due_days = np.r_[candidates["due_day"], ineligible["due_day"]]
     fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())
     context.log.info(
         f"{len(due_days)} enrolments are due by {day.day}; {fell_due} fell due on the day asked for."
     )
     yield dg.Output(
-        asking,
+        candidates,
         metadata={
             "contacts_due": len(due_days),
             "fell_due_on_this_day": fell_due,
             "overdue": int((due_days < epoch_day(day.day)).sum()),
-            "follow_ups": int(asking["follow_up"].sum()),
-            "first_mails": int((~asking["follow_up"]).sum()),
-            "without_a_step_left": len(ended),
-            "cannot_be_mailed": len(refused),
+            "follow_ups": int(candidates["follow_up"].sum()),
+            "first_mails": int((~candidates["follow_up"]).sum()),
+            "without_a_step_left": len(exhausted),
+            "cannot_be_mailed": len(ineligible),
             "why_not": table(
-                pd.DataFrame(list(counts(refused, "reason").items()), columns=["reason", "contacts"])
+                pd.DataFrame(list(counts(ineligible, "reason").items()), columns=["reason", "contacts"])
             ),
             "addresses_hashed": hashed,
-            "preview": table(asking.drop(columns="due_day").head(PREVIEW_ROWS)),
+            "preview": table(candidates.drop(columns="due_day").head(PREVIEW_ROWS)),
             **links(settings, "was-today-planned"),
             "by_step": table(
                 pd.DataFrame(
-                    sorted(counts(asking, "step_number").items()), columns=["step_number", "contacts"]
+                    sorted(counts(candidates, "step_number").items()), columns=["step_number", "contacts"]
                 )
             ),
         },
     )
-    bad = refused[refused["reason"] == "invalid_address"]
+    bad = ineligible[ineligible["reason"] == "invalid_address"]
     yield dg.AssetCheckResult(
         check_name="addresses_are_valid",
         passed=bad.empty,
@@ -99,7 +99,7 @@ def sequences_can_mail(
     database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
 ) -> dg.AssetCheckResult:
     with database.connect() as connection:
-        bad = Ledger(connection, settings.address_pads).frame("find_bad_sequences")
+        bad = PlanRepository(connection, settings.address_pads).frame("find_bad_sequences")
     return dg.AssetCheckResult(
         passed=bad.empty,
         severity=dg.AssetCheckSeverity.WARN,

@@ -5,8 +5,8 @@ import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.planning.engine.windows import misconfigured
-from sequence_pipelines.planning.repository import Ledger
-from sequence_pipelines.planning.snapshot_reader import Day, read_picture, read_team
+from sequence_pipelines.planning.repository import PlanRepository
+from sequence_pipelines.planning.snapshot_reader import Day, read_snapshot, read_team
 from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.metadata import counts, links, mailboxes_of, table
 from sequence_pipelines.resources.clock import Clock
@@ -35,27 +35,27 @@ def mailbox_capacity(
     """
     day = Day.at(clock.read(), settings)
     with database.connect() as connection:
-        ledger = Ledger(connection, settings.address_pads)
+        repository = PlanRepository(connection, settings.address_pads)
         since = oldest_live(connection, settings, day.begins)
-        picture = read_picture(ledger, day, since, read_team(ledger))
-    room, mailboxes = picture.room, picture.mailboxes
+        snapshot = read_snapshot(repository, day, since, read_team(repository))
+    capacity, mailboxes = snapshot.mailbox_capacity, snapshot.mailboxes
     context.log.info(
-        f"{len(mailboxes)} mailboxes can take {room['capacity'].sum()} more mails until {day.ends}."
+        f"{len(mailboxes)} mailboxes can take {capacity['capacity'].sum()} more mails until {day.ends}."
     )
     return dg.Output(
-        picture.pieces,
+        snapshot.open_intervals,
         metadata={
             "mailboxes": len(mailboxes),
-            "mailboxes_open_today": int((room["state"] == "").sum()),
-            "capacity": int(room["capacity"].sum()),
-            "used": int(room["load"].sum()),
+            "mailboxes_open_today": int((capacity["state"] == "").sum()),
+            "capacity": int(capacity["capacity"].sum()),
+            "used": int(capacity["load"].sum()),
             "mailboxes_by_state": table(
                 pd.DataFrame(
-                    [(state or "open", n) for state, n in counts(room, "state").items()],
+                    [(state or "open", n) for state, n in counts(capacity, "state").items()],
                     columns=["state", "mailboxes"],
                 )
             ),
-            "by_mailbox": table(mailboxes_of(picture.pieces)),
+            "by_mailbox": table(mailboxes_of(snapshot.open_intervals)),
             **links(settings, "how-full-are-the-mailboxes"),
         },
     )
@@ -69,7 +69,7 @@ def mailboxes_are_configured(
     database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
 ) -> dg.AssetCheckResult:
     with database.connect() as connection:
-        mailboxes = Ledger(connection, settings.address_pads).mailboxes()
+        mailboxes = PlanRepository(connection, settings.address_pads).mailboxes()
     bad = mailboxes[misconfigured(mailboxes) & mailboxes["is_active"].astype(bool)]
     return dg.AssetCheckResult(
         passed=bad.empty,

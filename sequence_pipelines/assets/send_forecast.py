@@ -14,7 +14,7 @@ from sequence_pipelines.planning.forecast import (
     summarise_mailboxes,
     summarise_sequences,
 )
-from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.scenario import MOST_ADDED, MOST_DAYS, MOST_MAILS, WhatIf
 from sequence_pipelines.reporting.charts import days_to_come
 from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, table
@@ -66,8 +66,8 @@ def send_forecast(
     what_if = WhatIf(config.add_mailboxes, config.limit, config.max_first_mails)
     told = []
     with database.connect() as connection:
-        ledger = Ledger(connection, settings.address_pads)
-        for day in forecast(ledger, settings, clock.read(), config.days, what_if):
+        repository = PlanRepository(connection, settings.address_pads)
+        for day in forecast(repository, settings, clock.read(), config.days, what_if):
             told.append(day)
             context.log.info(f"{day.day}: {day.planned} of {day.due} due contacts get a place.")
         connection.rollback()

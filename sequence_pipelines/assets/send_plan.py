@@ -10,11 +10,11 @@ import pandas as pd
 from pydantic import Field
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
-from sequence_pipelines.dispatch.quota_counters import set_day_counters
+from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 from sequence_pipelines.partitions import planned_by, planning_days
 from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_pipelines.planning.planner import Plan, make_plan, trace_sends
-from sequence_pipelines.planning.repository import KEY, Ledger
+from sequence_pipelines.planning.repository import KEY, PlanRepository
 from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.charts import charts_of_day
 from sequence_pipelines.reporting.metadata import counts, links, plan_numbers, plan_tables, table
@@ -102,15 +102,15 @@ def send_plan(
     def look(plan: Plan) -> None:
         """Judge, count and draw while Postgres takes the plan's rows."""
         _ = plan.violations
-        seen.update(plan_tables(plan), **charts_of_day(plan.rows, plan.picture, settings.calendar.zone))
+        seen.update(plan_tables(plan), **charts_of_day(plan.rows, plan.snapshot, settings.calendar.zone))
 
     with traces.span("plan_day", planning_day=asked):
         with database.connect() as connection:
             plan = make_plan(connection, settings, clock.read(), due_contacts, traces, look)
-            ledger = Ledger(connection, settings.address_pads)
+            repository = PlanRepository(connection, settings.address_pads)
             seen.update(
                 plan_numbers(plan),
-                **_day_metadata(ledger, plan, asked, settings.calendar.start_of(asked)),
+                **_day_metadata(repository, plan, asked, settings.calendar.start_of(asked)),
                 **links(settings, "what-waits-and-why"),
             )
             metadata = {**{name: seen[name] for name in SEEN_FIRST}, **seen}
@@ -123,7 +123,7 @@ def send_plan(
     )
     if written:
         with database.connect() as connection:  # what is committed, and only that
-            metadata["day_counters"] = set_day_counters(connection, settings, plan.day.day)
+            metadata["day_counters"] = set_quota_counters(connection, settings, plan.day.day)
         yield dg.Output(plan.placed, metadata=metadata)
     else:
         context.log.warning("Nothing of this plan was written: the day stays as it was.")
@@ -135,12 +135,12 @@ def send_plan(
         )
 
 
-def _day_metadata(ledger: Ledger, plan: Plan, asked: date, begins: datetime) -> dict[str, Any]:
+def _day_metadata(repository: PlanRepository, plan: Plan, asked: date, begins: datetime) -> dict[str, Any]:
     """Tell what became of the enrolments that fell due on the day asked for.
 
     A mail whose outcome is unknown is told among the mails, though its contact waits for it.
     """
-    became = ledger.frame("report_day", since=begins, day=asked)
+    became = repository.frame("report_day", since=begins, day=asked)
     waits = counts(plan.waiting[plan.waiting["due_day"] == epoch_day(asked)], "reason")
     return {
         "fell_due_on_this_day": int(became["sends"].sum()) + sum(waits.values()),

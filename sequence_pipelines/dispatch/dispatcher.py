@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 
 from sequence_store.domain.messages import SendKey
-from sequence_store.failpoints import CrashPoint, reach
-from sequence_store.postgres.lookback import look_back
+from sequence_store.failpoints import Failpoint, reach
+from sequence_store.postgres.lookback import lookback_start
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 from sequence_store.sqs import MAX_DELAY_SECONDS, Outgoing, Queue, batched
@@ -45,7 +45,7 @@ def dispatch(
     if connection.execute(query("dispatch", "lock_dispatch")).fetchone() != (True,):
         done.locked = True
         return done
-    since = look_back(settings)
+    since = lookback_start(settings)
     done.expired = connection.execute(
         query("dispatch", "expire_overdue"), {"since": since, "now": None}
     ).rowcount
@@ -57,12 +57,12 @@ def dispatch(
     by_id = {str(n): row for n, row in enumerate(rows)}
     messages = [_message(number, row, settings.sequence_environment) for number, row in by_id.items()]
     confirmed = (by_id[number] for batch in queue.send(messages) for number in batch)
-    reach(CrashPoint.DISPATCH_READ)
+    reach(Failpoint.DISPATCH_READ)
     for batch in batched(confirmed, MARK_BATCH):
-        reach(CrashPoint.DISPATCH_SENT)
+        reach(Failpoint.DISPATCH_SENT)
         done.sent += _mark(connection, batch)
         traces.of_sends("dispatch", (SendKey(*row[:4]) for row in batch), began)
-    reach(CrashPoint.DISPATCH_MARKED)
+    reach(Failpoint.DISPATCH_MARKED)
     done.not_confirmed = len(rows) - done.sent
     return done
 

@@ -13,7 +13,7 @@ from sequence_store.quota_counters import ANSWER_SECONDS, SECONDS, counter_name
 from sequence_store.settings import PipelineSettings
 
 
-def set_day_counters(connection: psycopg.Connection[Any], settings: PipelineSettings, day: date) -> int:
+def set_quota_counters(connection: psycopg.Connection[Any], settings: PipelineSettings, day: date) -> int:
     """Set the counters of the days that touch planning day `day`; return how many, 0 where Valkey is away."""
     if not settings.valkey_url:
         return 0

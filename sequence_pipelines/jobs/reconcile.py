@@ -9,7 +9,7 @@ from sequence_pipelines.assets.delivery_results import sweep
 from sequence_pipelines.jobs import run_tags
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
-from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.failpoints import Failpoint, reach
 from sequence_store.postgres.lookback import oldest_unsettled
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
@@ -51,7 +51,7 @@ def reconcile_ledger(connection: psycopg.Connection[Any], settings: PipelineSett
     vanished = run("requeue_dispatched", older_than_seconds=settings.vanished_after_seconds)
     claims = run("release_lost_claims", older_than_seconds=settings.vanished_after_seconds)
     unknown = run("settle_transmitting", bound_seconds=settings.transmitting_bound_seconds)
-    reach(CrashPoint.RECONCILE_SETTLED)
+    reach(Failpoint.RECONCILE_SETTLED)
     connection.commit()
     return {
         "expired": expired,

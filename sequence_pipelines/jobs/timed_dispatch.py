@@ -5,7 +5,7 @@ import dagster as dg
 from sequence_pipelines.assets.timed_messages import timed_messages
 from sequence_pipelines.jobs import current_day, run_tags, under_way
 from sequence_pipelines.resources.database import Database
-from sequence_store.postgres.lookback import look_back
+from sequence_store.postgres.lookback import lookback_start
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 
@@ -34,7 +34,7 @@ def timed_dispatch_sensor(
     ahead = settings.dispatch_ahead_seconds // 2
     with database.connect() as connection:
         row = connection.execute(
-            query("dispatch", "count_ready"), {"since": look_back(settings), "ahead_seconds": ahead}
+            query("dispatch", "count_ready"), {"since": lookback_start(settings), "ahead_seconds": ahead}
         ).fetchone()
         following = connection.execute(query("dispatch", "find_next")).fetchone()
     ready, overdue, first = row or (0, 0, None)

@@ -19,19 +19,19 @@ from sequence_pipelines.planning.engine.eligibility import (
     find_due,
     find_due_steps,
 )
-from sequence_pipelines.planning.engine.revocation import active, find_released
+from sequence_pipelines.planning.engine.revocation import active, find_revoked
 from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_pipelines.planning.planner import assign, find_waiting
-from sequence_pipelines.planning.repository import Ledger, seconds_of
+from sequence_pipelines.planning.repository import PlanRepository, seconds_of
 from sequence_pipelines.planning.scenario import WhatIf
 from sequence_pipelines.planning.snapshot_reader import (
     Day,
-    Picture,
+    PlanningSnapshot,
     Team,
     day_windows,
     earliest_counted,
     first_send_day,
-    read_picture,
+    read_snapshot,
     read_team,
 )
 from sequence_store.domain.states import Deferral
@@ -39,7 +39,7 @@ from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
 
 # Larger limits or bounds, or more mailboxes, would give these a place.
-FOR_ROOM = [
+FOR_CAPACITY = [
     Deferral.NO_CAPACITY,
     Deferral.PINNED_MAILBOX_FULL,
     Deferral.MAX_FIRST_MAILS,
@@ -77,7 +77,7 @@ class ForecastDay:
     @property
     def wait_for_room(self) -> int:
         """Contacts that wait for room on this day, by its reasons alone."""
-        return self._waiting_for(FOR_ROOM)
+        return self._waiting_for(FOR_CAPACITY)
 
     @property
     def not_to_be_mailed(self) -> int:
@@ -98,28 +98,34 @@ class ForecastDay:
 
 
 def forecast(
-    ledger: Ledger, settings: PipelineSettings, now: datetime, days: int, what_if: WhatIf | None = None
+    repository: PlanRepository,
+    settings: PipelineSettings,
+    now: datetime,
+    days: int,
+    what_if: WhatIf | None = None,
 ) -> Iterator[ForecastDay]:
     """Plan `days` planning days, the first of them what is left of today's."""
-    team = changed(read_team(ledger), what_if or WhatIf())
+    team = changed(read_team(repository), what_if or WhatIf())
     today = Day.at(now, settings)
-    picture = read_picture(ledger, today, oldest_live(ledger.connection, settings, today.begins), team)
-    last = picture.day.day + timedelta(days=days - 1)
-    unmailable = ledger.unmailable()
-    enrolments = find_due(ledger.due(last), picture.steps)
-    picture = _without_released(ledger, picture, enrolments, unmailable)
-    enrolments = _as_if_mailed(enrolments.assign(in_queue=False), picture)
+    snapshot = read_snapshot(
+        repository, today, oldest_live(repository.connection, settings, today.begins), team
+    )
+    last = snapshot.day.day + timedelta(days=days - 1)
+    unmailable = repository.unmailable()
+    enrolments = find_due(repository.due(last), snapshot.steps)
+    snapshot = _without_revoked(repository, snapshot, enrolments, unmailable)
+    enrolments = _as_if_mailed(enrolments.assign(in_queue=False), snapshot)
     for _ in range(days):
-        due = enrolments[enrolments["due_day"] <= epoch_day(picture.day.day)]
-        mailed = replace(picture, rows=picture.rows.assign(under_way=False))
-        candidates = choose_candidates(due.assign(at=due.index), mailed, unmailable)
-        asked = assign(candidates.asking, picture, settings.send_grace_seconds)
-        asked["in_queue"] |= asked["reason"].isin(FOR_ROOM)
+        due = enrolments[enrolments["due_day"] <= epoch_day(snapshot.day.day)]
+        mailed = replace(snapshot, rows=snapshot.rows.assign(under_way=False))
+        eligibility = choose_candidates(due.assign(at=due.index), mailed, unmailable)
+        asked = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
+        asked["in_queue"] |= asked["reason"].isin(FOR_CAPACITY)
         enrolments.loc[asked["at"], "in_queue"] = asked["in_queue"].to_numpy()
         placed = asked[asked["mailbox_id"] > 0]
-        yield _told(asked, candidates.refused, picture)
-        enrolments = _advance(enrolments, placed, picture)
-        picture = _next_day(picture, placed, settings)
+        yield _told(asked, eligibility.ineligible, snapshot)
+        enrolments = _advance(enrolments, placed, snapshot)
+        snapshot = _next_day(snapshot, placed, settings)
 
 
 def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
@@ -185,46 +191,46 @@ def changed(team: Team, what_if: WhatIf) -> Team:
     return team._replace(mailboxes=mailboxes, routes=routes)
 
 
-def _without_released(
-    ledger: Ledger, picture: Picture, enrolments: pd.DataFrame, unmailable: pd.DataFrame
-) -> Picture:
+def _without_revoked(
+    repository: PlanRepository, snapshot: PlanningSnapshot, enrolments: pd.DataFrame, unmailable: pd.DataFrame
+) -> PlanningSnapshot:
     """Return the picture without the rows whose place a plan made now would take back: who is still due asks again."""
-    planned = picture.rows[picture.rows["planned"]]
+    planned = snapshot.rows[snapshot.rows["planned"]]
     if planned.empty:
-        return picture
-    gone = ledger.enrolments(planned[~are_among(planned, enrolments, ["round"])])
+        return snapshot
+    gone = repository.enrolments(planned[~are_among(planned, enrolments, ["round"])])
     due = enrolments[["sequence_id", "contact_id", "round", "follow_up"]].assign(status="active")
     known = pd.concat([due, gone])
-    reasons = find_released(picture, seconds_of(picture.day.now), unmailable, known)
-    released = picture.rows[reasons != ""]
-    began = released[are_among(released, known[~known["follow_up"].astype(bool)], ["round"])]
+    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, known)
+    revoked = snapshot.rows[reasons != ""]
+    began = revoked[are_among(revoked, known[~known["follow_up"].astype(bool)], ["round"])]
     key = ["sequence_id", "mailbox_id"]
-    counted = picture.first_mails.set_index(key)["first_mails"]
+    counted = snapshot.first_mails.set_index(key)["first_mails"]
     fewer = began.groupby(key).size().reindex(counted.index, fill_value=0)
     return replace(
-        picture,
-        rows=picture.rows[reasons == ""].reset_index(drop=True),
+        snapshot,
+        rows=snapshot.rows[reasons == ""].reset_index(drop=True),
         first_mails=counted.sub(fewer).rename("first_mails").reset_index(),
     )
 
 
-def _as_if_mailed(enrolments: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+def _as_if_mailed(enrolments: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
     """Advance those that have a row under way: their mail goes out today."""
-    rows = picture.rows[picture.rows["under_way"]]
+    rows = snapshot.rows[snapshot.rows["under_way"]]
     mailed = enrolments[are_among(enrolments, rows, ["round"])].drop(columns="pinned_mailbox_id")
     boxes = rows.drop_duplicates(["sequence_id", "contact_id"])[["sequence_id", "contact_id", "mailbox_id"]]
-    return _advance(enrolments, mailed.merge(boxes, on=["sequence_id", "contact_id"]), picture)
+    return _advance(enrolments, mailed.merge(boxes, on=["sequence_id", "contact_id"]), snapshot)
 
 
-def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
     """Return the enrolments as they are after these were mailed on the picture's day; the completed ones are gone."""
     sequence_id, above = mailed["sequence_id"].to_numpy(), mailed["step_number"].to_numpy() + 1
-    step_id, step_number, delay = find_due_steps(picture.steps, sequence_id, above)
+    step_id, step_number, delay = find_due_steps(snapshot.steps, sequence_id, above)
     advanced = mailed.assign(
         pinned_mailbox_id=mailed["mailbox_id"],
         step_id=step_id,
         step_number=step_number,
-        due_day=epoch_day(picture.day.day) + delay,
+        due_day=epoch_day(snapshot.day.day) + delay,
         follow_up=True,
         in_queue=False,
     )
@@ -232,16 +238,18 @@ def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, picture: Picture) -
     return pd.concat([rest, advanced[step_id > 0][list(enrolments)]], ignore_index=True)
 
 
-def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings) -> Picture:
+def _next_day(
+    snapshot: PlanningSnapshot, placed: pd.DataFrame, settings: PipelineSettings
+) -> PlanningSnapshot:
     """Return the next planning day's picture: what was placed before counts where a send_day spans both."""
-    day = Day.at(picture.day.ends, settings)
+    day = Day.at(snapshot.day.ends, settings)
     flags = {"planned": False, "under_way": False, "today": False}
-    rows = pd.concat([picture.rows, placed], ignore_index=True)[list(picture.rows)].assign(**flags)
-    windows = day_windows(picture.mailboxes, day)
-    earliest = earliest_counted(picture.mailboxes, windows, day)
+    rows = pd.concat([snapshot.rows, placed], ignore_index=True)[list(snapshot.rows)].assign(**flags)
+    windows = day_windows(snapshot.mailboxes, day)
+    earliest = earliest_counted(snapshot.mailboxes, windows, day)
     counts = (rows["send_at"] >= earliest.timestamp()) | (rows["send_day"] >= first_send_day(windows, day))
     return replace(
-        picture,
+        snapshot,
         day=day,
         since=earliest,
         earliest=earliest,
@@ -251,31 +259,31 @@ def _next_day(picture: Picture, placed: pd.DataFrame, settings: PipelineSettings
     )
 
 
-def _told(asked: pd.DataFrame, refused: pd.DataFrame, picture: Picture) -> ForecastDay:
-    has_place = asked["mailbox_id"] > 0
-    placed = asked[has_place]
-    room = picture.room[["mailbox_id", "capacity"]]
-    waits = asked[~has_place]
+def _told(asked: pd.DataFrame, ineligible: pd.DataFrame, snapshot: PlanningSnapshot) -> ForecastDay:
+    has_slot = asked["mailbox_id"] > 0
+    placed = asked[has_slot]
+    mailbox_capacity = snapshot.mailbox_capacity[["mailbox_id", "capacity"]]
+    waits = asked[~has_slot]
     planned, held = (
-        some.groupby(column).size().reindex(room["mailbox_id"], fill_value=0).to_numpy()
+        some.groupby(column).size().reindex(mailbox_capacity["mailbox_id"], fill_value=0).to_numpy()
         for some, column in ((placed, "mailbox_id"), (waits, "pinned_mailbox_id"))
     )
-    is_active = picture.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
+    is_active = snapshot.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
     sequences = pd.DataFrame(
         {
             "sequence_id": asked["sequence_id"],
-            "planned": has_place,
-            "waiting": ~has_place & asked["in_queue"],
+            "planned": has_slot,
+            "waiting": ~has_slot & asked["in_queue"],
         }
     )
     return ForecastDay(
-        day=picture.day.day,
-        already_planned=int(picture.rows["today"].sum()),
-        due=len(asked) + len(refused),
+        day=snapshot.day.day,
+        already_planned=int(snapshot.rows["today"].sum()),
+        due=len(asked) + len(ineligible),
         follow_ups=int(placed["follow_up"].sum()),
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),
-        capacity=int(room["capacity"].sum()),
-        waiting=find_waiting(asked, refused)["reason"].value_counts(),
-        mailboxes=room.assign(planned=planned, waiting=np.where(is_active, held, 0)),
+        capacity=int(mailbox_capacity["capacity"].sum()),
+        waiting=find_waiting(asked, ineligible)["reason"].value_counts(),
+        mailboxes=mailbox_capacity.assign(planned=planned, waiting=np.where(is_active, held, 0)),
         sequences=sequences.groupby("sequence_id", as_index=False).sum().astype(np.int64),
     )

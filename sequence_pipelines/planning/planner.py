@@ -21,21 +21,21 @@ import psycopg
 from psycopg.errors import UniqueViolation
 
 from sequence_pipelines.planning.engine.array_ops import stable_order
-from sequence_pipelines.planning.engine.assignment import give_mailboxes, give_times, new_left
+from sequence_pipelines.planning.engine.assignment import assign_mailboxes, assign_times, new_left
 from sequence_pipelines.planning.engine.eligibility import (
-    Candidates,
+    Eligibility,
     are_among,
     choose_candidates,
     read_day,
     skip_mailed,
 )
 from sequence_pipelines.planning.engine.plan_invariants import find_violations
-from sequence_pipelines.planning.engine.revocation import find_released
+from sequence_pipelines.planning.engine.revocation import find_revoked
 from sequence_pipelines.planning.engine.windows import epoch_day
-from sequence_pipelines.planning.repository import KEY, Ledger, keys_of, seconds_of
-from sequence_pipelines.planning.snapshot_reader import Day, Picture, read_first_mails
+from sequence_pipelines.planning.repository import KEY, PlanRepository, keys_of, seconds_of
+from sequence_pipelines.planning.snapshot_reader import Day, PlanningSnapshot, read_first_mails
 from sequence_pipelines.results.advance import Applied, apply_sends, find_unapplied
-from sequence_store.failpoints import CrashPoint, reach
+from sequence_store.failpoints import Failpoint, reach
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
@@ -48,17 +48,17 @@ QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks
 class Plan:
     """What a plan did."""
 
-    picture: Picture
+    snapshot: PlanningSnapshot
     asked: pd.DataFrame  # who asked for a place, with mailbox_id (0: none), send_at, reason
-    refused: pd.DataFrame  # who might not ask, with the reason
+    ineligible: pd.DataFrame  # who might not ask, with the reason
     applied: Applied
-    released: int
+    revoked: int
     seconds: dict[str, float]
     completed: int = 0  # enrolments that had no step left, once it is written
 
     @property
     def day(self) -> Day:
-        return self.picture.day
+        return self.snapshot.day
 
     @cached_property
     def placed(self) -> pd.DataFrame:
@@ -67,7 +67,7 @@ class Plan:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """The ledger's rows as this plan leaves them, as Ledger.rows gives them."""
-        before = self.picture.rows
+        before = self.snapshot.rows
         flags = {"planned": True, "under_way": True, "today": True}
         added = self.placed[list(before.columns.difference(list(flags)))].assign(**flags)
         return pd.concat([before, added], ignore_index=True)[list(before)]
@@ -75,12 +75,12 @@ class Plan:
     @cached_property
     def waiting(self) -> pd.DataFrame:
         """All who are due and have no place, with the reason."""
-        return find_waiting(self.asked, self.refused)
+        return find_waiting(self.asked, self.ineligible)
 
     @cached_property
     def violations(self) -> dict[str, int]:
         """What in the plan breaks each of its invariants."""
-        return find_violations(self.rows, self.picture, self.placed, self.waiting)
+        return find_violations(self.rows, self.snapshot, self.placed, self.waiting)
 
     def keep_or_undo(self, connection: psycopg.Connection[Any], *, dry_run: bool) -> bool:
         """Return whether the plan stays for the caller to commit.
@@ -99,7 +99,7 @@ def make_plan(
     now: datetime,
     considered: pd.DataFrame | None = None,
     traces: Traces = OFF,
-    meanwhile: Callable[[Plan], None] = lambda _: None,
+    on_plan_ready: Callable[[Plan], None] = lambda _: None,
 ) -> Plan:
     """Plan everything due into what is left of the planning day of `now`; the caller commits.
 
@@ -108,11 +108,11 @@ def make_plan(
     considers all that is due. `meanwhile` looks at the plan in a thread of its own while Postgres takes its rows; anew where
     Postgres refused them and there is another plan.
     """
-    ledger = Ledger(connection, settings.address_pads)
+    repository = PlanRepository(connection, settings.address_pads)
     seconds: dict[str, float] = {}
-    ledger.execute("lock_planner")
-    reach(CrashPoint.PLAN_LOCKED)
-    ledger.execute("give_memory")
+    repository.execute("lock_planner")
+    reach(Failpoint.PLAN_LOCKED)
+    repository.execute("give_memory")
     day = Day.at(now, settings)
     since = oldest_live(connection, settings, day.begins)
     with _timed(traces, seconds, "apply finished sends"):
@@ -121,19 +121,19 @@ def make_plan(
         expired = connection.execute(
             query("dispatch", "expire_overdue"), {"since": since, "now": now}
         ).fetchall()
-    with ThreadPoolExecutor(max_workers=2) as beside:
+    with ThreadPoolExecutor(max_workers=2) as executor:
         with _timed(traces, seconds, "read due contacts"):
-            picture, due, unmailable = read_day(ledger, day, since, beside)
-            open_rows = beside.submit(ledger.open_rows, day.day)
+            snapshot, due, unmailable = read_day(repository, day, since, executor)
+            reusable_rows = executor.submit(repository.reusable_rows, day.day)
         with _timed(traces, seconds, "release places"):
-            picture, cancelled = release(ledger, picture, due, unmailable)
-            released = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
+            snapshot, cancelled = revoke(repository, snapshot, due, unmailable)
+            revoked = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
         with _timed(traces, seconds, "assign"):
-            moved = pd.concat([released, pd.DataFrame(applied.keys, columns=KEY)])
-            candidates = _only_considered(choose_candidates(due, picture, unmailable), considered, moved)
-            retaken = pd.concat([open_rows.result(), cancelled])
+            moved = pd.concat([revoked, pd.DataFrame(applied.keys, columns=KEY)])
+            eligibility = _only_considered(choose_candidates(due, snapshot, unmailable), considered, moved)
+            reactivated = pd.concat([reusable_rows.result(), cancelled])
 
-        def written(candidates: Candidates, retaken: pd.DataFrame) -> Plan:
+        def written(eligibility: Eligibility, reactivated: pd.DataFrame) -> Plan:
             """Give places, and write them.
 
             Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken`
@@ -141,27 +141,27 @@ def make_plan(
             """
             with connection.transaction():
                 with _timed(traces, seconds, "assign"):
-                    served = choose_mailboxes(candidates.asking, picture)
-                    completed = beside.submit(_write_others, ledger, picture, candidates, served)
-                    asked = choose_times(served, picture, settings.send_grace_seconds)
-                plan = Plan(picture, asked, candidates.refused, applied, len(released), seconds)
-                looked = beside.submit(meanwhile, plan)
+                    served = choose_mailboxes(eligibility.candidates, snapshot)
+                    completed = executor.submit(_write_others, repository, snapshot, eligibility, served)
+                    asked = choose_times(served, snapshot, settings.send_grace_seconds)
+                plan = Plan(snapshot, asked, eligibility.ineligible, applied, len(revoked), seconds)
+                looked = executor.submit(on_plan_ready, plan)
                 try:
                     with _timed(traces, seconds, "write"):
                         plan.completed = completed.result()
-                        _write_places(ledger, plan, retaken)
+                        _write_slots(repository, plan, reactivated)
                 finally:
                     wait([looked])  # who looks at a plan that Postgres refused is not in the next one's way
             looked.result()
             return plan
 
         try:
-            plan = written(candidates, retaken)
+            plan = written(eligibility, reactivated)
         except UniqueViolation:
             with _timed(traces, seconds, "assign"):
-                candidates, retaken = skip_mailed(ledger, candidates, ledger.written(day.day))
-            plan = written(candidates, retaken)
-        reach(CrashPoint.PLAN_WRITTEN)
+                eligibility, reactivated = skip_mailed(repository, eligibility, repository.written(day.day))
+            plan = written(eligibility, reactivated)
+        reach(Failpoint.PLAN_WRITTEN)
         return plan
 
 
@@ -171,72 +171,78 @@ def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
     traces.of_sends("result", plan.applied.keys, began)
 
 
-def _write_others(ledger: Ledger, picture: Picture, candidates: Candidates, served: pd.DataFrame) -> int:
+def _write_others(
+    repository: PlanRepository, snapshot: PlanningSnapshot, eligibility: Eligibility, served: pd.DataFrame
+) -> int:
     """Write who waits and who has no step left; return how many these are. Times are given meanwhile."""
-    completed = ledger.complete(candidates.ended)
-    ledger.defer(find_waiting(served, candidates.refused), picture.day.day, picture.since)
+    completed = repository.complete(eligibility.exhausted)
+    repository.defer(find_waiting(served, eligibility.ineligible), snapshot.day.day, snapshot.since)
     return completed
 
 
-def _write_places(ledger: Ledger, plan: Plan, retaken: pd.DataFrame) -> None:
+def _write_slots(repository: PlanRepository, plan: Plan, reactivated: pd.DataFrame) -> None:
     asked = plan.asked
-    ledger.enter(asked, writing_order(asked), are_among(asked, retaken, ["step_id", "round"]))
+    repository.enter(asked, writing_order(asked), are_among(asked, reactivated, ["step_id", "round"]))
     # last: a worker's gate waits for these rows until the plan is committed
-    ledger.allow(plan.picture.windows)
+    repository.allow(plan.snapshot.windows)
 
 
-def release(
-    ledger: Ledger, picture: Picture, due: pd.DataFrame, unmailable: pd.DataFrame
-) -> tuple[Picture, pd.DataFrame]:
+def revoke(
+    repository: PlanRepository, snapshot: PlanningSnapshot, due: pd.DataFrame, unmailable: pd.DataFrame
+) -> tuple[PlanningSnapshot, pd.DataFrame]:
     """Cancel the planned rows whose place does not hold; return the picture without them, and their keys."""
-    planned = picture.rows[picture.rows["planned"]]
+    planned = snapshot.rows[snapshot.rows["planned"]]
     if planned.empty:
-        return picture, planned[KEY]
+        return snapshot, planned[KEY]
     gone = planned[~are_among(planned, due, ["round"])]
     columns = ["sequence_id", "contact_id", "round", "status"]
-    enrolments = pd.concat([due.assign(status="active")[columns], ledger.enrolments(gone)])
-    reasons = find_released(picture, seconds_of(picture.day.now), unmailable, enrolments)
+    enrolments = pd.concat([due.assign(status="active")[columns], repository.enrolments(gone)])
+    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, enrolments)
     if not (reasons != "").any():
-        return picture, picture.rows[KEY][:0]
-    cancelled = ledger.cancel(picture.rows[reasons != ""], reasons[reasons != ""])
+        return snapshot, snapshot.rows[KEY][:0]
+    cancelled = repository.cancel(snapshot.rows[reasons != ""], reasons[reasons != ""])
     # who was asked for and is not among them was dispatched meanwhile: the worker reads the gates again
-    rows = picture.rows.assign(planned=picture.rows["planned"] & (reasons == ""))
+    rows = snapshot.rows.assign(planned=snapshot.rows["planned"] & (reasons == ""))
     rows = rows[~are_among(rows, cancelled, ["step_id", "round"])].reset_index(drop=True)
-    first = read_first_mails(ledger, picture.day, picture.earliest, picture.sequences, picture.mailboxes)
-    return replace(picture, rows=rows, first_mails=first), cancelled
+    first = read_first_mails(
+        repository, snapshot.day, snapshot.earliest, snapshot.sequences, snapshot.mailboxes
+    )
+    return replace(snapshot, rows=rows, first_mails=first), cancelled
 
 
-def assign(asking: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:
+def assign(candidates: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
     """Return who asks with mailbox_id, send_day, send_at, not_after, plan_day; mailbox_id 0: reason."""
-    return choose_times(choose_mailboxes(asking, picture), picture, grace_seconds)
+    return choose_times(choose_mailboxes(candidates, snapshot), snapshot, grace_seconds)
 
 
-def choose_mailboxes(asking: pd.DataFrame, picture: Picture) -> pd.DataFrame:
+def choose_mailboxes(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
     """Return who asks as give_mailboxes does: with mailbox_id (0: none), reason and turn."""
-    at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(asking["sequence_id"]))
-    return give_mailboxes(
-        asking.assign(
-            priority=picture.sequences["priority"].to_numpy()[at] if len(at) else 0,
-            overdue=epoch_day(picture.day.day) - asking["due_day"],
+    at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
+    return assign_mailboxes(
+        candidates.assign(
+            priority=snapshot.sequences["priority"].to_numpy()[at] if len(at) else 0,
+            overdue=epoch_day(snapshot.day.day) - candidates["due_day"],
         ),
-        routes=picture.routes,
-        room=picture.room,
-        new_left=new_left(picture.sequences, picture.first_mails),
+        routes=snapshot.routes,
+        mailbox_capacity=snapshot.mailbox_capacity,
+        new_left=new_left(snapshot.sequences, snapshot.first_mails),
     )
 
 
-def choose_times(served: pd.DataFrame, picture: Picture, grace_seconds: int) -> pd.DataFrame:
+def choose_times(served: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
     """Return who asks, as `choose_mailboxes` did, with the times of their mails."""
-    day = picture.day
-    asked = give_times(served, mailboxes=picture.mailboxes, pieces=picture.pieces, places=picture.rows)
+    day = snapshot.day
+    asked = assign_times(
+        served, mailboxes=snapshot.mailboxes, open_intervals=snapshot.open_intervals, slots=snapshot.rows
+    )
     not_after = np.minimum(np.minimum(asked["window_ends"], day.closes), asked["send_at"] + grace_seconds)
     return asked.assign(not_after=not_after, plan_day=epoch_day(day.day))
 
 
-def find_waiting(asked: pd.DataFrame, refused: pd.DataFrame) -> pd.DataFrame:
+def find_waiting(asked: pd.DataFrame, ineligible: pd.DataFrame) -> pd.DataFrame:
     """Return who has no place, with the reason."""
     waiting = asked[asked["mailbox_id"] == 0]
-    return pd.concat([waiting.assign(reason=waiting["reason"].astype(object)), refused], ignore_index=True)
+    return pd.concat([waiting.assign(reason=waiting["reason"].astype(object)), ineligible], ignore_index=True)
 
 
 def writing_order(asked: pd.DataFrame) -> np.ndarray:
@@ -251,19 +257,20 @@ def writing_order(asked: pd.DataFrame) -> np.ndarray:
 
 
 def _only_considered(
-    candidates: Candidates, considered: pd.DataFrame | None, moved: pd.DataFrame
-) -> Candidates:
+    eligibility: Eligibility, considered: pd.DataFrame | None, moved: pd.DataFrame
+) -> Eligibility:
     """Refuse who asks and is neither considered nor moved by this plan: they became due while it was on its way."""
     if considered is None:
-        return candidates
-    asking = candidates.asking
-    known = are_among(asking, considered, ["step_id", "round"])
+        return eligibility
+    candidates = eligibility.candidates
+    known = are_among(candidates, considered, ["step_id", "round"])
     if known.all():
-        return candidates
-    known |= are_among(asking, moved, [])
-    late = asking[~known].assign(reason="came_later")
-    return candidates._replace(
-        asking=asking[known].reset_index(drop=True), refused=pd.concat([candidates.refused, late])
+        return eligibility
+    known |= are_among(candidates, moved, [])
+    late = candidates[~known].assign(reason="came_later")
+    return eligibility._replace(
+        candidates=candidates[known].reset_index(drop=True),
+        ineligible=pd.concat([eligibility.ineligible, late]),
     )
 
 

@@ -53,7 +53,7 @@ HASHED_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
-class Ledger:
+class PlanRepository:
     """One transaction's view of the ledger; `pads` is the key of the suppressions' HMAC."""
 
     connection: psycopg.Connection[Any]
@@ -125,7 +125,7 @@ class Ledger:
         }
         return pd.DataFrame(columns, copy=False)
 
-    def open_rows(self, day: date) -> pd.DataFrame:
+    def reusable_rows(self, day: date) -> pd.DataFrame:
         """Return the rows of due enrolments that were cancelled or expired, and can be taken again: the key's columns."""
         return self.table("read_open_rows", KEY, day=day)
 
@@ -176,11 +176,11 @@ class Ledger:
             hashed += done
         return hashed
 
-    def complete(self, ended: pd.DataFrame) -> int:
+    def complete(self, exhausted: pd.DataFrame) -> int:
         return self.execute(
             "complete_enrolments",
-            sequence_ids=ended["sequence_id"].tolist(),
-            contact_ids=ended["contact_id"].tolist(),
+            sequence_ids=exhausted["sequence_id"].tolist(),
+            contact_ids=exhausted["contact_id"].tolist(),
         ).rowcount
 
     def first_mails(
@@ -193,19 +193,19 @@ class Ledger:
             "count_first_mails", day=day, since=since, sequence_ids=sequence_ids, mailbox_ids=mailbox_ids
         ).astype(np.int64)
 
-    def enter(self, places: pd.DataFrame, order: np.ndarray, retaken: np.ndarray) -> None:
+    def enter(self, slots: pd.DataFrame, order: np.ndarray, reactivated: np.ndarray) -> None:
         """Write these rows of `places` in this order; `retaken` says of all which have an open row already."""
-        again = retaken[order]
+        again = reactivated[order]
         if again.any():
             self.execute("stage_retaken")
-            self._copy("copy_retaken", places, order[again])
+            self._copy("copy_retaken", slots, order[again])
             if self.execute("retake_sends").rowcount != again.sum():
                 raise LedgerChangedError("Rows that were open are not any more. Materialize the day again.")
         if not again.all():
-            self._copy("copy_sends", places, order[~again])
+            self._copy("copy_sends", slots, order[~again])
 
-    def _copy(self, name: str, places: pd.DataFrame, order: np.ndarray) -> None:
-        columns = [places[column].to_numpy() for column in SEND_COLUMNS]
+    def _copy(self, name: str, slots: pd.DataFrame, order: np.ndarray) -> None:
+        columns = [slots[column].to_numpy() for column in SEND_COLUMNS]
         written = write_columns(
             self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()), order
         )

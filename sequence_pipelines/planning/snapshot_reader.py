@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sequence_pipelines.planning.engine.assignment import room_of
-from sequence_pipelines.planning.engine.capacity import capacity, daily_limits, open_pieces
+from sequence_pipelines.planning.engine.assignment import find_mailbox_capacity
+from sequence_pipelines.planning.engine.capacity import capacity, daily_limits, find_open_intervals
 from sequence_pipelines.planning.engine.windows import DAY_SECONDS, epoch_day, from_epoch_day, send_windows
-from sequence_pipelines.planning.repository import Ledger, instant, seconds_of
+from sequence_pipelines.planning.repository import PlanRepository, instant, seconds_of
 from sequence_store.settings import PipelineSettings
 
 EASTERNMOST = 14 * 3600  # seconds that a local day begins before UTC's at most
@@ -40,7 +40,7 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PlanningSnapshot:
     """The day as it is before a plan. All frames hold live rows alone; columns as the ledger gives them."""
 
     day: Day
@@ -55,15 +55,15 @@ class Picture:
     first_mails: pd.DataFrame
 
     @cached_property
-    def pieces(self) -> pd.DataFrame:
+    def open_intervals(self) -> pd.DataFrame:
         """The open time that is left, with what still fits into it."""
-        open_ = open_pieces(self.mailboxes, self.windows, self.day.opens, self.day.closes)
+        open_ = find_open_intervals(self.mailboxes, self.windows, self.day.opens, self.day.closes)
         return capacity(self.mailboxes, open_, self.rows)
 
     @cached_property
-    def room(self) -> pd.DataFrame:
+    def mailbox_capacity(self) -> pd.DataFrame:
         """What each mailbox offers: mailbox_id, load, capacity, first_mails, state."""
-        return room_of(self.mailboxes, self.pieces, self.first_mails, self.day.opens)
+        return find_mailbox_capacity(self.mailboxes, self.open_intervals, self.first_mails, self.day.opens)
 
 
 class Team(NamedTuple):
@@ -75,38 +75,38 @@ class Team(NamedTuple):
     routes: pd.DataFrame
 
 
-def read_team(ledger: Ledger) -> Team:
-    return ask_team(ledger)()
+def read_team(repository: PlanRepository) -> Team:
+    return ask_team(repository)()
 
 
-def ask_team(ledger: Ledger) -> Callable[[], Team]:
+def ask_team(repository: PlanRepository) -> Callable[[], Team]:
     """Ask Postgres for the team; what is returned makes its frames, while Postgres is free for others."""
-    others = ledger.sequences(), ledger.steps(), ledger.routes()
-    mailboxes = ledger.ask_mailboxes()
+    others = repository.sequences(), repository.steps(), repository.routes()
+    mailboxes = repository.ask_mailboxes()
     return lambda: Team(mailboxes(), *others)
 
 
-def read_picture(ledger: Ledger, day: Day, since: datetime, team: Team) -> Picture:
+def read_snapshot(repository: PlanRepository, day: Day, since: datetime, team: Team) -> PlanningSnapshot:
     """Read the day of a team; `since` is older than whatever can be under way."""
     windows = day_windows(team.mailboxes, day)
     earliest, first_day = earliest_counted(team.mailboxes, windows, day), first_send_day(windows, day)
     since = min(since, earliest, instant(first_day * DAY_SECONDS - EASTERNMOST))
-    return Picture(
+    return PlanningSnapshot(
         day=day,
         since=since,
         earliest=earliest,
         windows=windows,
-        rows=ledger.rows(day.day, since, earliest, from_epoch_day(first_day)),
-        first_mails=read_first_mails(ledger, day, earliest, team.sequences, team.mailboxes),
+        rows=repository.rows(day.day, since, earliest, from_epoch_day(first_day)),
+        first_mails=read_first_mails(repository, day, earliest, team.sequences, team.mailboxes),
         **team._asdict(),
     )
 
 
 def read_first_mails(
-    ledger: Ledger, day: Day, earliest: datetime, sequences: pd.DataFrame, mailboxes: pd.DataFrame
+    repository: PlanRepository, day: Day, earliest: datetime, sequences: pd.DataFrame, mailboxes: pd.DataFrame
 ) -> pd.DataFrame:
     """Count the planning day's first mails as the ledger has them now."""
-    return ledger.first_mails(
+    return repository.first_mails(
         day.day,
         earliest,
         sequences["sequence_id"][sequences["max_new_per_day"].notna()].tolist(),

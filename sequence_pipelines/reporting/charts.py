@@ -19,7 +19,7 @@ import pandas as pd
 
 from sequence_pipelines.planning.engine.revocation import active
 from sequence_pipelines.planning.engine.windows import from_epoch_day
-from sequence_pipelines.planning.snapshot_reader import Picture
+from sequence_pipelines.planning.snapshot_reader import PlanningSnapshot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,9 +33,11 @@ HOUR = 3600
 _TENTHS = 10
 
 
-def charts_of_day(rows: pd.DataFrame, picture: Picture, zone: tzinfo) -> dict[str, dg.MarkdownMetadataValue]:
+def charts_of_day(
+    rows: pd.DataFrame, snapshot: PlanningSnapshot, zone: tzinfo
+) -> dict[str, dg.MarkdownMetadataValue]:
     """Draw the planning day: its mails by hour of `zone`, and its mailboxes' use; `rows` as Ledger.rows gives them."""
-    day, windows = picture.day, picture.windows
+    day, windows = snapshot.day, snapshot.windows
     today = rows["today"].to_numpy(bool)
     hours = (rows["send_at"].to_numpy()[today] - int(day.begins.timestamp())) // HOUR
     planned, every = (
@@ -47,7 +49,7 @@ def charts_of_day(rows: pd.DataFrame, picture: Picture, zone: tzinfo) -> dict[st
     return {
         "sends_by_hour": sends_by_hour([f"{start:%H:%M}" for start in starts], planned, every - planned),
         "mailbox_use": use_of_mailboxes(
-            rows, windows[windows["mailbox_id"].isin(active(picture.mailboxes, "mailbox_id"))]
+            rows, windows[windows["mailbox_id"].isin(active(snapshot.mailboxes, "mailbox_id"))]
         ),
     }
 
@@ -96,11 +98,11 @@ def _stacked(
     if not below[0].sum() + above[0].sum():
         return dg.MetadataValue.md("No sends.")
     with _drawn(title) as (figure, axes):
-        places = np.arange(len(labels))
+        slots = np.arange(len(labels))
         for (counts, colour, name), bottom in ((below, 0), (above, below[0])):
-            axes.bar(places, counts, bottom=bottom, color=colour, label=name)
+            axes.bar(slots, counts, bottom=bottom, color=colour, label=name)
         each = max(1, len(labels) // MOST_BARS)
-        axes.set_xticks(places[::each], list(labels)[::each])
+        axes.set_xticks(slots[::each], list(labels)[::each])
         axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
     return _picture(figure, title)
 

@@ -39,11 +39,13 @@ def counts(frame: pd.DataFrame, column: str) -> dict[str, int]:
     return {str(key): int(value) for key, value in frame[column].value_counts().items()}
 
 
-def mailboxes_of(pieces: pd.DataFrame) -> pd.DataFrame:
+def mailboxes_of(open_intervals: pd.DataFrame) -> pd.DataFrame:
     """Return the day's open pieces in words, the fullest first."""
     columns = ["mailbox_id", "send_day", "allowed", "used", "placed", "capacity"]
-    share = pieces["used"] / pieces["allowed"].clip(lower=1)
-    shown = pieces.assign(share=share).sort_values(["share", "mailbox_id"], ascending=[False, True])[columns]
+    share = open_intervals["used"] / open_intervals["allowed"].clip(lower=1)
+    shown = open_intervals.assign(share=share).sort_values(["share", "mailbox_id"], ascending=[False, True])[
+        columns
+    ]
     shown = shown.head(PREVIEW_ROWS)
     return shown.assign(send_day=[str(from_epoch_day(day)) for day in shown["send_day"]])
 
@@ -67,15 +69,17 @@ def plan_tables(plan: Plan) -> dict[str, dg.TableMetadataValue]:
 
 def plan_numbers(plan: Plan) -> dict[str, Any]:
     """Return what a plan did: numbers under the same keys every day, so that Dagster plots them."""
-    room = int(plan.picture.pieces["capacity"].sum())
+    mailbox_capacity = int(plan.snapshot.open_intervals["capacity"].sum())
     return {
         "planned": len(plan.placed),
         "waiting": len(plan.waiting),
-        "released": plan.released,
+        "released": plan.revoked,
         "advanced_before": plan.applied.advanced,
         "enrolments_completed": plan.completed + plan.applied.completed,
-        "capacity_before": room,
-        "utilisation_percent": round(100 * len(plan.placed) / room, 1) if room else 0.0,
+        "capacity_before": mailbox_capacity,
+        "utilisation_percent": round(100 * len(plan.placed) / mailbox_capacity, 1)
+        if mailbox_capacity
+        else 0.0,
         "planning_day": plan.day.day.isoformat(),
         "plan_may_use": f"{plan.day.now.isoformat()} to {plan.day.ends.isoformat()}",
         **{f"seconds_{phase.replace(' ', '_')}": round(spent, 3) for phase, spent in plan.seconds.items()},

@@ -15,7 +15,7 @@ LIVES = timedelta(days=2)  # a send lives for a planning day and its grace
 TOLD_WITHIN = timedelta(days=1)  # after its second, whether a mail went out or nobody knows
 
 
-def look_back(settings: PipelineSettings) -> datetime:
+def lookback_start(settings: PipelineSettings) -> datetime:
     """Return the instant from which on live rows are looked for, every minute."""
     return datetime.now(UTC) - max(DISPATCHED_WITHIN, timedelta(seconds=2 * settings.send_grace_seconds))
 
@@ -33,7 +33,7 @@ def oldest_live(
 
 def oldest_unsettled(connection: psycopg.Connection[Any], settings: PipelineSettings) -> datetime:
     """Return how far back to look for what is unsettled, until it is settled after nothing had run for days."""
-    before = min(look_back(settings), datetime.now(UTC) - _settles(settings))
+    before = min(lookback_start(settings), datetime.now(UTC) - _settles(settings))
     return oldest_live(connection, settings, before)
 
 

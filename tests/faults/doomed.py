@@ -15,8 +15,8 @@ from sequence_pipelines.assets.delivery_results import drain
 from sequence_pipelines.dispatch.dispatcher import dispatch
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
 from sequence_pipelines.planning.planner import make_plan
-from sequence_store import failpoints as crash_points
-from sequence_store.failpoints import CrashPoint
+from sequence_store import failpoints
+from sequence_store.failpoints import Failpoint
 from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
 from sequence_store.sqs import Queue, sqs_client
@@ -27,17 +27,17 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 
 
-def start(point: CrashPoint, signal_name: str, settings: Any) -> BaseProcess:
+def start(point: Failpoint, signal_name: str, settings: Any) -> BaseProcess:
     """Start the program that reaches the point; `settings` are its own."""
     process = CONTEXT.Process(target=_work, args=(point, signal_name, settings), daemon=True)
     process.start()
     return process
 
 
-def _work(point: CrashPoint, signal_name: str, settings: Any) -> None:
+def _work(point: Failpoint, signal_name: str, settings: Any) -> None:
     # Dagster gives it SIGINT's action, which is to ignore it in what a shell started in the background.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    crash_points.arm(point, signal_name)
+    failpoints.arm(point, signal_name)
     if not isinstance(settings, PipelineSettings):
         inbox.RECEIVE_WAIT_SECONDS = 1
         main.run(settings)

@@ -12,35 +12,35 @@ from pathlib import Path
 import pytest
 
 from local_stack.processes import wait_until
-from sequence_store.failpoints import CrashPoint
+from sequence_store.failpoints import Failpoint
 from sequence_store.sqs import create_queues
 from tests.faults import doomed
 from tests.faults.conftest import QUICK, VISIBILITY_SECONDS, Chain
 
 ROOT = Path(__file__).parents[2]
 SIGNALS = ("KILL", "STOP", "TERM")
-PIPELINE = [point for point in CrashPoint if re.match("plan|dispatch|results|reconcile", point)]
-WORKER = [point for point in CrashPoint if point not in PIPELINE]
+PIPELINE = [point for point in Failpoint if re.match("plan|dispatch|results|reconcile", point)]
+WORKER = [point for point in Failpoint if point not in PIPELINE]
 
 # What becomes of a mail whose worker is killed there: its row, and how often a server took it.
 KILLED = {
-    CrashPoint.AFTER_RECEIVE: ("sent", 1),
-    CrashPoint.AFTER_CLAIM: ("sent", 1),
-    CrashPoint.AFTER_EHLO: ("sent", 1),
-    CrashPoint.AFTER_RCPT: ("sent", 1),
-    CrashPoint.AFTER_TRANSMITTING: ("unknown", 0),
-    CrashPoint.BEFORE_DOT: ("unknown", 0),
-    CrashPoint.AFTER_DOT: ("unknown", 1),
-    CrashPoint.AFTER_ANSWER: ("unknown", 1),
-    CrashPoint.AFTER_FINISH: ("sent", 1),
-    CrashPoint.AFTER_RESULT: ("sent", 1),
+    Failpoint.AFTER_RECEIVE: ("sent", 1),
+    Failpoint.AFTER_CLAIM: ("sent", 1),
+    Failpoint.AFTER_EHLO: ("sent", 1),
+    Failpoint.AFTER_RCPT: ("sent", 1),
+    Failpoint.AFTER_TRANSMITTING: ("unknown", 0),
+    Failpoint.BEFORE_DOT: ("unknown", 0),
+    Failpoint.AFTER_DOT: ("unknown", 1),
+    Failpoint.AFTER_ANSWER: ("unknown", 1),
+    Failpoint.AFTER_FINISH: ("sent", 1),
+    Failpoint.AFTER_RESULT: ("sent", 1),
 }
 
 
 def test_every_point_stands_in_the_code_and_in_the_matrix() -> None:
     packages = ("sequence_pipelines", "step_mailing_worker")
     code = "".join(file.read_text() for name in packages for file in (ROOT / name).rglob("*.py"))
-    assert set(re.findall(r"reach\(CrashPoint\.(\w+)\)", code)) == {point.name for point in CrashPoint}
+    assert set(re.findall(r"reach\(CrashPoint\.(\w+)\)", code)) == {point.name for point in Failpoint}
     assert set(KILLED) == set(WORKER)
     assert {point.partition("_")[0] for point in PIPELINE} == {"plan", "dispatch", "results", "reconcile"}
 
@@ -50,10 +50,10 @@ class Cells:
     """One mail a point, each in a queue of its own, so that no other worker takes its message."""
 
     chain: Chain
-    contacts: dict[CrashPoint, int] = field(default_factory=dict)
-    processes: dict[CrashPoint, BaseProcess] = field(default_factory=dict)
+    contacts: dict[Failpoint, int] = field(default_factory=dict)
+    processes: dict[Failpoint, BaseProcess] = field(default_factory=dict)
 
-    def start(self, point: CrashPoint, signal_name: str) -> None:
+    def start(self, point: Failpoint, signal_name: str) -> None:
         """Plan a mail, give its message a queue of its own, and start the worker that is to meet the signal."""
         chain = self.chain
         sequence = chain.enrol(1)
@@ -83,7 +83,7 @@ class Cells:
         live = {"planned", "dispatched", "claimed", "transmitting"}
         chain.run_until(lambda: not chain.statuses().keys() & live)
 
-    def ends(self) -> dict[CrashPoint, tuple[str, int]]:
+    def ends(self) -> dict[Failpoint, tuple[str, int]]:
         mails = Counter(mail.rcpt_to[0] for mail in self.chain.sink.mails)
         rows = self.chain.world.connection.execute(
             "SELECT s.contact_id, s.status, c.mail_address FROM sends s JOIN contacts c ON c.id = s.contact_id"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sequence_pipelines.planning.engine.plan_invariants import find_violations
 from sequence_pipelines.planning.engine.windows import from_epoch_day
 from sequence_pipelines.planning.planner import Plan
-from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import first_send_day
 from sequence_store.postgres.connection import connect
 
@@ -175,10 +175,10 @@ CHANGES = [
 
 def assert_right(world: Any, plan: Plan, now: datetime) -> None:
     with connect(world.pipeline_url, name="test planner") as connection:
-        ledger = Ledger(connection, world.settings.address_pads)
-        first_day = from_epoch_day(first_send_day(plan.picture.windows, plan.day))
-        rows = ledger.rows(plan.day.day, plan.picture.since, plan.picture.earliest, first_day)
-    assert not any(find_violations(rows, plan.picture, plan.placed, plan.waiting).values())
+        ledger = PlanRepository(connection, world.settings.address_pads)
+        first_day = from_epoch_day(first_send_day(plan.snapshot.windows, plan.day))
+        rows = ledger.rows(plan.day.day, plan.snapshot.since, plan.snapshot.earliest, first_day)
+    assert not any(find_violations(rows, plan.snapshot, plan.placed, plan.waiting).values())
     in_order = list(rows)
     assert (
         rows.sort_values(in_order, ignore_index=True).to_dict()
@@ -201,6 +201,6 @@ def assert_right(world: Any, plan: Plan, now: datetime) -> None:
     assert twice == []
     before = world.ledger()
     again = world.plan(now)
-    assert again.released == 0, again.seconds
+    assert again.revoked == 0, again.seconds
     assert again.placed.empty, again.placed.to_dict("records")
     assert world.ledger() == before

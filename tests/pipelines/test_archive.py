@@ -16,7 +16,7 @@ from sequence_cli.main import app
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends
 from sequence_pipelines.maintenance.archive import ArchivedBatch, archive_sends
 from sequence_pipelines.planning.forecast import forecast
-from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.scenario import WhatIf
 from sequence_pipelines.resources.database import Database
 from sequence_store.postgres.connection import connect
@@ -40,15 +40,15 @@ def mailed(world: Any) -> dict[str, int]:
     """One contact whose sequence has ended after two mails, and one whose sequence goes on after its first."""
     box = world.mailbox()
     short, long = (world.sequence(mailboxes=(box,), steps=2, delay=delay) for delay in (1, 3))
-    ended, goes_on = world.enrol(short), world.enrol(long)
+    exhausted, goes_on = world.enrol(short), world.enrol(long)
     for day in range(3):
         world.plan(MORNING + timedelta(days=day))
         world.finish()
-    assert (world.enrolment(short, ended)["status"], world.enrolment(long, goes_on)["status"]) == (
+    assert (world.enrolment(short, exhausted)["status"], world.enrolment(long, goes_on)["status"]) == (
         "completed",
         "active",
     )
-    return {"box": box, "short": short, "long": long, "ended": ended, "goes_on": goes_on}
+    return {"box": box, "short": short, "long": long, "ended": exhausted, "goes_on": goes_on}
 
 
 def test_sends_of_ended_enrolments_leave_the_ledger_and_keep_their_keys(
@@ -107,7 +107,7 @@ def test_plan_and_forecast_are_what_they_were(world: Any, mailed: dict[str, int]
 
     def foretold() -> list[tuple[int, ...]]:
         with connect(world.pipeline_url, name="test forecast") as connection:
-            ledger = Ledger(connection, world.settings.address_pads)
+            ledger = PlanRepository(connection, world.settings.address_pads)
             days = forecast(ledger, world.settings, MORNING + timedelta(days=3), 7, WhatIf())
             told = [(d.due, d.follow_ups, d.first_mails, d.capacity) for d in days]
             connection.rollback()
@@ -204,9 +204,9 @@ def test_the_command_counts_first_and_then_moves(
     assert len(keys(world, "sends")) == 3
     assert "2 of 3 sends" in run(app, ["archive", "--older-than", f"{days}d"]).output
     assert len(keys(world, "archived_sends")) == 2
-    refused = run(app, ["archive", "--older-than", "30d"])
-    assert refused.exit_code == 2
-    assert "31d at least" in refused.output
+    ineligible = run(app, ["archive", "--older-than", "30d"])
+    assert ineligible.exit_code == 2
+    assert "31d at least" in ineligible.output
 
 
 def test_the_job_moves_what_is_older_than_its_setting_and_says_how_much(

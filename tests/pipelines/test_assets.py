@@ -321,7 +321,7 @@ def test_dead_letters_are_counted_until_somebody_looks(queues: Any) -> None:
     assert no_dead_letters(**known).passed
     list(queues.delivery_results.send([Outgoing("0", "poison")]))
     (message,) = queues.delivery_results.receive()
-    queues.delivery_results.bury(message, "no outcome")
+    queues.delivery_results.dead_letter(message, "no outcome")
     found = no_dead_letters(**known)
     assert not found.passed
     assert {name: count.value for name, count in found.metadata.items()} == {

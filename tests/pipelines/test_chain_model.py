@@ -26,7 +26,7 @@ from sequence_pipelines.maintenance.invariants import Accepted, Bounds
 from sequence_pipelines.results.advance import apply_sends, find_unapplied
 from sequence_store.domain.messages import SendKey
 from sequence_store.postgres.connection import connect
-from sequence_store.postgres.lookback import look_back
+from sequence_store.postgres.lookback import lookback_start
 from sequence_store.postgres.queries import query
 from tests.history import find_violations, record_history
 from tests.pipelines.conftest import World
@@ -85,7 +85,7 @@ class ChainModel(RuleBasedStateMachine):
         with connect(self.world.pipeline_url, name="model dispatch", autocommit=True) as connection:
             rows = connection.execute(
                 query("dispatch", "read_ready"),
-                {"since": look_back(self.world.settings), "ahead_seconds": 900},
+                {"since": lookback_start(self.world.settings), "ahead_seconds": 900},
             ).fetchall()
             self.told += [(SendKey(*row[:4]), row[7]) for row in rows]
             if marks and rows:
@@ -164,7 +164,7 @@ class ChainModel(RuleBasedStateMachine):
 
     @rule(settles=st.sampled_from([0, 86_400]))
     def sweep(self, settles: int) -> None:
-        now, since = datetime.now(UTC), look_back(self.world.settings)
+        now, since = datetime.now(UTC), lookback_start(self.world.settings)
         self._apply(lambda c: find_unapplied(c, since=since, now=now, unknown_settles=settles), settles)
 
     @rule(choice=CHOICE)
@@ -203,10 +203,10 @@ class ChainModel(RuleBasedStateMachine):
 
     def _finish(self, number: int, outcome: str) -> None:
         job = self.jobs.pop(number)
-        refused = outcome == "hard_failed"
+        ineligible = outcome == "hard_failed"
         finished = self._ask(
-            "finish_send", job, outcome=outcome, fault="recipient" if refused else "connection", reason=None,
-            smtp_code=550 if refused else None, enhanced_code=None, smtp_reply=None, provider_message_id=None,
+            "finish_send", job, outcome=outcome, fault="recipient" if ineligible else "connection", reason=None,
+            smtp_code=550 if ineligible else None, enhanced_code=None, smtp_reply=None, provider_message_id=None,
             retry_seconds=0, park_seconds=60,
         )  # fmt: skip
         if finished:

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from sequence_pipelines.planning.engine.windows import epoch_day
-from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.repository import PlanRepository
 
 DAY = date(2037, 12, 31)
 SENT = date(2026, 6, 1)
@@ -17,7 +17,7 @@ MOST = 2**31 - 1
 
 
 def read(world: Any) -> Any:
-    return Ledger(world.connection, world.settings.address_pads).due(DAY)
+    return PlanRepository(world.connection, world.settings.address_pads).due(DAY)
 
 
 def test_due_rows_come_out_as_they_went_in_by_sequence_step_and_contact(world: Any) -> None:

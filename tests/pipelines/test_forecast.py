@@ -15,7 +15,7 @@ from sequence_pipelines.planning.forecast import (
     summarise_mailboxes,
     summarise_sequences,
 )
-from sequence_pipelines.planning.repository import Ledger
+from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.scenario import MOST_ADDED, MOST_MAILS, WhatIf
 from tests.pipelines.conftest import MORNING, TODAY
 
@@ -26,7 +26,7 @@ def foretell(world: Any, days: int = 7, now: Any = MORNING, **changes: Any) -> l
     from sequence_store.postgres.connection import connect
 
     with connect(world.pipeline_url, name="test forecast") as connection:
-        ledger = Ledger(connection, world.settings.address_pads)
+        ledger = PlanRepository(connection, world.settings.address_pads)
         found = list(forecast(ledger, world.settings, now, days, WhatIf(**changes)))
         connection.rollback()
     return found
@@ -67,7 +67,10 @@ def test_forecast_says_of_each_day_what_is_then_planned(world: Any) -> None:
     for n, told in enumerate(foretold):
         plan = world.plan(MORNING + timedelta(days=n))
         assert told.day == TODAY + timedelta(days=n)
-        assert (told.planned, told.capacity) == (len(plan.placed), int(plan.picture.room["capacity"].sum()))
+        assert (told.planned, told.capacity) == (
+            len(plan.placed),
+            int(plan.snapshot.mailbox_capacity["capacity"].sum()),
+        )
         assert told.first_mails == int((~plan.placed["follow_up"].astype(bool)).sum())
         by_mailbox = told.mailboxes.set_index("mailbox_id")
         assert by_mailbox["planned"].sum() == told.planned
@@ -200,7 +203,7 @@ def test_places_that_the_next_plan_takes_back_are_taken_back_in_a_forecast(world
     told, *_ = foretell(world, days=2, now=later)
     held = len(world.rows("status = 'planned'"))
     plan = world.plan(later)
-    assert told.already_planned == held - plan.released
+    assert told.already_planned == held - plan.revoked
     assert told.planned == len(plan.placed)
     assert told.waiting.to_dict() == plan.waiting["reason"].value_counts().loc[lambda n: n > 0].to_dict()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sequence_store.postgres.lookback import look_back
+from sequence_store.postgres.lookback import lookback_start
 from sequence_store.postgres.queries import query
 
 LEDGER = """
@@ -40,7 +40,7 @@ def test_what_looks_every_minute_reads_the_ledger_by_index(world: Any) -> None:
     world.run(LEDGER)
     world.run("ANALYZE sends")
     parameters = {
-        "since": look_back(world.settings),
+        "since": lookback_start(world.settings),
         "now": None,
         "ahead_seconds": 900,
         "older_than_seconds": 600,

@@ -46,7 +46,7 @@ def test_a_plan_made_again_changes_no_row(world: Any) -> None:
     world.plan()
     before = world.ledger()
     again = world.plan(MORNING + timedelta(minutes=1))
-    assert (len(again.placed), again.released) == (0, 0)
+    assert (len(again.placed), again.revoked) == (0, 0)
     assert world.ledger() == before
 
 
@@ -139,7 +139,7 @@ def test_a_lowered_limit_releases_the_latest_places(world: Any) -> None:
     kept = [row["contact_id"] for row in world.rows()][:4]
     world.run("UPDATE mailboxes SET send_limit = 4 WHERE id = %s", box)
     plan = world.plan(MORNING + timedelta(minutes=5))
-    assert plan.released == 6
+    assert plan.revoked == 6
     assert [row["contact_id"] for row in world.rows("status = 'planned'")] == kept
     assert {row["reason"] for row in world.rows("status = 'cancelled'")} == {"limit_lowered"}
     assert list(world.reasons().values()) == ["no_capacity"] * 6
@@ -176,7 +176,7 @@ def test_a_place_whose_way_is_closed_is_released(world: Any, change: str, reason
     world.enrol(sequence)
     world.plan()
     world.run(change)
-    assert world.plan(MORNING + timedelta(minutes=5)).released == 1
+    assert world.plan(MORNING + timedelta(minutes=5)).revoked == 1
     attempts = {row["reason"] if row["status"] == "cancelled" else row["status"] for row in world.rows()}
     assert attempts == {"planned"} if "18:00" in change else {reason}
 
@@ -204,11 +204,11 @@ def test_bad_rows_are_told_and_everybody_else_goes_on(world: Any) -> None:
         world.enrol(good, world.contact(mail_address="not an address")): "invalid_address",
     }
     stepless = world.sequence(steps=0, mailboxes=(midnight,))
-    ended = world.enrol(stepless)
+    exhausted = world.enrol(stepless)
     world.plan()
     assert [row["contact_id"] for row in world.rows()] == [fine]
     assert world.reasons() == told
-    assert world.enrolment(stepless, ended)["status"] == "completed"
+    assert world.enrolment(stepless, exhausted)["status"] == "completed"
 
 
 def test_finished_sends_advance_before_the_next_plan(world: Any) -> None:
@@ -269,7 +269,7 @@ def test_who_looks_on_while_rows_are_written_sees_the_plan_that_stays(world: Any
         looked: list[Plan] = []
         with connect(world.pipeline_url, name="test planner") as connection:
             plan = make_plan(
-                connection, world.settings, MORNING + timedelta(days=day), meanwhile=looked.append
+                connection, world.settings, MORNING + timedelta(days=day), on_plan_ready=looked.append
             )
         assert looked[-1] is plan
         seen.append(looked)
@@ -288,7 +288,7 @@ def test_nothing_is_written_of_a_plan_that_could_not_be_looked_at(world: Any) ->
         pytest.raises(ValueError, match="cannot be drawn"),
         connect(world.pipeline_url, name="test planner") as connection,
     ):
-        make_plan(connection, world.settings, MORNING, meanwhile=fail)
+        make_plan(connection, world.settings, MORNING, on_plan_ready=fail)
     assert world.rows() == []
 
 
@@ -395,7 +395,7 @@ def test_who_loses_a_deleted_step_gets_the_next_one_in_the_same_plan(world: Any)
     second = world.step_id(sequence, 2)
     world.run("UPDATE steps SET deleted_at = now() WHERE sequence_id = %s AND step_number = 1", sequence)
     plan = world.plan(MORNING + timedelta(minutes=5))
-    assert (plan.released, len(plan.placed)) == (1, 1)
+    assert (plan.revoked, len(plan.placed)) == (1, 1)
     rows = {row["step_id"]: row["status"] for row in world.rows("contact_id = %s", contact)}
     assert rows[second] == "planned"
     assert sorted(rows.values()) == ["cancelled", "planned"]

@@ -12,7 +12,7 @@ from sequence_pipelines.assets.delivery_results import sweep
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
 from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_pipelines.planning.planner import make_plan
-from sequence_pipelines.planning.repository import KEY, Ledger
+from sequence_pipelines.planning.repository import KEY, PlanRepository
 from sequence_store.postgres.connection import connect
 from sequence_store.postgres.lookback import oldest_unsettled
 from tests.pipelines.conftest import MORNING, TODAY
@@ -153,9 +153,9 @@ def test_a_follow_up_that_came_with_an_import_uses_up_no_first_mail(world: Any) 
 def test_a_switched_off_mailbox_is_no_capacity(world: Any) -> None:
     world.mailbox(is_active=False)
     world.mailbox(send_limit=7)
-    picture = world.plan().picture
-    assert picture.pieces["capacity"].tolist() == [7]
-    assert picture.room["capacity"].tolist() == [0, 7]
+    snapshot = world.plan().snapshot
+    assert snapshot.open_intervals["capacity"].tolist() == [7]
+    assert snapshot.mailbox_capacity["capacity"].tolist() == [0, 7]
 
 
 @pytest.mark.parametrize("gap", [0, 60])
@@ -172,11 +172,11 @@ def test_windows_of_two_days_that_overlap_as_the_clock_is_set_share_no_place(wor
     for _ in range(1600):
         world.enrol(sequence, next_send=date(2026, 4, 1))
     plan = world.plan(datetime(2026, 4, 23, 4, 0, 30, tzinfo=UTC))
-    inside = plan.placed.merge(plan.picture.pieces, on=["mailbox_id", "send_day"])
+    inside = plan.placed.merge(plan.snapshot.open_intervals, on=["mailbox_id", "send_day"])
     assert ((inside["send_at"] >= inside["opens"]) & (inside["send_at"] < inside["closes"])).all()
-    first, second = plan.picture.pieces[["opens", "closes"]].to_numpy().tolist()
+    first, second = plan.snapshot.open_intervals[["opens", "closes"]].to_numpy().tolist()
     assert first[1] == second[0]
-    assert plan.picture.windows["ends"].iloc[0] > plan.picture.windows["starts"].iloc[1]
+    assert plan.snapshot.windows["ends"].iloc[0] > plan.snapshot.windows["starts"].iloc[1]
 
 
 def test_a_row_that_is_dispatched_while_it_is_taken_back_stays_the_workers(
@@ -186,15 +186,15 @@ def test_a_row_that_is_dispatched_while_it_is_taken_back_stays_the_workers(
     contacts = [world.enrol(sequence) for _ in range(5)]
     world.plan()
     world.run("UPDATE mailboxes SET send_start_time = '12:00'")
-    cancel = Ledger.cancel
+    cancel = PlanRepository.cancel
 
-    def dispatched_meanwhile(ledger: Ledger, rows: pd.DataFrame, reasons: Any) -> pd.DataFrame:
+    def dispatched_meanwhile(ledger: PlanRepository, rows: pd.DataFrame, reasons: Any) -> pd.DataFrame:
         world.run(
             "UPDATE sends SET status = 'dispatched', dispatched_at = now() WHERE contact_id = %s", contacts[0]
         )
         return cancel(ledger, rows, reasons)
 
-    monkeypatch.setattr(Ledger, "cancel", dispatched_meanwhile)
+    monkeypatch.setattr(PlanRepository, "cancel", dispatched_meanwhile)
     before = world.rows("contact_id = %s", contacts[0])[0]["send_at"]
     plan = world.plan(MORNING + timedelta(minutes=10))
     (row,) = world.rows("contact_id = %s", contacts[0])
@@ -240,6 +240,6 @@ def test_a_day_counts_who_lost_a_place_and_waits_once(world: Any) -> None:
     world.run("UPDATE mailboxes SET send_limit = 2")
     plan = world.plan(MORNING + timedelta(minutes=1))
     with connect(world.pipeline_url, name="test planner") as connection:
-        became = Ledger(connection, b"").frame("report_day", since=plan.day.begins, day=TODAY)
+        became = PlanRepository(connection, b"").frame("report_day", since=plan.day.begins, day=TODAY)
     assert dict(zip(became["status"], became["sends"], strict=True)) == {"planned": 2}
     assert (plan.waiting["due_day"] == epoch_day(TODAY)).sum() == 6

@@ -29,7 +29,7 @@ def frames(
     rng: np.random.Generator, *, sequences: int, mailboxes: int, contacts: int, shared: float = 0.0
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Return candidates, routes, room and new_left of one random instance."""
-    room = pd.DataFrame(
+    mailbox_capacity = pd.DataFrame(
         {
             "mailbox_id": np.arange(mailboxes) + 1,
             "load": rng.integers(0, 4, mailboxes),
@@ -74,7 +74,7 @@ def frames(
             "priority": priority[sequence],
         }
     ).drop_duplicates(["sequence_id", "contact_id"], ignore_index=True)
-    return candidates, routes, room, new_left
+    return candidates, routes, mailbox_capacity, new_left
 
 
 def classes(candidates: pd.DataFrame) -> pd.Series:
@@ -94,7 +94,7 @@ def classes(candidates: pd.DataFrame) -> pd.Series:
 
 
 def optimum(
-    candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
+    candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
 ) -> int:
     """Return the maximum flow, contact by contact: the plain textbook network."""
     index: dict[tuple[str, int], int] = {("source", 0): 0, ("sink", 0): 1}
@@ -116,7 +116,7 @@ def optimum(
     for s, left in new_left.itertuples(index=False):
         edges.append((node("new", s), node("begin", s), int(left)))
         edges += [(node("begin", s), node("gate", m), UNBOUNDED) for m in by_sequence.get(s, [])]
-    for m in room.itertuples():
+    for m in mailbox_capacity.itertuples():
         edges.append((node("gate", m.mailbox_id), node("mailbox", m.mailbox_id), int(m.first_mails)))
         edges.append((node("mailbox", m.mailbox_id), 1, int(m.capacity)))
     tails, heads, sizes = np.array(edges, dtype=np.int64).T
@@ -128,17 +128,17 @@ def assert_feasible(
     found: pd.DataFrame,
     candidates: pd.DataFrame,
     routes: pd.DataFrame,
-    room: pd.DataFrame,
+    mailbox_capacity: pd.DataFrame,
     new_left: pd.DataFrame,
 ) -> None:
     plan = candidates.assign(mailbox_id=found["mailbox_id"])
     plan = plan[plan["mailbox_id"] > 0]
     per_mailbox = plan["mailbox_id"].value_counts()
-    capacity = room.set_index("mailbox_id")["capacity"]
+    capacity = mailbox_capacity.set_index("mailbox_id")["capacity"]
     assert (per_mailbox <= capacity.reindex(per_mailbox.index)).all()
     first = plan[~plan["follow_up"]]
     per_gate = first["mailbox_id"].value_counts()
-    assert (per_gate <= room.set_index("mailbox_id")["first_mails"].reindex(per_gate.index)).all()
+    assert (per_gate <= mailbox_capacity.set_index("mailbox_id")["first_mails"].reindex(per_gate.index)).all()
     per_sequence = first["sequence_id"].value_counts()
     assert (per_sequence <= new_left.set_index("sequence_id")["new_left"].reindex(per_sequence.index)).all()
     pinned = plan[plan["pinned_mailbox_id"] > 0]
@@ -159,14 +159,14 @@ def test_every_prefix_of_the_classes_is_served_as_the_maximum_flow_allows(
     instance = frames(
         np.random.default_rng(seed), sequences=sequences, mailboxes=mailboxes, contacts=contacts
     )
-    candidates, routes, room, new_left = instance
+    candidates, routes, mailbox_capacity, new_left = instance
     found = allocate(*instance)
     assert_feasible(found, *instance)
     class_of = classes(candidates)
     for cls in sorted(set(class_of)):
         prefix = candidates[class_of <= cls]
         served = int((found["mailbox_id"][prefix.index] > 0).sum())
-        assert served == optimum(prefix, routes, room, new_left)
+        assert served == optimum(prefix, routes, mailbox_capacity, new_left)
 
 
 @settings(max_examples=100, deadline=None)
@@ -177,14 +177,14 @@ def test_a_contact_in_several_sequences_gets_one_mail_its_best_if_that_fits(
     instance = frames(
         np.random.default_rng(seed), sequences=sequences, mailboxes=mailboxes, contacts=contacts, shared=0.7
     )
-    candidates, routes, room, new_left = instance
+    candidates, routes, mailbox_capacity, new_left = instance
     found = allocate(*instance)
     assert_feasible(found, *instance)
     order = candidates.assign(cls=classes(candidates)).sort_values(
         ["cls", "due_day", "sequence_id", "contact_id"]
     )
     standing = order.drop_duplicates("contact_id").sort_index()
-    first_pass = allocate(standing.drop(columns="cls"), routes, room, new_left)
+    first_pass = allocate(standing.drop(columns="cls"), routes, mailbox_capacity, new_left)
     placed = first_pass.index[first_pass["mailbox_id"] > 0]
     assert (found["mailbox_id"][placed] > 0).all()
     assert ((found["reason"] == "") == (found["mailbox_id"] > 0)).all()
@@ -220,7 +220,7 @@ def test_a_mailbox_without_a_bound_takes_whoever_has_to_make_room(capacity: int)
             "priority": np.repeat([1, 0], both),
         }
     )
-    room = pd.DataFrame(
+    mailbox_capacity = pd.DataFrame(
         {
             "mailbox_id": [1, 2],
             "load": [0, 2**33],
@@ -231,7 +231,7 @@ def test_a_mailbox_without_a_bound_takes_whoever_has_to_make_room(capacity: int)
     )
     routes = pd.DataFrame({"sequence_id": [1, 1, 2], "mailbox_id": [1, 2, 1]})
     new_left = pd.DataFrame({"sequence_id": [1, 2], "new_left": UNBOUNDED})
-    assert (allocate(candidates, routes, room, new_left)["mailbox_id"] > 0).all()
+    assert (allocate(candidates, routes, mailbox_capacity, new_left)["mailbox_id"] > 0).all()
 
 
 def test_load_is_spread_evenly_over_a_sequences_mailboxes() -> None:
@@ -248,7 +248,7 @@ def test_load_is_spread_evenly_over_a_sequences_mailboxes() -> None:
         }
     )
     routes = pd.DataFrame({"sequence_id": 1, "mailbox_id": [1, 2, 3]})
-    room = pd.DataFrame(
+    mailbox_capacity = pd.DataFrame(
         {
             "mailbox_id": [1, 2, 3],
             "load": [0, 60, 0],
@@ -257,9 +257,11 @@ def test_load_is_spread_evenly_over_a_sequences_mailboxes() -> None:
             "state": "",
         }
     )
-    found = allocate(candidates, routes, room, pd.DataFrame({"sequence_id": [1], "new_left": [UNBOUNDED]}))
-    use = (room["load"] + found["mailbox_id"].value_counts().reindex([1, 2, 3]).to_numpy()) / (
-        room["load"] + room["capacity"]
+    found = allocate(
+        candidates, routes, mailbox_capacity, pd.DataFrame({"sequence_id": [1], "new_left": [UNBOUNDED]})
+    )
+    use = (mailbox_capacity["load"] + found["mailbox_id"].value_counts().reindex([1, 2, 3]).to_numpy()) / (
+        mailbox_capacity["load"] + mailbox_capacity["capacity"]
     )
     assert use.max() - use.min() < 0.02
 
@@ -285,10 +287,10 @@ def test_who_waits_is_told_why(change: dict[str, object], reason: str) -> None:
     change.pop("routes", None)
     new_left = pd.DataFrame({"sequence_id": [1], "new_left": [change.pop("new_left", UNBOUNDED)]})
     candidates = pd.DataFrame([(1, 1, 2 if pinned else 1, bool(pinned), pinned, 0, 0, 0)], columns=COLUMNS)
-    room = pd.DataFrame(
+    mailbox_capacity = pd.DataFrame(
         [{"mailbox_id": 1, "load": 0, "capacity": 5, "first_mails": UNBOUNDED, "state": ""} | change]
     )
-    found = allocate(candidates, routes, room, new_left)
+    found = allocate(candidates, routes, mailbox_capacity, new_left)
     assert found["reason"].tolist() == [reason]
     assert found["mailbox_id"].tolist() == [0]
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.planning.engine.capacity import capacity, open_pieces
+from sequence_pipelines.planning.engine.capacity import capacity, find_open_intervals
 from sequence_pipelines.planning.engine.pacing import pace
 from sequence_pipelines.planning.engine.windows import epoch_day, send_windows
 
@@ -22,7 +22,7 @@ AWKWARD = (
     *("Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Cairo", "America/Santiago"),
     *("Pacific/Kiritimati", "Pacific/Pago_Pago", "Asia/Kathmandu", "Africa/Casablanca"),
 )
-NO_PLACES = pd.DataFrame({"mailbox_id": [], "send_day": [], "send_at": []}, dtype=np.int64)
+NO_SLOTS = pd.DataFrame({"mailbox_id": [], "send_day": [], "send_at": []}, dtype=np.int64)
 
 
 def mailbox(**values: Any) -> pd.DataFrame:
@@ -102,17 +102,17 @@ def test_a_window_that_is_over_or_comes_out_empty_has_no_place() -> None:
     box = mailbox()
     closes = int(datetime(2026, 6, 15, 17, tzinfo=UTC).timestamp())
     windows = send_windows(box, closes - 60, closes + 6 * 3600)
-    assert open_pieces(box, windows, closes, closes + 6 * 3600).empty
-    assert not open_pieces(box, windows, closes - 1, closes + 6 * 3600).empty
+    assert find_open_intervals(box, windows, closes, closes + 6 * 3600).empty
+    assert not find_open_intervals(box, windows, closes - 1, closes + 6 * 3600).empty
 
 
 @pytest.mark.parametrize(("day", "limit"), [(9, 0), (10, 5), (12, 9), (40, 50)])
 def test_ramp_up_raises_the_limit_day_by_day(day: int, limit: int) -> None:
     box = mailbox(ramp_up_start=5.0, ramp_up_daily_increment=2.0, ramp_up_started=10.0)
-    pieces = pd.DataFrame(
+    open_intervals = pd.DataFrame(
         {"mailbox_id": [1], "send_day": [day], "starts": [0], "ends": [100], "opens": [0], "closes": [100]}
     )
-    assert capacity(box, pieces, NO_PLACES)["capacity"].tolist() == [limit]
+    assert capacity(box, open_intervals, NO_SLOTS)["capacity"].tolist() == [limit]
 
 
 @settings(max_examples=200, deadline=None)
@@ -137,11 +137,16 @@ def test_places_lie_in_the_window_apart_and_within_the_limit(
         time_zone=zone, send_limit=limit, start_seconds=start * 60, end_seconds=end * 60, min_gap_seconds=gap
     )
     windows = send_windows(box, opens, closes)
-    pieces = capacity(box, open_pieces(box, windows, opens, closes), NO_PLACES)
-    first = pace(np.ones(min(held, int(pieces["capacity"].sum())), dtype=np.int64), box, pieces, NO_PLACES)
-    places = first.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
-    again = capacity(box, open_pieces(box, windows, opens, closes), places)
-    second = pace(np.ones(int(again["capacity"].sum()), dtype=np.int64), box, again, places)
+    open_intervals = capacity(box, find_open_intervals(box, windows, opens, closes), NO_SLOTS)
+    first = pace(
+        np.ones(min(held, int(open_intervals["capacity"].sum())), dtype=np.int64),
+        box,
+        open_intervals,
+        NO_SLOTS,
+    )
+    slots = first.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
+    again = capacity(box, find_open_intervals(box, windows, opens, closes), slots)
+    second = pace(np.ones(int(again["capacity"].sum()), dtype=np.int64), box, again, slots)
     everything = pd.concat([first, second])
     joined = everything.merge(windows, on="send_day")
     assert ((joined["send_at"] >= joined["starts"]) & (joined["send_at"] < joined["ends"])).all()
@@ -149,15 +154,19 @@ def test_places_lie_in_the_window_apart_and_within_the_limit(
     assert (everything["send_day"].value_counts() <= limit).all()
     times = sorted(everything["send_at"].tolist())
     assert all(b - a >= gap for a, b in pairwise(times))
-    share = -(-limit * (pieces["closes"] - pieces["opens"]) // (pieces["ends"] - pieces["starts"]))
+    share = -(
+        -limit
+        * (open_intervals["closes"] - open_intervals["opens"])
+        // (open_intervals["ends"] - open_intervals["starts"])
+    )
     assert len(everything) <= share.sum()
 
 
 def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
     box = mailbox(send_limit=100)
     windows = send_windows(box, 0, 86_400)
-    pieces = capacity(box, open_pieces(box, windows, 0, 86_400), NO_PLACES)
-    one, two = (pace(np.ones(100, dtype=np.int64), box, pieces, NO_PLACES) for _ in range(2))
+    open_intervals = capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
+    one, two = (pace(np.ones(100, dtype=np.int64), box, open_intervals, NO_SLOTS) for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
     gaps = np.diff(np.sort(one["send_at"]))
     assert gaps.max() < 2 * 8 * 3600 / 100
@@ -169,10 +178,10 @@ def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
 def test_the_last_mail_of_a_window_may_be_seconds_late(minutes: int, tail: int, held: int) -> None:
     box = mailbox(send_limit=5000, end_seconds=9 * 3600 + minutes * 60)
     windows = send_windows(box, 0, 86_400)
-    pieces = capacity(box, open_pieces(box, windows, 0, 86_400), NO_PLACES)
-    before = pace(np.ones(held, dtype=np.int64), box, pieces, NO_PLACES)
-    places = before.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
-    again = capacity(box, open_pieces(box, windows, 0, 86_400), places)
-    found = pace(np.ones(5000 - held, dtype=np.int64), box, again, places)
+    open_intervals = capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
+    before = pace(np.ones(held, dtype=np.int64), box, open_intervals, NO_SLOTS)
+    slots = before.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
+    again = capacity(box, find_open_intervals(box, windows, 0, 86_400), slots)
+    found = pace(np.ones(5000 - held, dtype=np.int64), box, again, slots)
     assert len(found) == 5000 - held
     assert (found["send_at"] < found["window_ends"] - tail).all()

@@ -19,7 +19,7 @@ from local_stack.processes import end, launch, wait_ready
 from sequence_cli import system_state
 from sequence_cli.main import app
 from sequence_cli.status import advise, duration
-from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger
+from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger_status
 from sequence_cli.why import HELP
 from sequence_pipelines.planning import scenario as what_if
 from sequence_store.domain.states import Deferral
@@ -249,7 +249,7 @@ def test_status_tells_the_day_and_what_to_do(world: World) -> None:
 def test_status_advises_nothing_where_all_is_well(world: World) -> None:
     settings = ObserverSettings()  # type: ignore[call-arg]
     now = datetime.now(UTC)
-    ledger = replace(read_ledger(settings, settings.calendar, now), worker_connections=2)
+    ledger = replace(read_ledger_status(settings, settings.calendar, now), worker_connections=2)
     well = SystemState(now, date(2026, 6, 15), now, ledger, None, None, api=True)
     assert list(advise(well)) == []
     ill = replace(

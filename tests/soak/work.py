@@ -12,7 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_stack.processes import wait_until
 from sequence_pipelines.assets.delivery_results import drain, sweep
 from sequence_pipelines.dispatch.dispatcher import dispatch
-from sequence_pipelines.dispatch.quota_counters import set_day_counters
+from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 from sequence_pipelines.jobs.reconcile import reconcile_ledger
 from sequence_pipelines.planning.planner import make_plan
 from sequence_store.postgres.connection import connect
@@ -121,7 +121,7 @@ class Work:
         with connect(settings.pipeline_database_url, name="soak plan") as connection:
             plan = make_plan(connection, settings, datetime.now(UTC))
             connection.commit()
-            set_day_counters(connection, settings, plan.day.day)
+            set_quota_counters(connection, settings, plan.day.day)
 
     def _dispatch(self) -> None:
         settings = self._servers.pipeline

@@ -11,7 +11,7 @@ import pytest
 
 from local_stack.processes import wait_until
 from sequence_store.domain.messages import SendMessage
-from sequence_store.failpoints import CrashPoint
+from sequence_store.failpoints import Failpoint
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import HANG, ScriptedSmtp
@@ -27,7 +27,7 @@ def _take_over(team: Team, *messages: SendMessage) -> None:
 def test_worker_that_sleeps_past_its_lease_while_another_sends_is_fenced(
     team: Team, smtp_sink: SmtpSink
 ) -> None:
-    process = team.start_process(CRASH_AT=CrashPoint.AFTER_RCPT, CRASH_SIGNAL="STOP")
+    process = team.start_process(CRASH_AT=Failpoint.AFTER_RCPT, CRASH_SIGNAL="STOP")
     message = team.send()
     assert wait_until(lambda: _is_stopped(process), 15)
     _take_over(team, message)
@@ -40,7 +40,7 @@ def test_worker_that_sleeps_past_its_lease_while_another_sends_is_fenced(
 
 
 def test_worker_that_sleeps_while_transmitting_may_still_say_sent(team: Team, smtp_sink: SmtpSink) -> None:
-    process = team.start_process(CRASH_AT=CrashPoint.AFTER_ANSWER, CRASH_SIGNAL="STOP")
+    process = team.start_process(CRASH_AT=Failpoint.AFTER_ANSWER, CRASH_SIGNAL="STOP")
     message = team.send()
     assert wait_until(lambda: _is_stopped(process), 15)
     team.run("UPDATE sends SET status = 'unknown' WHERE status = 'transmitting'")

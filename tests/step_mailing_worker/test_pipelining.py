@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from step_mailing_worker.smtp_protocol import Dialogue
+from step_mailing_worker.smtp_protocol import SmtpProtocol
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import DROP, HANG, ScriptedSmtp
 
@@ -20,13 +20,13 @@ def server(team: Team, scripted: ScriptedSmtp) -> ScriptedSmtp:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """What was written at once, as verbs."""
     told: list[list[str]] = []
-    ask = Dialogue.ask
+    ask = SmtpProtocol.ask
 
-    def told_first(dialogue: Dialogue, *commands: bytes) -> None:
+    def told_first(dialogue: SmtpProtocol, *commands: bytes) -> None:
         told.append([command[:4].decode() for command in commands])
         ask(dialogue, *commands)
 
-    monkeypatch.setattr(Dialogue, "ask", told_first)
+    monkeypatch.setattr(SmtpProtocol, "ask", told_first)
     return told
 
 

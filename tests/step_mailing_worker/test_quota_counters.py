@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import valkey
 
-from sequence_pipelines.dispatch.quota_counters import set_day_counters
+from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 from sequence_store.quota_counters import counter_name
 from step_mailing_worker import quota_counters as day_counters
 from tests.conftest import SmtpSink
@@ -57,7 +57,7 @@ def plan(team: Team, allowed: int) -> None:
     )
     settings = team.queues.settings.pipeline.model_copy(update={"valkey_url": team.smtp["valkey_url"]})
     with team.database.connect("pipeline") as connection:
-        set_day_counters(connection, settings, TODAY)
+        set_quota_counters(connection, settings, TODAY)
 
 
 def send_all(team: Team, count: int) -> dict[str, int]:

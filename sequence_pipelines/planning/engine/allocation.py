@@ -33,7 +33,7 @@ OLDEST_DISTINGUISHED = 15  # days overdue; longer is alike
 UNBOUNDED = 2**30
 Kind = Literal["first", "moved", "pinned"]  # first mails, follow-ups without their mailbox, follow-ups
 # What may be said of a sequence's mailboxes, the nearer to having a place the later.
-NEARNESS = (
+REASON_RANK = (
     "no_mailbox",
     "mailbox_inactive",
     "mailbox_misconfigured",
@@ -42,13 +42,13 @@ NEARNESS = (
     "no_capacity",
     "max_first_mails",
 )
-REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *NEARNESS)
+REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *REASON_RANK)
 FINE = 2**30  # parts of a whole, where shares are ordered
 ROUNDS = 4  # of level filling; each places its share of what is left, so that mailboxes fill side by side
 
 
 @dataclass(frozen=True)
-class Room:
+class MailboxCapacity:
     """What today offers, one entry a mailbox; `load` and `capacity` in mails.
 
     `first_mails` bounds the first mails that may still be added (UNBOUNDED where there is no bound);
@@ -66,7 +66,7 @@ class Room:
 class Flow:
     """The counts found so far: places of each mailbox, first mails and moved follow-ups of each route."""
 
-    room: Room
+    mailbox_capacity: MailboxCapacity
     sequences: np.ndarray  # of each route, as an index into the sequences
     mailboxes: np.ndarray  # of each route, as an index into room
     sequence_count: int
@@ -76,12 +76,12 @@ class Flow:
     moved: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.free = self.room.capacity.astype(np.int64).copy()
-        self.first_free = self.room.first_mails.astype(np.int64).copy()
+        self.free = self.mailbox_capacity.capacity.astype(np.int64).copy()
+        self.first_free = self.mailbox_capacity.first_mails.astype(np.int64).copy()
         self.first = np.zeros(len(self.sequences), dtype=np.int64)
         self.moved = np.zeros(len(self.sequences), dtype=np.int64)
 
-    def place_pinned(self, wanted: np.ndarray) -> np.ndarray:
+    def assign_pinned(self, wanted: np.ndarray) -> np.ndarray:
         """Place up to `wanted` follow-ups of each mailbox; return how many found room.
 
         Rerouting what is not pinned may make room: the augmenting paths do it.
@@ -92,7 +92,7 @@ class Flow:
             placed = placed + self._augment("pinned", short)
         return placed
 
-    def place(self, wanted: np.ndarray, *, first_mails: bool) -> np.ndarray:
+    def slot(self, wanted: np.ndarray, *, first_mails: bool) -> np.ndarray:
         """Place up to `wanted` of each sequence's contacts on its routes; return how many found room."""
         before = self._served(first_mails=first_mails)
         self._fill_levels(wanted.astype(np.int64), first_mails=first_mails)
@@ -134,7 +134,7 @@ class Flow:
         Mailboxes are vessels of a size, in mails, that have some in them; their level is the part that is used. A sequence's
         share is water poured onto its vessels: it stands at one height over the emptiest of them.
         """
-        total = (self.room.load + self.room.capacity).astype(np.float64)
+        total = (self.mailbox_capacity.load + self.mailbox_capacity.capacity).astype(np.float64)
         level = (total - self.free) / np.maximum(total, 1)
         sequence, mailbox = self.sequences[routes], self.mailboxes[routes]
         order = key_order(sequence, (level[mailbox] * FINE).astype(np.int64))
@@ -216,7 +216,7 @@ def _entries(matrix: csr_array, rows: np.ndarray, columns: np.ndarray) -> np.nda
 
 
 def allocate(
-    candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
+    candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
 ) -> pd.DataFrame:
     """Return, a candidate, `mailbox_id` (0: waits), `reason` (empty: has a place) and `turn` in order of service.
 
@@ -229,7 +229,7 @@ def allocate(
     A contact gets one mail: its highest candidate stands for it; where that one finds no place, its next one
     enters another pass over what is left.
     """
-    work = _Work(candidates, routes, room, new_left)
+    work = _Work(candidates, routes, mailbox_capacity, new_left)
     while len(standing := work.next_candidates()):
         work.serve(standing)
     work.route()
@@ -243,23 +243,27 @@ class _Work:
     """The candidates in order of priority, and what has been found for them."""
 
     def __init__(
-        self, candidates: pd.DataFrame, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
+        self,
+        candidates: pd.DataFrame,
+        routes: pd.DataFrame,
+        mailbox_capacity: pd.DataFrame,
+        new_left: pd.DataFrame,
     ) -> None:
         self.sequence, self.sequence_ids = ranked(candidates["sequence_id"].to_numpy())
         self.contact, self.contact_count = _contacts(candidates["contact_id"].to_numpy())
         self.follow_up = candidates["follow_up"].to_numpy(bool)
-        self.room = Room(
+        self.mailbox_capacity = MailboxCapacity(
             *(
-                room[column].to_numpy()
+                mailbox_capacity[column].to_numpy()
                 for column in ("mailbox_id", "load", "capacity", "first_mails", "state")
             )
         )
-        self.by_mailbox = pd.Index(self.room.mailbox_ids)
+        self.by_mailbox = pd.Index(self.mailbox_capacity.mailbox_ids)
         self.pinned = self.by_mailbox.get_indexer(pd.Index(candidates["pinned_mailbox_id"].to_numpy()))
         self.routes = routes[routes["sequence_id"].isin(self.sequence_ids)]
         offering = self._offering_routes()
         self.flow = Flow(
-            self.room,
+            self.mailbox_capacity,
             np.searchsorted(self.sequence_ids, offering["sequence_id"].to_numpy(np.int64)),
             self.by_mailbox.get_indexer(pd.Index(offering["mailbox_id"])),
             len(self.sequence_ids),
@@ -275,7 +279,7 @@ class _Work:
 
     def _offering_routes(self) -> pd.DataFrame:
         where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
-        offers = (where >= 0) & (self.room.capacity[where] > 0)
+        offers = (where >= 0) & (self.mailbox_capacity.capacity[where] > 0)
         return self.routes[offers].sort_values(["sequence_id", "mailbox_id"])
 
     def _order(self, candidates: pd.DataFrame) -> np.ndarray:
@@ -308,11 +312,12 @@ class _Work:
             groups = self.pinned[held]
             chosen = held[
                 first_of_each(
-                    groups, self.flow.place_pinned(np.bincount(groups, minlength=len(self.room.load)))
+                    groups,
+                    self.flow.assign_pinned(np.bincount(groups, minlength=len(self.mailbox_capacity.load))),
                 )
             ]
             self.served[chosen] = True
-            self.mailbox_ids[chosen] = self.room.mailbox_ids[self.pinned[chosen]]
+            self.mailbox_ids[chosen] = self.mailbox_capacity.mailbox_ids[self.pinned[chosen]]
         free = members[pinned < 0]
         for first_mails in (False, True):
             kind = free[self.follow_up[free] != first_mails]
@@ -324,7 +329,7 @@ class _Work:
         wanted = np.bincount(sequence, minlength=len(self.sequence_ids))
         if first_mails:
             wanted = np.minimum(wanted, self.new_left)
-        placed = self.flow.place(wanted, first_mails=first_mails)
+        placed = self.flow.slot(wanted, first_mails=first_mails)
         if first_mails:
             self.new_left = self.new_left - placed
         self.served[members[first_of_each(sequence, placed)]] = True
@@ -338,7 +343,7 @@ class _Work:
             turn = (2 * rank_in_group(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
             in_turn = route[key_order(self.flow.sequences[route], turn)]
             by_sequence = members[stable_order(self.sequence[members])]
-            self.mailbox_ids[by_sequence] = self.room.mailbox_ids[self.flow.mailboxes[in_turn]]
+            self.mailbox_ids[by_sequence] = self.mailbox_capacity.mailbox_ids[self.flow.mailboxes[in_turn]]
 
     def reasons(self) -> pd.Categorical[str]:
         """Return why each candidate waits; empty where it has a place."""
@@ -357,26 +362,30 @@ class _Work:
         return pd.Categorical.from_codes(codes, categories=pd.Index(REASONS))
 
     def _pinned_reason(self, waits: np.ndarray) -> np.ndarray:
-        if not len(self.room.state):
+        if not len(self.mailbox_capacity.state):
             return np.full(len(waits), "")
-        state = self.room.state[np.maximum(self.pinned[waits], 0)]
+        state = self.mailbox_capacity.state[np.maximum(self.pinned[waits], 0)]
         return np.where(state == "", "pinned_mailbox_full", state)
 
     def _routes_reason(self, waits: np.ndarray) -> np.ndarray:
         """Return the best that can be said of a sequence's mailboxes: the one nearest to having a place."""
         where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
         sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy(np.int64))
-        state = self.room.state[where] if len(self.room.state) else np.zeros(0, dtype=object)
+        state = (
+            self.mailbox_capacity.state[where]
+            if len(self.mailbox_capacity.state)
+            else np.zeros(0, dtype=object)
+        )
         full = state == ""
         spare = full & (self.flow.free[where] > 0) if len(where) else full
         rank = np.select(
-            [spare, full, *(state == name for name in NEARNESS[4:1:-1])],
+            [spare, full, *(state == name for name in REASON_RANK[4:1:-1])],
             [6, 5, 4, 3, 2],
             default=1,
         )
         best = np.zeros(len(self.sequence_ids), dtype=np.int64)
         np.maximum.at(best, sequence, rank)
-        nearest = np.array(NEARNESS)[best[self.sequence[waits]]]
+        nearest = np.array(REASON_RANK)[best[self.sequence[waits]]]
         return np.where((nearest == "max_first_mails") & self.follow_up[waits], "no_capacity", nearest)
 
 

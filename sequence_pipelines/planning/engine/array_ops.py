@@ -49,34 +49,34 @@ def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
         return np.arange(0)
     lowest = [int(key.min()) for key in keys]
     bits = [(int(key.max()) - low).bit_length() for key, low in zip(keys, lowest, strict=True)]
-    place = rows.bit_length()
+    slot = rows.bit_length()
     if sum(bits) <= PACKED_BITS:
         packed = _packed(keys, lowest, bits)
         if (packed[1:] >= packed[:-1]).all():  # they come in order
             return np.arange(rows)
-        if sum(bits) + place <= PACKED_BITS:
-            return _sorted_places(packed, place)
+        if sum(bits) + slot <= PACKED_BITS:
+            return _sorted_positions(packed, slot)
     order = np.arange(rows)
     end = len(keys)
     while end:
         begin = end - 1
-        while begin and sum(bits[begin - 1 : end]) + place <= PACKED_BITS:
+        while begin and sum(bits[begin - 1 : end]) + slot <= PACKED_BITS:
             begin -= 1
-        if sum(bits[begin:end]) + place <= PACKED_BITS:
+        if sum(bits[begin:end]) + slot <= PACKED_BITS:
             packed = _packed(keys[begin:end], lowest[begin:end], bits[begin:end])
-            order = order[_sorted_places(packed[order], place)]
+            order = order[_sorted_positions(packed[order], slot)]
         else:  # one column, too wide
             order = order[np.argsort(keys[begin][order], kind="stable")]
         end = begin
     return order
 
 
-def _sorted_places(packed: np.ndarray, place: int) -> np.ndarray:
+def _sorted_positions(packed: np.ndarray, slot: int) -> np.ndarray:
     """Return the stable order of numbers that leave `place` bits for a row's place."""
-    numbers = packed << place
+    numbers = packed << slot
     numbers |= np.arange(len(packed))
     numbers.sort()
-    numbers &= (1 << place) - 1
+    numbers &= (1 << slot) - 1
     return numbers
 
 

@@ -21,8 +21,8 @@ from sequence_pipelines.planning.engine.pacing import pace
 from sequence_pipelines.planning.engine.windows import misconfigured
 
 
-def room_of(
-    mailboxes: pd.DataFrame, pieces: pd.DataFrame, first_mails: pd.DataFrame, opens: int
+def find_mailbox_capacity(
+    mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, first_mails: pd.DataFrame, opens: int
 ) -> pd.DataFrame:
     """Return what each mailbox offers: mailbox_id, load, capacity, first_mails, state.
 
@@ -30,7 +30,7 @@ def room_of(
     the mailbox is open today, else why it is not.
     """
     by_mailbox = (
-        pieces.groupby("mailbox_id")[["used", "capacity"]]
+        open_intervals.groupby("mailbox_id")[["used", "capacity"]]
         .sum()
         .reindex(mailboxes["mailbox_id"], fill_value=0)
     )
@@ -42,7 +42,7 @@ def room_of(
         [
             ~mailboxes["is_active"].to_numpy(bool),
             misconfigured(mailboxes),
-            mailboxes["mailbox_id"].isin(pieces["mailbox_id"]),
+            mailboxes["mailbox_id"].isin(open_intervals["mailbox_id"]),
             mailboxes["parked_until"] > opens,
         ],
         ["mailbox_inactive", "mailbox_misconfigured", "", "mailbox_parked"],
@@ -72,22 +72,22 @@ def new_left(sequences: pd.DataFrame, first_mails: pd.DataFrame) -> pd.DataFrame
     )
 
 
-def give_mailboxes(
-    candidates: pd.DataFrame, *, routes: pd.DataFrame, room: pd.DataFrame, new_left: pd.DataFrame
+def assign_mailboxes(
+    candidates: pd.DataFrame, *, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
 ) -> pd.DataFrame:
     """Return the candidates with mailbox_id, reason, and turn: their place in the order of service.
 
     Who waits has mailbox_id 0 and a reason. A follow-up whose mailbox is switched off or deleted goes to
     another mailbox of its sequence, as a new thread.
     """
-    usable = room["mailbox_id"][(room["state"] != "mailbox_inactive")]
+    usable = mailbox_capacity["mailbox_id"][(mailbox_capacity["state"] != "mailbox_inactive")]
     pinned = candidates["pinned_mailbox_id"].where(candidates["pinned_mailbox_id"].isin(usable), 0)
-    found = allocate(candidates.assign(pinned_mailbox_id=pinned), routes, room, new_left)
+    found = allocate(candidates.assign(pinned_mailbox_id=pinned), routes, mailbox_capacity, new_left)
     return pd.concat([candidates, found], axis=1)
 
 
-def give_times(
-    served: pd.DataFrame, *, mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame
+def assign_times(
+    served: pd.DataFrame, *, mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame
 ) -> pd.DataFrame:
     """Return what `give_mailboxes` gave with send_day, send_at and window_ends (0: waits) instead of the turn."""
     plan = served.drop(columns="turn")
@@ -98,8 +98,8 @@ def give_times(
     paced = pace(
         mailbox_ids[placed],
         mailboxes,
-        pieces.sort_values(["mailbox_id", "opens"], ignore_index=True),
-        places,
+        open_intervals.sort_values(["mailbox_id", "opens"], ignore_index=True),
+        slots,
     )
     for column in ("send_day", "send_at", "window_ends"):
         values = np.zeros(len(plan), dtype=np.int64)

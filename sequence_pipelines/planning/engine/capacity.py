@@ -7,7 +7,7 @@ import pandas as pd
 
 GRID_PRIME = 7919  # spreads the mailboxes' grids; the SQL function next_free_place knows the same number
 
-PIECE_COLUMNS = (
+INTERVAL_COLUMNS = (
     "mailbox_id",
     "send_day",
     "starts",
@@ -34,7 +34,9 @@ def daily_limits(mailboxes: pd.DataFrame, mailbox_ids: np.ndarray, send_days: np
     return np.where(ramps, np.minimum(limit, ramp), limit).astype(np.int64)
 
 
-def open_pieces(mailboxes: pd.DataFrame, windows: pd.DataFrame, opens: int, closes: int) -> pd.DataFrame:
+def find_open_intervals(
+    mailboxes: pd.DataFrame, windows: pd.DataFrame, opens: int, closes: int
+) -> pd.DataFrame:
     """Cut active mailboxes' windows to [opens, closes), a parked one's to after its parking; empty pieces are dropped.
 
     `windows` are sorted by mailbox and send_day. Where the clock goes back, or a day is missing, a day's window may begin before
@@ -43,16 +45,16 @@ def open_pieces(mailboxes: pd.DataFrame, windows: pd.DataFrame, opens: int, clos
     parked = mailboxes.set_index("mailbox_id")["parked_until"].reindex(windows["mailbox_id"]).to_numpy()
     owner, ends = windows["mailbox_id"].to_numpy(), windows["ends"].to_numpy()
     before = np.where(np.r_[-1, owner][:-1] == owner, np.r_[0, ends][:-1], 0)
-    pieces = windows.assign(
+    open_intervals = windows.assign(
         opens=np.maximum(np.maximum(np.maximum(windows["starts"], before), opens), parked),
         closes=np.minimum(windows["ends"], closes),
     )
     active = mailboxes["mailbox_id"][mailboxes["is_active"].astype(bool)]
-    open_ = (pieces["opens"] < pieces["closes"]) & pieces["mailbox_id"].isin(active)
-    return pieces[open_].reset_index(drop=True)
+    open_ = (open_intervals["opens"] < open_intervals["closes"]) & open_intervals["mailbox_id"].isin(active)
+    return open_intervals[open_].reset_index(drop=True)
 
 
-def capacity(mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame) -> pd.DataFrame:
+def capacity(mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame) -> pd.DataFrame:
     """Return the pieces with allowed, used, placed and capacity (mails).
 
     `places` are all rows that count (planned, in flight, sent, hard_failed, unknown): mailbox_id, send_day,
@@ -60,36 +62,42 @@ def capacity(mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame
     window⌉ less the rows that have their place in the piece), never below 0; so a piece that is only the rest
     of a window takes only its share of the day's limit.
     """
-    allowed = daily_limits(mailboxes, pieces["mailbox_id"].to_numpy(), pieces["send_day"].to_numpy())
-    used, placed = _counts(pieces, places)
-    length = (pieces["closes"] - pieces["opens"]).to_numpy(np.int64)
-    window = (pieces["ends"] - pieces["starts"]).to_numpy(np.int64)
-    share = -(-allowed * length // window) - placed
-    room = np.minimum(allowed - used, share)
-    gaps = (
-        mailboxes.set_index("mailbox_id")["min_gap_seconds"].reindex(pieces["mailbox_id"]).to_numpy(np.int64)
+    allowed = daily_limits(
+        mailboxes, open_intervals["mailbox_id"].to_numpy(), open_intervals["send_day"].to_numpy()
     )
-    gapped = np.flatnonzero((gaps > 0) & (room > 0))
-    times = occupied_times(places, pieces["mailbox_id"].to_numpy()[gapped])
+    used, placed = _counts(open_intervals, slots)
+    length = (open_intervals["closes"] - open_intervals["opens"]).to_numpy(np.int64)
+    window = (open_intervals["ends"] - open_intervals["starts"]).to_numpy(np.int64)
+    share = -(-allowed * length // window) - placed
+    mailbox_capacity = np.minimum(allowed - used, share)
+    gaps = (
+        mailboxes.set_index("mailbox_id")["min_gap_seconds"]
+        .reindex(open_intervals["mailbox_id"])
+        .to_numpy(np.int64)
+    )
+    gapped = np.flatnonzero((gaps > 0) & (mailbox_capacity > 0))
+    times = occupied_times(slots, open_intervals["mailbox_id"].to_numpy()[gapped])
     for i in gapped:
-        piece = pieces.iloc[i]
+        interval = open_intervals.iloc[i]
         cells = free_cells(
-            int(piece["mailbox_id"]),
+            int(interval["mailbox_id"]),
             int(gaps[i]),
-            int(piece["opens"]),
-            int(piece["closes"]),
-            times.get(int(piece["mailbox_id"]), NO_TIMES),
+            int(interval["opens"]),
+            int(interval["closes"]),
+            times.get(int(interval["mailbox_id"]), NO_TIMES),
         )
-        room[i] = min(room[i], len(cells))
-    return pieces.assign(allowed=allowed, used=used, placed=placed, capacity=np.maximum(room, 0))
+        mailbox_capacity[i] = min(mailbox_capacity[i], len(cells))
+    return open_intervals.assign(
+        allowed=allowed, used=used, placed=placed, capacity=np.maximum(mailbox_capacity, 0)
+    )
 
 
 NO_TIMES = np.empty(0, dtype=np.int64)
 
 
-def occupied_times(places: pd.DataFrame, mailbox_ids: np.ndarray) -> dict[int, np.ndarray]:
+def occupied_times(slots: pd.DataFrame, mailbox_ids: np.ndarray) -> dict[int, np.ndarray]:
     """Return, by mailbox, the sorted seconds that its places hold; only of `mailbox_ids`."""
-    wanted = places[places["mailbox_id"].isin(np.unique(mailbox_ids))]
+    wanted = slots[slots["mailbox_id"].isin(np.unique(mailbox_ids))]
     ordered = wanted.sort_values(["mailbox_id", "send_at"])
     ids, starts = np.unique(ordered["mailbox_id"].to_numpy(), return_index=True)
     return dict(zip(ids.tolist(), np.split(ordered["send_at"].to_numpy(), starts[1:]), strict=bool(len(ids))))
@@ -126,10 +134,12 @@ def row_of_day(rows: pd.DataFrame, days: pd.DataFrame) -> np.ndarray:
     return np.where(known, table[box, np.clip(day, 0, span - 1)], -1)
 
 
-def _counts(pieces: pd.DataFrame, places: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _counts(open_intervals: pd.DataFrame, slots: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return, a piece, how many places its send_day has, and how many of them lie in the piece."""
-    row = row_of_day(places, pieces)
+    row = row_of_day(slots, open_intervals)
     ours = row >= 0
-    row, at = row[ours], places["send_at"].to_numpy()[ours]
-    inside = (at >= pieces["opens"].to_numpy()[row]) & (at < pieces["closes"].to_numpy()[row])
-    return np.bincount(row, minlength=len(pieces)), np.bincount(row[inside], minlength=len(pieces))
+    row, at = row[ours], slots["send_at"].to_numpy()[ours]
+    inside = (at >= open_intervals["opens"].to_numpy()[row]) & (at < open_intervals["closes"].to_numpy()[row])
+    return np.bincount(row, minlength=len(open_intervals)), np.bincount(
+        row[inside], minlength=len(open_intervals)
+    )

@@ -10,29 +10,29 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.planning.engine.array_ops import key_order
-from sequence_pipelines.planning.repository import Ledger
-from sequence_pipelines.planning.snapshot_reader import Day, Picture, ask_team, read_picture
+from sequence_pipelines.planning.repository import PlanRepository
+from sequence_pipelines.planning.snapshot_reader import Day, PlanningSnapshot, ask_team, read_snapshot
 
 GATES = ("", "contact_inactive", "suppressed", "invalid_address")
 CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
 WEAKEST_FIRST = (INVALID_ADDRESS, SUPPRESSED, CONTACT_INACTIVE, DELETED)
-OPEN_ROW, MAILED, UNDER_WAY = 1, 2, 3  # what the ledger may have of a due step
+REUSABLE_ROW, MAILED, UNDER_WAY = 1, 2, 3  # what the ledger may have of a due step
 STRIDE = 2**31  # more than a step's number can be
 
 
 def read_day(
-    ledger: Ledger, day: Day, since: datetime, beside: Executor
-) -> tuple[Picture, pd.DataFrame, pd.DataFrame]:
+    repository: PlanRepository, day: Day, since: datetime, executor: Executor
+) -> tuple[PlanningSnapshot, pd.DataFrame, pd.DataFrame]:
     """Return the day, its due enrolments as find_due gives them, and the contacts that get no mail.
 
     Postgres reads while we compute: the two threads of `beside` ask it for one table after the other.
     """
-    team = ask_team(ledger)
-    enrolments = beside.submit(ledger.due, day.day)
-    unmailable = beside.submit(ledger.unmailable)
-    picture = read_picture(ledger, day, since, team())
-    _ = picture.room
-    return picture, find_due(enrolments.result(), picture.steps), unmailable.result()
+    team = ask_team(repository)
+    enrolments = executor.submit(repository.due, day.day)
+    unmailable = executor.submit(repository.unmailable)
+    snapshot = read_snapshot(repository, day, since, team())
+    _ = snapshot.mailbox_capacity
+    return snapshot, find_due(enrolments.result(), snapshot.steps), unmailable.result()
 
 
 def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
@@ -55,61 +55,65 @@ def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
-class Candidates(NamedTuple):
+class Eligibility(NamedTuple):
     """The due enrolments, sorted out; enrolments of deleted sequences and contacts are in none of the three."""
 
-    asking: pd.DataFrame  # for a place
-    refused: pd.DataFrame  # with their reason
-    ended: pd.DataFrame  # no step is left
+    candidates: pd.DataFrame  # for a place
+    ineligible: pd.DataFrame  # with their reason
+    exhausted: pd.DataFrame  # no step is left
 
 
-def choose_candidates(due: pd.DataFrame, picture: Picture, unmailable: pd.DataFrame) -> Candidates:
+def choose_candidates(due: pd.DataFrame, snapshot: PlanningSnapshot, unmailable: pd.DataFrame) -> Eligibility:
     """Sort the due enrolments out, in their order; those that something is under way for are not due.
 
     unmailable   contact_id, gate (an index of GATES): the contacts that get no mail
     """
-    at = pd.Index(picture.sequences["sequence_id"]).get_indexer(pd.Index(due["sequence_id"]))
+    at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(due["sequence_id"]))
     gate = _gates(due["contact_id"].to_numpy(), unmailable)
-    keep = (at >= 0) & (gate != DELETED) & ~are_among(due, picture.rows[picture.rows["under_way"]], ["round"])
+    keep = (
+        (at >= 0) & (gate != DELETED) & ~are_among(due, snapshot.rows[snapshot.rows["under_way"]], ["round"])
+    )
     left = due["step_id"].to_numpy() > 0
     reasons = {reason: gate == n for n, reason in enumerate(GATES) if n} | {
-        "sequence_inactive": ~np.r_[picture.sequences["is_active"].to_numpy(bool), True][at],
-        "one_mail_a_day": np.isin(due["contact_id"], picture.rows["contact_id"][picture.rows["today"]]),
+        "sequence_inactive": ~np.r_[snapshot.sequences["is_active"].to_numpy(bool), True][at],
+        "one_mail_a_day": np.isin(due["contact_id"], snapshot.rows["contact_id"][snapshot.rows["today"]]),
     }
     shut = np.logical_or.reduce(list(reasons.values()))
-    refused = np.flatnonzero(keep & left & shut)
-    words = [np.full(len(refused), reason, dtype=object) for reason in reasons]
-    why = np.select([closed[refused] for closed in reasons.values()], words, default="")
-    return Candidates(
+    ineligible = np.flatnonzero(keep & left & shut)
+    words = [np.full(len(ineligible), reason, dtype=object) for reason in reasons]
+    why = np.select([closed[ineligible] for closed in reasons.values()], words, default="")
+    return Eligibility(
         due[keep & left & ~shut].reset_index(drop=True),
-        due.iloc[refused].assign(reason=why),
+        due.iloc[ineligible].assign(reason=why),
         due[keep & ~left].reset_index(drop=True),
     )
 
 
 def skip_mailed(
-    ledger: Ledger, candidates: Candidates, written: pd.DataFrame
-) -> tuple[Candidates, pd.DataFrame]:
+    repository: PlanRepository, eligibility: Eligibility, written: pd.DataFrame
+) -> tuple[Eligibility, pd.DataFrame]:
     """Give who asks for a step that was mailed already their next step that was not.
 
     `written` are the rows that the ledger has of due steps. Returns the candidates, with those that have no step left
     among the ended ones, and those that a row is under way for among the refused ones; and the open rows that may be taken
     again.
     """
-    asking = candidates.asking
-    held = are_among(asking, written[written["row_is"] == UNDER_WAY], ["step_id", "round"])
-    refused = pd.concat([candidates.refused, asking[held].assign(reason="unknown_outcome")])
-    asking = asking[~held]
-    mailed = are_among(asking, written[written["row_is"] == MAILED], ["step_id", "round"])
-    found = ledger.next_steps(asking["sequence_id"][mailed], asking["contact_id"][mailed])
+    candidates = eligibility.candidates
+    held = are_among(candidates, written[written["row_is"] == UNDER_WAY], ["step_id", "round"])
+    ineligible = pd.concat([eligibility.ineligible, candidates[held].assign(reason="unknown_outcome")])
+    candidates = candidates[~held]
+    mailed = are_among(candidates, written[written["row_is"] == MAILED], ["step_id", "round"])
+    found = repository.next_steps(candidates["sequence_id"][mailed], candidates["contact_id"][mailed])
     moved = (
-        asking[mailed].drop(columns=["step_id", "step_number"]).merge(found, on=["sequence_id", "contact_id"])
+        candidates[mailed]
+        .drop(columns=["step_id", "step_number"])
+        .merge(found, on=["sequence_id", "contact_id"])
     )
     left = moved["step_id"] > 0
-    everybody = pd.concat([asking[~mailed], moved[left].drop(columns="row_is")])
-    rows = [written[written["row_is"] == OPEN_ROW], moved[moved["row_is"] == OPEN_ROW][list(written)]]
-    ended = pd.concat([candidates.ended, moved[~left][list(candidates.ended)]])
-    return Candidates(_ordered(everybody), refused, ended), pd.concat(rows)
+    everybody = pd.concat([candidates[~mailed], moved[left].drop(columns="row_is")])
+    rows = [written[written["row_is"] == REUSABLE_ROW], moved[moved["row_is"] == REUSABLE_ROW][list(written)]]
+    exhausted = pd.concat([eligibility.exhausted, moved[~left][list(eligibility.exhausted)]])
+    return Eligibility(_ordered(everybody), ineligible, exhausted), pd.concat(rows)
 
 
 def find_due_steps(
@@ -118,11 +122,11 @@ def find_due_steps(
     """Return id, number and delay of the lowest live step at or above current_step; 0 where there is none."""
     sequence_ids = np.unique(steps["sequence_id"].to_numpy())
     owners = np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy())
-    places = owners * STRIDE + steps["step_number"].to_numpy()
+    slots = owners * STRIDE + steps["step_number"].to_numpy()
     changes = (sequence_id[1:] != sequence_id[:-1]) | (current_step[1:] != current_step[:-1])
     starts = np.flatnonzero(np.r_[len(sequence_id) > 0, changes])  # they come in runs: one look for each
     sequence, step = sequence_id[starts], current_step[starts]
-    at = np.searchsorted(places, np.searchsorted(sequence_ids, sequence) * STRIDE + step)
+    at = np.searchsorted(slots, np.searchsorted(sequence_ids, sequence) * STRIDE + step)
     due = np.r_[steps["sequence_id"].to_numpy(), -1][at] == sequence
     lengths = np.diff(np.r_[starts, len(sequence_id)])
     step_id, step_number, delay_days = (

@@ -15,7 +15,7 @@ TAIL_PARTS = 20  # a short piece gives so small a part of itself
 
 
 def pace(
-    assigned: np.ndarray, mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame
+    assigned: np.ndarray, mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame
 ) -> pd.DataFrame:
     """Return send_day, send_at and window_ends for each element of `assigned`.
 
@@ -25,29 +25,29 @@ def pace(
     """
     mailbox, mailbox_ids = ranked(assigned)
     order = stable_order(mailbox)
-    counts = _share_out(np.bincount(mailbox, minlength=len(mailbox_ids)), mailbox_ids, pieces)
+    counts = _share_out(np.bincount(mailbox, minlength=len(mailbox_ids)), mailbox_ids, open_intervals)
     times = np.empty(len(assigned), dtype=np.int64)
-    times[order] = _times(counts, mailboxes, pieces, places)
-    piece = np.empty(len(assigned), dtype=np.int64)
-    piece[order] = np.repeat(np.arange(len(pieces)), counts)
+    times[order] = _times(counts, mailboxes, open_intervals, slots)
+    interval = np.empty(len(assigned), dtype=np.int64)
+    interval[order] = np.repeat(np.arange(len(open_intervals)), counts)
     return pd.DataFrame(
         {
-            "send_day": pieces["send_day"].to_numpy()[piece],
+            "send_day": open_intervals["send_day"].to_numpy()[interval],
             "send_at": times,
-            "window_ends": pieces["ends"].to_numpy()[piece],
+            "window_ends": open_intervals["ends"].to_numpy()[interval],
         },
         copy=False,
     )
 
 
-def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
+def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, open_intervals: pd.DataFrame) -> np.ndarray:
     """Return how many each piece takes of what its mailbox has assigned: in proportion to capacity.
 
     `pieces` are sorted by mailbox, then time.
     """
-    capacity = pieces["capacity"].to_numpy(np.int64)
-    piece_mailbox = pieces["mailbox_id"].to_numpy()
-    ids, starts, inverse = np.unique(piece_mailbox, return_index=True, return_inverse=True)
+    capacity = open_intervals["capacity"].to_numpy(np.int64)
+    interval_mailbox = open_intervals["mailbox_id"].to_numpy()
+    ids, starts, inverse = np.unique(interval_mailbox, return_index=True, return_inverse=True)
     wanted = np.zeros(len(ids), dtype=np.int64)
     wanted[np.searchsorted(ids, mailbox_ids)] = assigned
     total = np.add.reduceat(capacity, starts) if len(ids) else np.zeros(0, dtype=np.int64)
@@ -63,22 +63,24 @@ def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, pieces: pd.DataFra
 
 
 def _times(
-    counts: np.ndarray, mailboxes: pd.DataFrame, pieces: pd.DataFrame, places: pd.DataFrame
+    counts: np.ndarray, mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame
 ) -> np.ndarray:
     """Return the seconds of all pieces' new places, piece after piece, each ascending."""
-    opens, closes = pieces["opens"].to_numpy(np.int64), pieces["closes"].to_numpy(np.int64)
+    opens, closes = open_intervals["opens"].to_numpy(np.int64), open_intervals["closes"].to_numpy(np.int64)
     tail = np.minimum(TAIL_SECONDS, (closes - opens) // TAIL_PARTS)
-    spread_over = pieces.assign(closes=closes - tail)
+    spread_over = open_intervals.assign(closes=closes - tail)
     times = _even_times(counts, spread_over)
     gap = (
-        mailboxes.set_index("mailbox_id")["min_gap_seconds"].reindex(pieces["mailbox_id"]).to_numpy(np.int64)
+        mailboxes.set_index("mailbox_id")["min_gap_seconds"]
+        .reindex(open_intervals["mailbox_id"])
+        .to_numpy(np.int64)
     )
-    special = np.flatnonzero((counts > 0) & ((gap > 0) | (pieces["placed"].to_numpy() > 0)))
+    special = np.flatnonzero((counts > 0) & ((gap > 0) | (open_intervals["placed"].to_numpy() > 0)))
     if not len(special):
         return times
     first = np.cumsum(counts) - counts
-    mailbox_ids = pieces["mailbox_id"].to_numpy(np.int64)
-    held = occupied_times(places, mailbox_ids[special])
+    mailbox_ids = open_intervals["mailbox_id"].to_numpy(np.int64)
+    held = occupied_times(slots, mailbox_ids[special])
     for i in special:
         taken = held.get(int(mailbox_ids[i]), NO_TIMES)
         here = slice(first[i], first[i] + counts[i])
@@ -91,49 +93,53 @@ def _times(
     return times
 
 
-def _even_times(counts: np.ndarray, pieces: pd.DataFrame) -> np.ndarray:
-    piece = np.repeat(np.arange(len(pieces)), counts)
+def _even_times(counts: np.ndarray, open_intervals: pd.DataFrame) -> np.ndarray:
+    interval = np.repeat(np.arange(len(open_intervals)), counts)
     first = np.cumsum(counts) - counts
-    times = np.empty(len(piece), dtype=np.int64)
-    for begin in range(0, len(piece), CHUNK):
-        here = piece[begin : begin + CHUNK]
-        place = np.arange(begin, begin + len(here)) - first[here]
-        times[begin : begin + CHUNK] = _spread(pieces, here, place, counts[here])
+    times = np.empty(len(interval), dtype=np.int64)
+    for begin in range(0, len(interval), CHUNK):
+        here = interval[begin : begin + CHUNK]
+        slot = np.arange(begin, begin + len(here)) - first[here]
+        times[begin : begin + CHUNK] = _spread(open_intervals, here, slot, counts[here])
     return times
 
 
-def _between(piece: pd.Series, count: int, held: np.ndarray) -> np.ndarray:
+def _between(interval: pd.Series, count: int, held: np.ndarray) -> np.ndarray:
     """Return `count` places that with the held ones make an even spread."""
     total = count + len(held)
-    length = piece["closes"] - piece["opens"]
-    wanted = np.minimum((held - piece["opens"]) * total // length, total - 1)
+    length = interval["closes"] - interval["opens"]
+    wanted = np.minimum((held - interval["opens"]) * total // length, total - 1)
     # each held place takes the slot it lies in, or the next free one, so that `count` slots are left
     taken = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))
     overflow = np.arange(total - len(taken), total)
     taken = np.minimum(taken, overflow)
     slots = np.setdiff1d(np.arange(total), taken)
-    frame = piece.to_frame().T
+    frame = interval.to_frame().T
     return _spread(frame, np.zeros(count, dtype=np.int64), slots, np.full(count, total))
 
 
-def _spread(pieces: pd.DataFrame, piece: np.ndarray, place: np.ndarray, of: np.ndarray) -> np.ndarray:
+def _spread(
+    open_intervals: pd.DataFrame, interval: np.ndarray, slot: np.ndarray, of: np.ndarray
+) -> np.ndarray:
     """Return the second of place `place` of `of` in its piece: the middle of its share, with jitter."""
-    opens = pieces["opens"].to_numpy(np.int64)[piece]
-    closes = pieces["closes"].to_numpy(np.int64)[piece]
+    opens = open_intervals["opens"].to_numpy(np.int64)[interval]
+    closes = open_intervals["closes"].to_numpy(np.int64)[interval]
     jitter = _jitter(
-        pieces["mailbox_id"].to_numpy(np.int64)[piece], pieces["send_day"].to_numpy(np.int64)[piece], place
+        open_intervals["mailbox_id"].to_numpy(np.int64)[interval],
+        open_intervals["send_day"].to_numpy(np.int64)[interval],
+        slot,
     )
-    position = (place + 0.5 + JITTER * jitter) / np.maximum(of, 1)
+    position = (slot + 0.5 + JITTER * jitter) / np.maximum(of, 1)
     return np.clip(opens + np.floor(position * (closes - opens)).astype(np.int64), opens, closes - 1)
 
 
-def _jitter(mailbox_ids: np.ndarray, send_days: np.ndarray, places: np.ndarray) -> np.ndarray:
+def _jitter(mailbox_ids: np.ndarray, send_days: np.ndarray, slots: np.ndarray) -> np.ndarray:
     """Return a number in [-1, 1) that is a function of mailbox, day and place (splitmix64)."""
     with np.errstate(over="ignore"):
         x = (
             mailbox_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
             + send_days.astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
-            + places.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
+            + slots.astype(np.uint64) * np.uint64(0x165667B19E3779F9)
         )
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

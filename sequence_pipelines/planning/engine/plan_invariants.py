@@ -8,19 +8,19 @@ import pandas as pd
 from sequence_pipelines.planning.engine.capacity import row_of_day
 from sequence_pipelines.planning.engine.eligibility import are_among
 from sequence_pipelines.planning.engine.revocation import active, inside_window
-from sequence_pipelines.planning.snapshot_reader import Picture
+from sequence_pipelines.planning.snapshot_reader import PlanningSnapshot
 
 
 def find_violations(
-    rows: pd.DataFrame, picture: Picture, placed: pd.DataFrame, waiting: pd.DataFrame
+    rows: pd.DataFrame, snapshot: PlanningSnapshot, placed: pd.DataFrame, waiting: pd.DataFrame
 ) -> dict[str, int]:
     """Return, an invariant, what breaks it; `rows` as Ledger.rows gives them. What was sent before cannot be mended."""
     return {
-        "within_limits": _over_limit(rows, picture.windows),
-        "inside_windows": int((~inside_window(rows[rows["planned"]], picture.windows)).sum()),
+        "within_limits": _over_limit(rows, snapshot.windows),
+        "inside_windows": int((~inside_window(rows[rows["planned"]], snapshot.windows)).sum()),
         "one_mail_a_day": _second_mails(rows[rows["today"]]),
-        "gaps_kept": _too_close(rows, picture.mailboxes, placed),
-        "pins_kept": _pins_broken(placed, picture.mailboxes),
+        "gaps_kept": _too_close(rows, snapshot.mailboxes, placed),
+        "pins_kept": _pins_broken(placed, snapshot.mailboxes),
         "follow_ups_first": _overtaken(placed, waiting),
     }
 
