@@ -127,7 +127,7 @@ class PlanRepository:
 
     def reusable_rows(self, day: date) -> pd.DataFrame:
         """Return the rows of due enrolments that were cancelled or expired, and can be taken again: the key's columns."""
-        return self.table("read_open_rows", KEY, day=day)
+        return self.table("read_reusable_rows", KEY, day=day)
 
     def written(self, day: date) -> pd.DataFrame:
         """Return what the ledger has of the due steps already: the key's columns, and row_is."""
@@ -197,9 +197,9 @@ class PlanRepository:
         """Write these rows of `places` in this order; `retaken` says of all which have an open row already."""
         again = reactivated[order]
         if again.any():
-            self.execute("stage_retaken")
-            self._copy("copy_retaken", slots, order[again])
-            if self.execute("retake_sends").rowcount != again.sum():
+            self.execute("stage_reactivated")
+            self._copy("copy_reactivated", slots, order[again])
+            if self.execute("reactivate_sends").rowcount != again.sum():
                 raise LedgerChangedError("Rows that were open are not any more. Materialize the day again.")
         if not again.all():
             self._copy("copy_sends", slots, order[~again])

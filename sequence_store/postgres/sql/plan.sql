@@ -64,7 +64,7 @@ FROM sequences_contacts
 WHERE status = 'active' AND next_send <= %(day)s
 GROUP BY sequence_id %% 16, current_step
 
--- name: read_open_rows
+-- name: read_reusable_rows
 -- Rows of due enrolments that were cancelled or expired, whichever their step: they say why, as few others do, and
 -- so an index holds them.
 SELECT s.sequence_id, string_agg(int8send(s.contact_id) || int8send(s.step_id) || int8send(s.round), '')
@@ -166,23 +166,23 @@ GROUP BY s.sequence_id, s.mailbox_id
 COPY sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after)
 FROM STDIN (FORMAT binary)
 
--- name: stage_retaken
+-- name: stage_reactivated
 -- Where COPY writes the open rows that get a place again.
-CREATE TEMP TABLE retaken (
+CREATE TEMP TABLE reactivated (
     sequence_id bigint, contact_id bigint, step_id bigint, round smallint, mailbox_id bigint,
     due_day date, plan_day date, send_day date, send_at timestamptz, not_after timestamptz
 ) ON COMMIT DROP
 
--- name: copy_retaken
+-- name: copy_reactivated
 -- Binary, as the new ones.
-COPY retaken FROM STDIN (FORMAT binary)
+COPY reactivated FROM STDIN (FORMAT binary)
 
--- name: retake_sends
+-- name: reactivate_sends
 -- Open rows become planned with a higher attempt; a row that is live or spent stays as it is.
 UPDATE sends s SET mailbox_id = r.mailbox_id, due_day = r.due_day, plan_day = r.plan_day, send_day = r.send_day,
     send_at = r.send_at, not_after = r.not_after, status = 'planned', reason = NULL, attempt = s.attempt + 1,
     dispatched_at = NULL, claim = NULL, lease_until = NULL, transmitting_at = NULL, finished_at = NULL
-FROM retaken r
+FROM reactivated r
 WHERE s.sequence_id = r.sequence_id AND s.contact_id = r.contact_id AND s.step_id = r.step_id
     AND s.round = r.round AND s.status IN ('cancelled', 'expired')
 
