@@ -38,7 +38,7 @@ from crud_api.tables import (
     sequences_contacts,
     steps,
 )
-from sequence_store.domain.states import OPEN, EnrolmentStatus
+from sequence_store.domain.states import REUSABLE, EnrolmentStatus
 
 Statement = Select[Any]
 enrolment = sequences_contacts.c
@@ -182,7 +182,7 @@ def _due_step(page: Any) -> Any:
             sends.c.contact_id == page.c.contact_id,
             sends.c.step_id == steps.c.id,
             sends.c.round == page.c.round,
-            sends.c.status.not_in(OPEN),
+            sends.c.status.not_in(REUSABLE),
         )
         .correlate(page, steps)
         .exists()

@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 
 from sequence_store.domain.messages import SendKey
-from sequence_store.domain.states import LIVE, OPEN, SPENT, TRANSITIONS, SendStatus
+from sequence_store.domain.states import LIVE, REUSABLE, SPENT, TRANSITIONS, SendStatus
 
 
 class Invariant(StrEnum):
@@ -273,7 +273,7 @@ def _has_the_shape_of_its_status(send: Send, _: Snapshot) -> Iterator[Violation]
 
 def _went_out_in_its_time(send: Send, database: Snapshot) -> Iterator[Violation]:
     began = send.transmitting_at
-    if began is None or send.status in OPEN:
+    if began is None or send.status in REUSABLE:
         return
     if not send.send_at <= began <= send.not_after:
         yield Violation(

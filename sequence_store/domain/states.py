@@ -1,4 +1,9 @@
-"""The states of a send and of an enrolment, and the edges between them (drawn in docs/states.md)."""
+"""Words that the database stores for states, reasons and events, and the transitions of a send.
+
+The words are a contract: SQL, clients of the API and people compare them. docs/states.md draws the transitions,
+and `explanations.py` explains each word. This module imports nothing of the product, because the planning engine
+imports it.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from enum import StrEnum
 
 
 class SendStatus(StrEnum):
-    """What became of one step of one enrolment."""
+    """The state of a send (`sends.status`): one step of one enrolment."""
 
     PLANNED = "planned"
     DISPATCHED = "dispatched"
@@ -23,7 +28,7 @@ LIVE = frozenset(
     {SendStatus.PLANNED, SendStatus.DISPATCHED, SendStatus.CLAIMED, SendStatus.TRANSMITTING},
 )
 SPENT = frozenset({SendStatus.SENT, SendStatus.HARD_FAILED, SendStatus.UNKNOWN})
-OPEN = frozenset({SendStatus.CANCELLED, SendStatus.EXPIRED})
+REUSABLE = frozenset({SendStatus.CANCELLED, SendStatus.EXPIRED})
 
 TRANSITIONS: frozenset[tuple[SendStatus, SendStatus]] = frozenset(
     {
@@ -43,14 +48,14 @@ TRANSITIONS: frozenset[tuple[SendStatus, SendStatus]] = frozenset(
         (SendStatus.TRANSMITTING, SendStatus.UNKNOWN),
         (SendStatus.UNKNOWN, SendStatus.SENT),
         (SendStatus.UNKNOWN, SendStatus.PLANNED),
-        *((live, end) for live in LIVE - {SendStatus.TRANSMITTING} for end in OPEN),
-        *((end, SendStatus.PLANNED) for end in OPEN),
+        *((live, end) for live in LIVE - {SendStatus.TRANSMITTING} for end in REUSABLE),
+        *((end, SendStatus.PLANNED) for end in REUSABLE),
     },
 )
 
 
 class EnrolmentStatus(StrEnum):
-    """Where a contact stands in a sequence."""
+    """The state of a contact in a sequence (`sequences_contacts.status`)."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -62,7 +67,7 @@ class EnrolmentStatus(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What a worker reports of one attempt."""
+    """The outcome of one attempt, as the worker reports it."""
 
     SENT = "sent"
     HARD_FAILED = "hard_failed"
@@ -73,7 +78,7 @@ class Outcome(StrEnum):
 
 
 class Fault(StrEnum):
-    """Whose fault a failed attempt was; only a recipient's costs the contact anything."""
+    """The cause of a failed attempt; only a fault of the recipient can end the enrolment."""
 
     RECIPIENT = "recipient"
     DOMAIN = "domain"
@@ -83,7 +88,7 @@ class Fault(StrEnum):
 
 
 class Deferral(StrEnum):
-    """Why a due contact has no place today."""
+    """The reason why a due contact has no slot in the latest plan (`plan_deferrals.reason`)."""
 
     NO_CAPACITY = "no_capacity"
     WINDOW_CLOSED = "window_closed"
@@ -101,3 +106,181 @@ class Deferral(StrEnum):
     CONTACT_INACTIVE = "contact_inactive"
     SUPPRESSED = "suppressed"
     INVALID_ADDRESS = "invalid_address"
+
+
+class ClosedGate(StrEnum):
+    """The first closed gate of a send (`sends.reason`), read by the plan, the claim and the gate before DATA.
+
+    The words of an enrolment are `enrolment_` and its status; `of_enrolment` makes them in Python.
+    """
+
+    ENROLMENT_PAUSED = "enrolment_paused"
+    ENROLMENT_COMPLETED = "enrolment_completed"
+    ENROLMENT_REPLIED = "enrolment_replied"
+    ENROLMENT_BOUNCED = "enrolment_bounced"
+    ENROLMENT_UNSUBSCRIBED = "enrolment_unsubscribed"
+    ENROLMENT_REMOVED = "enrolment_removed"
+    CONTACT_INACTIVE = "contact_inactive"
+    SUPPRESSED = "suppressed"
+    STEP_DELETED = "step_deleted"
+    SEQUENCE_INACTIVE = "sequence_inactive"
+    MAILBOX_INACTIVE = "mailbox_inactive"
+    MAILBOX_PARKED = "mailbox_parked"
+    MAILED_BEFORE = "mailed_before"
+
+    @classmethod
+    def of_enrolment(cls, status: EnrolmentStatus | str) -> ClosedGate:
+        """Return the gate that an enrolment of this status closes; raise ValueError for `active`."""
+        return cls(f"enrolment_{status}")
+
+
+class SendReason(StrEnum):
+    """Another reason of a send's state (`sends.reason`), set by the plan, the worker, the API or `reconcile`."""
+
+    WINDOW_CHANGED = "window_changed"
+    LIMIT_LOWERED = "limit_lowered"
+    LIMIT_REACHED = "limit_reached"
+    UNSUBSCRIBED = "unsubscribed"
+    CONTACT_ERASED = "contact_erased"
+    NOT_AFTER = "not_after"
+    GAP = "gap"
+    MESSAGE_VANISHED = "message_vanished"
+    CLAIM_LOST = "claim_lost"
+    NO_ANSWER = "no_answer"
+    SOFT_FAILURES = "soft_failures"
+    FEEDBACK = "feedback"
+    RESOLVED = "resolved"
+    RESTORED = "restored"
+
+
+class AttemptReason(StrEnum):
+    """The reason of an attempt's outcome: the server's reply, or a fault of the mailbox's settings.
+
+    Stored in `sends.reason`, in `mailboxes.parked_reason` for a fault of the mailbox, and in
+    `sequences_contacts.status_reason` for a fault of the message.
+    """
+
+    ACCEPTED = "accepted"
+    SERVER_NOT_READY = "server_not_ready"
+    SERVER_CLOSES = "server_closes"
+    SERVER_DEFERRED = "server_deferred"
+    PROTOCOL_REFUSED = "protocol_refused"
+    UNREADABLE_ANSWER = "unreadable_answer"
+    DATABASE_LOST_AT_GATE = "database_lost_at_gate"
+    TIMEOUT = "timeout"  # stored with the phase: timeout_rcpt
+    CONNECTION_LOST = "connection_lost"  # stored with the phase: connection_lost_dot
+    SIGN_IN_DEFERRED = "sign_in_deferred"
+    SIGN_IN_REFUSED = "sign_in_refused"
+    SIGN_IN_NEEDED = "sign_in_needed"
+    SIGN_IN_NOT_OFFERED = "sign_in_not_offered"
+    PASSWORD_SIGN_IN_ENDED = "password_sign_in_ended"  # noqa: S105
+    PASSWORD_WITHOUT_TLS = "password_without_tls"  # noqa: S105
+    STARTTLS_NOT_OFFERED = "starttls_not_offered"
+    XOAUTH2_NOT_OFFERED = "xoauth2_not_offered"
+    SMTPUTF8_NOT_OFFERED = "smtputf8_not_offered"
+    CERTIFICATE_NOT_TRUSTED = "certificate_not_trusted"
+    PRIVATE_HOST = "private_host"
+    PORT_NOT_FOR_MAIL = "port_not_for_mail"
+    SECRET_MISSING = "secret_missing"  # noqa: S105
+    SECRET_NOT_FOUND = "secret_not_found"  # noqa: S105
+    SECRET_NOT_UNDERSTOOD = "secret_not_understood"  # noqa: S105
+    SECRET_NOT_SEALED = "secret_not_sealed"  # noqa: S105
+    SECRET_OF_ANOTHER_KEY = "secret_of_another_key"  # noqa: S105
+    TOKEN_REFUSED = "token_refused"  # noqa: S105  (stored with the provider's error code after a colon)
+    TOKEN_UNREADABLE = "token_unreadable"  # noqa: S105
+    TOKEN_URL_WITHOUT_TLS = "token_url_without_tls"  # noqa: S105
+    NO_AWS_CREDENTIALS = "no_aws_credentials"
+    DAILY_LIMIT = "daily_limit"
+    TENANT_LIMIT = "tenant_limit"
+    RATE_LIMIT = "rate_limit"
+    SENDER_POLICY = "sender_policy"
+    SENDER_REFUSED = "sender_refused"
+    MESSAGE_TOO_LARGE = "message_too_large"
+    CONTENT_REFUSED = "content_refused"
+    TEMPLATE = "template"  # stored with the line and the fault after a colon
+    MAILBOX_FULL = "mailbox_full"
+    NO_SUCH_RECIPIENT = "no_such_recipient"
+    RECIPIENT_REFUSED = "recipient_refused"
+    RECIPIENT_DEFERRED = "recipient_deferred"
+    RECIPIENT_TAKES_NO_STRANGERS = "recipient_takes_no_strangers"
+    DOMAIN_UNREACHABLE = "domain_unreachable"
+
+
+class ReputationReason(StrEnum):
+    """The reason why the reputation rules parked a mailbox or switched a sequence off."""
+
+    UNKNOWN_OUTCOMES = "three unknown outcomes in a row"
+    BOUNCE_RATE = "bounce rate"
+    COMPLAINT_RATE = "complaint rate"
+    MESSAGE_FAULTS = "five message faults of one step in a row"
+
+
+class EnrolmentReason(StrEnum):
+    """The reason of an enrolment's end (`sequences_contacts.status_reason`).
+
+    After a hard failure the column holds the SMTP code instead, and after a message fault the AttemptReason.
+    """
+
+    BOUNCE = "bounce"
+    COMPLAINT = "complaint"
+    REPLY = "reply"
+    UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"
+    CONTACT_DELETED = "contact_deleted"
+    CONTACT_ERASED = "contact_erased"
+    RESTORED = "restored"
+
+
+class SuppressionReason(StrEnum):
+    """The reason of a suppression that the product sets (`suppressions.reason`); people may enter other texts."""
+
+    HARD_BOUNCE = "hard_bounce"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBED = "unsubscribed"
+    ERASED = "erased"
+    IMPORTED = "imported"
+
+
+class FeedbackKind(StrEnum):
+    """The kind of a report or a reply to a sent mail; the SQL function `record_feedback` applies it."""
+
+    BOUNCE = "bounce"
+    SOFT_BOUNCE = "soft_bounce"
+    COMPLAINT = "complaint"
+    REPLY = "reply"
+    AUTO_REPLY = "auto_reply"
+    DELIVERY = "delivery"
+
+
+class EventKind(StrEnum):
+    """The kind of an event that is not feedback (`send_events.kind`, which also stores every FeedbackKind)."""
+
+    SOFT_FAILURE = "soft_failure"
+    MESSAGE_FAULT = "message_fault"
+    RESOLVED = "resolved"
+    RESTORED = "restored"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    UNSUBSCRIBED = "unsubscribed"
+    CONTACT_ERASED = "contact_erased"
+    SUPPRESSION_LIFTED = "suppression_lifted"
+    MAILBOX_PARKED = "mailbox_parked"
+    SEQUENCE_SWITCHED_OFF = "sequence_switched_off"
+
+
+class ImportState(StrEnum):
+    """The state of an import (`imports.state`)."""
+
+    READING = "reading"
+    MERGING = "merging"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class ImportOutcome(StrEnum):
+    """The outcome of a row that an import reports (`import_lines.outcome`)."""
+
+    REFUSED = "refused"
+    FLAGGED = "flagged"
+    MERGED = "merged"
+    NOT_ENROLLED = "not_enrolled"
