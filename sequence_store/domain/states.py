@@ -1,8 +1,8 @@
 """Words that the database stores for states, reasons and events, and the transitions of a send.
 
-The words are a contract: SQL, clients of the API and people compare them. docs/states.md draws the transitions,
-and `explanations.py` explains each word. This module imports nothing of the product, because the planning engine
-imports it.
+The words are a contract: SQL, clients of the API and people compare them. docs/states.md draws the
+transitions, and `explanations.py` explains each word. This module imports nothing of the product, because the
+planning engine imports it.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class ClosedGate(StrEnum):
 
 
 class SendReason(StrEnum):
-    """Another reason of a send's state (`sends.reason`), set by the plan, the worker, the API or `reconcile`."""
+    """A reason of a send's state other than a closed gate (`sends.reason`)."""
 
     WINDOW_CHANGED = "window_changed"
     LIMIT_LOWERED = "limit_lowered"
@@ -154,7 +154,7 @@ class SendReason(StrEnum):
 
 
 class AttemptReason(StrEnum):
-    """The reason of an attempt's outcome: the server's reply, or a fault of the mailbox's settings.
+    """The reason of an attempt's outcome: the meaning of the server's reply, or a fault found before it.
 
     Stored in `sends.reason`, in `mailboxes.parked_reason` for a fault of the mailbox, and in
     `sequences_contacts.status_reason` for a fault of the message.
@@ -197,7 +197,13 @@ class AttemptReason(StrEnum):
     SENDER_REFUSED = "sender_refused"
     MESSAGE_TOO_LARGE = "message_too_large"
     CONTENT_REFUSED = "content_refused"
-    TEMPLATE = "template"  # stored with the line and the fault after a colon
+    # The parts of a mail that could not be made: stored with the fault after a colon.
+    TEMPLATE = "template"
+    SUBJECT = "subject"
+    MAIL = "mail"
+    CONTACT_ADDRESS = "contact address"
+    MAILBOX_ADDRESS = "mailbox address"
+    MAILBOX_DISPLAY_NAME = "mailbox display name"
     MAILBOX_FULL = "mailbox_full"
     NO_SUCH_RECIPIENT = "no_such_recipient"
     RECIPIENT_REFUSED = "recipient_refused"
@@ -232,7 +238,7 @@ class EnrolmentReason(StrEnum):
 
 
 class SuppressionReason(StrEnum):
-    """The reason of a suppression that the product sets (`suppressions.reason`); people may enter other texts."""
+    """A suppression's reason that the product sets (`suppressions.reason`); people may enter other texts."""
 
     HARD_BOUNCE = "hard_bounce"
     COMPLAINT = "complaint"
@@ -253,7 +259,7 @@ class FeedbackKind(StrEnum):
 
 
 class EventKind(StrEnum):
-    """The kind of an event that is not feedback (`send_events.kind`, which also stores every FeedbackKind)."""
+    """The kind of an event (`send_events.kind`, which stores every FeedbackKind, too)."""
 
     SOFT_FAILURE = "soft_failure"
     MESSAGE_FAULT = "message_fault"
