@@ -1,4 +1,4 @@
-"""`sequences plan`: plan now, by the same code as Dagster's runs, or see what a plan would do."""
+"""Command `sequences plan`: makes today's plan with the code of Dagster's runs, or previews it."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ def plan(
         datetime | None,
         typer.Argument(
             formats=["%Y-%m-%d"],
-            help="Today's planning day, which alone can be planned.",
+            help="The current planning day; no other day can be planned.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and show, and write no row.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Plan everything that is due into what is left of today, and show what was planned and what waits.
+    """Plan all due contacts for the rest of today; show the planned sends and the contacts that wait.
 
-    Dagster's runs do the same and also show charts and checks; this is for a terminal. A plan that breaks a promise is
-    rolled back. Missed days need no plan of their own: today's takes up all that is due.
+    A Dagster run makes the same plan and also reports charts and checks. A plan that violates an invariant is
+    rolled back. Missed days need no plan of their own: today's plan includes every contact that is due.
     """
     from rich.console import Console
 
     from sequence_pipelines.planning.planner import make_plan, trace_sends
     from sequence_store.postgres.connection import connect
     from sequence_store.settings import PipelineSettings, read_settings
-    from sequence_store.tracing.traces import open_traces
+    from sequence_store.tracing.factory import open_traces
 
     settings = read_settings(PipelineSettings)
     now = datetime.now(UTC)
     if day:
         _refuse_other_days(day.date(), settings.calendar.day_of(now))
     console = Console(stderr=True)
-    gc.freeze()  # what was imported stays: no collection during the plan need look at it again
-    began = time.time_ns()
+    gc.freeze()  # excludes the imported modules from garbage collection while planning
+    started = time.time_ns()
     with connect(settings.pipeline_database_url, name="sequences plan") as connection:
         with console.status("Planning"):
             made = make_plan(connection, settings, now)
@@ -55,32 +55,32 @@ def plan(
         names: dict[int, str] = dict(connection.execute(_addresses()).fetchall())
     if written:
         traces = open_traces(settings, "sequences-plan")
-        trace_sends(traces, made, began)
+        trace_sends(traces, made, started)
         traces.stop()
         from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 
         with connect(settings.pipeline_database_url, name="sequences plan") as connection:
             set_quota_counters(connection, settings, made.day.day)
-    broken = {promise: count for promise, count in made.violations.items() if count}
-    document = _document(made, names, broken, written=written)
+    violations = {check: count for check, count in made.violations.items() if count}
+    document = _document(made, names, violations, written=written)
     if as_json:
         print_json(document)
     else:
         _show(document)
-    if broken:
-        typer.echo("The plan breaks promises and was rolled back; please report it.", err=True)
+    if violations:
+        typer.echo("The plan violates invariants and was rolled back. Please report this as a bug.", err=True)
         raise typer.Exit(1)
 
 
 def _refuse_other_days(day: date, today: date) -> None:
     if day < today:
         raise typer.BadParameter(
-            "is past: whatever fell due then is in today's plan; leave the day out", param_hint="DAY"
+            "is in the past; today's plan includes the contacts due then. Omit DAY to make it", param_hint="DAY"
         )
     if day > today:
         days = min((day - today).days + 1, MOST_DAYS)
         raise typer.BadParameter(
-            f"is to come, and hangs on the days before it: `sequences forecast --days {days}` plans them all",
+            f"is in the future and depends on the days before it. `sequences forecast --days {days}` plans them all",
             param_hint="DAY",
         )
 
@@ -91,7 +91,7 @@ def _addresses() -> bytes:
     return query("forecast", "name_mailboxes")
 
 
-def _document(made: Plan, names: dict[int, str], broken: dict[str, int], *, written: bool) -> dict[str, Any]:
+def _document(made: Plan, names: dict[int, str], violations: dict[str, int], *, written: bool) -> dict[str, Any]:
     boxes = made.placed["mailbox_id"].value_counts()
     counted = zip(boxes.index.tolist(), boxes.tolist(), strict=True)
     open_intervals = made.snapshot.open_intervals
@@ -109,7 +109,7 @@ def _document(made: Plan, names: dict[int, str], broken: dict[str, int], *, writ
         "first_at": _instant(made, "min"),
         "last_at": _instant(made, "max"),
         "seconds": {phase: round(spent, 3) for phase, spent in made.seconds.items()},
-        "violations": broken,
+        "violations": violations,
     }
 
 
@@ -127,17 +127,16 @@ def _show(document: dict[str, Any]) -> None:
     what = "Planned" if document["written"] else "Would plan"
     console.print(f"[bold]{what} {document['planned']:,} mails[/] for {document['day']}", soft_wrap=True)
     if document["first_at"]:
-        console.print(
-            f"between {document['first_at']:%Y-%m-%d %H:%M:%S} and {document['last_at']:%Y-%m-%d %H:%M:%S} UTC"
-        )
+        first, last = document["first_at"], document["last_at"]
+        console.print(f"between {first:%Y-%m-%d %H:%M:%S} and {last:%Y-%m-%d %H:%M:%S} UTC")
     table = Table(box=None, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     rows = [
         *((f"waiting: {reason.replace('_', ' ')}", n) for reason, n in document["waiting"].items()),
-        ("places taken back", document["released"]),
+        ("sends revoked", document["released"]),
         ("enrolments completed", document["completed"]),
-        ("room before", document["capacity_before"]),
+        ("mailbox capacity before", document["capacity_before"]),
         *((box["address"], box["planned"]) for box in document["mailboxes"][:MOST_MAILBOXES]),
     ]
     for name, number in rows:
@@ -145,5 +144,5 @@ def _show(document: dict[str, Any]) -> None:
     console.print(table)
     console.print(
         f"in {sum(document['seconds'].values()):.1f} s"
-        + ("" if document["written"] else "; nothing was written")
+        + ("" if document["written"] else "; nothing was written (dry run)")
     )

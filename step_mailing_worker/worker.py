@@ -1,19 +1,21 @@
-"""Receives messages and handles many at once, until it is stopped."""
+"""Receives messages and runs many attempts concurrently, until it is stopped."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from contextlib import suppress
 
 from sequence_store.settings import WorkerSettings
 from sequence_store.sqs import BATCH, Incoming
-from sequence_store.tracing.traces import open_traces
+from sequence_store.tracing.factory import open_traces
 from step_mailing_worker import logs
 from step_mailing_worker.attempt import Attempt, WorkerContext
+from step_mailing_worker.backoff import backoff
 from step_mailing_worker.credentials import Credentials
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.mailbox_connections import MailboxConnections
-from step_mailing_worker.quota_counters import DayCounters
+from step_mailing_worker.quota_counters import QuotaCounters
 from step_mailing_worker.ses import SesTransport
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds
@@ -21,28 +23,28 @@ from step_mailing_worker.sqs_consumer import QUEUE_AWAY, Queues, SendQueue
 from step_mailing_worker.store import Store
 
 _ATTEMPTS_PER_RECEIVER = 32
-_MOST_RECEIVERS = 32  # each a thread that waits
-_LONGEST_PAUSE_SECONDS = 30.0
-_ASK_AGAIN_SECONDS = 0.2
+_MOST_RECEIVERS = 32  # each receiver occupies a thread during its long poll
+_FIRST_DELAY_SECONDS = 0.5
+_INTERRUPT_AGAIN_SECONDS = 0.2
 
 
 class Worker:
-    """One process's work. Make it inside the event loop that runs it; SettingsError: a DKIM key is none."""
+    """One worker process. Create it inside a running event loop; raises SettingsError for an invalid DKIM key."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._signer = Signer.of(settings.dkim_keys)
         self._stopping = asyncio.Event()
-        self._places = _Places(settings.worker_concurrency)
+        self._slots = _Slots(settings.worker_concurrency)
         self._receivers = min(_MOST_RECEIVERS, -(-settings.worker_concurrency // _ATTEMPTS_PER_RECEIVER))
         self._attempts: set[Attempt] = set()
 
     def stop(self) -> None:
-        """Receive no more; finish what is being sent and give the rest back."""
+        """Stop receiving; finish the mails that are being sent and release the other messages."""
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until `stop`; raise QueueMissingError if there is nothing to receive from."""
+        """Work until `stop`; raise QueueMissingError if a queue does not exist."""
         send_queue = await self._opened_queue()
         if send_queue is None:
             return
@@ -53,7 +55,7 @@ class Worker:
         credentials = Credentials(self._settings, store.keep_secret)
         connections = MailboxConnections(bounds, credentials)
         ses = SesTransport(self._settings, credentials)
-        counters = DayCounters(self._settings)
+        counters = QuotaCounters(self._settings)
         traces = open_traces(self._settings, "step-mailing-worker")
         delivery = Delivery(self._settings, connections, self._signer, ses, traces)
         context = WorkerContext(self._settings, store, send_queue, delivery, counters, traces=traces)
@@ -79,58 +81,61 @@ class Worker:
             for attempt in self._attempts:
                 attempt.interrupt()
             await asyncio.wait(
-                [*receivers, *(attempt.task for attempt in self._attempts)], timeout=_ASK_AGAIN_SECONDS
+                [*receivers, *(attempt.task for attempt in self._attempts)], timeout=_INTERRUPT_AGAIN_SECONDS
             )
         await asyncio.gather(*receivers)
 
     async def _receive(self, context: WorkerContext) -> None:
-        """Receive what there is a place for; a queue that is away is asked again, ever less often."""
-        pause = 0.0
+        """Receive as many messages as there are free slots; retry with backoff if the queue is unavailable."""
+        delays: Iterator[float] | None = None
         while not self._stopping.is_set():
-            room = await self._places.take(BATCH)
+            acquired = await self._slots.acquire(BATCH)
             try:
-                messages = await context.send_queue.receive(most=room)
+                messages = await context.send_queue.receive(most=acquired)
             except QUEUE_AWAY as error:
-                self._places.give(room)
-                if not pause:
+                self._slots.release(acquired)
+                if delays is None:
                     logs.warn("receive_failed", error=type(error).__name__)
-                pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 or 0.5)
-                await self._stopped_within(pause)
+                    delays = backoff(_FIRST_DELAY_SECONDS)
+                await self._stopped_within(next(delays))
                 continue
-            if pause:
+            if delays is not None:
                 logs.event("receives_again")
-                pause = 0.0
-            self._places.give(room - len(messages))
+                delays = None
+            self._slots.release(acquired - len(messages))
             for message in messages:
                 self._start(context, message)
 
     def _start(self, context: WorkerContext, message: Incoming) -> None:
-        place = _Place(self._places)
-        attempt = Attempt(context, message, settled=lambda: self._settled(place))
+        slot = _Slot(self._slots)
+        attempt = Attempt(context, message, on_recorded=lambda: self._recorded(slot))
         self._attempts.add(attempt)
-        attempt.task.add_done_callback(lambda _: self._ended(attempt, place))
+        attempt.task.add_done_callback(lambda _: self._ended(attempt, slot))
         if self._stopping.is_set():
             attempt.interrupt()
 
-    def _settled(self, place: _Place) -> None:
-        """Let the next mail begin while this one's result is told, unless half as many as may be sent wait for that."""
-        if len(self._attempts) < self._settings.worker_concurrency * 3 // 2:
-            place.leave()
+    def _recorded(self, slot: _Slot) -> None:
+        """Free the slot of an attempt whose outcome is recorded, so that the next mail can begin.
 
-    def _ended(self, attempt: Attempt, place: _Place) -> None:
+        The attempt has still to publish its result and to delete its message. The bound on all attempts, half
+        as many again as the concurrency, keeps such attempts from piling up while SQS is slow.
+        """
+        if len(self._attempts) < self._settings.worker_concurrency * 3 // 2:
+            slot.release()
+
+    def _ended(self, attempt: Attempt, slot: _Slot) -> None:
         self._attempts.discard(attempt)
-        place.leave()
+        slot.release()
 
     async def _opened_queue(self) -> SendQueue | None:
-        pause = 0.5
+        delays = backoff(_FIRST_DELAY_SECONDS)
         while not self._stopping.is_set():
             try:
                 queues = await asyncio.to_thread(Queues.look_up, self._settings, receivers=self._receivers)
                 return SendQueue(queues, receivers=self._receivers)
             except QUEUE_AWAY as error:
                 logs.warn("queues_not_reached", error=type(error).__name__)
-                await self._stopped_within(pause)
-                pause = min(_LONGEST_PAUSE_SECONDS, pause * 2)
+                await self._stopped_within(next(delays))
         return None
 
     async def _stopped_within(self, seconds: float) -> None:
@@ -138,35 +143,35 @@ class Worker:
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
 
-class _Places:
-    """What may still be prefetched: a message is received only if its claim can be tried at once."""
+class _Slots:
+    """Limits how many messages are received: a message is received only if its claim can begin at once."""
 
     def __init__(self, free: int) -> None:
         self._free = free
-        self._returned = asyncio.Event()
+        self._released = asyncio.Event()
 
-    async def take(self, most: int) -> int:
-        """Wait for a place; return how many were taken, at least one."""
+    async def acquire(self, most: int) -> int:
+        """Wait for a free slot; return how many were acquired, from 1 to `most`."""
         while not self._free:
-            self._returned.clear()
-            await self._returned.wait()
-        taken = min(most, self._free)
-        self._free -= taken
-        return taken
+            self._released.clear()
+            await self._released.wait()
+        acquired = min(most, self._free)
+        self._free -= acquired
+        return acquired
 
-    def give(self, places: int) -> None:
-        self._free += places
-        self._returned.set()
+    def release(self, count: int) -> None:
+        self._free += count
+        self._released.set()
 
 
-class _Place:
-    """One attempt's place, which is left once."""
+class _Slot:
+    """One attempt's slot; only the first call of `release` frees it."""
 
-    def __init__(self, places: _Places) -> None:
-        self._places = places
-        self._left = False
+    def __init__(self, slots: _Slots) -> None:
+        self._slots = slots
+        self._is_free = False
 
-    def leave(self) -> None:
-        if not self._left:
-            self._left = True
-            self._places.give(1)
+    def release(self) -> None:
+        if not self._is_free:
+            self._is_free = True
+            self._slots.release(1)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from sequence_store.tracing.traces import Traces, open_traces
+from sequence_store.tracing.factory import open_traces
+from sequence_store.tracing.traces import Traces
 
 
 @dg.resource(

@@ -1,0 +1,1 @@
+"""Traces of sends, exported over OTLP if OTEL_EXPORTER_OTLP_ENDPOINT is set."""

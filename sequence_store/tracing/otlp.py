@@ -1,4 +1,4 @@
-"""Spans as OpenTelemetry's, handed to a collector over OTLP/HTTP by a thread of the SDK's."""
+"""Exports spans to a collector over OTLP/HTTP, in a thread of OpenTelemetry's SDK."""
 
 from __future__ import annotations
 
@@ -33,12 +33,15 @@ from sequence_store.settings import Settings
 from sequence_store.tracing.traces import Traces
 
 KINDS = {"dispatch": SpanKind.PRODUCER, "send": SpanKind.CONSUMER, "smtp": SpanKind.CLIENT}
-HALF = 2**64  # the lower half of a trace id decides whether it is kept, as OpenTelemetry's samplers do
-FLUSH_EVERY = 1000  # spans; the SDK's queue drops what is over 2,048
+HALF = 2**64  # sampling compares the lower 64 bits of the trace id, as OpenTelemetry's samplers do
+FLUSH_EVERY = 1000  # spans; the SDK's queue drops spans above 2,048
 
 
 class OtlpTraces(Traces):
-    """Keeps the share OTEL_TRACES_SAMPLER_ARG of the sends, chosen by trace id: a send is traced whole or not at all."""
+    """Records the share OTEL_TRACES_SAMPLER_ARG of the sends.
+
+    The trace id decides, so every program keeps or drops the same sends.
+    """
 
     def __init__(self, settings: Settings, endpoint: str, service: str) -> None:
         resource = {"service.name": service, "deployment.environment.name": settings.sequence_environment}
@@ -114,7 +117,7 @@ class OtlpTraces(Traces):
 
 
 def trace_id_of(key: SendKey, environment: str) -> int:
-    """Return the trace id of a send, in all programs of a deployment the same."""
+    """Return the trace id of a send; it is the same in all programs of a deployment."""
     name = ".".join([environment, *map(str, key)]).encode()
     return int.from_bytes(hashlib.blake2b(name, digest_size=16, person=b"trace").digest())
 
@@ -123,7 +126,7 @@ _next_trace: ContextVar[int | None] = ContextVar("next_trace", default=None)
 
 
 class _Ids(RandomIdGenerator):
-    """Gives a send's span the trace id of the send."""
+    """Generates ids; a span of a send gets the trace id of the send."""
 
     def generate_trace_id(self) -> int:
         return _next_trace.get() or super().generate_trace_id()
@@ -134,7 +137,7 @@ def _kind(name: str) -> SpanKind:
 
 
 def _named(attributes: dict[str, object]) -> dict[str, str | int | float]:
-    """Return attributes under the product's prefix, those that are known."""
+    """Return the attributes that are not None, with the product's prefix."""
     return {
         f"sequences.{name}": value if isinstance(value, (int, float)) else str(value)
         for name, value in attributes.items()

@@ -1,8 +1,8 @@
-"""Traces of sends, from the plan to the result: off unless OTEL_EXPORTER_OTLP_ENDPOINT is set.
+"""Interface for the traces of sends, from the plan to the result, and its implementation that records nothing.
 
-A send's trace id is a hash of its key, so every program knows it and no message carries it. The parts of a send's way are
-hours apart and in several programs: each is a root of its own in the one trace. Spans hold ids, times and outcomes: no
-address, no secret, no text of an error.
+A send's trace id is a hash of its key, so every program computes it and no message carries it. The parts of a send's
+trace are hours apart and in several programs: each part is a root span of the one trace. Spans hold ids, times and
+outcomes, and no address, secret or error text.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 
 from sequence_store.domain.messages import SendKey
-from sequence_store.settings import Settings
 
 
 class Traces:
-    """Where spans go. This one keeps none: tracing is off, and costs nothing."""
+    """Records spans. This class records none and costs nothing: it is used if tracing is off."""
 
     def span(  # the names are the interface
         self,
@@ -23,26 +22,17 @@ class Traces:
         key: SendKey | None = None,  # noqa: ARG002
         **attributes: object,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
-        """Time what is done within: as a part of the span around it, or, with a key, in that send's trace."""
+        """Record the block as a child of the current span or, with `key`, as a root span of that send's trace."""
         return nullcontext()
 
     def note(self, **attributes: object) -> None:
-        """Say more of the span that is around."""
+        """Add attributes to the current span."""
 
     def of_sends(self, name: str, keys: Iterable[SendKey], began: int) -> None:
-        """Tell what was done to many sends at once, from `began` (`time.time_ns()`) until now, each in its trace."""
+        """Record one span in the trace of each send, from `began` (`time.time_ns()`) until now."""
 
     def stop(self) -> None:
-        """Hand over what is not handed over yet; takes seconds where the collector is silent."""
+        """Export the remaining spans; takes seconds if the collector does not respond."""
 
 
 OFF = Traces()
-
-
-def open_traces(settings: Settings, service: str) -> Traces:
-    """Return where the spans of the program `service` go; stop it at the program's end."""
-    if not settings.otel_exporter_otlp_endpoint:
-        return OFF
-    from sequence_store.tracing.otlp import OtlpTraces  # loads OpenTelemetry
-
-    return OtlpTraces(settings, settings.otel_exporter_otlp_endpoint, service)

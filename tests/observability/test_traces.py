@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from local_stack.processes import wait_until
 from sequence_cli.main import app
 from sequence_store.domain.messages import SendKey
-from sequence_store.tracing.traces import OFF, open_traces
+from sequence_store.tracing.factory import open_traces
+from sequence_store.tracing.traces import OFF
 from tests.faults.conftest import Chain, chain  # noqa: F401
 from tests.pipelines.test_assets import instance, run  # noqa: F401
 
@@ -193,7 +194,7 @@ def test_tracing_is_off_by_default_and_loads_nothing(settings: Any) -> None:
         assert open_traces(each, "step-mailing-worker") is OFF
     with OFF.span("send", SendKey(1, 1, 1, 1)):
         OFF.note(outcome="sent")
-    code = "import sys, step_mailing_worker.worker, sequence_store.tracing.traces; print('opentelemetry' in sys.modules)"
+    code = "import sys, step_mailing_worker.worker, sequence_store.tracing.factory; print('opentelemetry' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
 
