@@ -1,1 +1,1 @@
-"""What all services share: the SQL and its loader, states, message contracts, settings, errors."""
+"""Code and SQL that all services share: domain terms, database, mail content, queues, settings and errors."""

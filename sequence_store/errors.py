@@ -1,21 +1,21 @@
-"""The errors of the store.
+"""Errors of the store.
 
 StoreError
-├── SettingsError          a setting is missing or impossible; names the variable
-├── MalformedMessageError  a queue message that no version of ours wrote; goes to the dead-letter queue
-├── QueueMissingError      a queue that a deployment or `sequences stack up` has to create first
-├── TemplateError          a step's template that no mail can be made of; the reason holds no contact's value
-├── SecretError            a mailbox's secret that cannot be opened; `reason` parks the mailbox
-├── LedgerChangedError     the ledger is not as a plan has read it; nothing of the plan is written
-├── ProgramsAtWorkError    programs are connected where they must not be
-└── UnknownQueryError      a query that no .sql file names
+├── SettingsError          a setting is missing or invalid; the message names the variable
+├── MalformedMessageError  a queue message that cannot be read; it is dead-lettered
+├── QueueMissingError      a queue does not exist; a deployment or `sequences stack up` creates it
+├── TemplateError          a step's template cannot be rendered; the message holds no contact's value
+├── SecretError            a mailbox's secret cannot be decrypted; `reason` parks the mailbox
+├── LedgerChangedError     the ledger changed since the plan read it; nothing of the plan is written
+├── ProgramsAtWorkError    programs are connected to a database that must be idle
+└── UnknownQueryError      no .sql file defines the named query
 """
 
 from __future__ import annotations
 
 
 class StoreError(Exception):
-    """Something the person who operates the system has to know; the message says what to do."""
+    """An error that an operator can act on; the message says how."""
 
 
 class SettingsError(StoreError):

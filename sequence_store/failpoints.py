@@ -1,4 +1,4 @@
-"""Named points at which a test ends or stops the process, to see what the next one makes of what is left."""
+"""Failpoints: named points at which a test kills or stops the process, to test the recovery."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Failpoint(StrEnum):
-    """Where a program can be between two of its effects: planner, dispatcher, worker, results, reconciliation."""
+    """A point between two effects of the planner, dispatcher, worker, results job or reconciliation."""
 
     PLAN_LOCKED = "plan_locked"
     PLAN_WRITTEN = "plan_written"
@@ -36,12 +36,12 @@ _armed: dict[str, signal.Signals] = {}
 
 
 def arm(point: str, name: str) -> None:
-    """Let the process get SIGKILL, SIGSTOP or SIGTERM (name: KILL, STOP, TERM), once, where it reaches the point."""
+    """Send the process a signal once, when it reaches the point; `name` is KILL, STOP or TERM."""
     _armed[point] = _SIGNALS[name]
 
 
 def reach(point: Failpoint) -> None:
-    """Do nothing, unless the point is armed: by a test, or by CRASH_AT and CRASH_SIGNAL."""
+    """Do nothing, unless a test, or CRASH_AT and CRASH_SIGNAL, armed the point."""
     if _armed and point in _armed:
         os.kill(os.getpid(), _armed.pop(point))
 

@@ -1,7 +1,7 @@
-"""Settings: environment variables, read once at a process's start and handed in.
+"""Settings: environment variables that each process reads once, when it starts.
 
-Each has a default that suits the local stack, or is refused with its name. `docs/settings.md` and
-`.env.example` list them all; a test compares.
+A setting has a default that suits the local stack, or is required; an error names it. `docs/settings.md` and
+`.env.example` list all settings, and a test compares them with this module.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError(f"{name!r} is no IANA time zone") from error
+        raise ValueError(f"{name!r} is not an IANA time zone") from error
     return name
 
 
@@ -38,34 +38,37 @@ Seconds = Annotated[int, Field(gt=0)]
 
 
 class Settings(BaseSettings):
-    """What every process of the product reads."""
+    """Settings that every process reads."""
 
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     sequence_environment: str = Field(
-        LOCAL, min_length=1, description="Name of the deployment; messages of another one are refused"
+        LOCAL, min_length=1, description="Name of the deployment; the worker rejects messages of any other"
     )
-    sequence_time_zone: Zone = Field("UTC", description="Zone of the planning day")
+    sequence_time_zone: Zone = Field("UTC", description="Time zone of the planning day")
     plan_at: time = Field(time(4), description="Wall-clock time at which a planning day starts")
     address_key: SecretStr = Field(
-        SecretStr(LOCAL_ADDRESS_KEY), description="Secret key of the suppressions' address HMAC"
+        SecretStr(LOCAL_ADDRESS_KEY),
+        description="Secret key of the HMAC under which suppressed addresses are stored",
     )
 
     aws_region: str = Field("us-east-1", description="Region of the queues")
-    aws_endpoint_url_sqs: str | None = Field(None, description="SQS endpoint; unset means Amazon's")
+    aws_endpoint_url_sqs: str | None = Field(None, description="SQS endpoint; unset: Amazon's")
     sends_queue: str = Field("sequence-sends", description="Queue of timed send messages")
     delivery_results_queue: str = Field("sequence-delivery-results", description="Queue of delivery results")
 
     otel_exporter_otlp_endpoint: str | None = Field(
-        None, description="OTLP/HTTP collector of the traces of sends; unset: there are none"
+        None, description="OTLP/HTTP collector for the traces of sends; unset: tracing is off"
     )
-    otel_traces_sampler_arg: float = Field(0.01, ge=0, le=1, description="Share of the sends that is traced")
+    otel_traces_sampler_arg: float = Field(
+        0.01, ge=0, le=1, description="Share of the sends that is traced, 0 to 1"
+    )
 
     @field_validator("plan_at")
     @classmethod
     def _whole_minutes(cls, value: time) -> time:
         if value.second or value.microsecond or value.tzinfo:
-            raise ValueError("give a wall-clock time of whole minutes, HH:MM")
+            raise ValueError("must be a wall-clock time in whole minutes, HH:MM")
         return value
 
     @model_validator(mode="after")
@@ -73,7 +76,7 @@ class Settings(BaseSettings):
         if self.sequence_environment != LOCAL and self.address_key.get_secret_value() == LOCAL_ADDRESS_KEY:
             raise ValueError(
                 f"ADDRESS_KEY must be set in the environment {self.sequence_environment!r}: "
-                "the default is for the environment 'local' alone"
+                "the default is only for the environment 'local'"
             )
         return self
 
@@ -83,39 +86,39 @@ class Settings(BaseSettings):
 
     @property
     def address_pads(self) -> bytes:
-        """The HMAC-SHA256 key as its two padded blocks, as the SQL function `address_hmac` takes it."""
+        """Return the HMAC-SHA256 key as its two padded blocks, as the SQL function `address_hmac` expects."""
         key = self.address_key.get_secret_value().encode()
         block = (hashlib.sha256(key).digest() if len(key) > 64 else key).ljust(64, b"\0")  # noqa: PLR2004
         return bytes(b ^ 0x36 for b in block) + bytes(b ^ 0x5C for b in block)
 
 
 class LinkSettings(Settings):
-    """What is known to those who write links into mails and to those who answer them."""
+    """Settings of the links in mails: the worker writes the links, the API serves them."""
 
     public_url: str = Field(
         "http://127.0.0.1:8000",
         pattern=r"^https?://[^/?#\s<>\"]+(/[^?#\s<>\"]*)?$",
-        description="Where recipients reach /t/ and /u/ of the Sequence API; a mailbox's trackingHost comes first",
+        description="Public URL of the Sequence API's /t/ and /u/; a mailbox's trackingHost replaces it",
     )
     link_keys: SecretStr = Field(
         SecretStr(LOCAL_LINK_KEY),
-        description="Secret keys of the links in mails, separated by commas: the first signs, all are accepted",
+        description="Secret keys of the links in mails, separated by commas: the first signs, all verify",
     )
 
     @model_validator(mode="after")
     def _links_can_be_trusted(self) -> Self:
         keys = self.link_keys.get_secret_value().split(",")
         if not all(key.strip() for key in keys):
-            raise ValueError("LINK_KEYS must not hold an empty key")
+            raise ValueError("LINK_KEYS must not contain an empty key")
         if self.sequence_environment != LOCAL:
             if LOCAL_LINK_KEY in keys:
                 raise ValueError(
                     f"LINK_KEYS must be set in the environment {self.sequence_environment!r}: "
-                    "the default is for the environment 'local' alone"
+                    "the default is only for the environment 'local'"
                 )
             if not self.public_url.startswith("https://"):
                 raise ValueError(
-                    "PUBLIC_URL must be https: mail programs unsubscribe by https alone (RFC 8058)"
+                    "PUBLIC_URL must be https: mail programs unsubscribe only over https (RFC 8058)"
                 )
         return self
 
@@ -124,15 +127,16 @@ class LinkSettings(Settings):
         return LinkSigner([key.strip().encode() for key in self.link_keys.get_secret_value().split(",")])
 
     def public_url_of(self, tracking_host: str | None) -> str:
-        """Return where a mailbox's links lead, so that one customer's links do not spoil another's."""
+        """Return the base URL of a mailbox's links; its own tracking host keeps its reputation separate."""
         return f"https://{tracking_host}" if tracking_host else self.public_url.rstrip("/")
 
 
 class SecretSettings(Settings):
-    """What a process reads that seals or opens secrets of mailboxes."""
+    """Settings of the processes that encrypt or decrypt the secrets of mailboxes."""
 
     secret_keys: SecretStr = Field(
-        SecretStr(LOCAL_SECRET_KEY), description="Keys of the mailboxes' secrets, newest first, with commas"
+        SecretStr(LOCAL_SECRET_KEY),
+        description="Keys that encrypt the mailboxes' secrets, newest first, separated by commas",
     )
 
     @field_validator("secret_keys")
@@ -141,7 +145,7 @@ class SecretSettings(Settings):
         keys = _listed(value)
         if not keys or not all(_is_fernet_key(key) for key in keys):
             raise ValueError(
-                "give keys of 32 bytes in URL-safe base64 (`openssl rand -base64 32 | tr +/ -_`)"
+                "each key must be 32 bytes in URL-safe base64: `openssl rand -base64 32 | tr +/ -_`"
             )
         return value
 
@@ -150,7 +154,7 @@ class SecretSettings(Settings):
         if self.sequence_environment != LOCAL and LOCAL_SECRET_KEY in _listed(self.secret_keys):
             raise ValueError(
                 f"SECRET_KEYS must be set in the environment {self.sequence_environment!r}: "
-                "the default is for the environment 'local' alone"
+                "the default is only for the environment 'local'"
             )
         return self
 
@@ -170,82 +174,106 @@ def _is_fernet_key(key: str) -> bool:
         return False
 
 
-class OwnerSettings(Settings):
-    """Migrations, sample data and operators' commands."""
+class ParkingSettings(Settings):
+    """Parking time, shared by the worker and the pipelines, which both park mailboxes."""
 
-    database_url: SecretStr = Field(description="The owner's database, a postgresql:// URL")
-    api_database_url: SecretStr | None = Field(None, description="As role sequence_api")
-    pipeline_database_url: SecretStr | None = Field(None, description="As role sequence_pipeline")
-    worker_database_url: SecretStr | None = Field(None, description="As role sequence_worker")
-    readonly_database_url: SecretStr | None = Field(None, description="As role sequence_readonly")
+    park_seconds: Seconds = Field(
+        86_400,
+        description="Seconds for which a mailbox is parked after a mailbox fault, too many bounces or "
+        "complaints, or three unknown outcomes in a row",
+    )
+
+
+class OwnerSettings(Settings):
+    """Settings of the migrations, the sample data and the operators' commands."""
+
+    database_url: SecretStr = Field(description="Database URL (postgresql://) of the owner")
+    api_database_url: SecretStr | None = Field(None, description="Database URL of role sequence_api")
+    pipeline_database_url: SecretStr | None = Field(
+        None, description="Database URL of role sequence_pipeline"
+    )
+    worker_database_url: SecretStr | None = Field(None, description="Database URL of role sequence_worker")
+    readonly_database_url: SecretStr | None = Field(
+        None, description="Database URL of role sequence_readonly"
+    )
 
 
 class ObserverSettings(Settings):
-    """`sequences status` and `sequences metrics`, which read and change nothing."""
+    """Settings of `sequences status` and `sequences metrics`, which only read."""
 
-    readonly_database_url: SecretStr = Field(description="As role sequence_readonly")
-    api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
-    dagster_url: str | None = Field(None, description="Where Dagster's webserver is reached")
+    readonly_database_url: SecretStr = Field(description="Database URL of role sequence_readonly")
+    api_url: str = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
+    dagster_url: str | None = Field(None, description="URL of Dagster's webserver")
     metrics_host: str = Field("127.0.0.1", description="Address that `sequences metrics` binds")
     metrics_port: int = Field(9108, ge=0, le=65_535, description="Port that `sequences metrics` binds")
 
 
-class PipelineSettings(Settings):
-    """The Dagster code location."""
+class PipelineSettings(ParkingSettings):
+    """Settings of the Dagster code location."""
 
-    pipeline_database_url: SecretStr = Field(description="As role sequence_pipeline")
-    plan_lead_seconds: int = Field(60, ge=0, description="A plan places nothing nearer than this")
-    send_grace_seconds: Seconds = Field(7200, description="A send later than this after its minute expires")
+    pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
+    plan_lead_seconds: int = Field(60, ge=0, description="Seconds from now in which a plan places no send")
+    send_grace_seconds: Seconds = Field(
+        7200, description="Seconds after its planned time at which a send expires"
+    )
     dispatch_ahead_seconds: int = Field(
-        900, ge=1, le=900, description="How far ahead rows become messages; SQS delays by 900 s at most"
+        900,
+        ge=1,
+        le=900,
+        description="Seconds before its time at which a send is dispatched; SQS delays at most 900",
     )
     transmitting_bound_seconds: Seconds = Field(
-        900, description="A transmission without an answer for this long is unknown"
+        900, description="Seconds without an answer after which a transmission's outcome is unknown"
     )
     vanished_after_seconds: Seconds = Field(
-        300, description="A dispatched send unclaimed for this long after its minute is dispatched again"
+        300, description="Seconds after its time at which an unclaimed send is dispatched again"
     )
-    unknown_settles: Seconds = Field(86_400, description="An unknown send advances its contact after this")
+    unknown_settles: Seconds = Field(86_400, description="Seconds after which an unknown send counts as sent")
     archive_after_days: int = Field(
-        400, ge=31, description="Sends older than this may leave the ledger for the archive"
+        400, ge=31, description="Days after which sends of ended enrolments may be archived"
     )
     asset_store: str = Field(".local/assets", description="Folder (or s3://…) of the assets' Parquet files")
-    valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
-    api_url: str = Field("http://127.0.0.1:8000", description="Where the Sequence API is reached")
+    valkey_url: str | None = Field(
+        None, description="Valkey with the quota counters, which spare connections for full mailboxes"
+    )
+    api_url: str = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
     runbook_url: str = Field(
-        "docs/runbook.md", description="Where the Dagster UI sends people with a question"
+        "docs/runbook.md", description="URL or path of the runbook that the Dagster UI links to"
     )
-    dagster_url: str | None = Field(
-        None, description="Where people reach the Dagster UI: for links in alerts"
+    dagster_url: str | None = Field(None, description="URL of the Dagster UI, for links in alerts")
+    alert_slack_url: SecretStr | None = Field(
+        None, description="Slack incoming webhook for alerts of failed runs"
     )
-    alert_slack_url: SecretStr | None = Field(None, description="Slack's incoming webhook for failed runs")
-    alert_webhook_url: SecretStr | None = Field(None, description="URL that gets failed runs as JSON")
-    alert_smtp_url: SecretStr | None = Field(None, description="smtp[s]://user:password@host:port of alerts")
-    alert_mail_to: str | None = Field(None, description="Who is mailed of failed runs")
-    alert_mail_from: str = Field("sequences@localhost", description="From whom")
+    alert_webhook_url: SecretStr | None = Field(
+        None, description="URL that receives alerts of failed runs as JSON"
+    )
+    alert_smtp_url: SecretStr | None = Field(
+        None, description="SMTP server for alerts, smtp[s]://user:password@host:port"
+    )
+    alert_mail_to: str | None = Field(None, description="Recipient of alerts by mail")
+    alert_mail_from: str = Field("sequences@localhost", description="Sender of alerts by mail")
 
 
 class ApiSettings(LinkSettings, SecretSettings):
-    """The Sequence API."""
+    """Settings of the Sequence API."""
 
-    api_database_url: SecretStr = Field(description="As role sequence_api")
+    api_database_url: SecretStr = Field(description="Database URL of role sequence_api")
     api_host: str = Field("127.0.0.1", description="Address that the API binds")
     api_port: int = Field(8000, ge=0, le=65_535, description="Port that the API binds")
-    api_database_connections: int = Field(10, ge=1, description="Connections of the API's pool")
+    api_database_connections: int = Field(10, ge=1, description="Size of the API's connection pool")
     api_auth: Literal["on", "off"] | None = Field(
-        None, description="Whether requests need a key; unset: off in the environment 'local', on elsewhere"
+        None,
+        description="Whether requests need an API key; unset: off in the environment 'local', on elsewhere",
     )
-    api_rate_limit_per_minute: int = Field(
-        3000, ge=0, description="Requests a minute of one key; 0 for no bound"
-    )
+    api_rate_limit_per_minute: int = Field(3000, ge=0, description="Requests per minute and key; 0: no limit")
     valkey_url: str | None = Field(None, description="Where processes count the requests of keys together")
 
     @model_validator(mode="after")
     def _keys_in_production(self) -> Self:
         if self.api_auth == "off" and self.sequence_environment != LOCAL:
             raise ValueError(
-                f"API_AUTH must not be off in the environment {self.sequence_environment!r}: everybody could "
-                "read and write everything. Leave it unset, and make keys with `sequences keys create`"
+                f"API_AUTH must not be off in the environment {self.sequence_environment!r}: anyone could "
+                "read and write all data. Leave it unset, and create keys with `sequences keys create`"
             )
         return self
 
@@ -255,39 +283,48 @@ class ApiSettings(LinkSettings, SecretSettings):
 
 
 class SmtpSettings(SecretSettings):
-    """What a process reads that signs in to mail servers."""
+    """Settings of the processes that sign in to mail servers."""
 
-    smtp_host: str = Field("127.0.0.1", description="SMTP server of mailboxes that name none")
-    smtp_port: int = Field(1025, ge=1, le=65_535, description="Its port")
-    smtp_security: Literal["none", "starttls", "tls"] = Field("none", description="Its transport security")
-    smtp_timeout_seconds: Seconds = Field(30, description="Bound of each SMTP command but the final dot")
-    smtp_final_dot_seconds: Seconds = Field(600, description="Bound of the wait for the final answer")
+    smtp_host: str = Field("127.0.0.1", description="SMTP server of mailboxes without a host of their own")
+    smtp_port: int = Field(1025, ge=1, le=65_535, description="Port of SMTP_HOST")
+    smtp_security: Literal["none", "starttls", "tls"] = Field(
+        "none", description="Transport security of SMTP_HOST"
+    )
+    smtp_timeout_seconds: Seconds = Field(30, description="Timeout of each SMTP command except the final dot")
+    smtp_final_dot_seconds: Seconds = Field(600, description="Timeout of the reply to the final dot")
     ses_configuration_set: str | None = Field(
-        None, description="Configuration set of mails through SES: it says where reports go"
+        None, description="SES configuration set, which publishes bounces and complaints"
     )
     dkim_keys: str | None = Field(None, description="Folder of DKIM keys, <selector>._domainkey.<domain>.pem")
 
 
 class OperatorSettings(OwnerSettings, SmtpSettings):
-    """Operators' commands that look after mailboxes."""
+    """Settings of the commands that check mailboxes and rotate their secrets."""
 
 
-class WorkerSettings(LinkSettings, SmtpSettings):
-    """The step mailing worker."""
+class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
+    """Settings of the step mailing worker."""
 
-    worker_database_url: SecretStr = Field(description="As role sequence_worker")
-    claim_lease_seconds: Seconds = Field(120, description="A claim not renewed for this long may be taken")
-    worker_concurrency: int = Field(16, ge=1, le=10_000, description="Sends that one worker handles at once")
-    inbox_poll_seconds: Seconds = Field(60, description="Pause between two looks into the mailboxes' mail")
-    inbox_lookback_days: int = Field(
-        14, ge=1, description="How far back a mailbox is read that never was before"
+    worker_database_url: SecretStr = Field(description="Database URL of role sequence_worker")
+    claim_lease_seconds: Seconds = Field(
+        120, description="Seconds without renewal after which another worker may take a claim"
     )
-    soft_failure_retry_seconds: Seconds = Field(300, description="First backoff after a soft failure")
-    park_seconds: Seconds = Field(86_400, description="How long a mailbox fault parks its mailbox")
-    valkey_url: str | None = Field(None, description="Counters that refuse a send before a connection")
-    worker_metrics_host: str = Field("127.0.0.1", description="Address of the worker's metrics")
+    worker_concurrency: int = Field(
+        16, ge=1, le=10_000, description="Sends that a worker processes concurrently"
+    )
+    inbox_poll_seconds: Seconds = Field(60, description="Seconds between two reads of the mailboxes' inboxes")
+    inbox_lookback_days: int = Field(
+        14, ge=1, description="Days of mail that the first read of an inbox covers"
+    )
+    soft_failure_retry_seconds: Seconds = Field(
+        300, description="Seconds to the first retry after a soft failure"
+    )
+    valkey_url: str | None = Field(
+        None, description="Valkey with the quota counters, which spare connections for full mailboxes"
+    )
+    worker_metrics_host: str = Field("127.0.0.1", description="Address that the worker's metrics bind")
     worker_metrics_port: int | None = Field(
-        None, ge=1, le=65_535, description="Port of the worker's metrics; unset: none are served"
+        None, ge=1, le=65_535, description="Port that the worker's metrics bind; unset: no metrics"
     )
 
 
@@ -295,7 +332,7 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
 def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Read `kind` from the environment; raise SettingsError that names every variable at fault."""
+    """Read `kind` from the environment; raise SettingsError, which names each invalid variable."""
     try:
         return kind()
     except ValidationError as error:
@@ -304,6 +341,6 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
             for fault in error.errors()
         )
         raise SettingsError(
-            f"{faults}. Set it in the environment (docs/settings.md), or run `sequences stack up` "
-            "for a local stack that sets everything."
+            f"{faults}. Set it in the environment (docs/settings.md), or run `sequences stack up`, which "
+            "starts a local stack and writes its settings to .local/stack.env."
         ) from None

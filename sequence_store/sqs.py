@@ -1,4 +1,4 @@
-"""SQS as the services use it: look a queue up, send in batches, receive, delete, bury what cannot be read."""
+"""Wraps SQS: looks up queues, sends in batches, receives, deletes and dead-letters messages."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
     from sequence_store.settings import Settings
 
-BATCH = 10  # messages in one request, SQS's bound
+BATCH = 10  # messages per request, the maximum of SQS
 MAX_DELAY_SECONDS = 900
 MAX_RECEIVES = 5
 RETENTION_SECONDS = 4 * 86_400
-DEAD_LETTER_RETENTION_SECONDS = 14 * 86_400  # a dead letter keeps its age, so its queue must keep it longer
+DEAD_LETTER_RETENTION_SECONDS = 14 * 86_400  # a dead letter keeps its age, so its queue must retain it longer
 DEAD_LETTER_SUFFIX = "-dlq"
 
 Item = TypeVar("Item")
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Split `items` into lists of at most `size`."""
+    """Yield `items` in lists of at most `size`."""
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch
 
 
 def sqs_client(settings: Settings, *, connections: int = 16, read_timeout: float = 30) -> SQSClient:
-    """Make a client with short timeouts and one layer of retries; credentials are boto3's usual ones."""
+    """Return a client with short timeouts and one layer of retries; boto3 finds the credentials."""
     return boto3.client(
         "sqs",
         region_name=settings.aws_region,
@@ -55,7 +55,7 @@ def sqs_client(settings: Settings, *, connections: int = 16, read_timeout: float
 
 @dataclass(frozen=True)
 class Outgoing:
-    """One message to send; `id` is the caller's, `delay_seconds` is 0 to 900."""
+    """A message to send; the caller chooses `id`, and `delay_seconds` is 0 to 900."""
 
     id: str
     body: str
@@ -64,7 +64,7 @@ class Outgoing:
 
 @dataclass(frozen=True)
 class Incoming:
-    """One received message."""
+    """A received message."""
 
     body: str
     receipt: str
@@ -73,7 +73,7 @@ class Incoming:
 
 @dataclass(frozen=True)
 class Queue:
-    """One queue and its dead-letter queue, looked up by name."""
+    """A queue and its dead-letter queue, looked up by name."""
 
     client: SQSClient
     url: str
@@ -81,7 +81,7 @@ class Queue:
 
     @classmethod
     def look_up(cls, client: SQSClient, name: str) -> Queue:
-        """Find the queue; raise QueueMissingError if a deployment has not created it."""
+        """Return the queue `name`; raise QueueMissingError if it or its dead-letter queue does not exist."""
         try:
             return cls(
                 client,
@@ -90,19 +90,19 @@ class Queue:
             )
         except client.exceptions.QueueDoesNotExist:
             raise QueueMissingError(
-                f"No queue {name!r} (with {name + DEAD_LETTER_SUFFIX!r}): "
-                "`sequences stack up` or your deployment creates them."
+                f"The queue {name!r} or {name + DEAD_LETTER_SUFFIX!r} does not exist. "
+                "Create them with `sequences stack up` or your deployment."
             ) from None
 
     def depth(self) -> int:
-        """Return roughly how many messages can be received now."""
+        """Return the approximate number of messages that can be received now."""
         attributes = self.client.get_queue_attributes(
             QueueUrl=self.url, AttributeNames=["ApproximateNumberOfMessages"]
         )
         return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
 
     def counts(self) -> dict[str, int]:
-        """Return roughly how many messages are `visible`, `in_flight`, `delayed` and `dead`."""
+        """Return the approximate numbers of messages: `visible`, `in_flight`, `delayed` and `dead`."""
         told = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
         return {
             "visible": int(told["ApproximateNumberOfMessages"]),
@@ -118,9 +118,9 @@ class Queue:
         return int(attributes["Attributes"]["ApproximateNumberOfMessages"])
 
     def send(self, messages: Iterable[Outgoing], *, threads: int = 16) -> Iterator[list[str]]:
-        """Send in parallel batches; yield, batch by batch, the ids that SQS confirmed.
+        """Send in parallel batches; yield for each batch the ids that SQS confirmed.
 
-        A batch that could not be sent yields an empty list: its messages are the caller's to send again.
+        A batch that failed yields an empty list; the caller retries its messages.
         """
         with ThreadPoolExecutor(threads) as pool:
             yield from pool.map(self._send_batch, batched(messages, BATCH))
@@ -146,9 +146,9 @@ class Queue:
         return [_incoming(message) for message in answer.get("Messages", [])]
 
     def receive_many(self, most: int, *, threads: int = 8) -> list[Incoming]:
-        """Receive up to `most`: by one request and, where that was full, by others in parallel. Waits for none.
+        """Receive up to `most` messages without waiting: one request, then parallel ones if it was full.
 
-        A message that several of them brought is one.
+        A message that several requests received is returned once.
         """
         messages = self.receive()
         if len(messages) == BATCH and most > BATCH:
@@ -158,7 +158,7 @@ class Queue:
         return list({message.message_id: message for message in messages}.values())
 
     def delete(self, messages: Sequence[Incoming], *, threads: int = 8) -> None:
-        """Delete handled messages; one that stays comes back and is found to be done."""
+        """Delete processed messages; a message that stays is received again and changes nothing."""
         if len(messages) <= BATCH:
             self._delete_batch(messages)
             return
@@ -174,7 +174,7 @@ class Queue:
             )
 
     def hide(self, message: Incoming, seconds: float) -> None:
-        """Let nobody receive the message for `seconds` from now (0 to 43,200)."""
+        """Hide the message from all consumers for `seconds` from now (0 to 43,200)."""
         self.client.change_message_visibility(
             QueueUrl=self.url,
             ReceiptHandle=message.receipt,
@@ -182,7 +182,7 @@ class Queue:
         )
 
     def dead_letter(self, message: Incoming, reason: str) -> None:
-        """Move a message that cannot be handled to the dead-letter queue, with its reason."""
+        """Move a message to the dead-letter queue, with the attribute `reason`."""
         self.client.send_message(
             QueueUrl=self.dead_letter_url,
             MessageBody=message.body,
@@ -196,7 +196,7 @@ def _incoming(message: MessageTypeDef) -> Incoming:
 
 
 def create_queues(client: SQSClient, settings: Settings, *, visibility_seconds: int = 180) -> None:
-    """Create both queues with their dead-letter queues; queues that exist are left as they are."""
+    """Create both queues and their dead-letter queues; existing queues stay unchanged."""
     for name in (settings.sends_queue, settings.delivery_results_queue):
         dead = client.create_queue(
             QueueName=name + DEAD_LETTER_SUFFIX,

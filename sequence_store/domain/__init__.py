@@ -1,0 +1,1 @@
+"""Domain terms that all services share: states, messages and the planning day."""

@@ -1,6 +1,6 @@
 """Explanations of the stored words: what each one means and what to do about it.
 
-`sequences why`, the Dagster UI, the runbook and docs/states.md show these sentences; a test compares the pages
+`sequences why`, the Dagster UI, the runbook and docs/states.md show these texts; a test compares the pages
 with them. A word that several enums share has one meaning, so the lookup needs only the word.
 """
 

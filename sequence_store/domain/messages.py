@@ -1,4 +1,4 @@
-"""The two queues' messages. Both are wake-ups: the row in `sends` is the truth, and no address is in them."""
+"""Messages of the two queues. Both only wake a consumer: the row in `sends` decides. They hold no address."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Attempt = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class SendKey(NamedTuple):
-    """Names one step of one enrolment: the ledger's primary key and the idempotency key of its mail."""
+    """Key of one step of one enrolment: the primary key of `sends` and the idempotency key of its mail."""
 
     sequence_id: int
     contact_id: int
@@ -25,7 +25,7 @@ class SendKey(NamedTuple):
 
 
 class _Message(BaseModel):
-    # A newer version may add a field: an older reader leaves it alone instead of burying the message.
+    # A newer version may add a field; an older reader ignores it instead of dead-lettering the message.
     model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
     v: Literal[1] = 1
@@ -50,7 +50,7 @@ class SendMessage(_Message):
 
 
 class DeliveryResult(_Message):
-    """Wakes the results job: this send has an outcome."""
+    """Wakes the results job after a send got an outcome."""
 
     outcome: Outcome
     at: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))
@@ -60,7 +60,7 @@ AnyMessage = TypeVar("AnyMessage", bound=_Message)
 
 
 def parse_message(kind: type[AnyMessage], body: str) -> AnyMessage:
-    """Read one queue body; raise MalformedMessageError with a reason that holds none of the body."""
+    """Parse a message body; raise MalformedMessageError, whose text holds nothing of the body."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

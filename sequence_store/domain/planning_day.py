@@ -1,4 +1,4 @@
-"""The planning day: day D starts at PLAN_AT of date D in the pipeline's zone and ends where D + 1 starts."""
+"""Planning days: day D starts at PLAN_AT on date D in the pipeline's time zone and ends when D + 1 starts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ FIRST_PLANNING_DAY = date(2026, 1, 1)
 
 @dataclass(frozen=True)
 class PlanningCalendar:
-    """Turns instants into planning days and back; `plan_at` is a wall-clock time of `zone`."""
+    """Converts instants to planning days and back; `plan_at` is a wall-clock time in `zone`."""
 
     zone: ZoneInfo
     plan_at: time
 
     def start_of(self, day: date) -> datetime:
-        """Return the instant (UTC) at which planning day `day` starts."""
+        """Return the instant (UTC) at which the planning day starts."""
         return datetime.combine(day, self.plan_at, self.zone).astimezone(UTC)
 
     def end_of(self, day: date) -> datetime:

@@ -1,0 +1,1 @@
+"""Mail content: templates, plain text, links and Message-IDs."""

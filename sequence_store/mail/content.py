@@ -1,4 +1,4 @@
-"""What a mail says: the step's templates, rendered for one contact. The worker sends it, the API previews it."""
+"""Renders a step's templates for one contact; the worker sends the result and the API previews it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BODY_END = re.compile(r"</(?:body|html)\s*>", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Person:
-    """A contact, or who writes to it."""
+    """The contact or the sender of a mail."""
 
     name: str
     address: str
@@ -26,7 +26,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Bodies:
-    """The two parts of a mail, which say the same."""
+    """The text and the HTML part of a mail, with the same content."""
 
     text: str
     html: str
@@ -35,7 +35,7 @@ class Bodies:
 def template_names(
     contact: Person, attributes: Mapping[str, object], sender: Person, *, unsubscribe_url: str
 ) -> dict[str, object]:
-    """Return all that a template can name."""
+    """Return all variables of a template."""
     return {
         "contact": {"name": contact.name, "mail_address": contact.address, "attributes": attributes},
         "sender": {"name": sender.name or sender.address, "address": sender.address},
@@ -44,21 +44,22 @@ def template_names(
 
 
 def render_subject(own: str | None, of_thread: str | None, names: Mapping[str, object]) -> str:
-    """Render the step's subject, or that of the thread which it continues."""
+    """Render the step's own subject, or else that of its thread; raise TemplateError if there is none."""
     source = (own or "").strip() or (of_thread or "").strip()
     try:
         subject = render(source, names, escape=False).strip(" ")
     except TemplateError as error:
         raise TemplateError(f"subject: {error}") from None
     if not subject:
-        raise TemplateError("subject: the step has none, and no earlier mail of the thread either")
+        raise TemplateError("subject: neither the step nor an earlier mail of its thread has one")
     return subject
 
 
 def render_bodies(content: str, names: Mapping[str, object]) -> Bodies:
-    """Content without tags is text, whatever the values hold; content with tags is HTML.
+    """Render both parts; raise TemplateError if the template fails.
 
-    A link to unsubscribe is put at its end where the template has none.
+    Content is HTML if the template has tags, otherwise text; the values do not count. An unsubscribe link is
+    appended if the template has none.
     """
     source = _LINE_END.sub("\n", content)
     is_html = _TAG.search(source) is not None
@@ -76,7 +77,7 @@ def render_bodies(content: str, names: Mapping[str, object]) -> Bodies:
 
 
 def at_end_of_body(page: str, element: str) -> str:
-    """Put an element at the end of what an HTML page shows."""
+    """Insert an element at the end of an HTML page's body."""
     body_end = _BODY_END.search(page)
     end = body_end.start() if body_end else len(page)
     return f"{page[:end]}{element}\n{page[end:]}"

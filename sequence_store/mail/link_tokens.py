@@ -1,8 +1,8 @@
-"""The tokens of the links in a mail: which send, which link, and a proof that we wrote it.
+"""Signs and verifies the tokens of the links in a mail, which name the send and the link.
 
-A token is base64url of: kind (1 byte), the send's key and the link's place as variable-length numbers, the link's
-target where it leads to one, and the first 16 bytes of an HMAC-SHA256 over all that. It holds no address of ours,
-and it never expires: a mail may be read, and must be able to unsubscribe, years later.
+A token is base64url of: the kind (1 byte), the send's key and the link's place as variable-length numbers,
+the target of a tracked link, and the first 16 bytes of an HMAC-SHA256 over all of these. It holds no mail
+address. It never expires, because a recipient must be able to unsubscribe years later.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from enum import StrEnum
 from sequence_store.domain.messages import SendKey
 
 PROOF_BYTES = 16
-LONGEST_TOKEN = 4_000  # a longer link is left as it is: servers and mail programs refuse longer ones
+LONGEST_TOKEN = 4_000  # longer links are not tracked: servers and mail programs reject longer URLs
 _NUMBERS = 5
 
 
 class LinkKind(StrEnum):
-    """What a link does."""
+    """The purpose of a link."""
 
     OPEN = "o"
     CLICK = "c"
@@ -32,7 +32,7 @@ class LinkKind(StrEnum):
 
 @dataclass(frozen=True)
 class Link:
-    """A link of a mail; `place` counts the mail's clickable links from 0, and `target` is where one leads."""
+    """A link of a mail; `place` counts the clickable links from 0, `target` is the URL of a tracked one."""
 
     kind: LinkKind
     send: SendKey
@@ -41,7 +41,7 @@ class Link:
 
 
 class LinkSigner:
-    """Writes and reads tokens. The first key signs; what an earlier one signed is accepted while it is listed."""
+    """Signs and verifies tokens. The first key signs; every listed key verifies."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = keys
@@ -51,10 +51,10 @@ class LinkSigner:
         return base64.urlsafe_b64encode(said + _proof(self._keys[0], said)).decode().rstrip("=")
 
     def read(self, token: str) -> Link | None:
-        """Return what a token of ours says; None for any other."""
+        """Return the link of a valid token, or None."""
         raw = _decoded(token)
         said, proof = raw[:-PROOF_BYTES], raw[-PROOF_BYTES:]
-        # Every key is tried, so that the time taken tells nothing about which one signed.
+        # Try every key, so that the duration does not reveal which one signed.
         known = [hmac.compare_digest(proof, _proof(key, said)) for key in self._keys]
         return _read(said) if any(known) else None
 
@@ -64,7 +64,7 @@ def _proof(key: bytes, said: bytes) -> bytes:
 
 
 def _decoded(token: str) -> bytes:
-    """Return a token's bytes; none where it is not written as we write it."""
+    """Return a token's bytes; empty if it is not in the one canonical encoding."""
     if len(token) > LONGEST_TOKEN:
         return b""
     try:
@@ -92,7 +92,7 @@ def _read(said: bytes) -> Link:
 
 
 def _number(value: int) -> bytes:
-    """Write a number in groups of 7 bits, the lowest first; the high bit says that more follow (LEB128)."""
+    """Encode a number as LEB128: groups of 7 bits, lowest first; the high bit marks that more follow."""
     groups = bytearray()
     while True:
         value, low = value >> 7, value & 0x7F
@@ -107,4 +107,4 @@ def _taken(data: bytes) -> tuple[int, bytes]:
         value |= (group & 0x7F) << (7 * place)
         if group < 0x80:  # noqa: PLR2004
             return value, data[place + 1 :]
-    raise ValueError("a number without an end")
+    raise ValueError("number is truncated")

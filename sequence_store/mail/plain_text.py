@@ -1,4 +1,4 @@
-"""The plain text that says what an HTML mail says."""
+"""Converts an HTML mail to plain text with the same content."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EMPTY_LINES = re.compile(r"\n{3,}")
 
 
 def plain_text_of(html: str) -> str:
-    """Return the text of `html`: paragraphs, list items and the links' targets."""
+    """Return the text of `html` with its paragraphs, list items and link targets."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -31,7 +31,7 @@ class _Reader(HTMLParser):
         self._links: list[tuple[str, int]] = []
 
     def updatepos(self, _: int, end: int) -> int:
-        return end  # nobody asks where in the page it is
+        return end  # skips the line count, which is not used
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag in _UNSEEN:
@@ -53,7 +53,7 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._unseen:
-            self.parts.append(data.replace("\n", " "))  # blanks become one in the end
+            self.parts.append(data.replace("\n", " "))  # plain_text_of joins blanks at the end
 
     def _end_link(self, target: str, start: int) -> None:
         shown = " ".join("".join(self.parts[start:]).split())

@@ -1,4 +1,4 @@
-"""Customers' Liquid templates: only the names that are handed in, nothing undefined, bounded in every way."""
+"""Renders and checks customers' Liquid templates: known variables only, with limits on time and size."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class _MailEnvironment(Environment):
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
         super().setup_tags_and_filters(extra=extra)
-        del self.filters["safe"]  # values are escaped in HTML, without exception
+        del self.filters["safe"]  # in HTML every value is escaped
         for name, call in self.filters.items():
             self.filters[name] = _bounded(name, call)
 
 
 def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse what a filter would blow up; Liquid's own limits see only what a template puts out."""
+    """Reject calls with a huge result; Liquid's own limits count only the template's output."""
 
     @wraps(call)
     def bounded(value: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -59,7 +59,7 @@ def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _result_length(name: str, value: Any, arguments: tuple[Any, ...]) -> int:
-    """Return a bound of the length of what a filter makes of `value`; 0 where it cannot grow much."""
+    """Return an upper bound of the length of a filter's result; 0 if it cannot grow much."""
     lengths = [len(part) if _is(part, str) else 0 for part in (value, *arguments)]
     if name.startswith("replace") and all(lengths[:2]):
         return lengths[0] + value.count(arguments[0]) * sum(lengths[2:])
@@ -69,7 +69,7 @@ def _result_length(name: str, value: Any, arguments: tuple[Any, ...]) -> int:
 
 
 def _is(value: Any, kind: type | tuple[type, ...]) -> bool:
-    """Do as isinstance does, without asking the value: an undefined one refuses every question."""
+    """Act like isinstance without touching the value: an undefined value raises on every access."""
     return issubclass(type(value), kind)
 
 
@@ -84,18 +84,21 @@ def _parsed(source: str, *, escape: bool) -> BoundTemplate:
 
 
 def _refuse_endless(source: str) -> None:
-    """Refuse what Liquid's own reading would look for the end of again and again, for minutes."""
+    """Reject templates whose unclosed tags make Liquid's parser search for minutes."""
     if blank := _BLANK.search(source):
-        raise TemplateError(f"line {_lines(source[: blank.start()])}: {{{{ is followed by too many blanks")
+        raise TemplateError(f"line {_lines(source[: blank.start()])}: {{{{ is followed by too many spaces")
     for opening, closing in _ENDED:
         *_, last = [0, *(match.end() for match in closing.finditer(source))]
         unended = opening.search(source, last)
         if unended and len(source) - last > LONGEST_TAIL:
-            raise TemplateError(f"line {_lines(source[: unended.start()])}: {unended[0]} has no end")
+            raise TemplateError(f"line {_lines(source[: unended.start()])}: {unended[0]} is not closed")
 
 
 def render(source: str, names: Mapping[str, object], *, escape: bool) -> str:
-    """Render a template; `escape` its values for HTML. Raise TemplateError with a reason that holds no value."""
+    """Render a template; with `escape`, escape its values for HTML.
+
+    Raise TemplateError, whose message holds no value.
+    """
     try:
         return _parsed(source, escape=escape).render(**names)
     except LiquidError as error:
@@ -105,9 +108,9 @@ def render(source: str, names: Mapping[str, object], *, escape: bool) -> str:
 
 
 def check(source: str) -> None:
-    """Raise TemplateError, with the line, for what no contact's mail could be made of.
+    """Raise TemplateError, with the line, if the template would fail for every contact.
 
-    That is a template that does not parse, and one that names what is never handed in.
+    That is: it does not parse, or it uses an unknown variable or filter.
     """
     try:
         found = _parsed(source, escape=False).analyze()
@@ -115,9 +118,9 @@ def check(source: str) -> None:
         context = error.context()
         raise TemplateError(f"line {context[0] if context else _lines(source)}: {_reason(error)}") from None
     except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
-        raise TemplateError(f"line 1: is not a template: {type(error).__name__}") from None
+        raise TemplateError(f"line 1: cannot be parsed: {type(error).__name__}") from None
     faults = [
-        (variable.span.index, f"{variable} is not a known field; known are {KNOWN}")
+        (variable.span.index, f"{variable} is not a known field; known fields are {KNOWN}")
         for variables in found.globals.values()
         for variable in variables
         if not _is_known(variable.segments)
@@ -134,7 +137,7 @@ def check(source: str) -> None:
 
 
 def _is_known(path: Sequence[object]) -> bool:
-    """Tell whether a path starts with a field; `contact` alone is none, nor is one computed from others."""
+    """Return whether a path is a known field; `contact` alone is not, nor is a computed path."""
     if path[:2] == ["contact", "attributes"] or path == ["unsubscribe_url"]:
         return True
     return path[:2] in _SCALARS and path[2:] in ([], ["size"])
@@ -145,7 +148,7 @@ def _lines(text: str) -> int:
 
 
 def _reason(error: LiquidError) -> str:
-    # A message of these kinds can quote a value: the kind alone is told.
+    # The messages of other kinds can quote a value, so only the kind is reported.
     kind = type(error).__name__
     told = kind in {"UndefinedError", "UnknownFilterError", "LiquidSyntaxError", "TemplateNotFoundError"}
     return f"{kind}: {error.message}"[:LONGEST_FAULT] if told else kind

@@ -1,0 +1,1 @@
+"""Access to Postgres: connections, the named SQL statements and the lookback into the ledger."""

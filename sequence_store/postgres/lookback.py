@@ -1,4 +1,4 @@
-"""How far back the ledger has to be looked at: whatever is older is settled, however long the ledger has become."""
+"""Computes how far back the ledger must be read: older sends are settled."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ import psycopg
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 
-DISPATCHED_WITHIN = timedelta(days=3)  # live rows older than this are a plan's to release
-LIVES = timedelta(days=2)  # a send lives for a planning day and its grace
-TOLD_WITHIN = timedelta(days=1)  # after its second, whether a mail went out or nobody knows
+SHORTEST_LOOKBACK = timedelta(days=3)  # a plan expires live sends that are older
+LIVE_AT_MOST = timedelta(days=2)  # a send is live for a planning day and its grace period
+OUTCOME_WITHIN = timedelta(days=1)  # of its second, a send has its outcome or becomes unknown
 
 
 def lookback_start(settings: PipelineSettings) -> datetime:
-    """Return the instant from which on live rows are looked for, every minute."""
-    return datetime.now(UTC) - max(DISPATCHED_WITHIN, timedelta(seconds=2 * settings.send_grace_seconds))
+    """Return the instant from which the frequent queries look for live sends."""
+    grace = timedelta(seconds=settings.send_grace_seconds)
+    return datetime.now(UTC) - max(SHORTEST_LOOKBACK, 2 * grace)
 
 
 def oldest_live(
     connection: psycopg.Connection[Any], settings: PipelineSettings, before: datetime
 ) -> datetime:
-    """Return an instant before which nothing is live, or finished and not applied, at the first look after `before`.
+    """Return an instant before which, at `before`, no send is live, and none is finished but not applied.
 
-    Counted from the last send before it: after days on which nothing ran that was long ago.
+    Counts back from the last send before `before`: if nothing ran for days, that send is old.
     """
     row = connection.execute(query("plan", "read_last_send_before"), {"before": before}).fetchone()
-    return min(before, row[0] if row else before) - max(LIVES, _settles(settings))
+    return min(before, row[0] if row else before) - max(LIVE_AT_MOST, _settled_within(settings))
 
 
 def oldest_unsettled(connection: psycopg.Connection[Any], settings: PipelineSettings) -> datetime:
-    """Return how far back to look for what is unsettled, until it is settled after nothing had run for days."""
-    before = min(lookback_start(settings), datetime.now(UTC) - _settles(settings))
+    """Return an instant before which every send is settled, also if nothing ran for days."""
+    before = min(lookback_start(settings), datetime.now(UTC) - _settled_within(settings))
     return oldest_live(connection, settings, before)
 
 
-def _settles(settings: PipelineSettings) -> timedelta:
-    """Return within what time of its second a send has its outcome, or counts as sent."""
-    return timedelta(seconds=settings.unknown_settles) + TOLD_WITHIN
+def _settled_within(settings: PipelineSettings) -> timedelta:
+    """Return the time after its second within which a send has its outcome or counts as sent."""
+    return timedelta(seconds=settings.unknown_settles) + OUTCOME_WITHIN

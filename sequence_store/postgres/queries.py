@@ -1,4 +1,4 @@
-"""Loads the named statements of sql/*.sql: `-- name: verb_noun`, one line of why, the statement."""
+"""Loads the named statements of sql/*.sql: a line `-- name: verb_noun`, a comment, the statement."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def _statements(file: str) -> dict[str, bytes]:
 
 
 def query(file: str, name: str) -> bytes:
-    """Return the statement `name` of sql/`file`.sql, as bytes, which psycopg takes as trusted SQL."""
+    """Return the statement `name` of sql/`file`.sql, as bytes, which psycopg accepts as trusted SQL.
+
+    Raise UnknownQueryError if there is none.
+    """
     try:
         return _statements(file)[name]
     except KeyError:
-        raise UnknownQueryError(f"sql/{file}.sql has no query named {name!r}") from None
+        raise UnknownQueryError(f"sql/{file}.sql defines no query {name!r}") from None

@@ -1,0 +1,1 @@
+"""Secrets: the keys of the API and the encryption of the mailboxes' secrets."""

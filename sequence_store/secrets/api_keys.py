@@ -1,4 +1,4 @@
-"""The API's keys: what they look like, how they are kept, what each may be allowed."""
+"""Keys of the API: their format, their hash and their scopes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import secrets
 from enum import StrEnum
 
-PREFIX = "seq_"  # so that a scanner for leaked secrets knows one
+PREFIX = "seq_"  # lets a scanner for leaked secrets recognise a key
 
 
 class Scope(StrEnum):
-    """What a key may do: read an area, or write it."""
+    """A permission of a key: to read or to write one area."""
 
     SEQUENCES_READ = "sequences:read"
     SEQUENCES_WRITE = "sequences:write"
@@ -24,10 +24,10 @@ class Scope(StrEnum):
 
 
 def new_key() -> str:
-    """Make a key of 256 random bits."""
+    """Return a new key of 256 random bits."""
     return PREFIX + secrets.token_urlsafe(32)
 
 
 def hash_key(key: str) -> bytes:
-    """Return what is kept of a key; one of 256 random bits needs no slow hash."""
+    """Return the hash that is stored; a key of 256 random bits needs no slow hash."""
     return hashlib.sha256(key.encode()).digest()

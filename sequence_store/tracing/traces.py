@@ -1,8 +1,8 @@
-"""Interface for the traces of sends, from the plan to the result, and its implementation that records nothing.
+"""Interface of the traces of sends, and the implementation that records nothing.
 
-A send's trace id is a hash of its key, so every program computes it and no message carries it. The parts of a send's
-trace are hours apart and in several programs: each part is a root span of the one trace. Spans hold ids, times and
-outcomes, and no address, secret or error text.
+A send's trace id is a hash of its key, so every program computes it and no message carries it. The parts of a
+send's trace are hours apart and in several programs: each part is a root span of the one trace. Spans hold
+ids, times and outcomes, and no address, secret or error text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Traces:
         key: SendKey | None = None,  # noqa: ARG002
         **attributes: object,  # noqa: ARG002
     ) -> AbstractContextManager[None]:
-        """Record the block as a child of the current span or, with `key`, as a root span of that send's trace."""
+        """Record the block as a child of the current span; with `key`, as a root of that send's trace."""
         return nullcontext()
 
     def note(self, **attributes: object) -> None:

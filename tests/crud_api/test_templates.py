@@ -10,7 +10,7 @@ import pytest
 from tests.crud_api.conftest import NOBODY, STEP, Api
 
 REFUSED = [
-    ("Hi {{ contact.nmae }}", "line 1: contact.nmae is not a known field; known are contact.name, "),
+    ("Hi {{ contact.nmae }}", "line 1: contact.nmae is not a known field; known fields are contact.name, "),
     ("Hi\n\n{{ contact.name }} {{ contct.name }}", "line 3: contct.name is not a known field"),
     ("Hi\r\n{{ sender }}", "line 2: sender is not a known field"),
     ("{{ contact }}", "line 1: contact is not a known field"),

@@ -66,9 +66,9 @@ def test_password_that_looks_a_little_like_a_reference_is_sealed(password: str) 
     [
         ("production", LOCAL_SECRET_KEY, "SECRET_KEYS must be set"),
         ("production", f"{NEW},{LOCAL_SECRET_KEY}", "SECRET_KEYS must be set"),
-        ("production", "", "give keys of 32 bytes"),
-        ("local", "short", "give keys of 32 bytes"),
-        ("local", f"{NEW},{OLD[:-4]}", "give keys of 32 bytes"),
+        ("production", "", "each key must be 32 bytes"),
+        ("local", "short", "each key must be 32 bytes"),
+        ("local", f"{NEW},{OLD[:-4]}", "each key must be 32 bytes"),
     ],
 )
 def test_process_with_no_key_of_its_own_does_not_start_outside_local(
