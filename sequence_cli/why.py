@@ -1,4 +1,4 @@
-"""`sequences why`: the whole story of a contact, and why nothing goes out today."""
+"""Command `sequences why`: the history of a contact, and what its enrolments wait for."""
 
 from __future__ import annotations
 
@@ -8,34 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from sequence_cli.output import AsJson, plain_table, print_json
-from sequence_store.domain.states import Deferral, EnrolmentStatus, SendStatus
+from sequence_store.domain.explanations import explain
+from sequence_store.domain.states import ClosedGate, EnrolmentStatus, SendStatus
 
 MOST_ROWS = 50
-HELP = {
-    Deferral.NO_CAPACITY: "every mailbox of the sequence is full: more mailboxes, or higher limits",
-    Deferral.PINNED_MAILBOX_FULL: "the mailbox of the first mail is full today: it asks again tomorrow, follow-ups first",
-    Deferral.WINDOW_CLOSED: "no mailbox that it may leave from is open any more today: it goes when one opens next",
-    Deferral.ONE_MAIL_A_DAY: "another sequence mails the contact today",
-    Deferral.MAX_NEW_PER_DAY: "the sequence's bound of first mails a day is reached",
-    Deferral.MAX_FIRST_MAILS: "the mailboxes' bound of first mails a day is reached",
-    Deferral.NO_MAILBOX: "the sequence has no mailbox: assign one in the API",
-    Deferral.MAILBOX_INACTIVE: "the sequence's mailboxes are switched off: switch one on in the API",
-    Deferral.MAILBOX_PARKED: "its mailbox is parked: `sequences mailbox check` says what is wrong",
-    Deferral.MAILBOX_MISCONFIGURED: "the mailbox's zone, send days or holiday calendar cannot be: correct it in the API",
-    Deferral.INVALID_ADDRESS: "the address cannot be one: correct it in the API",
-    Deferral.SEQUENCE_INACTIVE: "the sequence is switched off",
-    Deferral.CONTACT_INACTIVE: "the contact is switched off",
-    Deferral.SUPPRESSED: "the address bounced, complained or unsubscribed: it must not be mailed",
-    Deferral.UNKNOWN_OUTCOME: "nobody knows whether the last mail went out: `sequences sends resolve` settles it",
-    Deferral.CAME_LATER: "it became due while the latest plan was being made: the next plan takes it up",
-}
 
 
 def why(
     address: Annotated[str, typer.Argument(help="The contact's mail address.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell the whole story of a contact: enrolments, mails, events, why not today, and what comes next."""
+    """Show a contact's enrolments, mails and events, what comes next, and what it waits for."""
     from psycopg.rows import dict_row
 
     from sequence_store.postgres.connection import connect
@@ -51,7 +34,7 @@ def why(
 
         found = rows("read_contact", address=address, pads=settings.address_pads)
         if not found:
-            _nobody(address, rows("read_suppression", address=address, pads=settings.address_pads))
+            _fail_unknown(address, rows("read_suppression", address=address, pads=settings.address_pads))
         contact = found[0]
         key = {"contact_id": contact["id"]}
         enrolments = rows("read_enrolments_of_contact", **key)
@@ -67,27 +50,25 @@ def why(
 
 
 def verdict(contact: dict[str, Any], enrolment: dict[str, Any], today: date) -> str:
-    """Say in a sentence what comes next in an enrolment, or why nothing does."""
+    """Return in a sentence what comes next in an enrolment, or why nothing does."""
     return _under_way(enrolment) or _stopped(contact, enrolment) or _to_come(enrolment, today)
 
 
 def _under_way(enrolment: dict[str, Any]) -> str | None:
     row = enrolment["send_status"]
     if row in {SendStatus.PLANNED, SendStatus.DISPATCHED}:
-        return (
-            f"step {enrolment['send_step']} leaves at {_at(enrolment['send_at'])} from {enrolment['sender']}"
-        )
+        step, sender = enrolment["send_step"], enrolment["sender"]
+        return f"step {step} will be sent at {_at(enrolment['send_at'])} from {sender}"
     if row in {SendStatus.CLAIMED, SendStatus.TRANSMITTING}:
-        return f"step {enrolment['send_step']} is being mailed now"
+        return f"step {enrolment['send_step']} is being sent now"
     if row == SendStatus.UNKNOWN:
+        key = f"{enrolment['contact_id']} {enrolment['step_id']} {enrolment['round']}"
         return (
-            f"nobody knows whether step {enrolment['send_step']} went out: `sequences sends resolve "
-            f"{enrolment['contact_id']} {enrolment['step_id']} {enrolment['round']} --as sent|retry`"
+            f"the outcome of step {enrolment['send_step']} is unknown; settle it with "
+            f"`sequences sends resolve {key} --as sent|retry`"
         )
     if row is not None:
-        return (
-            f"step {enrolment['send_step']} has ended ({row}); the next look at results moves the contact on"
-        )
+        return f"step {enrolment['send_step']} has ended ({row}); the results job will advance the contact"
     return None
 
 
@@ -95,34 +76,34 @@ def _stopped(contact: dict[str, Any], enrolment: dict[str, Any]) -> str | None:
     status = enrolment["status"]
     if status == EnrolmentStatus.PAUSED:
         reason = f" ({enrolment['status_reason']})" if enrolment["status_reason"] else ""
-        return f"paused{reason}: set its status to active in the API"
+        return f"paused{reason}: set its status to `active` in the API to resume it"
     if status != EnrolmentStatus.ACTIVE:
         return f"ended: {status}" + (f" ({enrolment['status_reason']})" if enrolment["status_reason"] else "")
     if contact["deleted_at"] or not contact["is_active"]:
-        return HELP[Deferral.CONTACT_INACTIVE]
+        return explain(ClosedGate.CONTACT_INACTIVE)
     if contact["suppressed"]:
-        return f"the address must not be mailed: {contact['suppressed']}, {_at(contact['suppressed_at'])}"
+        return f"the address is suppressed: {contact['suppressed']}, {_at(contact['suppressed_at'])}"
     if not enrolment["sequence_active"]:
-        return HELP[Deferral.SEQUENCE_INACTIVE]
+        return explain(ClosedGate.SEQUENCE_INACTIVE)
     return None
 
 
 def _to_come(enrolment: dict[str, Any], today: date) -> str:
     if enrolment["due_step"] is None:
-        return "no step is left: the next plan completes it"
+        return "no step is left: the next plan completes the enrolment"
     step, due = enrolment["due_step"], enrolment["next_send"]
     if due is None:
-        return f"step {step} has no day yet"
+        return f"step {step} has no due day yet"
     if due > today:
         return f"step {step} is due on {due}"
     if enrolment["waits"]:
-        return f"step {step} waits since {due}: {enrolment['waits']}: {HELP[Deferral(enrolment['waits'])]}"
-    return f"step {step} is due since {due}, and no plan has looked at it: the next one will, or `sequences plan`"
+        return f"step {step} has waited since {due}: {enrolment['waits']}: {explain(enrolment['waits'])}"
+    return f"step {step} has been due since {due}; the next plan takes it up (`sequences plan` makes one now)"
 
 
-def _nobody(address: str, suppressions: list[dict[str, Any]]) -> None:
+def _fail_unknown(address: str, suppressions: list[dict[str, Any]]) -> None:
     for row in suppressions:
-        typer.echo(f"{address} must not be mailed: {row['reason']}, {_at(row['at'])}.", err=True)
+        typer.echo(f"{address} is suppressed: {row['reason']}, {_at(row['at'])}.", err=True)
     typer.echo(f"No contact has the address {address}.", err=True)
     raise typer.Exit(1)
 
@@ -142,16 +123,16 @@ def _show(
         soft_wrap=True,
     )
     if contact["suppressed"]:
-        console.print(f"[red]must not be mailed[/]: {contact['suppressed']}, {_at(contact['suppressed_at'])}")
+        console.print(f"[red]suppressed[/]: {contact['suppressed']}, {_at(contact['suppressed_at'])}")
     if not enrolments:
-        console.print("It is enrolled in no sequence.")
+        console.print("The contact is enrolled in no sequence.")
     for row in enrolments:
         console.print(
             f"\n[bold]{row['sequence']}[/]  {row['status']}, round {row['round']}, step {row['current_step']}"
         )
         last = f"; last mailed {row['last_send']}" if row["last_send"] else ""
         console.print(f"  → {row['verdict']}{last}", soft_wrap=True)
-    told = ("at (UTC)", "sequence", "step", "mailbox", "state", "reason", "code")
+    columns = ("at (UTC)", "sequence", "step", "mailbox", "state", "reason", "code")
     mails = [
         (
             _at(s["finished_at"] or s["send_at"]),
@@ -164,7 +145,7 @@ def _show(
         )
         for s in sends
     ]
-    _table(console, "Mails", told, mails)
+    _table(console, "Mails", columns, mails)
     happened = [
         (
             _at(e["at"]),
