@@ -1,7 +1,7 @@
-"""What can be known of a deployment without running it. Run by `make check-deploy`, with the tools of tools.lock.
+"""Checks the files of every deployment without running them, for `make check-deploy`.
 
-A tool that no package index has (terraform, promtool) is used where the machine has it; otherwise a line says what was
-not checked.
+The tools come from tools.lock, except terraform and promtool, which are in no package index. If one of these
+is not installed, the output says what was not checked.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import yaml
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 TOOLS = Path(sys.executable).parent
-KUBERNETES = ("1.31", "1.34", "1.37")  # the oldest that Amazon still looks after, and the newest there is
+KUBERNETES = ("1.31", "1.34", "1.37")  # from the oldest version that Amazon EKS supports to the newest
 
 
 def run(program: str | Path, *arguments: str | Path, **variables: str) -> str:
-    """Return what the program prints; raise RuntimeError with its own words where it fails."""
+    """Return the program's output; raise RuntimeError with the output if it fails."""
     done = subprocess.run(  # noqa: S603
         [str(program), *map(str, arguments)],
         cwd=ROOT,
@@ -50,28 +50,28 @@ def check_image() -> Iterator[str]:
 
 
 def check_compose() -> Iterator[str]:
-    """Let Compose read the first file alone and with each of the others: schema, references, interpolation."""
-    first = DEPLOY / "docker-compose.yaml"
-    for file in sorted(DEPLOY.glob("docker-compose*.yaml"), key=lambda file: file != first):
-        together = [first] if file == first else [first, file]
+    """Check schema, references and interpolation of the main file, alone and with each overlay."""
+    main_file = ROOT / "docker-compose.yaml"
+    for file in (main_file, *sorted(DEPLOY.glob("docker-compose*.yaml"))):
+        together = [main_file] if file == main_file else [main_file, file]
         options = [word for one in together for word in ("--file", str(one))]
         run(TOOLS / "docker-compose", *options, "config", "--quiet")
         yield " + ".join(one.name for one in together)
 
 
 def check_kubernetes() -> Iterator[str]:
-    """Build every overlay, and hold each object against the schemas, unknown fields included."""
+    """Build every overlay and validate each object against the schemas; unknown fields are errors."""
     for overlay in sorted((DEPLOY / "kubernetes" / "overlays").iterdir()):
         built = run(TOOLS / "kubectl", "kustomize", overlay)
         objects: list[dict[str, Any]] = [found for found in yaml.safe_load_all(built) if found]
         unknown = {found["kind"] for found in objects if not _has_schema(found)}
         yield f"{overlay.name}: {len(objects)} objects" + (
-            f"; no schema here of {', '.join(sorted(unknown))}" if unknown else ""
+            f"; no schema for {', '.join(sorted(unknown))}" if unknown else ""
         )
 
 
 def _has_schema(found: dict[str, Any]) -> bool:
-    """Hold one object against each version's schema; False where it is another project's kind."""
+    """Validate one object against each version's schema; return False if there is no schema of its kind."""
     for version in KUBERNETES:
         try:
             kubernetes_validate.validate(found, version, strict=True)
@@ -86,13 +86,13 @@ def _has_schema(found: dict[str, Any]) -> bool:
 
 
 def check_chart_values() -> Iterator[str]:
-    """Read the official chart's values: the chart itself is in no package index, so it is not rendered."""
+    """Parse the values of Dagster's official chart, which is in no package index and so is not rendered."""
     values = yaml.safe_load((DEPLOY / "kubernetes" / "dagster-chart-values.yaml").read_text())
-    yield f"{len(values)} keys read; the chart is not rendered, no package index has it"
+    yield f"{len(values)} keys parsed; the chart is in no package index and is not rendered"
 
 
 def check_terraform() -> Iterator[str]:
-    """Parse each file; format and validate where terraform and its providers are there."""
+    """Parse each file; check format and validate if terraform and its providers are installed."""
     folder = DEPLOY / "terraform"
     files = sorted(folder.glob("*.tf"))
     for file in files:
@@ -102,7 +102,7 @@ def check_terraform() -> Iterator[str]:
             raise RuntimeError(f"{file.name}: {error}") from error
     yield f"{len(files)} files parsed"
     if not (terraform := shutil.which("terraform")):
-        yield "not formatted, not validated: there is no terraform on this machine"
+        yield "format and references not checked: terraform is not installed"
         return
     run(terraform, f"-chdir={folder}", "fmt", "-check", "-recursive", "-diff")
     yield "format"
@@ -110,21 +110,23 @@ def check_terraform() -> Iterator[str]:
         run(terraform, f"-chdir={folder}", "validate")
         yield "validated"
     else:
-        yield "not validated: run `terraform init -backend=false` in deploy/terraform where its providers can be had"
+        yield "not validated: run `terraform init -backend=false` in deploy/terraform to get the providers"
 
 
 def check_materials() -> Iterator[str]:
-    """List what is installed (`make sbom`): all that the lock names, each with the hashes of its files."""
+    """Check that the bill of materials (`make sbom`) lists every locked package with its hashes."""
     listed = json.loads(run(sys.executable, "-m", "cyclonedx_py", "requirements", ROOT / "requirements.lock"))
     locked = [line for line in (ROOT / "requirements.lock").read_text().splitlines() if line[:1].isalnum()]
     hashed = [one for one in listed["components"] if one["externalReferences"][0]["hashes"]]
     if len(hashed) != len(locked):
-        raise RuntimeError(f"Of {len(locked)} locked packages {len(hashed)} are listed with their hashes.")
+        raise RuntimeError(
+            f"The lock has {len(locked)} packages, but {len(hashed)} are listed with their hashes."
+        )
     yield f"{len(hashed)} packages listed"
 
 
 def check_rules() -> Iterator[str]:
-    """Let Prometheus read its rules, and run their tests."""
+    """Check the rules with promtool, and run their tests."""
     folder = DEPLOY / "observability"
     rules = [file for file in sorted(folder.glob("**/*.y*ml")) if "groups:" in file.read_text()]
     tests = [file for file in sorted(folder.glob("**/*.y*ml")) if "rule_files:" in file.read_text()]
@@ -139,9 +141,9 @@ def check_rules() -> Iterator[str]:
             one for one in sorted(folder.glob("**/*.y*ml")) if "scrape_configs:" in one.read_text()
         ):
             run(promtool, "check", "config", server)
-        yield f"{len(rules)} files of rules, {len(tests)} of tests"
+        yield f"{len(rules)} rule files and {len(tests)} test files"
     else:
-        yield f"{len(rules)} files not checked: there is no promtool on this machine (Debian: prometheus)"
+        yield f"{len(rules)} rule files not checked: promtool is not installed (Debian: prometheus)"
 
 
 CHECKS: dict[str, Callable[[], Iterator[str]]] = {
@@ -156,7 +158,7 @@ CHECKS: dict[str, Callable[[], Iterator[str]]] = {
 
 
 def main() -> int:
-    """Run all checks, say what each did, and return 1 where one failed."""
+    """Run all checks, print what each did, and return 1 if one failed."""
     failed = 0
     for name, check in CHECKS.items():
         try:

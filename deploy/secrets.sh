@@ -1,5 +1,5 @@
 #!/bin/sh
-# Prints every secret of a deployment, freshly drawn, as lines for `.env`: sh secrets.sh >> .env
+# Generates every secret of a deployment and prints them as lines for `.env`: sh deploy/secrets.sh >> .env
 set -eu
 for name in POSTGRES OWNER API PIPELINE WORKER READONLY DAGSTER VALKEY PGADMIN; do
     echo "${name}_PASSWORD=$(openssl rand -hex 24)"

@@ -1,4 +1,7 @@
-"""A day's mailing, for `deploy/test.sh`, which runs it in the network of the Compose project: enter, plan, await, account."""
+"""Creates, plans, awaits and verifies one day's mails through the services of a Compose project.
+
+`deploy/test.sh` runs it in the project's network with one of the commands enter, plan, wait and account.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ LIVE = ("planned", "dispatched", "claimed", "transmitting")
 
 
 def call(url: str, body: bytes | None = None, content_type: str = "application/json") -> Any:
-    """Send a request, a POST where it has a body, and return its answer's JSON."""
+    """Send a GET request, or a POST request if there is a body, and return the JSON of the response."""
     request = urllib.request.Request(url, body, {"Content-Type": content_type})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
@@ -38,7 +41,7 @@ def post(path: str, **body: Any) -> Any:
 
 
 def enter(contacts: int) -> None:
-    """Enter mailboxes, a sequence of two steps and its contacts through the API, as a user would."""
+    """Create mailboxes, a sequence of two steps and its contacts through the API."""
     window = {"sendStartTime": "00:00", "sendEndTime": "00:00", "sendLimit": 100_000}
     mailboxes = [
         post("/mailboxes", address=f"sender{n}@example.com", **window)["id"] for n in range(MAILBOXES)
@@ -53,11 +56,11 @@ def enter(contacts: int) -> None:
     lines = "\n".join(f"Contact {n},contact{n}@example.net" for n in range(contacts))
     url = f"{API}/contacts/imports?sequenceId={sequence}"
     imported = call(url, f"name,mailAddress\n{lines}\n".encode(), "text/csv")
-    print(f"entered {MAILBOXES} mailboxes, a sequence of 2 steps; imported {imported}")
+    print(f"created {MAILBOXES} mailboxes and a sequence of 2 steps; imported {imported}")
 
 
 def plan(settings: OwnerSettings) -> None:
-    """Have Dagster plan today, and wait for it."""
+    """Launch today's plan in Dagster and wait until it has finished."""
     day = settings.calendar.day_of(datetime.now(UTC)).isoformat()
     runs, began = DagsterRuns(DAGSTER), time.monotonic()
     for _ in runs.follow(runs.launch("daily_plan", day), seconds=300):
@@ -72,7 +75,7 @@ def counts(settings: OwnerSettings) -> dict[str, int]:
 
 
 def wait(settings: OwnerSettings, seconds: float) -> None:
-    """Wait until no send is under way any more and all that were sent have advanced."""
+    """Wait until no send is live and every sent one has advanced its contact."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
@@ -91,7 +94,7 @@ def wait(settings: OwnerSettings, seconds: float) -> None:
 
 
 def account(settings: OwnerSettings, contacts: int) -> int:
-    """Hold the database against the sink; return 1 where a contact was not mailed exactly once or did not advance."""
+    """Compare database and sink; return 1 if a contact was not mailed exactly once or did not advance."""
     mails = Counter(mail["rcpt_to"][0].lower() for mail in call(f"{SINK}/api/messages"))
     with connect(settings.database_url, name="deploy_test") as connection:
         sent = {
@@ -108,18 +111,19 @@ def account(settings: OwnerSettings, contacts: int) -> int:
             "SELECT max(extract(epoch FROM finished_at - send_at)) FROM sends WHERE status = 'sent'"
         ).fetchone()
     advanced = row[0] if row else 0
+    latest = float(late[0]) if late and late[0] is not None else 0.0
     twice = {address: n for address, n in mails.items() if n > 1}
     print(
         f"database: {len(sent)} sent, {advanced} advanced to step 2; sink: {sum(mails.values())} mails to "
-        f"{len(mails)} contacts; latest {float(late[0]) if late and late[0] is not None else 0:.1f} s after its second"
+        f"{len(mails)} contacts; the latest left {latest:.1f} s after its planned time"
     )
     faults = [
         *(f"mailed {n} times: {address}" for address, n in twice.items()),
-        *(f"sent, and not in the sink: {address}" for address in sorted(sent - mails.keys())[:5]),
-        *(f"in the sink, and not sent: {address}" for address in sorted(mails.keys() - sent)[:5]),
+        *(f"sent, but not in the sink: {address}" for address in sorted(sent - mails.keys())[:5]),
+        *(f"in the sink, but not sent: {address}" for address in sorted(mails.keys() - sent)[:5]),
     ]
     if len(sent) != contacts or advanced != contacts:
-        faults.append(f"{contacts} contacts were to be mailed and advanced")
+        faults.append(f"expected {contacts} contacts to be mailed and advanced")
     for fault in faults:
         print(f"WRONG {fault}")
     return 1 if faults else 0
@@ -138,7 +142,7 @@ def main() -> int:
         case "account":
             return account(settings, contacts)
         case _:
-            raise SystemExit("enter, plan, wait SECONDS, account")
+            raise SystemExit("Give one of the commands: enter, plan, wait SECONDS, account.")
     return 0
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs once, as Postgres makes its data: the owner of the product's database, and Dagster's own. `sequences migrate`
-# makes the others.
+# Creates the owner of the product's database, and Dagster's role and database. The Postgres image runs this
+# once, on its first start. `sequences migrate` creates the other roles.
 set -eu
 psql --set ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname postgres \
     --set owner="$OWNER_PASSWORD" --set dagster="$DAGSTER_PASSWORD" <<'SQL'

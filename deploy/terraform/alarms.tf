@@ -1,8 +1,9 @@
-# A message's age counts from when it was sent, up to 900 s before its mail's second: half an hour is a quarter too late.
+# A message's age counts from its dispatch, up to 900 s before its mail is due: at half an hour the mail is
+# late by at least a quarter of an hour.
 resource "aws_cloudwatch_metric_alarm" "old_messages" {
   for_each            = { sends = 1800, delivery_results = 900 }
   alarm_name          = "${local.queues[each.key]}-late"
-  alarm_description   = "Messages of ${local.queues[each.key]} wait too long: see docs/runbook.md, Are mails going out now?"
+  alarm_description   = "Messages of ${local.queues[each.key]} wait too long: see docs/runbook.md"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateAgeOfOldestMessage"
   dimensions          = { QueueName = aws_sqs_queue.queue[each.key].name }
@@ -19,7 +20,7 @@ resource "aws_cloudwatch_metric_alarm" "old_messages" {
 resource "aws_cloudwatch_metric_alarm" "dead_letters" {
   for_each            = local.queues
   alarm_name          = "${each.value}-dead-letters"
-  alarm_description   = "Something that nobody could read or handle: see docs/runbook.md, Dead letters"
+  alarm_description   = "Messages that could not be processed: see docs/runbook.md, Dead letters"
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = aws_sqs_queue.dead_letters[each.key].name }

@@ -16,6 +16,6 @@ output "roles" {
 }
 
 output "secrets" {
-  description = "What has to be filled in"
+  description = "The secrets to fill in, with their keys"
   value       = { for name, secret in aws_secretsmanager_secret.process : secret.name => local.secrets[name] }
 }

@@ -1,4 +1,5 @@
-# As `sequences stack up` makes them locally: sequence_store/sqs.py has the same numbers, and a test compares.
+# The queues that `sequences stack up` creates locally. A test compares the numbers with
+# sequence_store/sqs.py.
 locals {
   queues = {
     sends            = var.sends_queue
@@ -18,7 +19,7 @@ resource "aws_sqs_queue" "queue" {
   })
 }
 
-# A dead letter keeps its age, so its queue must keep it longer.
+# A dead letter keeps the age of its message, so the retention of its queue must be longer.
 resource "aws_sqs_queue" "dead_letters" {
   for_each                  = local.queues
   name                      = "${each.value}-dlq"
@@ -35,7 +36,7 @@ resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
   })
 }
 
-# Nobody comes in the clear, and Amazon SES writes to the results alone, through its topic.
+# Denies unencrypted requests, and allows Amazon SES to write to the results queue through its topic.
 data "aws_iam_policy_document" "queue" {
   for_each = local.queues
 

@@ -1,6 +1,7 @@
-# One role a process, for its service account alone, with what policies/ says and nothing else. Migrations and the API
-# have none: they call nothing of Amazon's.
+# One role per process, for its service account only, with only the permissions in policies/. Migrations and
+# the API call no AWS service and have no role.
 locals {
+  account = data.aws_caller_identity.current.account_id
   roles = {
     worker           = "${var.namespace}:sequence-worker"
     pipeline         = "${var.namespace}:sequence-pipeline"
@@ -16,8 +17,8 @@ locals {
     results_dlq  = aws_sqs_queue.dead_letters["delivery_results"].arn
     assets       = aws_s3_bucket.bucket["assets"].arn
     compute_logs = aws_s3_bucket.bucket["compute-logs"].arn
-    secrets      = "arn:aws:secretsmanager:${var.region}:${data.aws_caller_identity.current.account_id}:secret"
-    ses          = "arn:aws:ses:*:${data.aws_caller_identity.current.account_id}"
+    secrets      = "arn:aws:secretsmanager:${var.region}:${local.account}:secret"
+    ses          = "arn:aws:ses:*:${local.account}"
     environment  = var.environment
   }
 }

@@ -1,5 +1,5 @@
-# One secret a process, a JSON object with the keys that secrets.json names. A person puts the values in
-# (docs/kubernetes.md), so that no state file holds them.
+# One secret per process: a JSON object with the keys that secrets.json lists. A person fills in the values
+# (docs/kubernetes.md), so no state file contains them.
 locals {
   secrets = jsondecode(file("${path.module}/secrets.json"))
 }

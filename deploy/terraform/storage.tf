@@ -1,8 +1,9 @@
-# The frames that assets hand over (ASSET_STORE), and the logs of runs. Either can be lost: truth is in Postgres.
+# The tables that assets pass on (ASSET_STORE), and the logs of runs. Both may be lost: Postgres has all
+# state.
 data "aws_caller_identity" "current" {}
 
 locals {
-  # days after which an object goes
+  # days until an object is deleted
   buckets = {
     assets       = 400
     compute-logs = 90

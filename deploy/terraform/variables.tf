@@ -11,7 +11,7 @@ variable "environment" {
 
   validation {
     condition     = var.environment != "local"
-    error_message = "local is the stack on one's own machine: its defaults are no secrets."
+    error_message = "The environment local is reserved for development: its default secrets are public."
   }
 }
 
@@ -28,19 +28,19 @@ variable "delivery_results_queue" {
 }
 
 variable "ses_topic_arn" {
-  description = "SNS topic of Amazon SES's bounces and complaints, which may write to the results queue; null without SES"
+  description = "SNS topic of Amazon SES's bounces and complaints, allowed to write results; null without SES"
   type        = string
   default     = null
 }
 
 variable "alarm_topic_arns" {
-  description = "Where alarms go; empty: only the console shows them"
+  description = "SNS topics that receive alarms; if empty, only the console shows them"
   type        = list(string)
   default     = []
 }
 
 variable "oidc_provider_arn" {
-  description = "The cluster's OIDC provider, through which its service accounts take a role"
+  description = "The cluster's OIDC provider, through which service accounts assume their roles"
   type        = string
 }
 

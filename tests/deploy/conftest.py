@@ -1,4 +1,4 @@
-"""The files under deploy/, as data."""
+"""Parses the files of the deployments."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from typing import Any
 
 import yaml
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
 KUBERNETES = DEPLOY / "kubernetes"
 TERRAFORM = DEPLOY / "terraform"
 
 
 def objects(*parts: str) -> list[dict[str, Any]]:
-    """Return the objects of the manifests in a folder under deploy/kubernetes, as they are before a build."""
+    """Return the objects of the manifests in a folder of deploy/kubernetes, before kustomize builds them."""
     files = sorted(KUBERNETES.joinpath(*parts).glob("*.yaml"))
     found = [one for file in files for one in yaml.safe_load_all(file.read_text(encoding="utf-8")) if one]
     return [one for one in found if isinstance(one, dict) and one.get("kind") and "metadata" in one]
 
 
 def settings_file() -> dict[str, str]:
-    """Return the ConfigMap `sequence-settings` as the base makes it."""
+    """Return the ConfigMap `sequence-settings` of the base."""
     lines = (KUBERNETES / "base" / "settings.env").read_text(encoding="utf-8").splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 def overlay_settings(overlay: str) -> dict[str, str]:
-    """Return what an overlay says of the same."""
+    """Return the values that an overlay sets in the same ConfigMap."""
     kustomization = yaml.safe_load((KUBERNETES / "overlays" / overlay / "kustomization.yaml").read_text())
     maps = [m for m in kustomization.get("configMapGenerator", []) if m["name"] == "sequence-settings"]
     return dict(literal.split("=", 1) for m in maps for literal in m["literals"])
@@ -44,23 +45,25 @@ RESET = object()
 
 
 class ComposeLoader(yaml.SafeLoader):
-    """YAML with Compose's own tag `!reset`, which takes away what an earlier file said."""
+    """Loads YAML with Compose's tag `!reset`, which removes the value of an earlier file."""
 
 
 ComposeLoader.add_constructor("!reset", lambda *_: RESET)
 
 
-def compose_files() -> list[tuple[str, ...]]:
-    """Return which Compose files are used together: the first alone, and with each of the others."""
-    names = sorted(file.name for file in DEPLOY.glob("docker-compose*.yaml"))
-    alone = [name for name in names if name == "docker-compose.yaml"]
-    return [tuple(alone), *((*alone, name) for name in names if name not in alone)] if alone else []
+COMPOSE = ROOT / "docker-compose.yaml"
+COMPOSE_OVERLAYS = sorted(DEPLOY.glob("docker-compose.*.yaml"))
 
 
-def compose_environments(files: tuple[str, ...], variables: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Return each program of ours as Compose starts it, by its command, with its environment.
+def compose_files() -> list[tuple[Path, ...]]:
+    """Return the Compose files that are used together: the main file alone, and with each overlay."""
+    return [(COMPOSE,), *((COMPOSE, overlay) for overlay in COMPOSE_OVERLAYS)]
 
-    `variables` stands for `.env`: what a file interpolates and what it passes on without a value.
+
+def compose_environments(files: tuple[Path, ...], variables: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Return the environment of each container of the product, by service and command.
+
+    `variables` are the contents of `.env`: the files interpolate them, and pass on those without a value.
     """
     environments: dict[str, dict[str, str]] = {}
     commands: dict[str, str] = {}
@@ -68,7 +71,7 @@ def compose_environments(files: tuple[str, ...], variables: dict[str, str]) -> d
         text = re.sub(
             r"\$\{(\w+)(?::-([^}]*))?\}",
             lambda found: variables.get(found[1]) or found[2] or "",
-            (DEPLOY / file).read_text(encoding="utf-8"),
+            file.read_text(encoding="utf-8"),
         )
         for name, service in yaml.load(text, ComposeLoader)["services"].items():
             if service is RESET:

@@ -1,4 +1,4 @@
-"""What each container may do and is given, and that `.env.example` says all that can be chosen."""
+"""Tests the permissions and the environment of each container, and that `.env.example` is complete."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import pytest
 import yaml
 from dagster._core.instance.ref import InstanceRef
 
-from tests.deploy.conftest import DEPLOY
+from tests.deploy.conftest import COMPOSE, COMPOSE_OVERLAYS, DEPLOY, ROOT
 from tests.deploy.test_settings_contract import DOCUMENTED
 
-COMPOSE = DEPLOY / "docker-compose.yaml"
-FILES = sorted(DEPLOY.glob("docker-compose*.yaml"))
+FILES = [COMPOSE, *COMPOSE_OVERLAYS]
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]
-OTHERS = {"postgres", "valkey", "pgadmin"}  # images that are not ours
+OTHERS = {"postgres", "valkey", "pgadmin"}  # third-party images
 PRODUCT = sorted(SERVICES.keys() - OTHERS)
 DATABASES = {
     "api": {"API_DATABASE_URL"},
@@ -38,27 +37,37 @@ OF_THE_MACHINE = {
 }
 
 
+def test_a_fresh_clone_needs_no_prepared_file() -> None:
+    """`docker compose up` needs no `.env` and no secret files, and mounts only files of the repository."""
+    assert not {"env_file", "secrets", "configs"} & {key for service in SERVICES.values() for key in service}
+    mounts = [volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", ())]
+    assert all((ROOT / mount).is_file() for mount in mounts if mount.startswith("."))
+    for file in FILES:
+        variables = re.findall(r"(?<!\$)\$\{([^}]*)\}", file.read_text())
+        assert not [variable for variable in variables if ":-" not in variable]
+
+
 def offered() -> dict[str, str]:
     lines = (DEPLOY / ".env.example").read_text().splitlines()
     return dict(line.removeprefix("#").split("=", 1) for line in lines if re.match(r"#[A-Z_]+=", line))
 
 
 @pytest.mark.parametrize("service", PRODUCT)
-def test_what_is_ours_is_not_root_cannot_write_and_has_no_rights(service: str) -> None:
+def test_product_containers_are_unprivileged_and_read_only(service: str) -> None:
     found = SERVICES[service]
     assert found["read_only"] is True
     assert found["cap_drop"] == ["ALL"]
     assert found["security_opt"] == ["no-new-privileges:true"]
-    assert "USER 10001:10001" in (DEPLOY / "Dockerfile").read_text()
+    assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("service", DATABASES)
-def test_each_process_is_given_its_own_databases_alone(service: str) -> None:
+def test_each_process_gets_only_its_own_database_urls(service: str) -> None:
     environment = SERVICES[service].get("environment", {})
     assert {name for name in environment if name.endswith("DATABASE_URL")} == DATABASES[service]
 
 
-def test_all_that_answers_others_is_asked_for_its_health() -> None:
+def test_every_server_has_a_health_check() -> None:
     assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {
         "migrations",
         "worker",
@@ -90,15 +99,15 @@ def test_env_example_has_every_variable_of_the_compose_files_with_its_default() 
     }
 
 
-def test_every_setting_that_a_container_is_given_exists() -> None:
+def test_every_setting_of_a_container_exists() -> None:
     given = {name for service in PRODUCT for name in SERVICES[service].get("environment", {})}
     assert given - OF_THE_MACHINE <= DOCUMENTED
 
 
-def test_the_celery_instance_is_the_projects_own_but_for_its_launcher(
+def test_celery_instance_is_the_projects_instance_except_for_its_launcher(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = yaml.safe_load((DEPLOY.parent / "dagster.yaml").read_text())
+    own = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     celery = yaml.safe_load((DEPLOY / "dagster.celery.yaml").read_text())
     launcher = celery.pop("run_launcher")
     assert celery == own
@@ -115,7 +124,7 @@ def test_the_celery_instance_is_the_projects_own_but_for_its_launcher(
 
 
 class _Loose(yaml.SafeLoader):
-    """Reads Compose's own tags as nothing."""
+    """Loads YAML and reads Compose's tag `!reset` as null."""
 
 
 _Loose.add_constructor("!reset", lambda _loader, _node: None)

@@ -1,4 +1,4 @@
-"""What each pod may do and is given, and that Dagster's instances are the project's own."""
+"""Tests the permissions and the environment of each pod, and that Dagster's instances match the project's."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ import yaml
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.compute_log_manager import ComputeIOType
 
-from tests.deploy.conftest import KUBERNETES, objects, secret_keys
+from tests.deploy.conftest import KUBERNETES, ROOT, objects, secret_keys
 
-ROOT = Path(__file__).parents[2]
 BASE = objects("base")
 WORKLOADS = {one["metadata"]["name"]: one for one in BASE if one["kind"] in {"Deployment", "Job"}}
 INSTANCES = ("base", "components/runs-as-pods")
@@ -32,7 +31,7 @@ def container(workload: str) -> dict[str, Any]:
     return found
 
 
-def test_all_of_the_product_runs() -> None:
+def test_base_has_every_process() -> None:
     assert set(WORKLOADS) == {
         "sequence-migrations",
         "sequence-api",
@@ -46,17 +45,17 @@ def test_all_of_the_product_runs() -> None:
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_every_pod_asks_for_what_it_needs_and_can_write_to_tmp_alone(workload: str) -> None:
+def test_every_pod_requests_resources_and_can_write_only_to_tmp(workload: str) -> None:
     resources = container(workload)["resources"]
     assert {"cpu", "memory"} <= set(resources["requests"])
     assert "memory" in resources["limits"]
-    assert "cpu" not in resources["limits"]  # a bound on time makes mails late, and saves nobody anything
+    assert "cpu" not in resources["limits"]  # a CPU limit makes mails late and saves nothing
     volumes = {volume["name"]: volume for volume in pod(workload)["volumes"]}
     assert {name for name, volume in volumes.items() if "emptyDir" in volume} <= {"tmp", "home"}
     assert not {"hostPath", "persistentVolumeClaim"} & {key for volume in volumes.values() for key in volume}
 
 
-def test_hardening_is_for_every_workload_and_leaves_nothing_open() -> None:
+def test_hardening_applies_to_every_workload() -> None:
     kustomization = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())
     (patch,) = kustomization["patches"]
     assert patch == {"path": "hardening.yaml", "target": {"kind": "Deployment|Job"}}
@@ -81,12 +80,12 @@ def test_hardening_is_for_every_workload_and_leaves_nothing_open() -> None:
         if w.startswith(("dagster", "sequence-code", "sequence-api", "sequence-worker", "sequence-metrics"))
     ],
 )
-def test_who_answers_others_is_probed(workload: str) -> None:
+def test_every_server_has_a_liveness_probe(workload: str) -> None:
     assert "livenessProbe" in container(workload)
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
-def test_each_process_is_given_its_own_secret_alone(workload: str) -> None:
+def test_each_process_gets_only_its_own_secret(workload: str) -> None:
     accounts = {
         "sequence-migrations": "sequence-owner",
         "sequence-inbox": "sequence-worker",
@@ -109,28 +108,26 @@ def test_each_process_is_given_its_own_secret_alone(workload: str) -> None:
     )
 
 
-def test_no_pod_is_left_out_of_the_network_policies() -> None:
+def test_network_policies_cover_every_pod() -> None:
     policies = {one["metadata"]["name"]: one["spec"] for one in BASE if one["kind"] == "NetworkPolicy"}
-    everybody = policies["sequence-nothing-else"]
-    assert everybody["policyTypes"] == ["Ingress", "Egress"]
+    default = policies["sequence-nothing-else"]
+    assert default["policyTypes"] == ["Ingress", "Egress"]
     labels = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())["labels"]
-    assert labels == [{"pairs": everybody["podSelector"]["matchLabels"], "includeTemplates": True}]
+    assert labels == [{"pairs": default["podSelector"]["matchLabels"], "includeTemplates": True}]
     mailing = policies["sequence-to-mail-servers"]["podSelector"]["matchExpressions"][0]["values"]
     assert mailing == ["sequence-worker", "sequence-inbox"]
 
 
 @pytest.mark.parametrize("folder", INSTANCES)
-def test_the_instance_is_the_projects_own_but_for_where_runs_and_logs_are(folder: str) -> None:
+def test_instance_is_the_projects_instance_except_for_launcher_and_logs(folder: str) -> None:
     own = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     theirs = yaml.safe_load((KUBERNETES / folder / "dagster.yaml").read_text())
     shared = {key: value for key, value in theirs.items() if key not in {"compute_logs", "run_launcher"}}
-    assert shared == own, (
-        f"carry what changed in dagster.yaml over to deploy/kubernetes/{folder}/dagster.yaml"
-    )
+    assert shared == own, f"apply the change of dagster.yaml to deploy/kubernetes/{folder}/dagster.yaml too"
     assert ("run_launcher" in theirs) == (folder == "components/runs-as-pods")
 
 
-def test_the_workspace_is_the_projects_own() -> None:
+def test_workspace_is_the_projects_workspace() -> None:
     assert (KUBERNETES / "base" / "workspace.yaml").read_text() == (ROOT / "workspace.yaml").read_text()
 
 
@@ -144,14 +141,14 @@ def instance_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("instance_environment")
 @pytest.mark.parametrize("folder", INSTANCES)
-def test_dagster_reads_the_instance_and_keeps_logs_on_s3(folder: str) -> None:
+def test_dagster_loads_the_instance_with_logs_on_s3(folder: str) -> None:
     ref = InstanceRef.from_dir(str(KUBERNETES / folder))
     manager = ref.compute_log_manager
     assert type(manager).__name__ == "S3ComputeLogManager"
 
 
 @pytest.mark.usefixtures("instance_environment")
-def test_logs_of_a_run_are_on_s3_and_are_read_from_there(
+def test_logs_of_a_run_are_written_to_s3_and_read_from_there(
     sqs: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = boto3.client("s3", endpoint_url=sqs, region_name="us-east-1")
@@ -162,7 +159,7 @@ def test_logs_of_a_run_are_on_s3_and_are_read_from_there(
         "COMPUTE_LOGS_BUCKET": "compute-logs-of-a-test",
     }.items():
         monkeypatch.setenv(name, value)
-    # where logs lie until they are uploaded
+    # the folder of logs before they are uploaded
     monkeypatch.setattr("dagster_shared.seven.get_system_temp_directory", lambda: str(tmp_path))
     manager = InstanceRef.from_dir(str(KUBERNETES / "base")).compute_log_manager
     with manager.open_log_stream(["a-run", "compute_logs", "a-step"], ComputeIOType.STDERR) as stream:
@@ -170,7 +167,7 @@ def test_logs_of_a_run_are_on_s3_and_are_read_from_there(
         stream.write("mailed nobody")
     stored = client.list_objects_v2(Bucket="compute-logs-of-a-test")["Contents"]
     assert "compute-logs/storage/a-run/compute_logs/a-step.err" in [one["Key"] for one in stored]
-    shutil.rmtree(tmp_path / "a-run")  # so that they are read from S3
+    shutil.rmtree(tmp_path / "a-run")  # forces a read from S3
     assert manager.get_log_data(["a-run", "compute_logs", "a-step"]).stderr == b"mailed nobody"
     client.close()
 

@@ -1,8 +1,9 @@
-"""Every setting that a deployment names exists, and every process is given what it refuses to start without."""
+"""Tests that the settings of each deployment exist, and that every process gets the settings it requires."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -37,7 +38,7 @@ PROCESSES: dict[str, type[Settings]] = {
 }
 DOCUMENTED = set(SETTINGS) | {name for name, *_ in rows("settings.md", width=3)}
 OF_OTHERS = {"HOME", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND"}
-LOOPBACK_IS_RIGHT = {"smtp_host"}  # mailboxes name their own server
+LOOPBACK_IS_RIGHT = {"smtp_host"}  # mailboxes have their own server
 STAND_INS = {
     "ADDRESS_KEY": "an address key",
     "LINK_KEYS": "a link key",
@@ -46,7 +47,7 @@ STAND_INS = {
 
 
 def assert_starts(kind: type[Settings], environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read `kind` from `environment` alone; nothing in it may be left to a default that is for one machine."""
+    """Read `kind` from `environment` only; no setting may keep a default that only works on one machine."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     settings = read_settings(kind)
@@ -71,7 +72,7 @@ def test_each_process_starts_on_kubernetes(
     assert_starts(PROCESSES[process], environment, monkeypatch)
 
 
-def test_kubernetes_names_only_what_exists() -> None:
+def test_kubernetes_uses_only_existing_settings() -> None:
     given = {
         entry["name"]
         for folder in ("base",)
@@ -82,7 +83,7 @@ def test_kubernetes_names_only_what_exists() -> None:
     assert given | set(settings_file()) | set(overlay_settings("production")) <= DOCUMENTED | OF_OTHERS
 
 
-def test_terraform_names_only_what_exists() -> None:
+def test_terraform_uses_only_existing_settings() -> None:
     text = (TERRAFORM / "outputs.tf").read_text()
     printed = set(re.findall(r"^    ([A-Z_]+)\s+= ", text, re.MULTILINE))
     assert len(printed) == 6
@@ -91,7 +92,7 @@ def test_terraform_names_only_what_exists() -> None:
     assert printed <= set(settings_file()), "the overlay's ConfigMap has no such setting"
 
 
-def test_a_setting_that_is_missing_or_local_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_and_local_settings_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = settings_file() | secrets_of("api")
     for changed in ({"PUBLIC_URL": "http://127.0.0.1:8000"}, {"LINK_KEYS": ""}, {"API_HOST": "127.0.0.1"}):
         with monkeypatch.context() as patch, pytest.raises((SettingsError, AssertionError)):
@@ -112,9 +113,9 @@ PROGRAMS: dict[str, type[Settings]] = {
 }
 
 
-@pytest.mark.parametrize("files", compose_files(), ids=" + ".join)
-def test_each_process_starts_with_compose_and_is_given_only_what_exists(
-    files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("files", compose_files(), ids=lambda files: " + ".join(file.name for file in files))
+def test_each_process_starts_with_compose_and_gets_only_existing_settings(
+    files: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = set()
     for program, environment in compose_environments(files, IN_PRODUCTION).items():

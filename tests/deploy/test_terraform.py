@@ -1,4 +1,4 @@
-"""What Terraform makes is what the code expects, and each role may do what its process does and no more."""
+"""Tests that Terraform's queues match the code, and that each role has only its process's permissions."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def actions(policy: str) -> set[str]:
 
 
 def calls(*files: str) -> set[str]:
-    """Return the actions of the SQS client's methods that the files call."""
+    """Return the IAM actions of the SQS client's methods that the files call."""
     text = "\n".join((ROOT / file).read_text() for file in files)
     methods = set(re.findall(r"client\.([a-z_]+)\(", text)) - {"close"}
     words = {method.removesuffix("_batch") for method in methods}
     return {"sqs:" + "".join(word.title() for word in method.split("_")) for method in words}
 
 
-def test_queues_are_those_of_the_local_stack() -> None:
+def test_queues_match_the_local_stack() -> None:
     text = (TERRAFORM / "queues.tf").read_text()
     assert set(map(int, re.findall(r"message_retention_seconds\s+= (\d+)", text))) == {
         RETENTION_SECONDS,
@@ -47,14 +47,14 @@ def test_queues_are_those_of_the_local_stack() -> None:
     assert re.findall(r"visibility_timeout_seconds = (\d+)", text) == ["180"]
 
 
-def test_policies_allow_every_call_of_the_queues_and_no_making_or_purging() -> None:
-    made = {"sqs:CreateQueue"}
+def test_policies_allow_every_call_to_sqs_except_create_and_purge() -> None:
+    created_by_terraform = {"sqs:CreateQueue"}
     allowed = {action for policy in POLICIES for action in actions(policy) if action.startswith("sqs:")}
-    assert allowed == calls("sequence_store/sqs.py") - made
+    assert allowed == calls("sequence_store/sqs.py") - created_by_terraform
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_no_policy_allows_by_wildcard_or_everywhere(policy: str) -> None:
+def test_no_policy_has_a_wildcard_action_or_resource(policy: str) -> None:
     assert not any("*" in action for action in actions(policy))
     for statement in statements(policy):
         resources = statement["Resource"]
@@ -63,7 +63,7 @@ def test_no_policy_allows_by_wildcard_or_everywhere(policy: str) -> None:
             assert set(statement) == {"Sid", "Effect", "Action", "Resource"}
 
 
-def test_only_the_worker_may_mail_and_read_mailboxes_secrets() -> None:
+def test_only_the_worker_may_send_mails_and_read_mailbox_secrets() -> None:
     may = {policy for policy in POLICIES if any(a.startswith("ses:") for a in actions(policy))}
     assert may == {"worker"}
     assert {p for p in POLICIES if "secretsmanager:GetSecretValue" in actions(p)} == {
@@ -74,7 +74,7 @@ def test_only_the_worker_may_mail_and_read_mailboxes_secrets() -> None:
     assert mailboxes["Resource"] == "${secrets}:sequences/mailboxes/*"
 
 
-def test_every_role_has_its_policy_and_every_policy_its_role() -> None:
+def test_every_role_has_a_policy_and_every_policy_a_role() -> None:
     text = (TERRAFORM / "roles.tf").read_text()
     block = text.partition("roles = {")[2].partition("}\n")[0]
     assert set(re.findall(r"^\s+([a-z-]+)\s+= ", block, re.MULTILINE)) == set(POLICIES)

@@ -1,3 +1,5 @@
+"""Tests of the standalone SQS server and of the queues' retention."""
+
 from __future__ import annotations
 
 import os
@@ -15,17 +17,17 @@ from sequence_store.settings import OwnerSettings
 from sequence_store.sqs import Queue, sqs_client
 from tests.conftest import Database, MakeSettings, Queues
 
-COMPOSE = Path(__file__).parents[2] / "deploy" / "docker-compose.yaml"
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yaml"
 DISPATCHED = """
-INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
-    status, dispatched_at)
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
+    send_at, not_after, status, dispatched_at)
 SELECT 1, 1, 1, 1, 1, d, d, d, now() + interval '5 minutes', now() + interval '2 hours', 'dispatched', now()
 FROM CAST(now() AS date) d
 """
 
 
 def _health_check(port: int, settings: OwnerSettings) -> list[str]:
-    """Return the check of deploy/docker-compose.yaml, which says when other programs may start."""
+    """Return the check of docker-compose.yaml, on which other services depend."""
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     _, _, *arguments = services["sqs"]["healthcheck"]["test"]
     code = arguments[-1].replace(":4566", f":{port}")
@@ -33,7 +35,7 @@ def _health_check(port: int, settings: OwnerSettings) -> list[str]:
     return [sys.executable, "-c", re.sub(r"\$\{AWS_REGION[^}]*\}", settings.aws_region, code)]
 
 
-def test_sqs_by_itself_has_its_queues_and_plans_again_what_an_earlier_one_forgot(
+def test_standalone_sqs_creates_its_queues_and_sets_dispatched_sends_back_to_planned(
     database: Database, make_settings: MakeSettings, tmp_path: Path
 ) -> None:
     with database.connect() as connection:
@@ -58,13 +60,13 @@ def test_sqs_by_itself_has_its_queues_and_plans_again_what_an_earlier_one_forgot
     finally:
         end(process, stop_signal=signal.SIGTERM)
     assert process.returncode == 0
-    assert "1 sends planned again" in log.read_text()
+    assert "1 sends set back to planned" in log.read_text()
     with database.connect() as connection:
         assert connection.execute("SELECT status, attempt FROM sends").fetchall() == [("planned", 2)]
 
 
 def test_dead_letters_are_kept_longer_than_the_messages_that_they_were(queues: Queues) -> None:
-    """A standard queue's message keeps its age when it becomes a dead letter."""
+    """A message of a standard queue keeps its age when it is dead-lettered."""
     for queue in (queues.sends, queues.delivery_results):
         kept, kept_dead = (
             int(

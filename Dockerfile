@@ -1,6 +1,6 @@
-# The product as one image, whose one entry point is the command `sequences`; Dagster's own programs are beside it.
-#     docker build --file deploy/Dockerfile --tag sequence-pipelines .
-# The target `local` adds what only a machine of one's own needs: an SQS endpoint and a mail sink.
+# Builds the product as one image with the command `sequences` and Dagster's programs.
+#     docker build --tag sequence-pipelines .
+# The target `local` adds the servers that only a local deployment needs: an SQS endpoint and a mail sink.
 
 FROM python:3.13-slim-trixie AS base
 ENV PATH=/opt/product/bin:/opt/venv/bin:$PATH \
@@ -13,14 +13,15 @@ ENV PATH=/opt/product/bin:/opt/venv/bin:$PATH \
     ASSET_STORE=/var/lib/sequences/assets \
     HOME=/tmp
 
-# Every package comes from requirements.lock: its versions bind, its hashes are compared.
+# Installs the packages that requirements.lock pins, and verifies their hashes.
 FROM base AS build
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_CACHE_DIR=/var/cache/uv
 WORKDIR /src
 RUN python -m venv /opt/uv \
     && /opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check uv==0.13.9 \
     && /opt/uv/bin/uv venv --quiet /opt/venv \
-    && echo /opt/product > "$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/product.pth"
+    && site=$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') \
+    && echo /opt/product > "$site/product.pth"
 COPY pyproject.toml requirements.lock ./
 RUN --mount=type=cache,target=/var/cache/uv \
     /opt/uv/bin/uv pip install --quiet --python /opt/venv --constraint requirements.lock \
@@ -32,10 +33,11 @@ FROM build AS wheel
 COPY . .
 RUN --mount=type=cache,target=/var/cache/uv \
     /opt/uv/bin/uv build --quiet --wheel --build-constraint requirements.lock --out-dir /wheel \
-    && /opt/uv/bin/uv pip install --quiet --python /opt/venv --no-deps --target /opt/product /wheel/*.whl
+    && /opt/uv/bin/uv pip install --quiet --python /opt/venv --no-deps \
+        --target /opt/product /wheel/*.whl
 
-# With a fixed seed the bytecode is the same in each build, so that code alone makes no new layer of packages. -P: what is imported,
-# and so compiled, is the product that was installed, not the files beside slim.py.
+# A fixed hash seed makes the bytecode reproducible: a change of code does not change the layer of packages.
+# -P makes Python import and compile the installed product instead of the files beside slim.py.
 FROM wheel AS product-packages
 RUN PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE="" python -P /src/slim.py load
 
@@ -45,13 +47,14 @@ RUN --mount=type=cache,target=/var/cache/uv \
         aiosmtpd flask flask-cors moto
 RUN PYTHONHASHSEED=0 PYTHONDONTWRITEBYTECODE="" python -P /src/slim.py load
 
-# Nobody in it is root and nothing in it needs to be written, but for the folders that volumes keep. Nothing is imported from
-# the folder that a program happens to be started in; the product is found by a .pth file, as Dagster takes the first entry of
-# sys.path for that folder and imports nothing from it.
+# The image runs as an unprivileged user, and only the folders of volumes are writable.
+# PYTHONSAFEPATH keeps Python from importing modules of the working directory. A .pth file makes the product
+# importable, not PYTHONPATH, because Dagster imports nothing from the first entry of sys.path.
 FROM base AS runtime
 ENV PYTHONSAFEPATH=1
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin sequences \
-    && install -d -o sequences -g sequences /opt/dagster/home/storage /var/lib/sequences/assets /var/lib/sequences/mail
+    && install -d -o sequences -g sequences \
+        /opt/dagster/home/storage /var/lib/sequences/assets /var/lib/sequences/mail
 WORKDIR /opt/sequences
 COPY dagster.yaml workspace.yaml /opt/dagster/home/
 COPY examples ./examples
