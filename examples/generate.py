@@ -1,8 +1,8 @@
-"""Writes contacts, enrolments and sequence_mailboxes beside this file: `python examples/generate.py`.
+"""Generates contacts.csv, enrolments.csv and sequence_mailboxes.csv: `python examples/generate.py`.
 
-Sequences, steps and mailboxes are written by hand. The files look like a CRM's export made on Monday, 1 June 2026, at
-noon of each mailbox's own zone; loading moves that moment to now. The same bytes at every run. All names are made
-up, all addresses lie under domains reserved for examples (RFC 2606).
+Sequences, steps and mailboxes are maintained by hand. The files imitate a CRM export of Monday, 1 June 2026,
+at noon in each mailbox's time zone; the loader moves that moment to now. Every run writes the same bytes.
+All names are invented, and all addresses use domains reserved for examples (RFC 2606).
 """
 
 from __future__ import annotations
@@ -33,34 +33,36 @@ SHARES = {
 EXPORTED = date(2026, 6, 1)
 Row = dict[str, str]
 GIVEN = (
-    "Ada Aino Amara Anders Anya Arjun Beatriz Bela Bruno Camila Cedric Chiara Dagny Daniel Dario Edith Elif Emeka Enzo "
-    "Farah Felix Fiona Freya Gareth Greta Hana Hugo Ines Ingrid Ivo Jamal Jonas Juno Kaito Karla Kofi Lars Leila Lena "
-    "Linh Luca Maeve Malik Marta Mateo Mina Nadia Nils Noor Olga Omar Oscar Paula Pavel Priya Quinn Rafael Rosa Ruben "
-    "Sana Selma Simon Sofia Tariq Thea Tomas Uma Valerie Viktor Wanda Xenia Yara Yusuf Zoe"
+    "Ada Aino Amara Anders Anya Arjun Beatriz Bela Bruno Camila Cedric Chiara Dagny Daniel Dario Edith "
+    "Elif Emeka Enzo Farah Felix Fiona Freya Gareth Greta Hana Hugo Ines Ingrid Ivo Jamal Jonas Juno "
+    "Kaito Karla Kofi Lars Leila Lena Linh Luca Maeve Malik Marta Mateo Mina Nadia Nils Noor Olga Omar "
+    "Oscar Paula Pavel Priya Quinn Rafael Rosa Ruben Sana Selma Simon Sofia Tariq Thea Tomas Uma Valerie "
+    "Viktor Wanda Xenia Yara Yusuf Zoe"
 ).split()
 FAMILY = (
-    "Abara Adler Almeida Andersson Banerjee Barros Becker Bianchi Brandt Calder Castell Chaudhry Dahl Delacroix Dupont "
-    "Eriksen Esposito Falk Ferrero Fontaine Garrow Gruber Haddad Halloran Hartwig Ibarra Ishida Jansen Joshi Kaplan "
-    "Kowal Kruse Laine Lindqvist Lombardi Marchetti Mbeki Meyer Moreau Nakata Novak Okafor Oliveira Osei Palmer "
-    "Petrov Quintero Rahimi Reyes Rossi Sandoval Sato Schuster Silva Sorensen Tanaka Thorne Tran Ulrich Vance Varga "
-    "Verbeek Vogt Wallin Weber Yilmaz Zapata Ziegler"
+    "Abara Adler Almeida Andersson Banerjee Barros Becker Bianchi Brandt Calder Castell Chaudhry Dahl "
+    "Delacroix Dupont Eriksen Esposito Falk Ferrero Fontaine Garrow Gruber Haddad Halloran Hartwig "
+    "Ibarra Ishida Jansen Joshi Kaplan Kowal Kruse Laine Lindqvist Lombardi Marchetti Mbeki Meyer Moreau "
+    "Nakata Novak Okafor Oliveira Osei Palmer Petrov Quintero Rahimi Reyes Rossi Sandoval Sato Schuster "
+    "Silva Sorensen Tanaka Thorne Tran Ulrich Vance Varga Verbeek Vogt Wallin Weber Yilmaz Zapata Ziegler"
 ).split()
 FIRST_WORDS = (
-    "Alder Amber Arbor Beacon Birch Blue Bright Canyon Cedar Clear Cobalt Copper Delta Ember Fern Granite Harbor Hazel "
-    "Indigo Juniper Lantern Linden Maple Meadow North Oak Orchard Pine Quartz River Saffron Silver Summit Tidal Willow"
+    "Alder Amber Arbor Beacon Birch Blue Bright Canyon Cedar Clear Cobalt Copper Delta Ember Fern "
+    "Granite Harbor Hazel Indigo Juniper Lantern Linden Maple Meadow North Oak Orchard Pine Quartz River "
+    "Saffron Silver Summit Tidal Willow"
 ).split()
 LAST_WORDS = (
-    "Analytics Bakery Books Clinics Consulting Foods Freight Labs Logistics Optics Robotics Software Solar Studios "
-    "Systems Textiles Tools Travel Works"
+    "Analytics Bakery Books Clinics Consulting Foods Freight Labs Logistics Optics Robotics Software "
+    "Solar Studios Systems Textiles Tools Travel Works"
 ).split()
 TITLES = (
-    "Head of Operations,Office Manager,Founder,Product Manager,Finance Director,IT Manager,Marketing Lead,Buyer,"
-    "Customer Success Manager,Plant Manager,Managing Director,Team Assistant"
+    "Head of Operations,Office Manager,Founder,Product Manager,Finance Director,IT Manager,"
+    "Marketing Lead,Buyer,Customer Success Manager,Plant Manager,Managing Director,Team Assistant"
 ).split(",")
 CITIES = (
-    "Lisbon/Portugal,Ghent/Belgium,Leeds/United Kingdom,Leipzig/Germany,Lyon/France,Porto/Portugal,Aarhus/Denmark,"
-    "Turin/Italy,Denver/United States,Portland/United States,Toronto/Canada,Osaka/Japan,Pune/India,Nairobi/Kenya,"
-    "Curitiba/Brazil,Perth/Australia,Tampere/Finland,Graz/Austria"
+    "Lisbon/Portugal,Ghent/Belgium,Leeds/United Kingdom,Leipzig/Germany,Lyon/France,Porto/Portugal,"
+    "Aarhus/Denmark,Turin/Italy,Denver/United States,Portland/United States,Toronto/Canada,Osaka/Japan,"
+    "Pune/India,Nairobi/Kenya,Curitiba/Brazil,Perth/Australia,Tampere/Finland,Graz/Austria"
 ).split(",")
 
 
@@ -76,7 +78,7 @@ def slug(words: str) -> str:
 
 
 def companies(chance: random.Random) -> list[tuple[str, str]]:
-    """Return 400 companies with their domains."""
+    """Return 400 companies as (name, domain)."""
     names = [f"{first} {last}" for first in FIRST_WORDS for last in LAST_WORDS]
     endings = ("example", "example", "example.com", "example.net", "example.org")
     return [
@@ -104,7 +106,7 @@ def read(name: str) -> list[Row]:
 
 
 def waits_of(steps: list[Row]) -> dict[str, list[int]]:
-    """Return the wait days of each sequence's steps, in their order."""
+    """Return the wait days of each sequence's steps, in step order."""
     waits: dict[str, list[int]] = {}
     for step in steps:
         waits.setdefault(step["Sequence"], []).append(int(step["Wait Days"]))
@@ -112,7 +114,10 @@ def waits_of(steps: list[Row]) -> dict[str, list[int]]:
 
 
 def routes(names: list[str], mailboxes: list[Row], chance: random.Random) -> dict[str, list[str]]:
-    """Return the mailboxes of each sequence: every mailbox has one, every sequence one that never closes."""
+    """Return the mailboxes of each sequence.
+
+    Every mailbox has at least one sequence; every sequence has a mailbox that is always open.
+    """
     addresses = [mailbox["Email"] for mailbox in mailboxes]
     always = [mailbox["Email"] for mailbox in mailboxes if mailbox["Opens"] == mailbox["Closes"]]
     found = {name: {always[n % len(always)]} for n, name in enumerate(names)}
@@ -154,7 +159,7 @@ def standing(waits: list[int], mailboxes: list[str], chance: random.Random) -> t
 
 
 def main() -> None:
-    chance = random.Random(20_260_601)  # noqa: S311  (the same people at every run)
+    chance = random.Random(20_260_601)  # noqa: S311  (a fixed seed: every run gives the same contacts)
     waits, people = waits_of(read("steps")), contacts(chance)
     mailboxes = routes(list(waits), read("mailboxes"), chance)
     write(

@@ -1,1 +1,1 @@
-"""The embedded default: Postgres, queues, mail and the product's programs as real servers on loopback."""
+"""Local stack: runs Postgres, queues, a mail sink and the product's programs on loopback."""

@@ -1,4 +1,4 @@
-"""`python -m local_stack ROOT`: the supervisor in the background of `sequences stack up --detach`."""
+"""Entry point `python -m local_stack ROOT`: the background supervisor of `sequences stack up --detach`."""
 
 from __future__ import annotations
 

@@ -1,29 +1,26 @@
-"""Dagster's three processes: one code server that the webserver and the daemon share."""
+"""Defines Dagster's three programs: a code server, shared by the webserver and the daemon."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from local_stack.errors import StartError
 from local_stack.folder import StackFolder
 from local_stack.ports import LOOPBACK
-from local_stack.program import Program, listens
+from local_stack.program import BIN, Program, listens
 
 DEFINITIONS = "sequence_pipelines.definitions"
 START_SECONDS = 180.0
-BIN = Path(sys.executable).parent
 _LOCATIONS = """{ workspaceOrError { ... on PythonError { message } ... on Workspace { locationEntries {
     name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
 _DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
 
 
 def code_server(folder: StackFolder, port: int) -> Program:
-    """Serve the code location; prepares Dagster's home, which shares the project's dagster.yaml."""
+    """Serve the code location; create DAGSTER_HOME with a link to the project's dagster.yaml."""
     options = ("-h", LOOPBACK, "-p", str(port), "-m", DEFINITIONS, "-d", str(folder.root.resolve()))
     return Program(
         "dagster-code",
@@ -36,7 +33,7 @@ def code_server(folder: StackFolder, port: int) -> Program:
 
 
 def webserver(folder: StackFolder, port: int) -> Program:
-    """Serve the UI; ready once it has loaded the code location without an error."""
+    """Serve the UI; ready once the code location is loaded without an error."""
     return Program(
         "dagster-web",
         [str(BIN / "dagster-webserver"), "-h", LOOPBACK, "-p", str(port), *_workspace(folder)],
@@ -47,7 +44,7 @@ def webserver(folder: StackFolder, port: int) -> Program:
 
 
 def daemon(folder: StackFolder, web_port: int) -> Program:
-    """Run schedules, sensors, queue and monitoring; ready once the webserver sees all their heartbeats."""
+    """Run schedules, sensors, run queue and monitoring; ready once all daemons have a heartbeat."""
     return Program(
         "dagster-daemon",
         [str(BIN / "dagster-daemon"), "run", *_workspace(folder)],
@@ -64,7 +61,7 @@ def _workspace(folder: StackFolder) -> tuple[str, str]:
 def _make_home(folder: StackFolder) -> None:
     shared = folder.root.resolve() / "dagster.yaml"
     if not shared.exists():
-        raise StartError(f"needs {shared}: run this in the project's root folder.")
+        raise StartError(f"needs {shared}. Run the command in the project's root folder.")
     home = folder.path / "dagster"
     home.mkdir(exist_ok=True)
     link = home / "dagster.yaml"
@@ -73,7 +70,7 @@ def _make_home(folder: StackFolder) -> None:
 
 
 def _location_is_loaded(port: int) -> bool:
-    workspace = _ask(port, _LOCATIONS).get("workspaceOrError", {})
+    workspace = _query(port, _LOCATIONS).get("workspaceOrError", {})
     entries = workspace.get("locationEntries", [])
     for entry in entries:
         outcome = entry["locationOrLoadError"] or {}
@@ -83,11 +80,11 @@ def _location_is_loaded(port: int) -> bool:
 
 
 def _daemons_are_healthy(port: int) -> bool:
-    statuses = _ask(port, _DAEMONS).get("instance", {}).get("daemonHealth", {}).get("allDaemonStatuses", [])
+    statuses = _query(port, _DAEMONS).get("instance", {}).get("daemonHealth", {}).get("allDaemonStatuses", [])
     return bool(statuses) and all(status["healthy"] for status in statuses if status["required"])
 
 
-def _ask(port: int, query: str) -> dict[str, Any]:
+def _query(port: int, query: str) -> dict[str, Any]:
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
     with suppress(OSError, http.client.HTTPException, ValueError):
         headers = {"Content-Type": "application/json"}

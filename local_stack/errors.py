@@ -1,16 +1,16 @@
-"""The errors of the local stack.
+"""Errors of the local stack.
 
 StackError
-├── BinaryMissingError   a server's binaries are absent or too old; says which package or variable brings them
-├── PrivilegeError       Postgres refuses root and no way to shed it works here
-└── StartError           a program ended, or was not ready in time; carries its log's last lines
+├── BinaryMissingError   a server's binaries are missing or too old; names the package or variable to set
+├── PrivilegeError       Postgres refuses root, and root privileges cannot be dropped on this machine
+└── StartError           a program ended or was not ready in time; includes the last lines of its log
 """
 
 from __future__ import annotations
 
 
 class StackError(Exception):
-    """The local stack cannot go on; the message says what failed and what to do."""
+    """The local stack cannot continue; the message names the cause and the remedy."""
 
 
 class BinaryMissingError(StackError):

@@ -1,4 +1,4 @@
-"""Where the stack keeps everything: `.local/` of the project."""
+"""Manages the stack's folder `.local/`: lock, ports, pid files and logs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
-from local_stack.env_file import env_file_of
+from local_stack.env_file import env_file_of, local_folder
 from local_stack.processes import Identity
 
 MARK = "SEQUENCE_STACK"
@@ -18,7 +18,10 @@ MARK = "SEQUENCE_STACK"
 
 @dataclass(frozen=True)
 class Record:
-    """A pid file: who runs, as which in the order of starts, and how it wants to be stopped."""
+    """Content of a pid file: the process, its position in the start order, and how to stop it.
+
+    `birth` tells the process apart from a later one with the same pid (see `processes.Identity`).
+    """
 
     pid: int
     birth: str
@@ -33,17 +36,17 @@ class Record:
 
 @dataclass(frozen=True)
 class StackFolder:
-    """The files of one stack, which lies in `.local/` of the project folder `root`."""
+    """The files of the stack in `.local/` of the project folder `root`."""
 
     root: Path
 
     @property
     def path(self) -> Path:
-        return self.root.resolve() / ".local"
+        return local_folder(self.root)
 
     @property
     def mark(self) -> str:
-        """Return what the environment of each of the stack's processes carries, as KEY=value."""
+        """Return the KEY=value entry that the environment of every process of the stack contains."""
         return f"{MARK}={self.path}"
 
     @property
@@ -66,13 +69,16 @@ class StackFolder:
         return self.path / "logs" / f"{program}.log"
 
     def make(self) -> None:
-        """Make the folder; others may pass through it (an account that runs Postgres has to) but read nothing."""
+        """Create the folder. Other accounts, such as Postgres's, may traverse it but not list it."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o711)
         self.pids.mkdir(exist_ok=True)
 
     def lock(self) -> IO[str] | None:
-        """Take the supervisor's place, which the kernel frees however it ends; None where it is taken."""
+        """Take the supervisor's lock; return None if another process holds it.
+
+        The kernel releases the lock when its holder ends.
+        """
         self.make()
         file = (self.path / "supervisor.lock").open("a+")
         try:
@@ -83,23 +89,23 @@ class StackFolder:
         return file
 
     def enter_supervisor(self, lock: IO[str]) -> None:
-        """Write this process's pid into the lock that it holds; what an earlier one said counts no more."""
+        """Write this process's pid into its lock file and remove the previous supervisor's ready mark."""
         self.ready_file.unlink(missing_ok=True)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
 
     def supervisor(self) -> int:
-        """Return the pid of the lock's holder, 0 while it has not written it."""
+        """Return the pid of the lock's holder, or 0 if it has not written its pid yet."""
         with suppress(FileNotFoundError, ValueError):
             return int((self.path / "supervisor.lock").read_text())
         return 0
 
-    def say_ready(self) -> None:
+    def mark_ready(self) -> None:
         self.ready_file.write_text(str(os.getpid()))
 
     def is_ready(self, supervisor: int | None = None) -> bool:
-        """Return whether the supervisor (by its pid; None: the lock's holder) has started everything."""
+        """Return whether the supervisor with this pid (default: the lock's holder) started all programs."""
         with suppress(FileNotFoundError):
             return self.ready_file.read_text() == str(supervisor or self.supervisor())
         return False
@@ -111,9 +117,9 @@ class StackFolder:
         (self.pids / f"{program}.json").unlink(missing_ok=True)
 
     def records(self) -> dict[str, Record]:
-        """Return the pid files by program, in the order in which they are to be stopped."""
+        """Return the pid files by program, in stop order."""
         found = {}
         for file in self.pids.glob("*.json"):
-            with suppress(ValueError, TypeError):  # half-written when the machine stopped: it names nobody
+            with suppress(ValueError, TypeError):  # the machine stopped during the write
                 found[file.stem] = Record(**json.loads(file.read_text()))
         return dict(sorted(found.items(), key=lambda item: item[1].order, reverse=True))

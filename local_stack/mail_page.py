@@ -1,4 +1,4 @@
-"""The sink's web page: the list, a message, and both as JSON. Nothing that a mail says is taken as markup."""
+"""Serves the mail sink's web pages and JSON API; escapes everything that comes from a mail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from local_stack.mail_store import Content, Entry, MailStore
 
 SHOWN = 200
 STYLE = (Path(__file__).parent / "mail_page.css").read_text(encoding="utf-8")
-# No script runs, in a mail neither; images come from this machine alone (the open pixel does).
+# No script runs, also not in a mail's HTML. Images load only from this machine, as the open pixel does.
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data: http://127.0.0.1:* http://localhost:*; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
@@ -23,7 +23,7 @@ POLICY = (
 
 
 def make_app(store: MailStore) -> FastAPI:
-    """Make the page's application."""
+    """Return the application of the web pages and the JSON API."""
     app = FastAPI(title="Mail sink", openapi_url=None)
 
     @app.middleware("http")
@@ -66,7 +66,7 @@ def make_app(store: MailStore) -> FastAPI:
     def _entry(number: int) -> Entry:
         if entry := store.get(number):
             return entry
-        raise HTTPException(404, f"There is no message {number}.")
+        raise HTTPException(404, f"Message {number} does not exist.")
 
     return app
 
@@ -74,7 +74,7 @@ def make_app(store: MailStore) -> FastAPI:
 def list_page(found: Sequence[Entry], search: str) -> str:
     rows = "".join(_row(entry) for entry in found[:SHOWN])
     table = f"<table><thead>{_HEAD}</thead><tbody>{rows}</tbody></table>" if rows else _empty(search)
-    more = f"<p class=note>The newest {SHOWN} are shown.</p>" if len(found) > SHOWN else ""
+    more = f"<p class=note>Only the newest {SHOWN} messages are shown.</p>" if len(found) > SHOWN else ""
     refresh = "" if search else '<meta http-equiv="refresh" content="5">'
     count = f"{len(found):,} message{'' if len(found) == 1 else 's'}"
     return _page("Mail sink", _header(count, search) + f"<main>{table}{more}</main>", refresh)
@@ -116,8 +116,8 @@ def _moment(accepted_at: str) -> str:
 
 
 def _empty(search: str) -> str:
-    what = f"Nothing matches “{escape(search)}”." if search else "No mail yet. It appears here as it is sent."
-    return f"<p class=empty>{what}</p>"
+    text = f"No message matches “{escape(search)}”." if search else "No messages yet. New mails appear here."
+    return f"<p class=empty>{text}</p>"
 
 
 def _header(count: str, search: str) -> str:
@@ -137,7 +137,8 @@ def _html_part(html: str | None) -> str:
         return ""
     document = escape('<base target="_blank">' + html)
     sandbox = "allow-popups allow-popups-to-escape-sandbox"
-    return f'<iframe sandbox="{sandbox}" referrerpolicy="no-referrer" title=Message srcdoc="{document}"></iframe>'
+    attributes = f'sandbox="{sandbox}" referrerpolicy="no-referrer" title=Message srcdoc="{document}"'
+    return f"<iframe {attributes}></iframe>"
 
 
 def _part(title: str, body: str | None, *, is_open: bool = False) -> str:
@@ -149,6 +150,7 @@ def _part(title: str, body: str | None, *, is_open: bool = False) -> str:
 
 def _page(title: str, body: str, head: str = "") -> str:
     return (
-        '<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width">'
+        "<!doctype html><html lang=en><head><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width">'
         f"{head}<title>{escape(title)}</title><style>{STYLE}</style></head><body>{body}</body></html>"
     )

@@ -1,4 +1,4 @@
-"""`python -m local_stack.mail_sink`: takes every mail over SMTP, delivers none, shows them on a page."""
+"""Mail sink `python -m local_stack.mail_sink`: accepts every mail over SMTP, delivers none, shows them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from local_stack.mail_store import MailStore
 from local_stack.ports import LOOPBACK
 
 
-class Taker:
-    """Accepts what any sender sends to any recipient."""
+class SinkHandler:
+    """Accepts and stores every mail, whatever its sender and recipients."""
 
     def __init__(self, store: MailStore) -> None:
         self._store = store
@@ -23,15 +23,15 @@ class Taker:
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         source = envelope.original_content or b""
         entry = self._store.add(str(envelope.mail_from), list(envelope.rcpt_tos), source)
-        return f"250 2.0.0 kept as {entry.id}"
+        return f"250 2.0.0 stored as message {entry.id}"
 
 
 async def serve(store: MailStore, *, smtp_port: int, port: int, host: str = LOOPBACK) -> None:
-    """Serve SMTP and the page at `host` until a signal ends it."""
+    """Serve SMTP and the web page on `host` until a signal ends the process."""
     loop = asyncio.get_running_loop()
-    taker = Taker(store)
+    handler = SinkHandler(store)
     smtp = await loop.create_server(
-        lambda: SMTP(taker, hostname="mail-sink.localhost", enable_SMTPUTF8=True, loop=loop),
+        lambda: SMTP(handler, hostname="mail-sink.localhost", enable_SMTPUTF8=True, loop=loop),
         host,
         smtp_port,
     )
@@ -46,8 +46,10 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m local_stack.mail_sink", description=__doc__)
     arguments.add_argument("--host", default=LOOPBACK)
     arguments.add_argument("--smtp-port", type=int, default=1025)
-    arguments.add_argument("--port", type=int, default=8025, help="of the page")
-    arguments.add_argument("--folder", type=Path, default=Path(".local/mail"), help="that keeps the mails")
+    arguments.add_argument("--port", type=int, default=8025, help="port of the web page")
+    arguments.add_argument(
+        "--folder", type=Path, default=Path(".local/mail"), help="folder of the stored mails"
+    )
     given = arguments.parse_args()
     store = MailStore(given.folder)
     asyncio.run(serve(store, smtp_port=given.smtp_port, port=given.port, host=given.host))

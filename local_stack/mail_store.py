@@ -1,4 +1,4 @@
-"""The mails that the sink took: a .eml file each and one JSON line in an index, read again at a restart."""
+"""Stores the sink's mails: one .eml file and one JSON line in an index per mail; reads both at a restart."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INDEX = "index.jsonl"
 
 @dataclass(frozen=True)
 class Entry:
-    """One accepted mail, as the index knows it; `accepted_at` is ISO 8601 in UTC with milliseconds."""
+    """Index entry of an accepted mail; `accepted_at` is ISO 8601 in UTC, to the millisecond."""
 
     id: int
     accepted_at: str
@@ -27,13 +27,13 @@ class Entry:
     size: int
 
     def matches(self, words: str) -> bool:
-        """Return whether sender, recipients or subject contain `words`, whatever the case."""
+        """Return whether sender, recipients or subject contain `words`, ignoring case."""
         return words.casefold() in "\n".join([self.mail_from, *self.rcpt_to, self.subject]).casefold()
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a mail says: decoded headers in their order, and the bodies that it has."""
+    """Content of a mail: decoded headers in order, the text and HTML bodies (None if missing), the source."""
 
     headers: list[tuple[str, str]]
     text: str | None
@@ -42,7 +42,7 @@ class Content:
 
 
 class MailStore:
-    """All mails of one folder."""
+    """The mails of one folder."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ class MailStore:
         self._index.close()
 
     def add(self, mail_from: str, rcpt_to: list[str], source: bytes) -> Entry:
-        """Keep a mail; it is on disk before this returns (but not safe from a power cut)."""
+        """Store a mail. It is written to files before this returns, but not synced to disk."""
         headers = BytesHeaderParser(policy=policy.compat32).parsebytes(source)
         entry = Entry(
             id=self._next,
@@ -74,7 +74,7 @@ class MailStore:
         return entry
 
     def find(self, words: str = "") -> list[Entry]:
-        """Return the entries that match, the newest first."""
+        """Return the matching entries, newest first."""
         return [entry for entry in reversed(self._entries) if not words or entry.matches(words)]
 
     def get(self, number: int) -> Entry | None:
@@ -102,7 +102,7 @@ def _read_index(file: Path) -> Iterator[Entry]:
         for line in file.read_text(encoding="utf-8").splitlines():
             try:
                 yield Entry(**json.loads(line))
-            except (ValueError, TypeError):  # the last line, cut off by a power cut
+            except (ValueError, TypeError):  # the last line was cut off by a crash
                 continue
 
 
@@ -116,5 +116,5 @@ def _body(message: EmailMessage, kind: str) -> str | None:
         return None
     try:
         return str(part.get_content())
-    except (LookupError, ValueError):  # a charset that nobody knows
+    except (LookupError, ValueError):  # an unknown charset
         return bytes(part.get_payload(decode=True) or b"").decode(errors="replace")

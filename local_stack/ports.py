@@ -1,4 +1,4 @@
-"""Ports on loopback: a preferred one where it is free, else another."""
+"""Finds free ports on loopback: the preferred port if it is free, else another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def is_free(port: int) -> bool:
-    """Return whether a server could bind the port now; connections that linger do not count."""
+    """Return whether a server can bind the port now; connections in TIME_WAIT do not count."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -20,14 +20,14 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
-    """Return whether somebody accepts connections there."""
+    """Return whether a server accepts connections on the port."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
 def free_port(preferred: int = 0, *, avoid: Container[int] = ()) -> int:
-    """Return the preferred port, or one that the system picks where it is taken or to be avoided."""
+    """Return the preferred port, or any free port if it is taken or in `avoid`."""
     if preferred and preferred not in avoid and is_free(preferred):
         return preferred
     while True:

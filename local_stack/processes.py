@@ -1,4 +1,4 @@
-"""Processes that we start: logged to a file, known by pid and birth, ended within a bound."""
+"""Starts, identifies and ends processes; their output goes to log files."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ from pathlib import Path
 from local_stack.errors import StartError
 
 POLL_SECONDS = 0.03
-KEPT_LOG_BYTES = 10_000_000
+MAX_LOG_BYTES = 10_000_000
 _PROC = Path("/proc")
+_START_TIME = 22 - 4  # index of field 22 (starttime) of /proc/PID/stat in a list that begins with field 4
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A process, told apart from any later one that is given the same pid."""
+    """Identifies a process by its pid and start time, since pids are reused."""
 
     pid: int
     birth: str
 
     @classmethod
     def of(cls, pid: int) -> Identity | None:
-        """Return the identity of a running process, None if there is none (a zombie runs no longer)."""
+        """Return the identity of a running process, or None; a zombie does not count as running."""
         birth = _birth(pid)
         return cls(pid, birth) if birth else None
 
@@ -51,7 +52,7 @@ def _birth(pid: int) -> str | None:
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, *rest = stat.rpartition(")")[2].split()
-    return None if state in "ZX" else f"{_boot()}/{rest[18]}"
+    return None if state in "ZX" else f"{_boot()}/{rest[_START_TIME]}"
 
 
 def _birth_by_ps(pid: int) -> str | None:
@@ -68,9 +69,9 @@ def launch(
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own (a Ctrl-C is ours to pass on) whose output goes to `log`."""
+    """Start a process in its own session, which Ctrl-C does not reach; append its output to `log`."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    if log.exists() and log.stat().st_size > KEPT_LOG_BYTES:
+    if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
         log.replace(log.with_suffix(".old.log"))
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603
@@ -86,7 +87,7 @@ def launch(
 
 
 def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    """Return whether `condition` held within `seconds`."""
+    """Wait for `condition`; return False if it is not met within `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -98,15 +99,15 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 def wait_ready(
     process: subprocess.Popen[bytes], ready: Callable[[], bool], *, log: Path, seconds: float
 ) -> None:
-    """Wait until the process is ready; raise StartError if it ends before, or takes longer."""
+    """Wait until the process is ready; raise StartError if it ends first or `seconds` pass."""
     if not wait_until(lambda: process.poll() is not None or ready(), seconds):
-        raise StartError(f"is not ready after {seconds:.0f} s.\n{last_words(log)}")
+        raise StartError(f"was not ready after {seconds:.0f} s.\n{log_tail(log)}")
     if process.poll() is not None:
-        raise StartError(f"ended with status {process.returncode}.\n{last_words(log)}")
+        raise StartError(f"exited with status {process.returncode}.\n{log_tail(log)}")
 
 
 def end(process: subprocess.Popen[bytes], *, stop_signal: int = signal.SIGTERM, seconds: float = 10) -> None:
-    """Ask a child to stop; after `seconds` insist. What it left in its process group ends with it."""
+    """Stop a child; kill it after `seconds`. The rest of its process group is killed in any case."""
     if process.poll() is None:
         process.send_signal(stop_signal)
         with suppress(subprocess.TimeoutExpired):
@@ -115,8 +116,8 @@ def end(process: subprocess.Popen[bytes], *, stop_signal: int = signal.SIGTERM, 
     process.wait()
 
 
-def end_stranger(identity: Identity, *, stop_signal: int = signal.SIGTERM, seconds: float = 10) -> None:
-    """Do as `end` does to a process of an earlier run, unless its pid is somebody else's by now."""
+def end_recorded(identity: Identity, *, stop_signal: int = signal.SIGTERM, seconds: float = 10) -> None:
+    """Stop a process of an earlier run like `end`; do nothing if another process has its pid now."""
     if not identity.runs():
         return
     os.kill(identity.pid, stop_signal)
@@ -132,18 +133,18 @@ def _kill_group(leader: int) -> None:
 
 
 def marked(mark: str) -> Iterator[int]:
-    """Yield the running processes that were started with `mark` (KEY=value) in their environment."""
+    """Yield the pids of running processes with `mark` (KEY=value) in their environment."""
     for folder in _PROC.glob("[0-9]*"):
         with suppress(OSError):
             if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
                 yield int(folder.name)
 
 
-def last_words(log: Path, *, lines: int = 15) -> str:
-    """Return the last lines of a log under its name, for an error message."""
+def log_tail(log: Path, *, lines: int = 15) -> str:
+    """Return the last lines of a log with its path, for an error message."""
     try:
         tail = log.read_text(errors="replace").splitlines()[-lines:]
     except FileNotFoundError:
         tail = []
-    body = "\n".join(f"    {line}" for line in tail) or "    (it is empty)"
+    body = "\n".join(f"    {line}" for line in tail) or "    (the log is empty)"
     return f"  Last lines of {log}:\n{body}"

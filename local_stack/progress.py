@@ -1,4 +1,4 @@
-"""What the stack says while it starts, runs and stops: colours on a terminal, plain lines elsewhere."""
+"""Prints the stack's events while it starts, runs and stops; in colour on a terminal."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from local_stack.processes import last_words
+from local_stack.processes import log_tail
 
 _WIDTH = 18
 
 
 class Progress:
-    """Prints one line an event."""
+    """Prints one line for each event."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(highlight=False, soft_wrap=True)
@@ -26,8 +26,8 @@ class Progress:
         self._line("dim", "down", name, f"{'':<32} {seconds:5.1f} s")
 
     def died(self, name: str, status: int, log: Path, pause: float) -> None:
-        self._line("yellow", "died", name, f"status {status}; starts again in {pause:g} s")
-        self._console.print(escape(last_words(log, lines=5)), style="dim")
+        self._line("yellow", "died", name, f"status {status}; restarts in {pause:g} s")
+        self._console.print(escape(log_tail(log, lines=5)), style="dim")
 
     def failed_again(self, name: str, reason: str) -> None:
         self._line("red", "fail", name, reason)
@@ -36,12 +36,12 @@ class Progress:
         self._console.print(escape(text))
 
     def addresses(self, variables: Mapping[str, str], env_file: Path) -> None:
-        """Print where a person goes next."""
-        places = {"Dagster": "DAGSTER_URL", "API": "API_URL", "Mail": "MAIL_SINK_URL"}
-        for place, name in places.items():
+        """Print the addresses of the web pages and the path of `stack.env`."""
+        pages = {"Dagster": "DAGSTER_URL", "API": "API_URL", "Mail": "MAIL_SINK_URL"}
+        for page, name in pages.items():
             if name in variables:
-                suffix = "/docs" if place == "API" else ""
-                self._line("bold", "", place, variables[name] + suffix)
+                suffix = "/docs" if page == "API" else ""
+                self._line("bold", "", page, variables[name] + suffix)
         self._line("bold", "", "Settings", str(env_file))
 
     def _line(self, style: str, event: str, name: str, rest: str) -> None:

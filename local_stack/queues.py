@@ -1,32 +1,36 @@
-"""`python -m local_stack.queues`: what SQS needs after each start, since the local one keeps nothing.
+"""Prepares the local SQS after a start: `python -m local_stack.queues`.
 
-Makes the queues, and returns sends that were dispatched but never claimed to the plan: their messages are gone.
+The local SQS loses its queues and messages when it stops. This creates the queues and sets sends that were
+dispatched but not claimed back to planned.
 """
 
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sequence_store.errors import StoreError
 from sequence_store.postgres.connection import connect
+from sequence_store.postgres.lookback import LIVE_AT_MOST
 from sequence_store.postgres.queries import query
 from sequence_store.settings import OwnerSettings, read_settings
 from sequence_store.sqs import create_queues, sqs_client
 
-OLDEST_SEND = timedelta(days=2)  # a negative age asks for sends whose minute is still to come
-
 
 def restore(settings: OwnerSettings) -> int:
-    """Make the queues; return how many sends went back to the plan."""
+    """Create the queues and return how many sends were set back to planned."""
     create_queues(sqs_client(settings), settings)
-    every_age = {"since": datetime.now(UTC) - OLDEST_SEND, "older_than_seconds": -OLDEST_SEND.total_seconds()}
+    # A negative minimum age includes sends whose send time is in the future.
+    every_age = {
+        "since": datetime.now(UTC) - LIVE_AT_MOST,
+        "older_than_seconds": -LIVE_AT_MOST.total_seconds(),
+    }
     with connect(settings.database_url, name="local_stack") as connection:
         return connection.execute(query("reconcile", "requeue_dispatched"), every_age).rowcount
 
 
 if __name__ == "__main__":
     try:
-        print(f"{restore(read_settings(OwnerSettings))} sends planned again")  # noqa: T201
+        print(f"{restore(read_settings(OwnerSettings))} sends set back to planned")  # noqa: T201
     except StoreError as error:
         sys.exit(str(error))

@@ -1,6 +1,7 @@
-"""`python -m local_stack.sqs`: the local SQS as a server by itself, as a container runs it.
+"""Runs the local SQS as a standalone server, for a container: `python -m local_stack.sqs`.
 
-It keeps nothing, so each start makes the queues, and returns sends whose messages are gone to the plan.
+The server keeps nothing, so each start creates the queues and sets sends whose messages were lost back to
+planned.
 """
 
 from __future__ import annotations
@@ -17,17 +18,19 @@ from local_stack.queues import restore
 from sequence_store.errors import StoreError
 from sequence_store.settings import OwnerSettings, read_settings
 
-ENDS = {signal.SIGTERM, signal.SIGINT}
+STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
 
 
 def serve(settings: OwnerSettings, *, host: str, port: int) -> None:
-    """Serve SQS until a signal ends it; AWS_ENDPOINT_URL_SQS of `settings` has to lead here."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, ENDS)  # before any thread begins, so that sigwait gets them
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # else a line a request
+    """Serve SQS until a signal; AWS_ENDPOINT_URL_SQS of `settings` must be this server's URL."""
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, STOP_SIGNALS
+    )  # before any thread starts, so that sigwait receives them
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # no line per request
     server = ThreadedMotoServer(host, port, verbose=False)
     server.start()
-    print(f"{restore(settings)} sends planned again", flush=True)  # noqa: T201
-    signal.sigwait(ENDS)
+    print(f"{restore(settings)} sends set back to planned", flush=True)  # noqa: T201
+    signal.sigwait(STOP_SIGNALS)
     server.stop()
 
 

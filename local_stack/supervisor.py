@@ -1,4 +1,4 @@
-"""Starts the programs stage by stage, starts again what dies, stops all in reverse order."""
+"""Starts the programs stage by stage, restarts those that die, and stops all in reverse order."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from dataclasses import dataclass
 
 from local_stack.errors import StackError, StartError
 from local_stack.folder import Record, StackFolder
-from local_stack.processes import Identity, end, end_stranger, last_words, launch, marked, wait_ready
+from local_stack.processes import Identity, end, end_recorded, launch, log_tail, marked, wait_ready
 from local_stack.program import Program, Stages
 from local_stack.progress import Progress
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
-STEADY_SECONDS = 60.0
+STABLE_SECONDS = 60.0  # a program that ran longer than this restarts after FIRST_PAUSE again
 TICK_SECONDS = 0.1
 
 
 @dataclass
 class Child:
-    """A program's process, and when it may be started again after it died."""
+    """A program's process and, after it died, the time of its restart."""
 
     program: Program
     process: subprocess.Popen[bytes]
     since: float
     ready: bool = False
     pause: float = FIRST_PAUSE
-    start_again_at: float | None = None
+    restart_at: float | None = None
 
 
 class Supervisor:
-    """Runs the stages' programs in `folder`; `environment` is all that the programs see."""
+    """Runs the programs of `stages`; `environment` is their complete environment."""
 
     def __init__(
         self, folder: StackFolder, stages: Stages, environment: Mapping[str, str], progress: Progress
@@ -48,28 +48,28 @@ class Supervisor:
         self._children: dict[str, Child] = {}
 
     def start(self) -> None:
-        """Start all; if one fails stop what was started and raise StackError."""
+        """Start all programs; if one fails, stop the others and raise StackError."""
         try:
             for stage in self._stages:
                 self._start_stage(stage)
         except StartError as error:
             self.stop()
             raise StartError(
-                f"{error}\nWhat had started is stopped again. Mend this, then start the stack again."
+                f"{error}\nThe other programs were stopped. Correct the cause, then start the stack again."
             ) from None
         except BaseException:
             self.stop()
             raise
 
     def watch(self) -> None:
-        """Start again what dies, for ever; a signal's exception ends it."""
+        """Restart programs that die, until a signal handler raises an exception."""
         while True:
             for child in list(self._children.values()):
-                self._look_after(child)
+                self._check(child)
             time.sleep(TICK_SECONDS)
 
     def stop(self) -> None:
-        """Stop the programs, the last stage first; leave no process that was started here."""
+        """Stop the programs, the last stage first, and every process that they left behind."""
         for stage in reversed(self._stages):
             children = [self._children.pop(p.name) for p in reversed(stage) if p.name in self._children]
             for child in children:
@@ -120,7 +120,7 @@ class Supervisor:
             try:
                 wait_ready(child.process, program.ready, log=log, seconds=program.start_seconds)
             except StartError as error:
-                if not program.passes(str(error)) or time.monotonic() > deadline:
+                if not program.is_transient(str(error)) or time.monotonic() > deadline:
                     raise
                 time.sleep(TICK_SECONDS)
                 self._launch(program)
@@ -135,46 +135,44 @@ class Supervisor:
         try:
             status = self._children[program.name].process.wait(program.start_seconds)
         except subprocess.TimeoutExpired:
-            raise StartError(
-                f"has not ended after {program.start_seconds:.0f} s.\n{last_words(log)}"
-            ) from None
+            raise StartError(f"did not end within {program.start_seconds:.0f} s.\n{log_tail(log)}") from None
         if status:
-            raise StartError(f"ended with status {status}.\n{last_words(log)}")
+            raise StartError(f"exited with status {status}.\n{log_tail(log)}")
         del self._children[program.name]
         self._folder.forget(program.name)
 
-    def _look_after(self, child: Child) -> None:
-        if child.start_again_at is not None:
-            if time.monotonic() >= child.start_again_at:
-                self._start_again(child)
+    def _check(self, child: Child) -> None:
+        if child.restart_at is not None:
+            if time.monotonic() >= child.restart_at:
+                self._restart(child)
         elif child.process.poll() is not None:
             self._plan_restart(child)
         elif not child.ready:
-            self._look_whether_ready(child)
+            self._check_ready(child)
 
     def _plan_restart(self, child: Child) -> None:
         program = child.program
-        end(child.process)  # what it left in its group would hold its port
-        if child.ready and time.monotonic() - child.since > STEADY_SECONDS:
+        end(child.process)  # kills the rest of its process group, which could hold its port
+        if child.ready and time.monotonic() - child.since > STABLE_SECONDS:
             child.pause = FIRST_PAUSE
         self._progress.died(
             program.name, child.process.returncode, self._folder.log(program.name), child.pause
         )
         child.ready = False
-        child.start_again_at = time.monotonic() + child.pause
+        child.restart_at = time.monotonic() + child.pause
         child.pause = min(2 * child.pause, LONGEST_PAUSE)
 
-    def _start_again(self, child: Child) -> None:
-        child.start_again_at = None
+    def _restart(self, child: Child) -> None:
+        child.restart_at = None
         try:
             self._launch(child.program)
         except (StackError, OSError) as error:
             self._progress.failed_again(child.program.name, str(error))
-            child.start_again_at = time.monotonic() + child.pause
+            child.restart_at = time.monotonic() + child.pause
         else:
             self._children[child.program.name].pause = child.pause
 
-    def _look_whether_ready(self, child: Child) -> None:
+    def _check_ready(self, child: Child) -> None:
         program = child.program
         try:
             if not program.ready():
@@ -197,7 +195,7 @@ class Supervisor:
 
 @contextmanager
 def _named(program: Program) -> Iterator[None]:
-    """Say in a failure to start whose it is."""
+    """Prefix an error with the program's name."""
     try:
         yield
     except StackError as error:
@@ -212,18 +210,18 @@ def _signal(child: Child) -> None:
 
 
 def end_leftovers(folder: StackFolder, progress: Progress) -> None:
-    """End what the pid files of a vanished supervisor name, the last started first."""
+    """Stop the processes that a killed supervisor left, by its pid files; the last started first."""
     for name, record in folder.records().items():
         begun = time.monotonic()
         if record.identity.runs():
-            end_stranger(record.identity, stop_signal=record.stop_signal, seconds=record.stop_seconds)
+            end_recorded(record.identity, stop_signal=record.stop_signal, seconds=record.stop_seconds)
             progress.stopped(name, time.monotonic() - begun)
         folder.forget(name)
     sweep(folder)
 
 
 def sweep(folder: StackFolder) -> None:
-    """Kill what the stack's programs started and left behind; their environment carries its mark."""
+    """Kill processes that the stack's programs left behind, found by the mark in their environment."""
     for pid in marked(folder.mark):
         if pid != os.getpid():
             with suppress(ProcessLookupError):

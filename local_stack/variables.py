@@ -1,4 +1,4 @@
-"""The variables through which programs attach to the stack: made at each start, kept in `stack.env`."""
+"""Makes the variables that a program needs to use the stack; each start writes them to `stack.env`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ PREFERRED_PORTS = {
     "dagster_code": 4000,
 }
 REGION = "us-east-1"
-# Dagster's daemon looks every 5 and 30 seconds: for runs to try again, and for assets that are late by an hour.
-RARELY = {
+# Longer than Dagster's defaults of 5 s (retries of runs) and 30 s (freshness of assets): saves CPU time.
+DAEMON_INTERVALS = {
     "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "30",
     "FRESHNESS_DAEMON_INTERVAL_SECONDS": "300",
 }
-# Of the user's environment these are kept from the programs: they would lead to another account or server.
-_OTHERS = ("AWS_", "PG")
+# Prefixes of the user's variables that the programs must not see: they name another account or server.
+_HIDDEN = ("AWS_", "PG")
 
 
 def choose_ports(folder: StackFolder) -> dict[str, int]:
-    """Choose a free port for each server: the last start's, else the preferred one, else any."""
+    """Choose a free port for each server: the previous start's, else the preferred one, else any."""
     file = folder.ports_file
     last: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
     chosen: dict[str, int] = {}
@@ -45,7 +45,7 @@ def choose_ports(folder: StackFolder) -> dict[str, int]:
 
 
 def make_variables(folder: StackFolder, postgres: Postgres, ports: Mapping[str, int]) -> dict[str, str]:
-    """Return all that a program needs to attach to the stack."""
+    """Return the variables that a program needs to use the stack."""
     return {
         **_database_variables(postgres),
         "AWS_ENDPOINT_URL_SQS": http_url(ports["sqs"]),
@@ -76,7 +76,7 @@ def _database_variables(postgres: Postgres) -> dict[str, str]:
     return {
         "DATABASE_URL": postgres.url(OWNER, DATABASE),
         **{f"{role.upper()}_DATABASE_URL": postgres.url(f"sequence_{role}", DATABASE) for role in roles},
-        # Dagster's storage speaks psycopg 2 alone.
+        # Dagster's storage supports only psycopg 2.
         "DAGSTER_DATABASE_URL": dagster.replace("postgresql://", "postgresql+psycopg2://", 1),
     }
 
@@ -86,15 +86,15 @@ def http_url(port: int) -> str:
 
 
 def program_environment(folder: StackFolder, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return what the programs see: the user's environment, in which the stack's own variables win."""
-    users = {k: v for k, v in os.environ.items() if not k.startswith(_OTHERS) or k == "PG_BIN"}
+    """Return the programs' environment: the user's variables, overridden by the stack's."""
+    users = {k: v for k, v in os.environ.items() if not k.startswith(_HIDDEN) or k == "PG_BIN"}
     return {
         **users,
         **variables,
         MARK: str(folder.path),
         "AWS_EC2_METADATA_DISABLED": "true",
         "DAGSTER_DISABLE_TELEMETRY": "yes",
-        **RARELY,
+        **DAEMON_INTERVALS,
         "NO_PROXY": LOOPBACK,
         "no_proxy": LOOPBACK,
         "PYTHONUNBUFFERED": "1",

@@ -1,1 +1,1 @@
-"""The console script `sequences`: it starts everything and holds no logic."""
+"""Console script `sequences`: commands that start and operate the other packages."""

@@ -1,4 +1,4 @@
-"""`sequences api`: the Sequence API."""
+"""Command `sequences api`: serves the Sequence API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ def serve() -> None:
     """Serve the Sequence API at API_HOST and API_PORT until SIGTERM."""
     from sequence_store.settings import ApiSettings, read_settings
 
-    settings = read_settings(ApiSettings)  # first, so that a missing one is told at once
+    settings = read_settings(ApiSettings)  # before the imports: a missing one is reported at once
 
     from crud_api import server
 

@@ -1,4 +1,4 @@
-"""`sequences archive`: what was mailed long ago makes room."""
+"""Command `sequences archive`: moves old sends to the archive table."""
 
 from __future__ import annotations
 
@@ -18,22 +18,20 @@ LEAST_DAYS = 31
 
 def archive(
     older_than: Annotated[
-        str, typer.Option(metavar="DAYS", help="Only sends that are older, for example 400d; 31d at least.")
+        str, typer.Option(metavar="DAYS", help="Minimum age of a send, for example 400d; at least 31d.")
     ],
     batch: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Sends looked at between two commits.")
+        int, typer.Option(min=1, max=1_000_000, help="Sends examined per transaction.")
     ] = 10_000,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would be moved, and move nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count the sends; move nothing.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Move old sends of ended enrolments to `archived_sends`, which keeps each mail's key.
 
-    Sends of enrolments that go on stay, however old. It commits batch by batch: stop it whenever you like, and run it
-    again. Space in Postgres is used again by new rows once autovacuum has been there.
+    Sends of enrolments that have not ended stay, whatever their age. Each batch is one transaction, so you
+    can interrupt the command and run it again. Postgres reuses the freed space after the next autovacuum.
     """
-    before = datetime.now(UTC) - timedelta(days=_days(older_than))
+    before = datetime.now(UTC) - timedelta(days=_parse_days(older_than))
 
     from sequence_store.postgres.connection import connect
     from sequence_store.settings import OwnerSettings, read_settings
@@ -49,8 +47,8 @@ def archive(
     if as_json:
         print_json({"before": before, "examined": examined, "archived": archived, "written": not dry_run})
         return
-    became = "would be moved" if dry_run else "are archived"
-    typer.echo(f"{archived:,} of {examined:,} sends from before {before:%Y-%m-%d} {became}.")
+    outcome = "would be archived" if dry_run else "were archived"
+    typer.echo(f"{archived:,} of {examined:,} sends older than {before:%Y-%m-%d} {outcome}.")
 
 
 def _move(connection: psycopg.Connection[Any], before: datetime, batch: int) -> tuple[int, int]:
@@ -60,15 +58,15 @@ def _move(connection: psycopg.Connection[Any], before: datetime, batch: int) -> 
     for moved in archive_sends(connection, before, batch=batch):
         examined += moved.examined
         archived += moved.archived
-        typer.echo(f"up to {moved.upto:%Y-%m-%d %H:%M}: {archived:,} of {examined:,} moved", err=True)
+        typer.echo(f"up to {moved.upto:%Y-%m-%d %H:%M}: {archived:,} of {examined:,} archived", err=True)
     return examined, archived
 
 
-def _days(words: str) -> int:
-    found = re.fullmatch(r"(\d{1,5})d?", words.strip())
+def _parse_days(text: str) -> int:
+    found = re.fullmatch(r"(\d{1,5})d?", text.strip())
     if not found or int(found[1]) < LEAST_DAYS:
         raise typer.BadParameter(
-            f"give days, {LEAST_DAYS}d at least: bounces and complaints of younger mails still come back",
+            f"must be a number of days, at least {LEAST_DAYS}d: bounces of younger mails may still arrive",
             param_hint="--older-than",
         )
     return int(found[1])

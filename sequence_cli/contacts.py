@@ -1,4 +1,4 @@
-"""`sequences contacts …`: contacts as CSV files, through the Sequence API."""
+"""Commands `sequences contacts …`: import and export contacts as CSV files through the Sequence API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Import and export contacts as CSV files.")
 
 BLOCK = 256 * 1024
-NO_KEY = "Hand one in with API_KEY or --key; `sequences keys create NAME` makes one."
+NO_KEY = "Set API_KEY or --key. `sequences keys create NAME` creates a key."
 
 
 class Existing(StrEnum):
@@ -26,29 +26,27 @@ class Existing(StrEnum):
     KEEP = "keep"
 
 
-Url = Annotated[str, typer.Option(envvar="API_URL", help="Where the Sequence API is reached.")]
-Key = Annotated[str, typer.Option(envvar="API_KEY", help="A key of the API, where it wants one.")]
+Url = Annotated[str, typer.Option(envvar="API_URL", help="URL of the Sequence API.")]
+Key = Annotated[str, typer.Option(envvar="API_KEY", help="API key, if the API requires one.")]
 Readable = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, help="Its first line names the columns.")
+    Path, typer.Argument(exists=True, dir_okay=False, help="CSV file; its first line names the columns.")
 ]
 
 
 @app.command("import")
 def import_contacts(
     file: Readable,
-    sequence: Annotated[str | None, typer.Option(help="Enrol them in the sequence with this id.")] = None,
+    sequence: Annotated[str | None, typer.Option(help="Id of a sequence to enrol the contacts in.")] = None,
     existing: Annotated[
-        Existing, typer.Option(help="What becomes of contacts that exist.")
+        Existing, typer.Option(help="Update or keep contacts that exist already.")
     ] = Existing.UPDATE,
-    column: Annotated[
-        list[str] | None, typer.Option(help="Which column a field is in, `name:Title`.")
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Where to write what became of single rows.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="Column of a field, as `field:Title`.")] = None,
+    report: Annotated[Path | None, typer.Option(help="File for the report on single rows.")] = None,
     as_json: AsJson = False,
     url: Url = "http://127.0.0.1:8000",
     key: Key = "",
 ) -> None:
-    """Send a file; all of it goes in but the rows that are refused, or nothing."""
+    """Import a CSV file in one transaction; rejected rows are skipped and reported."""
     query: dict[str, str | list[str]] = {"existing": existing.value, "column": column or []}
     if sequence is not None:
         query["sequenceId"] = sequence
@@ -66,11 +64,11 @@ def import_contacts(
 
 @app.command("export")
 def export_contacts(
-    file: Annotated[Path, typer.Argument(dir_okay=False, help="Where to write them.")],
+    file: Annotated[Path, typer.Argument(dir_okay=False, help="File to write.")],
     url: Url = "http://127.0.0.1:8000",
     key: Key = "",
 ) -> None:
-    """Write all contacts into a file that a spreadsheet can open and an import takes."""
+    """Export all contacts to a CSV file that a spreadsheet can open and `import` accepts."""
     with _client(url, key) as client:
         _download(client, "/contacts/export", file)
 
@@ -84,7 +82,9 @@ def _client(url: str, key: str) -> Iterator[httpx.Client]:
         with httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(30, read=None)) as client:
             yield client
     except httpx.TransportError as error:
-        typer.echo(f"The API at {url} does not answer: {type(error).__name__}.", err=True)
+        typer.echo(
+            f"The API at {url} does not respond ({type(error).__name__}). Check --url or API_URL.", err=True
+        )
         raise typer.Exit(1) from None
 
 
@@ -110,10 +110,12 @@ def _succeeded(answer: httpx.Response) -> httpx.Response:
 
 def _blocks(path: Path) -> Iterator[bytes]:
     from rich.console import Console
-    from rich.progress import open as watched
+    from rich.progress import open as open_with_progress
 
     console = Console(stderr=True)
     quiet = not console.is_terminal
-    with watched(path, "rb", description="Sending", console=console, transient=True, disable=quiet) as file:
+    with open_with_progress(
+        path, "rb", description="Uploading", console=console, transient=True, disable=quiet
+    ) as file:
         while block := file.read(BLOCK):
             yield block

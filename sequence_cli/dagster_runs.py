@@ -1,4 +1,4 @@
-"""Launches a run of one partition through Dagster's webserver, as its launchpad does, and waits for its end."""
+"""Launches a run of one partition through Dagster's GraphQL API and waits until it ends."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ _LAUNCH = """mutation Launch($params: ExecutionParams!) { launchRun(executionPar
     ... on RunConfigValidationInvalid { errors { message } } } }"""
 _STATE = """query State($run: ID!) { runOrError(runId: $run) { __typename ... on Error { message }
     ... on Run { status stepStats { stepKey status } } } }"""
-_FAILURES = """query Failures($run: ID!) { logsForRun(runId: $run) { ... on EventConnection { events { __typename
+_FAILURES = """query Failures($run: ID!) {
+    logsForRun(runId: $run) { ... on EventConnection { events { __typename
     ... on ExecutionStepFailureEvent { stepKey error { message cause { message } } }
     ... on RunFailureEvent { message error { message } } } } } }"""
 
 
 class DagsterRuns:
-    """The webserver at `url`; every failure is a DayError that names the run."""
+    """Client of the Dagster webserver at `url`; raises DayError, with the run, on any failure."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     def launch(self, job: str, partition: str) -> str:
-        """Launch the job for one partition; return the run's id."""
+        """Launch the job for one partition and return the run's id."""
         selector = {
             "repositoryLocationName": LOCATION,
             "repositoryName": "__repository__",
@@ -43,7 +44,7 @@ class DagsterRuns:
             "runConfigData": {},
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
         }
-        answer = self._ask(_LAUNCH, params=params)["launchRun"]
+        answer = self._query(_LAUNCH, params=params)["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
             raise DayError(f"Dagster did not launch {job} for {partition}: {_reason(answer)}")
         return str(answer["run"]["runId"])
@@ -52,42 +53,45 @@ class DagsterRuns:
         return f"{self._url}/runs/{run}"
 
     def follow(self, run: str, *, seconds: float) -> Iterator[str]:
-        """Yield what is new about the run until it has succeeded; raise DayError if it does not."""
+        """Yield each new state of the run and each finished step until the run succeeds.
+
+        Raises DayError if the run fails or takes longer than `seconds`.
+        """
         deadline = time.monotonic() + seconds
-        told: set[str] = set()
+        seen: set[str] = set()
         while True:
             state = self._state(run)
-            for news in _news(state):
-                if news not in told:
-                    told.add(news)
-                    yield news
+            for event in _events(state):
+                if event not in seen:
+                    seen.add(event)
+                    yield event
             if state.get("status") == "SUCCESS":
                 return
             if state.get("status") in ("FAILURE", "CANCELED"):
                 raise DayError(f"The run failed: {self.page(run)}\n{self._failures(run)}")
             if time.monotonic() > deadline:
-                raise DayError(f"The run has not ended after {seconds:.0f} s: {self.page(run)}")
+                raise DayError(f"The run did not end within {seconds:.0f} s: {self.page(run)}")
             time.sleep(POLL_SECONDS)
 
     def _state(self, run: str) -> dict[str, Any]:
         try:
-            state: dict[str, Any] = self._ask(_STATE, run=run)["runOrError"]
-        except OSError:  # the webserver is being started again
+            state: dict[str, Any] = self._query(_STATE, run=run)["runOrError"]
+        except OSError:  # the supervisor is restarting the webserver
             return {}
         if state["__typename"] != "Run":
-            raise DayError(f"Dagster knows no run {run}: {_reason(state)}")
+            raise DayError(f"Dagster did not find run {run}: {_reason(state)}")
         return state
 
     def _failures(self, run: str) -> str:
-        events = self._ask(_FAILURES, run=run)["logsForRun"].get("events", [])
+        events = self._query(_FAILURES, run=run)["logsForRun"].get("events", [])
         lines = [
             f"  {event.get('stepKey') or 'run'}: {_reason(event.get('error') or event)}"
             for event in events
             if event["__typename"] in ("ExecutionStepFailureEvent", "RunFailureEvent")
         ]
-        return "\n".join(lines) or "  It says no reason; look into .local/logs/dagster-code.log."
+        return "\n".join(lines) or "  Dagster recorded no reason. See .local/logs/dagster-code.log."
 
-    def _ask(self, query: str, **variables: Any) -> dict[str, Any]:
+    def _query(self, query: str, **variables: Any) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310  (the stack's own address)
             f"{self._url}/graphql",
             json.dumps({"query": query, "variables": variables}).encode(),
@@ -99,12 +103,12 @@ class DagsterRuns:
         except http.client.HTTPException as error:
             raise ConnectionError(str(error)) from error
         if content.get("errors"):
-            raise DayError(f"Dagster refused the question: {content['errors'][0]['message']}")
+            raise DayError(f"Dagster rejected the query: {content['errors'][0]['message']}")
         data: dict[str, Any] = content["data"]
         return data
 
 
-def _news(state: dict[str, Any]) -> Iterator[str]:
+def _events(state: dict[str, Any]) -> Iterator[str]:
     if state.get("status") in ("QUEUED", "STARTING", "STARTED"):
         yield str(state["status"]).lower()
     for step in state.get("stepStats") or ():

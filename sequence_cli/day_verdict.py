@@ -1,4 +1,4 @@
-"""Compares what the mail sink holds with what the plan promised and what the contacts became."""
+"""Compares the mails in the mail sink with the planned mails and with the enrolments afterwards."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-PROMPT_SECONDS = 2.0
+from sequence_store.domain.states import EnrolmentStatus, SendStatus
+
+PROMPT_SECONDS = 2.0  # the longest permitted delay of a mail
 
 
 @dataclass(frozen=True)
 class Mail:
-    """A mail in the sink."""
+    """A mail that the sink accepted."""
 
     mail_from: str
     recipient: str
@@ -21,6 +23,7 @@ class Mail:
 
     @classmethod
     def of(cls, entry: dict[str, Any]) -> Mail:
+        """Convert an entry of the sink's JSON list."""
         return cls(
             entry["mail_from"].lower(),
             ",".join(entry["rcpt_to"]).lower(),
@@ -29,8 +32,11 @@ class Mail:
 
 
 @dataclass(frozen=True)
-class Promise:
-    """A send that went to the server, and its enrolment as it is now."""
+class PlannedMail:
+    """A planned mail whose transmission began, with the current state of its enrolment.
+
+    `next_step` and `next_day` are the step and date that the enrolment must have after this mail.
+    """
 
     recipient: str
     mailbox: str
@@ -50,7 +56,7 @@ class Promise:
 
 @dataclass
 class Verdict:
-    """What was compared, and every fault that was found."""
+    """Counts of the comparison, and all faults found."""
 
     mails: int = 0
     advanced: int = 0
@@ -59,22 +65,24 @@ class Verdict:
     faults: list[str] = field(default_factory=list)
 
 
-def judge(mails: Iterable[Mail], promises: Iterable[Promise], *, since: datetime, until: datetime) -> Verdict:
-    """Judge what the sink accepted in [since, until), the moment at which it was read.
+def judge(
+    mails: Iterable[Mail], planned: Iterable[PlannedMail], *, since: datetime, until: datetime
+) -> Verdict:
+    """Compare the mails accepted since `since` with the planned mails; `until` is when the sink was read.
 
-    A send due before `since` (the stack was down at its minute) is late by right; its count is told.
+    A mail planned before `since`, while the stack was down, may be late; it is counted in `late_from_before`.
     """
     verdict = Verdict()
-    accepted, promised = _by_recipient(mails, since), _by_promise(promises)
-    for recipient in sorted({*accepted, *promised}):
-        _compare(accepted[recipient], promised[recipient], recipient, since, until, verdict)
-    for promise in (p for found in promised.values() for p in found if p.advanced):
+    accepted, expected = _accepted_by_recipient(mails, since), _planned_by_recipient(planned)
+    for recipient in sorted({*accepted, *expected}):
+        _compare(accepted[recipient], expected[recipient], recipient, since, until, verdict)
+    for mail in (one for found in expected.values() for one in found if one.advanced):
         verdict.advanced += 1
-        verdict.faults += _advance_faults(promise)
+        verdict.faults += _advance_faults(mail)
     return verdict
 
 
-def _by_recipient(mails: Iterable[Mail], since: datetime) -> dict[str, list[Mail]]:
+def _accepted_by_recipient(mails: Iterable[Mail], since: datetime) -> dict[str, list[Mail]]:
     found: dict[str, list[Mail]] = defaultdict(list)
     for mail in sorted(mails, key=lambda mail: mail.accepted_at):
         if mail.accepted_at >= since:
@@ -82,52 +90,56 @@ def _by_recipient(mails: Iterable[Mail], since: datetime) -> dict[str, list[Mail
     return found
 
 
-def _by_promise(promises: Iterable[Promise]) -> dict[str, list[Promise]]:
-    found: dict[str, list[Promise]] = defaultdict(list)
-    for promise in sorted(promises, key=lambda promise: promise.send_at):
-        found[promise.recipient].append(promise)
+def _planned_by_recipient(planned: Iterable[PlannedMail]) -> dict[str, list[PlannedMail]]:
+    found: dict[str, list[PlannedMail]] = defaultdict(list)
+    for mail in sorted(planned, key=lambda mail: mail.send_at):
+        found[mail.recipient].append(mail)
     return found
 
 
 def _compare(
     mails: Sequence[Mail],
-    promises: Sequence[Promise],
+    planned: Sequence[PlannedMail],
     recipient: str,
     since: datetime,
     until: datetime,
     verdict: Verdict,
 ) -> None:
-    certain = [p for p in promises if p.status == "sent" and p.finished_at and p.finished_at < until]
-    if len(mails) > len(promises):
-        verdict.faults.append(f"{recipient}: {len(mails)} mails arrived, {len(promises)} were planned")
-    if len(mails) < len(certain):
-        verdict.faults.append(f"{recipient}: {len(certain)} are said to be sent, {len(mails)} arrived")
-    for mail, promise in zip(mails, promises, strict=False):
+    sent = [
+        one
+        for one in planned
+        if one.status == SendStatus.SENT and one.finished_at and one.finished_at < until
+    ]
+    if len(mails) > len(planned):
+        verdict.faults.append(f"{recipient}: {len(mails)} mails arrived, {len(planned)} were planned")
+    if len(mails) < len(sent):
+        verdict.faults.append(f"{recipient}: {len(sent)} mails are recorded as sent, {len(mails)} arrived")
+    for mail, plan in zip(mails, planned, strict=False):
         verdict.mails += 1
-        if promise.send_at < since:
+        if plan.send_at < since:
             verdict.late_from_before += 1
             continue
-        seconds = (mail.accepted_at - promise.send_at).total_seconds()
+        seconds = (mail.accepted_at - plan.send_at).total_seconds()
         verdict.slowest_seconds = max(verdict.slowest_seconds, seconds)
-        verdict.faults += _mail_faults(mail, promise, seconds)
+        verdict.faults += _mail_faults(mail, plan, seconds)
 
 
-def _mail_faults(mail: Mail, promise: Promise, seconds: float) -> Iterator[str]:
-    if mail.mail_from != promise.mailbox.lower():
-        yield f"{mail.recipient}: came from {mail.mail_from}, planned was {promise.mailbox}"
+def _mail_faults(mail: Mail, planned: PlannedMail, seconds: float) -> Iterator[str]:
+    if mail.mail_from != planned.mailbox.lower():
+        yield f"{mail.recipient}: came from {mail.mail_from}, but {planned.mailbox} was planned"
     if not 0 <= seconds <= PROMPT_SECONDS:
-        yield f"{mail.recipient}: accepted {seconds:+.1f} s from its minute {promise.send_at:%H:%M:%S}"
+        yield f"{mail.recipient}: accepted {seconds:+.1f} s from its planned time {planned.send_at:%H:%M:%S}"
 
 
-def _advance_faults(promise: Promise) -> Iterator[str]:
-    where = f"{promise.recipient}: after step {promise.step_number}"
-    if promise.last_send != promise.plan_day:
-        yield f"{where} the last send is {promise.last_send}, not {promise.plan_day}"
-    if promise.next_step is None:
-        if promise.next_send is not None or promise.enrolment_status == "active":
-            yield f"{where}, the last, the enrolment is still {promise.enrolment_status}"
-    elif (promise.current_step, promise.next_send) != (promise.next_step, promise.next_day):
+def _advance_faults(mail: PlannedMail) -> Iterator[str]:
+    context = f"{mail.recipient}: after step {mail.step_number}"
+    if mail.last_send != mail.plan_day:
+        yield f"{context} the last send is {mail.last_send}, not {mail.plan_day}"
+    if mail.next_step is None:
+        if mail.next_send is not None or mail.enrolment_status == EnrolmentStatus.ACTIVE:
+            yield f"{context}, the last, the enrolment is still {mail.enrolment_status}"
+    elif (mail.current_step, mail.next_send) != (mail.next_step, mail.next_day):
         yield (
-            f"{where} comes step {promise.current_step} on {promise.next_send}, "
-            f"not {promise.next_step} on {promise.next_day}"
+            f"{context} the next step is {mail.current_step} on {mail.next_send}, "
+            f"not {mail.next_step} on {mail.next_day}"
         )

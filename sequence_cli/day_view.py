@@ -1,4 +1,4 @@
-"""How the day looks on the console: the plan's tables, the progress, the addresses."""
+"""Prints the output of `sequences day`: tables of the plan, progress, addresses."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from rich.console import Console, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 
-ALWAYS = ("planned", "dispatched", "sent", "advanced")  # the others are shown where there are any
+ALWAYS = ("planned", "dispatched", "sent", "advanced")  # the other counts are shown only if they are not 0
 
 
 class Progress(NamedTuple):
-    """Where the sends of one planning day are (the columns of read_progress)."""
+    """Counts of a planning day's sends by stage (the columns of the query read_progress)."""
 
     planned: int
     dispatched: int
@@ -28,13 +28,14 @@ class Progress(NamedTuple):
 
     @property
     def placed(self) -> int:
+        """Contacts with a send today, whatever its stage."""
         return self.planned + self.dispatched + self.under_way + self.sent + self.failed
 
 
 def show_plan(
     console: Console, progress: Progress, waiting: Iterable[tuple[str, int]], mailboxes: Any, sends: Any
 ) -> None:
-    """Show who is due, planned and waiting, the mailboxes' use, and what leaves next."""
+    """Print the counts of due, planned and waiting contacts, the mailboxes' use, and the next sends."""
     waiting = list(waiting)
     due = progress.placed + sum(count for _, count in waiting)
     _table(
@@ -49,8 +50,8 @@ def show_plan(
     )
     _table(
         console,
-        "Mailboxes with the most to do",
-        ("mailbox", "open", "time of", ">planned"),
+        "Busiest mailboxes",
+        ("mailbox", "open", "time zone", ">planned"),
         [
             (address, opens, zone.rpartition("/")[2].replace("_", " "), f"{planned} of {allowed}")
             for address, opens, zone, planned, allowed in mailboxes
@@ -65,7 +66,7 @@ def show_plan(
 
 
 def show_addresses(console: Console, variables: Mapping[str, str]) -> None:
-    """Say where a person goes next."""
+    """Print the addresses of the web pages."""
     console.print()
     for name, address in (
         ("Dagster UI", variables["DAGSTER_URL"]),
@@ -77,7 +78,7 @@ def show_addresses(console: Console, variables: Mapping[str, str]) -> None:
 
 
 class Ticker:
-    """Shows progress as it goes: in place on a terminal, elsewhere a line whenever something changed."""
+    """Prints progress: in place on a terminal, else one line for each change."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -122,6 +123,7 @@ def _progress_table(progress: Progress) -> Table:
 
 
 def _table(console: Console, title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> None:
+    """Print a table; a leading `>` in a column name means right-aligned."""
     table = Table(title=title, title_justify="left", box=box.SIMPLE)
     for column in columns:
         justify: JustifyMethod = "right" if column.startswith(">") else "left"

@@ -1,7 +1,7 @@
-"""The errors of the roof's own commands.
+"""Errors of the CLI's own commands.
 
-SampleError  (StoreError, status 2)  the sample cannot be loaded here
-DayError     (StackError, status 1)  the day cannot go on; the message says what failed and where to look
+SampleError  (StoreError, exit status 2)  the sample data cannot be loaded
+DayError     (StackError, exit status 1)  `sequences day` cannot continue; the message names the cause
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`sequences keys …`: who may use the Sequence API."""
+"""Commands `sequences keys …`: manage the keys of the Sequence API."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import typer
 from sequence_cli.output import AsJson, print_json, print_lines
 from sequence_store.secrets.api_keys import Scope
 
-app = typer.Typer(no_args_is_help=True, help="Make, list and revoke keys of the Sequence API.")
+app = typer.Typer(no_args_is_help=True, help="Create, list and revoke keys of the Sequence API.")
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, as `keys list` shows it.")],
+    name: Annotated[str, typer.Argument(help="Name of the key's owner, shown by `keys list`.")],
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="What it may do, once for each; without any, everything.")
+        list[Scope] | None, typer.Option(help="Permitted scope; repeatable. Default: all scopes.")
     ] = None,
     expires_in_days: Annotated[
-        int | None, typer.Option(min=1, max=36_500, help="Without it, the key does not expire.")
+        int | None, typer.Option(min=1, max=36_500, help="Lifetime of the key. Default: it does not expire.")
     ] = None,
 ) -> None:
-    """Make a key and print it: it is shown this once, only its hash is kept."""
+    """Create a key and print it. The key is shown only once; the database stores its hash."""
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.secrets.api_keys import hash_key, new_key
@@ -37,7 +37,7 @@ def create(
     }
     with connect(read_settings(OwnerSettings).database_url, name="sequences keys") as connection:
         row = connection.execute(query("keys", "create_key"), values).fetchone()
-    typer.echo(f"Key {row and row[0]} of {name!r}; keep it, it is not shown again:", err=True)
+    typer.echo(f"Key {row and row[0]} of {name!r}. Store it now; it is not shown again:", err=True)
     typer.echo(key)
 
 
@@ -58,8 +58,8 @@ def list_keys(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def revoke(key_id: Annotated[int, typer.Argument(metavar="ID", help="As `keys list` shows it.")]) -> None:
-    """Revoke a key: the very next request with it is refused."""
+def revoke(key_id: Annotated[int, typer.Argument(metavar="ID", help="Id shown by `keys list`.")]) -> None:
+    """Revoke a key. The API rejects the next request with it."""
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
@@ -67,6 +67,9 @@ def revoke(key_id: Annotated[int, typer.Argument(metavar="ID", help="As `keys li
     with connect(read_settings(OwnerSettings).database_url, name="sequences keys") as connection:
         row = connection.execute(query("keys", "revoke_key"), {"id": key_id}).fetchone()
     if row is None:
-        typer.echo("No such key, or it is revoked already: `sequences keys list`.", err=True)
+        typer.echo(
+            f"Key {key_id} does not exist or is already revoked. `sequences keys list` shows all keys.",
+            err=True,
+        )
         raise typer.Exit(1)
     typer.echo(f"Revoked key {key_id}.")

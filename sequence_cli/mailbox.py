@@ -1,19 +1,20 @@
-"""`sequences mailbox …`: what a mailbox needs to be able to send."""
+"""Commands `sequences mailbox …`: rotate mailbox secrets, check DNS records and sign-in."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Look after mailboxes: secrets, records, sign-in.")
+from sequence_cli.output import AsJson, print_json
+
+app = typer.Typer(no_args_is_help=True, help="Maintain mailboxes: secrets, DNS records, sign-in.")
 
 
 @app.command("rotate-secrets")
 def rotate_secrets() -> None:
-    """Seal every mailbox's secret with the newest of SECRET_KEYS; the older keys can be dropped afterwards."""
+    """Encrypt every mailbox secret with the newest key of SECRET_KEYS; then remove the older keys."""
     from sequence_store.errors import SecretError
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
@@ -36,11 +37,11 @@ def rotate_secrets() -> None:
                 continue
             connection.execute(query("mailbox", "replace_secret"), {"id": mailbox_id, "secret": secret})
             sealed += 1
-    typer.echo(f"{sealed} secrets sealed with the newest key, {current} were already.")
+    typer.echo(f"{sealed} secrets were encrypted with the newest key; {current} were up to date.")
     if lost:
         typer.echo(
-            f"No key of SECRET_KEYS opens the secrets of: {', '.join(lost)}. Add the old key, "
-            "or enter these secrets again.",
+            f"No key in SECRET_KEYS decrypts the secrets of: {', '.join(lost)}. Add the old key, "
+            "or enter these secrets again in the API.",
             err=True,
         )
         raise typer.Exit(1)
@@ -49,12 +50,12 @@ def rotate_secrets() -> None:
 @app.command()
 def check(
     address: Annotated[str, typer.Argument(help="The mailbox's address.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: AsJson = False,
     nameserver: Annotated[
-        str | None, typer.Option(help="IP[:PORT] to ask instead of the system's name servers.")
+        str | None, typer.Option(help="Name server to use instead of the system's: IP[:PORT].")
     ] = None,
 ) -> None:
-    """Look at SPF, DKIM, DMARC and MX of a mailbox's domain, and sign in as it does; sends nothing."""
+    """Check SPF, DKIM, DMARC and MX of the mailbox's domain and its SMTP sign-in; send nothing."""
     from psycopg.rows import class_row
 
     from sequence_store.postgres.connection import connect
@@ -78,8 +79,8 @@ def check(
 
     findings = asyncio.run(check_mailbox(mailbox, settings, resolver_of(nameserver), keep))
     if as_json:
-        told = [{"name": f.name, "grade": f.grade, "detail": f.detail} for f in findings]
-        typer.echo(json.dumps({"address": mailbox.address, "findings": told}, indent=2))
+        details = [{"name": f.name, "grade": f.grade, "detail": f.detail} for f in findings]
+        print_json({"address": mailbox.address, "findings": details})
     else:
         typer.echo(mailbox.address)
         for finding in findings:

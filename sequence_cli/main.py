@@ -1,4 +1,4 @@
-"""The roof: one command for everything, which starts what the other packages hold."""
+"""Command line `sequences`: registers all commands and reports their errors."""
 
 from __future__ import annotations
 
@@ -33,11 +33,14 @@ from sequence_cli import (
 )
 from sequence_store.errors import StoreError
 
-REFUSED = "Connection refused"  # nobody listens there
+REFUSED = "Connection refused"  # no server listens on the port
 
 
-class Roof(typer.Typer):
-    """Says errors of ours in their own words: a local stack's with status 1, all others with status 2."""
+class CLI(typer.Typer):
+    """Prints an expected error as one message instead of a traceback.
+
+    Exit status 1: an error of the local stack. Exit status 2: any other expected error.
+    """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -48,21 +51,21 @@ class Roof(typer.Typer):
         except Exception as error:
             if (psycopg := sys.modules.get("psycopg")) and isinstance(error, psycopg.OperationalError):
                 reason = str(error).partition("\n")[0]
-                todo = ". Start it: `make run` or `sequences stack up`." if REFUSED in reason else ""
-                typer.echo(f"Error: the database does not answer: {reason}{todo}", err=True)
+                hint = ". Start it: `make run` or `sequences stack up`." if REFUSED in reason else ""
+                typer.echo(f"Error: the database does not respond: {reason}{hint}", err=True)
                 sys.exit(2)
             raise
 
 
-app = Roof(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = CLI(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback()
 def attach() -> None:
     """Plan, send and advance email sequences.
 
-    Commands attach to the stack that runs in this folder (`.local/stack.env`); variables that are set
-    already win over it.
+    Commands use the stack that runs in this folder (`.local/stack.env`); environment variables take
+    precedence.
     """
     for name, value in read_env_file(env_file_of(Path.cwd())).items():
         os.environ.setdefault(name, value)

@@ -1,4 +1,4 @@
-"""`sequences metrics`: the state of things for Prometheus."""
+"""Command `sequences metrics`: exposes the system state to Prometheus."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def metrics() -> None:
     """Serve metrics of plan, dispatch, results and queues at METRICS_HOST and METRICS_PORT until SIGTERM."""
     from sequence_store.settings import ObserverSettings, read_settings
 
-    settings = read_settings(ObserverSettings)  # first, so that a missing one is told at once
+    settings = read_settings(ObserverSettings)  # before the imports: a missing one is reported at once
 
     import signal
     from threading import Event

@@ -1,4 +1,4 @@
-"""How commands answer: tables for people, `--json` for programs."""
+"""Formats command output: tables for people, JSON and tab-separated lines for programs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(document: Any) -> None:
-    """Print a document; dates and instants in ISO 8601."""
-    typer.echo(json.dumps(document, indent=2, default=_told, ensure_ascii=False))
+    """Print a document as JSON; dates and instants in ISO 8601."""
+    typer.echo(json.dumps(document, indent=2, default=_text, ensure_ascii=False))
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     return str(value.isoformat() if hasattr(value, "isoformat") else value)
 
 
 def plain_table(title: str) -> Table:
-    """Return a table without lines, which fits a narrow terminal; its columns are to be added."""
+    """Return a table without borders that fits a narrow terminal; the caller adds the columns."""
     from rich.table import Table
 
     return Table(
@@ -38,7 +38,7 @@ def plain_table(title: str) -> Table:
 
 
 def print_lines(headings: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
-    """Print rows with tabs between, as `cut` and a spreadsheet read them."""
+    """Print tab-separated rows, which `cut` and spreadsheets can read."""
     typer.echo("\t".join(headings))
     for row in rows:
-        typer.echo("\t".join("" if value is None else _told(value) for value in row))
+        typer.echo("\t".join("" if value is None else _text(value) for value in row))

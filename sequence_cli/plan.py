@@ -75,12 +75,14 @@ def plan(
 def _refuse_other_days(day: date, today: date) -> None:
     if day < today:
         raise typer.BadParameter(
-            "is in the past; today's plan includes the contacts due then. Omit DAY to make it", param_hint="DAY"
+            "is in the past; today's plan includes the contacts due then. Omit DAY to make it",
+            param_hint="DAY",
         )
     if day > today:
         days = min((day - today).days + 1, MOST_DAYS)
         raise typer.BadParameter(
-            f"is in the future and depends on the days before it. `sequences forecast --days {days}` plans them all",
+            "is in the future and depends on the days before it. "
+            f"`sequences forecast --days {days}` plans them all",
             param_hint="DAY",
         )
 
@@ -91,7 +93,9 @@ def _addresses() -> bytes:
     return query("forecast", "name_mailboxes")
 
 
-def _document(made: Plan, names: dict[int, str], violations: dict[str, int], *, written: bool) -> dict[str, Any]:
+def _document(
+    made: Plan, names: dict[int, str], violations: dict[str, int], *, written: bool
+) -> dict[str, Any]:
     boxes = made.placed["mailbox_id"].value_counts()
     counted = zip(boxes.index.tolist(), boxes.tolist(), strict=True)
     open_intervals = made.snapshot.open_intervals

@@ -1,4 +1,4 @@
-"""`sequences restore-guard`: a snapshot that was restored mails nothing that was mailed already."""
+"""Command `sequences restore-guard`: prevents repeated mails after a snapshot was restored."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
 
 def restore_guard(
     since: Annotated[
-        str, typer.Option(metavar="INSTANT", help="When the snapshot was taken: 2026-06-15T04:00:00+00:00.")
+        str, typer.Option(metavar="INSTANT", help="Time of the snapshot, as 2026-06-15T04:00:00+00:00.")
     ],
     sent: Annotated[
         list[Path] | None,
         typer.Option(
             exists=True,
             dir_okay=False,
-            help="A file that names mails by Message-ID: a Sent folder, a server's log.",
+            help="File with Message-IDs of sent mails: a Sent folder or a server log. Repeatable.",
         ),
     ] = None,
     complete: Annotated[
-        bool, typer.Option("--complete", help="--sent names every mail since: nothing else was mailed.")
+        bool, typer.Option("--complete", help="The --sent files name every mail since the snapshot.")
     ] = False,
     keep_places: Annotated[
-        bool, typer.Option("--keep-places", help="No plan was made since: planned places after now hold.")
+        bool,
+        typer.Option("--keep-places", help="No plan was made since the snapshot: keep its future sends."),
     ] = False,
-    queue: Annotated[
-        bool, typer.Option(help="Read what workers reported into the results queue (it stays there).")
-    ] = True,
+    queue: Annotated[bool, typer.Option(help="Read the results queue; messages stay in the queue.")] = True,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be written, and write nothing.")
+        bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run once after restoring a snapshot, before anything else is started.
+    """Run once after a snapshot was restored, before any other program starts.
 
-    Whatever may have been mailed since the snapshot becomes unknown, and what is known to have been mailed becomes
-    sent. Unknown sends are not mailed again by themselves (`sequences sends`). Guarding again changes nothing.
+    A send that may have been mailed since the snapshot becomes unknown; a send that is known to have been
+    mailed becomes sent. Unknown sends are not retried automatically (see `sequences sends`). The command can
+    be repeated.
     """
     taken = _instant(since)
     if complete and not sent:
-        raise typer.BadParameter("needs --sent, the names of all mails", param_hint="--complete")
+        raise typer.BadParameter("requires --sent with the Message-IDs of all mails", param_hint="--complete")
 
     from sequence_pipelines.maintenance.restore_guard import guard
     from sequence_store.postgres.connection import connect
@@ -58,9 +58,10 @@ def restore_guard(
     settings = read_settings(OwnerSettings)
     if keep_places and settings.calendar.day_of(taken) != settings.calendar.day_of(datetime.now(UTC)):
         raise typer.BadParameter(
-            "a planning day has begun since, and with it a plan", param_hint="--keep-places"
+            "cannot be used: a planning day, and so a plan, has started since the snapshot",
+            param_hint="--keep-places",
         )
-    evidence = _named_in(sent or [], settings) | (_reported(settings) if queue else {})
+    evidence = _read_sent(sent or [], settings) | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
         found = guard(connection, settings, taken, evidence, keep_places=keep_places, complete=complete)
         if dry_run:
@@ -76,9 +77,10 @@ def restore_guard(
             }
         )
         return
-    typer.echo(f"{len(evidence):,} mails are known to have ended since {taken:%Y-%m-%d %H:%M:%S %Z}.")
+    typer.echo(f"{len(evidence):,} mails have a known outcome since {taken:%Y-%m-%d %H:%M:%S %Z}.")
     typer.echo(
-        f"{found.of_snapshot.total():,} sends of the snapshot and {found.since.total():,} that it does not know:"
+        f"New status of {found.of_snapshot.total():,} sends in the snapshot "
+        f"and {found.since.total():,} sends created after it:"
     )
     for status, count in sorted(found.total.items()):
         typer.echo(f"  {status}: {count:,}")
@@ -86,19 +88,19 @@ def restore_guard(
         typer.echo("Nothing was written.")
 
 
-def _instant(words: str) -> datetime:
+def _instant(text: str) -> datetime:
     try:
-        instant = datetime.fromisoformat(words)
+        instant = datetime.fromisoformat(text)
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None or instant > datetime.now(UTC):
         raise typer.BadParameter(
-            "give a past instant with its zone: 2026-06-15T04:00:00+00:00", param_hint="--since"
+            "must be a past instant with a UTC offset, as 2026-06-15T04:00:00+00:00", param_hint="--since"
         )
     return instant.astimezone(UTC)
 
 
-def _named_in(files: list[Path], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
+def _read_sent(files: list[Path], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
     from sequence_store.domain.states import SendStatus
     from sequence_store.mail.message_ids import keys_named_in
 
@@ -107,7 +109,7 @@ def _named_in(files: list[Path], settings: OwnerSettings) -> dict[SendKey, SendS
     return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
 
 
-def _reported(settings: OwnerSettings) -> dict[SendKey, SendStatus]:
+def _read_results(settings: OwnerSettings) -> dict[SendKey, SendStatus]:
     from sequence_pipelines.maintenance.restore_guard import results_in
     from sequence_store.sqs import Queue, sqs_client
 

@@ -1,4 +1,4 @@
-"""`sequences sample-data`: something to send."""
+"""Command `sequences sample-data`: loads the sample data into an empty database."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from sequence_store.settings import OwnerSettings
 
 DUE = ("due today", "overdue", "due later")
-WORDS = {"sequence_mailboxes": "mailboxes of sequences"}
+TITLES = {"sequence_mailboxes": "mailboxes of sequences"}
 
 
 def sample_data(
-    folder: Annotated[Path, typer.Option(help="That holds the CSV files.")] = Path("examples"),
+    folder: Annotated[Path, typer.Option(help="Folder of the CSV files.")] = Path("examples"),
 ) -> None:
-    """Load the sample (examples/*.csv) into an empty database, as if it had been exported just now.
+    """Load the sample data (examples/*.csv) into an empty database, with all dates moved to the present.
 
-    Where the sample is there already nothing changes.
+    If the sample data is already loaded, nothing changes.
     """
     from rich.console import Console
 
@@ -35,22 +35,14 @@ def sample_data(
 
 
 def load_and_show(settings: OwnerSettings, folder: Path, console: Console) -> None:
-    """Load the sample unless it is there, and say what was loaded."""
-    from psycopg import OperationalError
-
+    """Load the sample data unless it is already loaded, and print what was loaded."""
     from sequence_cli.sample_loader import load_sample
-    from sequence_store.errors import StoreError
     from sequence_store.postgres.connection import connect
 
-    try:
-        connection = connect(settings.database_url, name="sequences_sample_data")
-    except OperationalError as error:
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"DATABASE_URL: {reason}. `sequences stack up` starts a local one.") from error
-    with connection:
+    with connect(settings.database_url, name="sequences_sample_data") as connection:
         loaded = load_sample(connection, settings, folder, now=datetime.now(UTC))
     if loaded is None:
-        console.print("The sample data is loaded already.")
+        console.print("The sample data is already loaded.")
     else:
         console.print(_table(loaded))
 
@@ -63,7 +55,7 @@ def _table(loaded: Loaded) -> Table:
     table.add_column("loaded")
     table.add_column("rows", justify="right")
     for name, rows in loaded.rows.items():
-        table.add_row(WORDS.get(name, name), f"{rows:,}", end_section=name == "enrolments")
+        table.add_row(TITLES.get(name, name), f"{rows:,}", end_section=name == "enrolments")
     for standing, enrolments, pinned in loaded.standings:
         table.add_row(
             f"  {standing}" + (f" ({pinned:,} of them follow-ups)" if pinned and standing in DUE else ""),

@@ -1,7 +1,7 @@
-"""Loads a CRM's export (examples/*.csv) as if it had been made just now.
+"""Loads a CRM export (examples/*.csv) with all dates and send windows moved to the present.
 
-The export is of noon on 1 June 2026, in each mailbox's own zone. Loading moves that moment to now: dates move with
-the planning day, windows with the clock, so that mailboxes which were open at noon are open whatever the time.
+The export was made at noon on 1 June 2026, in each mailbox's time zone. The loader shifts dates by whole
+planning days and send windows by the time of day: a mailbox that was open at noon is open when it is loaded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Loaded:
-    """How many rows each file gave, and where the enrolments stand (standing, enrolments, pinned)."""
+    """Rows loaded per file, and enrolments per standing: (standing, enrolments, pinned to a mailbox)."""
 
     rows: dict[str, int]
     standings: list[tuple[str, int, int]]
@@ -41,7 +41,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Moment:
-    """Now, and how far the export's dates lie from it."""
+    """The time of loading; converts the export's dates, instants and windows to it."""
 
     now: datetime
     day: date
@@ -53,24 +53,24 @@ class Moment:
         return self.now + (date.fromisoformat(text) - EXPORTED) if text else None
 
     def window(self, opens: str, closes: str, zone: str) -> tuple[time, time]:
-        """Return the window as far from the local time as it was from noon, to the quarter of an hour."""
+        """Shift the window by the local time minus noon, rounded down to 15 minutes."""
         if opens == closes:
             return time.fromisoformat(opens), time.fromisoformat(closes)
         local = self.now.astimezone(ZoneInfo(zone))
         ahead = (local.hour * 60 + local.minute) // QUARTER * QUARTER - NOON
-        return _moved(opens, ahead), _moved(closes, ahead)
+        return _shift(opens, ahead), _shift(closes, ahead)
 
 
 def load_sample(
     connection: psycopg.Connection[Any], settings: Settings, folder: Path, *, now: datetime
 ) -> Loaded | None:
-    """Load the export in one transaction, which the caller commits; None where the sample is there already.
+    """Load the export in one transaction, which the caller commits; return None if it is already loaded.
 
-    Raises SampleError where a file is missing or the database holds sequences of somebody else.
+    Raises SampleError if a file is missing or the database holds other sequences.
     """
     files = {name: _read(folder / f"{name}.csv") for name in FILES}
     connection.execute(query("sample", "lock_loading"))
-    if _is_there(connection, files["sequences"]):
+    if _is_loaded(connection, files["sequences"]):
         return None
     moment = Moment(now, settings.calendar.day_of(now))
     _load_people(connection, files, moment)
@@ -81,14 +81,14 @@ def load_sample(
     return Loaded({name: len(rows) for name, rows in files.items()}, summary.fetchall())
 
 
-def _is_there(connection: psycopg.Connection[Any], sequences: Iterable[Row]) -> bool:
+def _is_loaded(connection: psycopg.Connection[Any], sequences: Iterable[Row]) -> bool:
     names = [row["Sequence"] for row in sequences]
     (there,) = connection.execute(query("sample", "count_sequences")).fetchone() or (0,)
     (of_sample,) = connection.execute(query("sample", "count_sample"), {"names": names}).fetchone() or (0,)
     if there and of_sample < len(names):
         raise SampleError(
-            f"The database holds {there} sequences already, and the sample is for an empty one. "
-            "Give it a database of its own (DATABASE_URL), or remove the local stack's data with `make clean`."
+            f"The database holds {there} sequences already; the sample data needs an empty database. "
+            "Set DATABASE_URL to another database, or remove the local data with `make clean`."
         )
     return bool(there)
 
@@ -167,9 +167,9 @@ def _mailbox(row: Row, at: Moment) -> tuple[Any, ...]:
     )
 
 
-def _moved(clock: str, minutes: int) -> time:
-    there = time.fromisoformat(clock)
-    hour, minute = divmod((there.hour * 60 + there.minute + minutes) % DAY_MINUTES, 60)
+def _shift(clock: str, minutes: int) -> time:
+    unshifted = time.fromisoformat(clock)
+    hour, minute = divmod((unshifted.hour * 60 + unshifted.minute + minutes) % DAY_MINUTES, 60)
     return time(hour, minute)
 
 
@@ -178,7 +178,7 @@ def _read(file: Path) -> list[Row]:
         with file.open(newline="", encoding="utf-8") as lines:
             return list(csv.DictReader(lines))
     except FileNotFoundError:
-        raise SampleError(f"There is no {file}: run this in the project's root folder.") from None
+        raise SampleError(f"{file} does not exist. Run the command in the project's root folder.") from None
 
 
 def _ids(connection: psycopg.Connection[Any], name: str) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""`sequences sends …`: look at sends, and settle those whose outcome nobody knows."""
+"""Commands `sequences sends …`: list sends and resolve sends with an unknown outcome."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import typer
 from sequence_cli.output import AsJson, print_json, print_lines
 from sequence_store.domain.states import SendStatus
 
-app = typer.Typer(no_args_is_help=True, help="Look at sends, and settle unknown ones.")
+app = typer.Typer(no_args_is_help=True, help="List sends; resolve sends with an unknown outcome.")
 
 SHOWN = ("contact_id", "step_id", "round", "sequence", "mailbox", "status", "send_at", "reason")
-PLACE = ("send_at", "sequence_id", "contact_id", "step_id", "round")  # a row's place in the list
+CURSOR = ("send_at", "sequence_id", "contact_id", "step_id", "round")  # the sort key of the list
 
 
-class Settlement(StrEnum):
+class Resolution(StrEnum):
     SENT = "sent"
     RETRY = "retry"
 
@@ -25,22 +25,25 @@ class Settlement(StrEnum):
 @app.command("list")
 def list_sends(
     status: Annotated[
-        list[SendStatus] | None, typer.Option(help="Only this state; may be given several times.")
+        list[SendStatus] | None, typer.Option(help="Only sends with this status; repeatable.")
     ] = None,
-    mailbox: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only from this mailbox.")] = None,
-    sequence: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this sequence.")] = None,
+    mailbox: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Only sends from this mailbox.")
+    ] = None,
+    sequence: Annotated[str | None, typer.Option(metavar="NAME", help="Only sends of this sequence.")] = None,
     day: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only planned in this planning day.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only sends planned for this planning day.")
     ] = None,
-    reason: Annotated[str | None, typer.Option(help="Only with this reason.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="Without --day: how many days to look back.")] = 30,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows on a page.")] = 50,
+    reason: Annotated[str | None, typer.Option(help="Only sends with this reason.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Lookback in days; ignored with --day.")] = 30,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Rows per page.")] = 50,
     after: Annotated[
-        str | None, typer.Option(metavar="PLACE", help="The next page: the place that the last one printed.")
+        str | None,
+        typer.Option(metavar="CURSOR", help="Next page: the cursor that the previous page printed."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List sends, the latest first: ids of contact, step and round, then sequence, mailbox, state, minute, reason."""
+    """List sends, latest first: contact id, step id, round, sequence, mailbox, status, send time, reason."""
     from psycopg.rows import dict_row
 
     from sequence_store.postgres.connection import connect
@@ -49,7 +52,7 @@ def list_sends(
 
     settings = read_settings(OwnerSettings)
     wanted = day.date() if day else None
-    before = _place(after)
+    before = _parse_cursor(after)
     values = {
         "since": settings.calendar.start_of(wanted) if wanted else datetime.now(UTC) - timedelta(days=days),
         "day": wanted,
@@ -69,41 +72,41 @@ def list_sends(
     with connect(settings.database_url, name="sequences sends") as connection:
         cursor = connection.cursor(row_factory=dict_row)
         rows = cursor.execute(query("sends", "list_sends"), values).fetchall()
-    more = _written(rows[limit - 1]) if len(rows) > limit else None
+    more = _format_cursor(rows[limit - 1]) if len(rows) > limit else None
     rows = rows[:limit]
     if as_json:
         print_json({"sends": rows, "next": more})
         return
     print_lines(("contact", "step", "round", *SHOWN[3:]), ([row[name] for name in SHOWN] for row in rows))
     if more:
-        typer.echo(f"There are more: --after {more}", err=True)
+        typer.echo(f"Next page: --after {more}", err=True)
 
 
-def _written(row: dict[str, Any]) -> str:
-    return ",".join(str(row[name].isoformat() if name == "send_at" else row[name]) for name in PLACE)
+def _format_cursor(row: dict[str, Any]) -> str:
+    return ",".join(str(row[name].isoformat() if name == "send_at" else row[name]) for name in CURSOR)
 
 
-def _place(words: str | None) -> tuple[datetime | int | None, ...]:
-    if words is None:
-        return (None,) * len(PLACE)
-    instant, *ids = words.split(",")
+def _parse_cursor(text: str | None) -> tuple[datetime | int | None, ...]:
+    if text is None:
+        return (None,) * len(CURSOR)
+    instant, *ids = text.split(",")
     try:
-        place: list[datetime | int | None] = [datetime.fromisoformat(instant), *map(int, ids)]
+        cursor: list[datetime | int | None] = [datetime.fromisoformat(instant), *map(int, ids)]
     except ValueError:
-        place = []
-    if len(place) != len(PLACE):
-        raise typer.BadParameter("give the place that the page before printed", param_hint="--after")
-    return tuple(place)
+        cursor = []
+    if len(cursor) != len(CURSOR):
+        raise typer.BadParameter("must be the cursor that the previous page printed", param_hint="--after")
+    return tuple(cursor)
 
 
 @app.command()
 def resolve(
-    contact: Annotated[int, typer.Argument(help="The contact's id, as `sends list` shows it.")],
-    step: Annotated[int, typer.Argument(help="The step's id.")],
-    round_: Annotated[int, typer.Argument(metavar="ROUND", help="The enrolment's round.")],
-    settlement: Annotated[Settlement, typer.Option("--as", help="What is known by now.")],
+    contact: Annotated[int, typer.Argument(help="Id of the contact, shown by `sends list`.")],
+    step: Annotated[int, typer.Argument(help="Id of the step.")],
+    round_: Annotated[int, typer.Argument(metavar="ROUND", help="Round of the enrolment.")],
+    resolution: Annotated[Resolution, typer.Option("--as", help="The outcome that you found.")],
 ) -> None:
-    """Settle an unknown send, once: as sent (it lies in the Sent folder), or as retry (it does not)."""
+    """Resolve an unknown send once: as sent if the mail is in the Sent folder, else as retry."""
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
@@ -111,12 +114,13 @@ def resolve(
     with connect(read_settings(OwnerSettings).database_url, name="sequences sends") as connection:
         row = connection.execute(
             query("sends", "resolve_send"),
-            {"contact_id": contact, "step_id": step, "round": round_, "as": settlement.value},
+            {"contact_id": contact, "step_id": step, "round": round_, "as": resolution.value},
         ).fetchone()
     if not (row and row[0]):
         typer.echo(
-            "No such unknown send, or it is settled already: `sequences sends list --status unknown`.",
+            "The send does not exist or its outcome is not unknown. "
+            "`sequences sends list --status unknown` lists unknown sends.",
             err=True,
         )
         raise typer.Exit(1)
-    typer.echo(f"Settled as {settlement}.")
+    typer.echo(f"The send is resolved as {resolution}.")

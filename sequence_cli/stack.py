@@ -1,4 +1,4 @@
-"""`sequences stack …`: the local stack."""
+"""Commands `sequences stack …`: start, stop and inspect the local stack."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import typer
 
 from sequence_cli.output import AsJson, print_json
 
-app = typer.Typer(no_args_is_help=True, help="Start and stop everything on this machine, on loopback alone.")
+app = typer.Typer(no_args_is_help=True, help="Start and stop all programs on this machine, on loopback only.")
 
 
 @app.command()
 def up(
-    detach: Annotated[bool, typer.Option("--detach", help="Return once all is ready; go on behind.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once all is ready; run in the background.")
+    ] = False,
 ) -> None:
-    """Start Postgres, queues, mail sink, API, worker and Dagster, and keep them running until Ctrl-C."""
+    """Start Postgres, queues, mail sink, API, worker and Dagster; run until Ctrl-C."""
     from local_stack import stack
 
     if detach:
@@ -27,7 +29,7 @@ def up(
 
 @app.command()
 def down() -> None:
-    """Stop everything; the data stays in `.local/`."""
+    """Stop all programs. The data stays in `.local/`."""
     from local_stack import stack
 
     stack.down(Path.cwd())
@@ -35,13 +37,13 @@ def down() -> None:
 
 @app.command("env")
 def show_environment(as_json: AsJson = False) -> None:
-    """Print the variables that attach a program to the stack, as KEY=value lines."""
+    """Print the variables that a program needs to use the stack, as KEY=value lines."""
     from local_stack.env_file import env_file_of, read_env_file
     from local_stack.errors import StackError
 
     variables = read_env_file(env_file_of(Path.cwd()))
     if not variables:
-        raise StackError("There is no stack in this folder yet. `sequences stack up` starts one.")
+        raise StackError("This folder has no stack. `sequences stack up` starts one.")
     if as_json:
         print_json(variables)
         return

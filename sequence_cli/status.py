@@ -1,4 +1,4 @@
-"""`sequences status`: a page of the state of things, and what to do next."""
+"""Command `sequences status`: shows the system state and what the operator has to do."""
 
 from __future__ import annotations
 
@@ -10,31 +10,24 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from sequence_cli.output import AsJson, print_json
+from sequence_store.domain.states import SendStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from sequence_cli.system_state import Late, LedgerStatus, Orchestration, SystemState
 
-LATE_SECONDS = 120.0  # a minute's sensor, a run's start: later than this, something stands still
-ORDER = (
-    "planned",
-    "dispatched",
-    "claimed",
-    "transmitting",
-    "sent",
-    "hard_failed",
-    "unknown",
-    "cancelled",
-    "expired",
-)
+# A sensor ticks every minute and a run needs time to start; a longer delay is a fault.
+LATE_SECONDS = 120.0
+ADVANCE_LATE_SECONDS = 5 * LATE_SECONDS
 MOST_PARKED = 10
+MOST_DAYS = 3
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show the state of things: programs, today's plan, who waits and why, what is late, what to do next.
+    """Show programs, today's plan, waiting contacts with reasons, late sends, and what to do next.
 
-    It reads as the read-only role and changes nothing. Exit status 1 means that something needs a person.
+    The command uses the read-only role and changes nothing. Exit status 1: an operator has to act.
     """
     from sequence_cli.system_state import read_state
     from sequence_store.settings import ObserverSettings, read_settings
@@ -52,64 +45,68 @@ def status(as_json: AsJson = False) -> None:
 
 
 def advise(state: SystemState) -> Iterator[str]:
-    """Yield what a person should do, the most urgent first; nothing where all is well."""
+    """Yield what the operator has to do, the most urgent first; nothing if all is well."""
     for source, reason in state.silent.items():
-        yield f"{source} does not answer ({reason}): start it, or set its variable (docs/settings.md)."
+        yield f"{source} does not respond ({reason}): start it, or set its variable (docs/settings.md)."
     if state.ledger:
         yield from _advise_on_sends(state.ledger)
     if state.dagster:
         yield from _advise_on_dagster(state.dagster, state.day)
     for name, queue in (state.queues or {}).items():
         if queue.dead:
-            yield f"{queue.dead:,} dead letters of {name}: docs/runbook.md says how to read them."
+            yield f"{queue.dead:,} dead letters of {name}: see docs/runbook.md for how to read them."
 
 
-def _advise_on_sends(ledger: LedgerStatus) -> Iterator[str]:
-    if ledger.undispatched.seconds > LATE_SECONDS:
+def _advise_on_sends(ledger_status: LedgerStatus) -> Iterator[str]:
+    if ledger_status.undispatched.seconds > LATE_SECONDS:
         yield (
-            f"{_late(ledger.undispatched)} past their second are not dispatched: look at timed_dispatch_sensor's "
-            "ticks in Dagster."
+            f"{_late(ledger_status.undispatched)} are not dispatched: "
+            "check the ticks of timed_dispatch_sensor in Dagster."
         )
-    if not ledger.worker_connections:
+    if not ledger_status.worker_connections:
         yield "No worker is connected: start `sequences worker`."
-    elif ledger.unsent.seconds > LATE_SECONDS:
-        yield f"{_late(ledger.unsent)} past their second are not mailed: look into the worker's log."
-    if ledger.unadvanced.seconds > LATE_SECONDS * 5:
-        yield f"{_late(ledger.unadvanced)} have ended and not advanced: look at delivery_results_sensor's ticks."
-    if ledger.unknown.sends:
+    elif ledger_status.unsent.seconds > LATE_SECONDS:
+        yield f"{_late(ledger_status.unsent)} are not mailed: check the worker's log."
+    if ledger_status.unadvanced.seconds > ADVANCE_LATE_SECONDS:
         yield (
-            f"{ledger.unknown.sends:,} sends have an unknown outcome: `sequences sends list --status unknown`, "
-            "then `sequences sends resolve`."
+            f"{_late(ledger_status.unadvanced)} have ended but did not advance: "
+            "check the ticks of delivery_results_sensor in Dagster."
         )
-    if ledger.parked:
-        yield f"Parked mailboxes: {len(ledger.parked):,}. `sequences mailbox check ADDRESS` says what is wrong."
+    if ledger_status.unknown.sends:
+        yield (
+            f"{ledger_status.unknown.sends:,} sends have an unknown outcome: list them with "
+            "`sequences sends list --status unknown`, then resolve each with `sequences sends resolve`."
+        )
+    if ledger_status.parked:
+        parked = len(ledger_status.parked)
+        yield f"Parked mailboxes: {parked:,}. `sequences mailbox check ADDRESS` finds the cause."
 
 
 def _advise_on_dagster(dagster: Orchestration, today: date) -> Iterator[str]:
     if not dagster.loaded:
-        yield "Dagster has not loaded the code location: look at its deployment page."
+        yield "Dagster has not loaded the code location: check its deployment page."
     if dagster.ill_daemons:
-        yield f"Dagster's daemon is not healthy ({', '.join(dagster.ill_daemons)}): start it again."
+        yield f"Dagster's daemon is not healthy ({', '.join(dagster.ill_daemons)}): restart it."
     for name in dagster.switched_off:
         yield f"{name} is switched off: switch it on in Dagster."
     if dagster.missed:
         yield (
-            f"{len(dagster.missed)} days have no plan ({_days(dagster.missed)}): backfill the job daily_plan for them; "
-            "their contacts are in today's plan already."
+            f"{len(dagster.missed)} days have no plan ({_days(dagster.missed)}): "
+            "run a backfill of daily_plan for them. Today's plan already includes their contacts."
         )
     if dagster.plan is None or dagster.plan.partition[:10] < today.isoformat():
-        yield f"Today ({today}) has no plan yet: materialize send_plan for it in Dagster."
+        yield f"Today ({today}) has no plan: materialize send_plan for it in Dagster."
     for job, runs in dagster.failed_runs.items():
-        yield f"{runs} runs of {job} failed in the last day: read them in Dagster."
+        yield f"{runs} runs of {job} failed in the last 24 hours: check them in Dagster."
 
 
 def _days(days: list[Any]) -> str:
-    shown = ", ".join(str(day) for day in days[:3])
-    return f"{shown}, …" if len(days) > 3 else shown  # noqa: PLR2004
+    shown = ", ".join(str(day) for day in days[:MOST_DAYS])
+    return f"{shown}, …" if len(days) > MOST_DAYS else shown
 
 
 def _late(late: Late) -> str:
-    return f"{late.sends:,} sends, the first {duration(late.seconds)}"
+    return f"{late.sends:,} sends (the oldest is {duration(late.seconds)} late)"
 
 
 def duration(seconds: float) -> str:
@@ -143,55 +140,56 @@ def _show(console: Console, state: SystemState, todo: list[str]) -> None:
             console,
             "Queues",
             [
-                (
-                    name,
-                    f"{q.visible:,} waiting, {q.delayed:,} timed, {q.in_flight:,} in hand, {q.dead:,} dead",
-                )
-                for name, q in state.queues.items()
+                (name, ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in asdict(queue).items()))
+                for name, queue in state.queues.items()
             ],
         )
-    _section(console, "What to do", [("→", line) for line in todo] or [("", "Nothing: all is well.")])
+    _section(console, "What to do", [("→", line) for line in todo] or [("", "Nothing. All is well.")])
 
 
 def _programs(state: SystemState) -> Iterator[tuple[str, str]]:
-    def answers(source: str) -> str:
-        return f"[red]silent[/]: {state.silent[source]}" if source in state.silent else "answers"
+    def reachability(source: str) -> str:
+        return f"[red]no response[/]: {state.silent[source]}" if source in state.silent else "responds"
 
-    yield "database", answers("database")
-    yield "queues", answers("queues")
-    yield "API", answers("api")
+    yield "database", reachability("database")
+    yield "queues", reachability("queues")
+    yield "API", reachability("api")
     if state.ledger:
         workers = state.ledger.worker_connections
         yield "worker", f"connected ({workers} connections)" if workers else "[red]none is connected[/]"
     if "dagster" in state.silent or state.dagster:
         ill = state.dagster.ill_daemons if state.dagster else []
-        yield "Dagster", f"[red]not healthy[/]: {', '.join(ill)}" if ill else answers("dagster")
+        yield "Dagster", f"[red]not healthy[/]: {', '.join(ill)}" if ill else reachability("dagster")
     else:
-        yield "Dagster", "not asked: DAGSTER_URL is not set"
+        yield "Dagster", "not checked: DAGSTER_URL is not set"
 
 
-def _today(state: SystemState, ledger: LedgerStatus) -> Iterator[tuple[str, str]]:
+def _today(state: SystemState, ledger_status: LedgerStatus) -> Iterator[tuple[str, str]]:
     if state.dagster:
-        made = state.dagster.plan
-        told = (
-            f"{made.partition}, made {made.at:%Y-%m-%d %H:%M:%S} UTC in {made.seconds:.1f} s"
-            if made
-            else "none yet"
+        plan = state.dagster.plan
+        yield (
+            "latest plan",
+            f"{plan.partition}, made {plan.at:%Y-%m-%d %H:%M:%S} UTC in {plan.seconds:.1f} s"
+            if plan
+            else "none",
         )
-        yield "latest plan", told
         yield "missed days", _days(state.dagster.missed) or "none"
-    for name in ORDER:
-        if name in ledger.sends:
+    for name in SendStatus:
+        if name in ledger_status.sends:
             why = ", ".join(
-                f"{reason} {n:,}" for (status, reason), n in ledger.reasons.items() if status == name
+                f"{reason} {n:,}" for (status, reason), n in ledger_status.reasons.items() if status == name
             )
-            yield name.replace("_", " "), f"{ledger.sends[name]:,}" + (f"  ({why})" if why else "")
-    if not ledger.sends:
+            yield name.replace("_", " "), f"{ledger_status.sends[name]:,}" + (f"  ({why})" if why else "")
+    if not ledger_status.sends:
         yield "sends", "none"
-    yield "next mail", f"{ledger.next_at:%H:%M:%S} UTC" if ledger.next_at else "-"
-    yield "limits used", f"{ledger.used:,} of {ledger.allowed:,} in {ledger.active_mailboxes:,} mailboxes"
-    if ledger.unknown.sends:
-        yield "unknown", f"{ledger.unknown.sends:,}, the first for {duration(ledger.unknown.seconds)}"
+    yield "next mail", f"{ledger_status.next_at:%H:%M:%S} UTC" if ledger_status.next_at else "-"
+    of_limits = f"{ledger_status.used:,} of {ledger_status.allowed:,}"
+    yield "limits used", f"{of_limits} in {ledger_status.active_mailboxes:,} mailboxes"
+    if ledger_status.unknown.sends:
+        yield (
+            "unknown",
+            f"{ledger_status.unknown.sends:,}, the oldest for {duration(ledger_status.unknown.seconds)}",
+        )
 
 
 def _section(console: Console, title: str, rows: Any) -> None:

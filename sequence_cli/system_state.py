@@ -1,7 +1,7 @@
-"""The state of things, read at one moment from the database, the queues and Dagster; nothing is changed.
+"""Reads the system state from the database, the queues, the API and Dagster; changes nothing.
 
-`sequences status` shows it and `sequences metrics` exposes it. A source that does not answer is told as such, and what
-it would have said is None.
+`sequences status` shows the state and `sequences metrics` exposes it. If a source does not respond, its part
+of the state is None and `silent` holds the reason.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from psycopg.rows import dict_row
 
 from sequence_store.domain.planning_day import PlanningCalendar
+from sequence_store.domain.states import SendStatus
 from sequence_store.errors import QueueMissingError
 from sequence_store.postgres.connection import connect
+from sequence_store.postgres.lookback import SHORTEST_LOOKBACK
 from sequence_store.postgres.queries import query
 from sequence_store.settings import ObserverSettings
 from sequence_store.sqs import Queue, sqs_client
 
-LOOKBACK = timedelta(days=3)
-ANSWER_SECONDS = 10
+TIMEOUT_SECONDS = 10
 _DAGSTER = """query State($failed: RunsFilter!) {
     instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } }
     assetNodeOrError(assetKey: {path: ["send_plan"]}) { ... on AssetNode {
@@ -42,7 +43,7 @@ _DAGSTER = """query State($failed: RunsFilter!) {
 
 @dataclass(frozen=True)
 class Late:
-    """So many sends should have moved on; the first of them has waited for `seconds`."""
+    """The number of late sends at one stage, and how many seconds the oldest of them is late."""
 
     sends: int = 0
     seconds: float = 0.0
@@ -50,7 +51,7 @@ class Late:
 
 @dataclass(frozen=True)
 class Parked:
-    """A mailbox that rests until an instant."""
+    """A parked mailbox, the end of the parking and its reason."""
 
     address: str
     until: datetime
@@ -59,7 +60,11 @@ class Parked:
 
 @dataclass(frozen=True)
 class LedgerStatus:
-    """What the database says: `sends` of the planning day by status, `reasons` by status and reason."""
+    """The ledger's part of the state.
+
+    `sends` counts the sends of the planning day by status, `reasons` by status and reason; `waiting` counts
+    the deferred contacts by reason.
+    """
 
     sends: dict[str, int]
     reasons: dict[tuple[str, str], int]
@@ -78,7 +83,7 @@ class LedgerStatus:
 
 @dataclass(frozen=True)
 class QueueState:
-    """Messages of a queue as SQS counts them, roughly."""
+    """Approximate message counts of a queue, as SQS reports them."""
 
     visible: int
     in_flight: int
@@ -87,8 +92,8 @@ class QueueState:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The latest materialization of send_plan; `numbers` are its metadata."""
+class LatestPlan:
+    """The latest materialization of send_plan; `numbers` holds its numeric metadata."""
 
     at: datetime
     partition: str
@@ -97,24 +102,25 @@ class Plan:
 
     @property
     def seconds(self) -> float:
+        """Duration of the plan: the sum of its phases."""
         return sum(value for name, value in self.numbers.items() if name.startswith("seconds_"))
 
 
 @dataclass(frozen=True)
 class Orchestration:
-    """What Dagster says; `failed_runs` of the last day by job."""
+    """Dagster's part of the state; `failed_runs` counts the failed runs of the last 24 hours by job."""
 
     ill_daemons: list[str]
     loaded: bool
     switched_off: list[str]
-    plan: Plan | None
+    plan: LatestPlan | None
     missed: list[date]
     failed_runs: dict[str, int]
 
 
 @dataclass(frozen=True)
 class SystemState:
-    """All of it; `silent` names the sources that did not answer, with the reason."""
+    """The state of all sources; `silent` holds the sources that did not respond, with the reason."""
 
     now: datetime
     day: date
@@ -127,28 +133,28 @@ class SystemState:
 
 
 def read_state(settings: ObserverSettings, now: datetime) -> SystemState:
-    """Ask all sources side by side."""
+    """Read all sources in parallel."""
     calendar = settings.calendar
     day = calendar.day_of(now)
     silent: dict[str, str] = {}
 
-    def ask(source: str, question: Any, *arguments: Any) -> Any:
+    def read(source: str, reader: Any, *arguments: Any) -> Any:
         try:
-            return question(settings, *arguments)
+            return reader(settings, *arguments)
         except (psycopg.Error, BotoCoreError, ClientError, QueueMissingError, OSError, KeyError) as error:
             silent[source] = str(error).partition("\n")[0] or type(error).__name__
             return None
 
     with ThreadPoolExecutor(4) as pool:
-        ledger = pool.submit(ask, "database", read_ledger_status, calendar, now)
-        queues = pool.submit(ask, "queues", _read_queues)
-        dagster = pool.submit(ask, "dagster", _read_dagster, day, now) if settings.dagster_url else None
-        api = pool.submit(ask, "api", _api_is_ready)
+        ledger_status = pool.submit(read, "database", read_ledger_status, calendar, now)
+        queues = pool.submit(read, "queues", _read_queues)
+        dagster = pool.submit(read, "dagster", _read_dagster, day, now) if settings.dagster_url else None
+        api = pool.submit(read, "api", _api_is_ready)
         return SystemState(
             now=now,
             day=day,
             ends=calendar.end_of(day),
-            ledger=ledger.result(),
+            ledger=ledger_status.result(),
             queues=queues.result(),
             dagster=dagster.result() if dagster else None,
             api=bool(api.result()),
@@ -157,8 +163,9 @@ def read_state(settings: ObserverSettings, now: datetime) -> SystemState:
 
 
 def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, now: datetime) -> LedgerStatus:
+    """Read the ledger as the read-only role; each statement has a timeout of 30 s."""
     day = calendar.day_of(now)
-    values = {"now": now, "day": day, "begins": calendar.start_of(day), "since": now - LOOKBACK}
+    values = {"now": now, "day": day, "begins": calendar.start_of(day), "since": now - SHORTEST_LOOKBACK}
     with (
         connect(settings.readonly_database_url, name="sequences status") as connection,
         connection.cursor(row_factory=dict_row) as cursor,
@@ -191,7 +198,7 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
             (
                 row["next_at"]
                 for row in counted
-                if row["next_at"] and row["status"] in {"planned", "dispatched"}
+                if row["next_at"] and row["status"] in {SendStatus.PLANNED, SendStatus.DISPATCHED}
             ),
             default=None,
         ),
@@ -209,7 +216,7 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
 
 
 def _read_queues(settings: ObserverSettings) -> dict[str, QueueState]:
-    client = sqs_client(settings, read_timeout=ANSWER_SECONDS)
+    client = sqs_client(settings, read_timeout=TIMEOUT_SECONDS)
     try:
         names = (settings.sends_queue, settings.delivery_results_queue)
         return {name: QueueState(**Queue.look_up(client, name).counts()) for name in names}
@@ -224,38 +231,43 @@ def _read_dagster(settings: ObserverSettings, day: date, now: datetime) -> Orche
         json.dumps({"query": _DAGSTER, "variables": {"failed": failed}}).encode(),
         {"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-        told = json.load(answer)["data"]
-    places = [entry["locationOrLoadError"] for entry in told["workspaceOrError"]["locationEntries"]]
-    folders = [folder for place in places for folder in (place or {}).get("repositories", ())]
-    triggers = [one for folder in folders for one in (*folder["schedules"], *folder["sensors"])]
+    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
+        found = json.load(answer)["data"]
+    locations = [entry["locationOrLoadError"] for entry in found["workspaceOrError"]["locationEntries"]]
+    repositories = [one for location in locations for one in (location or {}).get("repositories", ())]
+    triggers = [
+        one for repository in repositories for one in (*repository["schedules"], *repository["sensors"])
+    ]
     failures: dict[str, int] = {}
-    for run in told["runsOrError"]["results"]:
+    for run in found["runsOrError"]["results"]:
         failures[run["jobName"]] = failures.get(run["jobName"], 0) + 1
-    asset = told["assetNodeOrError"]
-    made = asset.get("assetMaterializations") or []
+    asset = found["assetNodeOrError"]
+    materializations = asset.get("assetMaterializations") or []
     return Orchestration(
         ill_daemons=[
             status["daemonType"].lower()
-            for status in told["instance"]["daemonHealth"]["allDaemonStatuses"]
+            for status in found["instance"]["daemonHealth"]["allDaemonStatuses"]
             if status["required"] and not status["healthy"]
         ],
-        loaded=bool(folders),
+        loaded=bool(repositories),
         switched_off=[one["name"] for one in triggers if _is_switched_off(one)],
-        plan=_plan(made[0]) if made else None,
+        plan=_latest_plan(materializations[0]) if materializations else None,
         missed=missed_days((asset.get("assetPartitionStatuses") or {}).get("ranges") or [], day),
         failed_runs=failures,
     )
 
 
 def _is_switched_off(trigger: dict[str, Any]) -> bool:
-    """Return whether a schedule or sensor that runs where nobody says otherwise does not."""
+    """Return whether a schedule or sensor that runs by default is stopped."""
     state = trigger.get("scheduleState") or trigger.get("sensorState") or {}
     return bool(trigger["defaultStatus"] == "RUNNING" and state["status"] != "RUNNING")
 
 
 def missed_days(ranges: list[dict[str, str]], today: date) -> list[date]:
-    """Return the planning days without a plan, from the first that has one to yesterday."""
+    """Return the days without a plan between the first planned day and yesterday.
+
+    `ranges` are Dagster's partition ranges; their keys begin with the date.
+    """
     made: set[date] = set()
     for one in ranges:
         if one["status"] == "MATERIALIZED":
@@ -268,16 +280,17 @@ def missed_days(ranges: list[dict[str, str]], today: date) -> list[date]:
     return [one for one in days if one not in made]
 
 
-def _plan(made: dict[str, Any]) -> Plan:
+def _latest_plan(materialization: dict[str, Any]) -> LatestPlan:
     numbers = {
         entry["label"]: float(value)
-        for entry in made["metadataEntries"]
+        for entry in materialization["metadataEntries"]
         if (value := entry.get("intValue", entry.get("floatValue"))) is not None
     }
-    at = datetime.fromtimestamp(float(made["timestamp"]) / 1000, UTC)
-    return Plan(at, made["partition"] or "", made["runId"], numbers)
+    at = datetime.fromtimestamp(float(materialization["timestamp"]) / 1000, UTC)
+    return LatestPlan(at, materialization["partition"] or "", materialization["runId"], numbers)
 
 
 def _api_is_ready(settings: ObserverSettings) -> bool:
-    with urllib.request.urlopen(f"{settings.api_url.rstrip('/')}/readyz", timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+    url = f"{settings.api_url.rstrip('/')}/readyz"
+    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
         return bool(answer.status == 200)  # noqa: PLR2004

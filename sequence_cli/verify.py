@@ -1,4 +1,4 @@
-"""`sequences verify`: what the ledger says against what is promised."""
+"""Command `sequences verify`: checks the ledger against the delivery invariants."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sequence_cli.output import AsJson, print_json
 if TYPE_CHECKING:
     from sequence_pipelines.maintenance.invariants import Violation
 
-EXAMPLES = 10  # of each promise
+EXAMPLES = 10  # per invariant
 DAYS = ["%Y-%m-%d"]
 
 
 def verify(
     day: Annotated[
-        datetime | None, typer.Option(formats=DAYS, help="Only the sends of this planning day.")
+        datetime | None, typer.Option(formats=DAYS, help="Only sends of this planning day.")
     ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(
-            formats=DAYS, help="The sends of this planning day and later; by default the last seven."
+            formats=DAYS, help="Sends of this planning day and later. Default: the last seven days."
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the ledger against the promises: nothing twice, nothing lost, nothing after a stop, limits and gaps.
+    """Check the delivery invariants: no duplicates, no losses, no mail after a stop, limits and gaps kept.
 
-    It reads, in one transaction, and writes nothing, so run it whenever you like. Exit status 1: something does not
-    hold. docs/reliability.md says of each promise what it means.
+    The command reads in one transaction and writes nothing, so it can run at any time. Exit status 1: an
+    invariant is violated. docs/reliability.md explains each invariant.
     """
     from datetime import UTC, timedelta
 
@@ -45,7 +45,7 @@ def verify(
     from sequence_store.settings import PipelineSettings, read_settings
 
     if day and since:
-        raise typer.BadParameter("give a day, or a day to begin with", param_hint="--day, --since")
+        raise typer.BadParameter("cannot be combined; use one of them", param_hint="--day, --since")
     settings = read_settings(PipelineSettings)
     now = datetime.now(UTC)
     first = since.date() if since else settings.calendar.day_of(now) - timedelta(days=6)
@@ -56,7 +56,7 @@ def verify(
     ):
         sends = count_sends(connection, period)
         connection.rollback()
-        task = progress.add_task("Looking at sends", total=sends)
+        task = progress.add_task("Checking sends", total=sends)
         found = Found()
         for violation in find_violations(
             connection, settings, period, now, lambda done: progress.update(task, completed=done)
@@ -65,12 +65,12 @@ def verify(
     if as_json:
         print_json(found.document(sends))
     else:
-        typer.echo(found.words(sends))
+        typer.echo(found.text(sends))
     raise typer.Exit(1 if found.counts else 0)
 
 
 class Found:
-    """Counts violations, and keeps the first of each promise."""
+    """Counts violations and keeps the first examples of each invariant."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -95,9 +95,9 @@ class Found:
             ],
         }
 
-    def words(self, sends: int) -> str:
+    def text(self, sends: int) -> str:
         if not self.counts:
-            return f"{sends:,} sends: every promise holds."
+            return f"{sends:,} sends: every invariant holds."
         lines = [f"{sends:,} sends, {self.counts.total():,} violations:"]
         for one in sorted(self.examples):
             where = f" (sequence, contact, step, round: {', '.join(map(str, one.key))})" if one.key else ""

@@ -1,4 +1,4 @@
-"""Starts everything, plans today through Dagster, and watches it being mailed."""
+"""Runs `sequences day`: starts the stack, plans today through Dagster, and shows the progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rich.console import Console
 from local_stack import stack
 from local_stack.folder import StackFolder
 from sequence_cli.dagster_runs import DagsterRuns
-from sequence_cli.day_verdict import PROMPT_SECONDS, Mail, Promise, Verdict, judge
+from sequence_cli.day_verdict import PROMPT_SECONDS, Mail, PlannedMail, Verdict, judge
 from sequence_cli.day_view import Progress, Ticker, show_addresses, show_plan
 from sequence_cli.errors import DayError
 from sequence_cli.sample_data import load_and_show
@@ -30,7 +30,8 @@ from sequence_store.postgres.connection import connect
 from sequence_store.postgres.queries import query
 from sequence_store.settings import OwnerSettings, read_settings
 
-LEAST_REST = timedelta(minutes=3)  # a plan made nearer to the next planning day finds no time to use
+# A plan that is made later in the planning day finds too little time to use.
+MIN_TIME_LEFT = timedelta(minutes=3)
 GIVE_UP_SECONDS = 720
 PLAN_SECONDS = 300
 FIRST_MAILS = 3
@@ -38,8 +39,8 @@ POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """The stack that the day runs on."""
+class DayContext:
+    """The stack, settings and console of one run of `sequences day`."""
 
     root: Path
     settings: OwnerSettings
@@ -48,24 +49,24 @@ class Surroundings:
 
     @contextmanager
     def database(self) -> Iterator[psycopg.Connection[Any]]:
-        """Open a connection for one look: Postgres may be started again while the day goes on."""
+        """Open a connection for one read; Postgres may restart between two reads."""
         with connect(self.settings.database_url, name="sequences_day", autocommit=True) as connection:
             yield connection
 
 
 def run(*, once: bool) -> bool:
-    """Go through the day until Ctrl-C; with `once` until the first mails have advanced. Return whether all held."""
+    """Run until Ctrl-C; with `once`, until the first contacts advanced. Return whether all checks passed."""
     root, console = Path.cwd(), Console(highlight=False)
     _interrupt_at(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    ours = False
+    started = False
     try:
-        ours = _start(root)
-        return _go(_surroundings(root, console), once=once)
+        started = _start(root)
+        return _run_day(_make_context(root, console), once=once)
     except KeyboardInterrupt:
         return not once
     finally:
-        if ours:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # stopping has a bound of its own
+        if started:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # stopping has its own timeout
             stack.down(root)
 
 
@@ -78,7 +79,7 @@ def _interrupt_at(*signals: signal.Signals) -> None:
 
 
 def _start(root: Path) -> bool:
-    """Start the stack, or attach to the one that is up; return whether it is ours to stop."""
+    """Start the stack or use the one that runs; return whether this process started it."""
     lock = StackFolder(root).lock()
     if lock is None:
         stack.up(root)
@@ -88,13 +89,13 @@ def _start(root: Path) -> bool:
     return True
 
 
-def _surroundings(root: Path, console: Console) -> Surroundings:
+def _make_context(root: Path, console: Console) -> DayContext:
     variables = stack.environment(root)
-    os.environ.update(variables)  # what an earlier start left may name other ports
-    return Surroundings(root, read_settings(OwnerSettings), variables, console)
+    os.environ.update(variables)  # variables of an earlier start may name other ports
+    return DayContext(root, read_settings(OwnerSettings), variables, console)
 
 
-def _go(at: Surroundings, *, once: bool) -> bool:
+def _run_day(at: DayContext, *, once: bool) -> bool:
     _await_time_to_plan(at)
     load_and_show(at.settings, at.root / "examples", at.console)
     since = datetime.now(UTC)
@@ -103,48 +104,48 @@ def _go(at: Surroundings, *, once: bool) -> bool:
     _show_plan(at)
     show_addresses(at.console, at.variables)
     if not once:
-        at.console.print("Serving until Ctrl-C.")
-        return _watch_for_ever(at)
+        at.console.print("Running. Press Ctrl-C to stop.")
+        return _watch_until_interrupted(at)
     _watch_first_mails(at, since, deadline)
-    return _tell(at.console, _verdict(at, since))
+    return _report(at.console, _verdict(at, since))
 
 
-def _await_time_to_plan(at: Surroundings) -> None:
+def _await_time_to_plan(at: DayContext) -> None:
     now = datetime.now(UTC)
     ends = at.settings.calendar.end_of(at.settings.calendar.day_of(now))
-    if ends - now >= LEAST_REST:
+    if ends - now >= MIN_TIME_LEFT:
         return
     at.console.print(
-        f"This planning day ends at {ends:%H:%M} UTC: too soon to mail. Waiting for the next one."
+        f"This planning day ends at {ends:%H:%M} UTC, too soon to send mail. Waiting for the next one."
     )
     while (rest := (ends - datetime.now(UTC)).total_seconds()) > -1:
         time.sleep(min(POLL_SECONDS, max(rest + 1, 0.1)))
 
 
-def _plan_today(at: Surroundings) -> None:
+def _plan_today(at: DayContext) -> None:
     runs = DagsterRuns(at.variables["DAGSTER_URL"])
     day = at.settings.calendar.day_of(datetime.now(UTC)).isoformat()
     try:
         run = runs.launch("daily_plan", day)
         at.console.print(f"Planning {day} in Dagster: {runs.page(run)}", soft_wrap=True)
-        for news in runs.follow(run, seconds=PLAN_SECONDS):
-            at.console.print(f"  {news}")
+        for event in runs.follow(run, seconds=PLAN_SECONDS):
+            at.console.print(f"  {event}")
     except OSError as error:
-        raise DayError(f"Dagster does not answer: {error}. Look into .local/logs/dagster-web.log.") from error
+        raise DayError(f"Dagster does not respond: {error}. See .local/logs/dagster-web.log.") from error
 
 
-def _progress(at: Surroundings, connection: psycopg.Connection[Any]) -> Progress:
+def _progress(at: DayContext, connection: psycopg.Connection[Any]) -> Progress:
     row = connection.execute(query("day", "read_progress"), _today(at)).fetchone()
     return Progress(*row) if row else Progress(0, 0, 0, 0, 0, 0, 0, None)
 
 
-def _today(at: Surroundings) -> dict[str, Any]:
+def _today(at: DayContext) -> dict[str, Any]:
     calendar = at.settings.calendar
     day = calendar.day_of(datetime.now(UTC))
     return {"day": day, "begins": calendar.start_of(day)}
 
 
-def _show_plan(at: Surroundings) -> None:
+def _show_plan(at: DayContext) -> None:
     with at.database() as connection:
         waiting, mailboxes, sends = (
             connection.execute(query("day", name), _today(at)).fetchall()
@@ -153,21 +154,24 @@ def _show_plan(at: Surroundings) -> None:
         show_plan(at.console, _progress(at, connection), waiting, mailboxes, sends)
 
 
-def _watch_for_ever(at: Surroundings) -> bool:
+def _watch_until_interrupted(at: DayContext) -> bool:
     with Ticker(at.console) as ticker:
         while True:
-            with _passing_trouble(at), at.database() as connection:
+            with _tolerate_restart(at), at.database() as connection:
                 ticker.show(_progress(at, connection))
             time.sleep(POLL_SECONDS)
 
 
-def _watch_first_mails(at: Surroundings, since: datetime, deadline: float) -> None:
-    """Wait until the first mails are out, and whatever was out by then has advanced; raise DayError at the deadline."""
+def _watch_first_mails(at: DayContext, since: datetime, deadline: float) -> None:
+    """Wait until FIRST_MAILS mails are sent and all contacts mailed by then advanced.
+
+    Raises DayError at the deadline.
+    """
     until: datetime | None = None
     sent = waiting = 0
     with Ticker(at.console) as ticker:
         while time.monotonic() < deadline:
-            with _passing_trouble(at), at.database() as connection:
+            with _tolerate_restart(at), at.database() as connection:
                 ticker.show(_progress(at, connection))
                 sent, waiting = _count_sent(connection, since, until or datetime.now(UTC))
                 if sent >= FIRST_MAILS and not waiting:
@@ -175,10 +179,12 @@ def _watch_first_mails(at: Surroundings, since: datetime, deadline: float) -> No
                 if sent >= FIRST_MAILS and until is None:
                     until = datetime.now(UTC)
             time.sleep(POLL_SECONDS)
-    what = f"{sent} mails went out, {waiting} of them have not advanced" if sent else "no mail went out"
+    state = (
+        f"{sent} mails were sent, {waiting} of their contacts did not advance" if sent else "no mail was sent"
+    )
     raise DayError(
-        f"After {GIVE_UP_SECONDS // 60} minutes {what} ({FIRST_MAILS} were awaited). "
-        f"Look at {at.variables['DAGSTER_URL']}/runs and into {StackFolder(at.root).path / 'logs'}."
+        f"After {GIVE_UP_SECONDS // 60} minutes {state} (expected: {FIRST_MAILS} mails). "
+        f"See {at.variables['DAGSTER_URL']}/runs and {StackFolder(at.root).path / 'logs'}."
     )
 
 
@@ -188,8 +194,8 @@ def _count_sent(connection: psycopg.Connection[Any], since: datetime, until: dat
 
 
 @contextmanager
-def _passing_trouble(at: Surroundings) -> Iterator[None]:
-    """Let a look fail while Postgres is being started again, but not once the stack was stopped."""
+def _tolerate_restart(at: DayContext) -> Iterator[None]:
+    """Ignore a failed read while Postgres restarts; raise DayError if the stack was stopped."""
     try:
         yield
     except psycopg.OperationalError as error:
@@ -197,35 +203,34 @@ def _passing_trouble(at: Surroundings) -> Iterator[None]:
             raise DayError("The stack was stopped.") from error
 
 
-def _verdict(at: Surroundings, since: datetime) -> Verdict:
+def _verdict(at: DayContext, since: datetime) -> Verdict:
     until = datetime.now(UTC)
     mails = _read_sink(at.variables["MAIL_SINK_URL"])
-    with at.database() as connection, connection.cursor(row_factory=class_row(Promise)) as cursor:
-        promises = cursor.execute(query("day", "read_promises"), {"since": since}).fetchall()
-    return judge(mails, promises, since=since, until=until)
+    with at.database() as connection, connection.cursor(row_factory=class_row(PlannedMail)) as cursor:
+        planned = cursor.execute(query("day", "read_planned_mails"), {"since": since}).fetchall()
+    return judge(mails, planned, since=since, until=until)
 
 
 def _read_sink(url: str) -> list[Mail]:
     try:
-        with urllib.request.urlopen(f"{url}/api/messages", timeout=30) as answer:  # noqa: S310  (the stack's own)
+        # The stack's own address.
+        with urllib.request.urlopen(f"{url}/api/messages", timeout=30) as answer:  # noqa: S310
             return [Mail.of(entry) for entry in json.load(answer)]
     except OSError as error:
-        raise DayError(
-            f"The mail sink does not answer: {error}. Look into .local/logs/mail-sink.log."
-        ) from error
+        raise DayError(f"The mail sink does not respond: {error}. See .local/logs/mail-sink.log.") from error
 
 
-def _tell(console: Console, verdict: Verdict) -> bool:
+def _report(console: Console, verdict: Verdict) -> bool:
     for fault in verdict.faults:
-        console.print(f"  [red]wrong[/] {fault}", soft_wrap=True)
+        console.print(f"  [red]fault[/] {fault}", soft_wrap=True)
     if verdict.late_from_before:
-        console.print(f"  {verdict.late_from_before} mails were due while the stack was down.")
+        console.print(f"  {verdict.late_from_before} mails were planned for a time when the stack was down.")
     if not verdict.faults and verdict.mails >= FIRST_MAILS <= verdict.advanced:
         console.print(
-            f"[green]All holds:[/] {verdict.mails} mails, each planned, there once and from its mailbox, at most "
-            f"{verdict.slowest_seconds:.1f} s after its second (allowed: {PROMPT_SECONDS:.0f} s); "
-            f"{verdict.advanced} contacts have their next step and date."
+            f"[green]All checks passed:[/] {verdict.mails} mails arrived once, from the planned mailbox, "
+            f"at most {verdict.slowest_seconds:.1f} s late (allowed: {PROMPT_SECONDS:.0f} s). "
+            f"{verdict.advanced} contacts advanced to the planned step and date."
         )
         return True
-    console.print(f"[red]Not all holds:[/] {verdict.mails} mails, {len(verdict.faults)} faults.")
+    console.print(f"[red]Checks failed:[/] {verdict.mails} mails, {len(verdict.faults)} faults.")
     return False

@@ -1,4 +1,4 @@
-"""`sequences worker` sends, and `sequences inbox` reads what comes back."""
+"""Commands `sequences worker` and `sequences inbox`: send mails, read replies and bounces."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from sequence_cli.output import AsJson, print_json
 
 
 def work() -> None:
-    """Send the mails of the queue until SIGTERM, then finish what is in hand."""
+    """Send the mails of the queue until SIGTERM, then finish the mails in progress."""
     from sequence_store.settings import WorkerSettings, read_settings
 
-    settings = read_settings(WorkerSettings)  # first, so that a missing one is told at once
+    settings = read_settings(WorkerSettings)  # before the imports: a missing one is reported at once
 
     from step_mailing_worker import main
 
@@ -21,10 +21,15 @@ def work() -> None:
 
 
 def inbox(
-    once: Annotated[bool, typer.Option("--once", help="Look once, say what was recorded, and end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Read each mailbox once, print counts, and exit.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the mailboxes' mail until SIGTERM: replies end their sequence, bounces suppress. Marks nothing as read."""
+    """Read the mailboxes until SIGTERM: a reply ends its sequence, a bounce suppresses its address.
+
+    No mail is marked as read.
+    """
     from sequence_store.settings import WorkerSettings, read_settings
 
     settings = read_settings(WorkerSettings)

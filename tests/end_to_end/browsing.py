@@ -1,4 +1,4 @@
-"""A browser for the pages of the running stack: Debian's Chromium, driven by Playwright."""
+"""Opens the pages of the running stack in Chromium with Playwright and takes screenshots."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-PICTURES = os.environ.get("PICTURES")  # a folder: the tests put their pictures there, as `make pictures` does
+PICTURES = os.environ.get("PICTURES")  # folder for screenshots; `make pictures` sets it
 WINDOW: ViewportSize = {"width": 1280, "height": 800}
-PATIENCE = 60_000  # milliseconds; machines that run tests are busy
-COLOURS = 128  # and a status's few green pixels are among them
+PATIENCE = 60_000  # milliseconds; test machines are busy
+COLOURS = 128  # enough to keep the few green pixels of a status
 
 
 @contextmanager
 def browsing() -> Iterator[Page]:
-    """Open a window of a new browser."""
+    """Open a window of a new browser; yield its page."""
     with sync_playwright() as playwright:
         sandbox = [] if os.getuid() else ["--no-sandbox"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
@@ -34,7 +34,7 @@ def browsing() -> Iterator[Page]:
 
 
 def take_picture(page: Page, name: str) -> None:
-    """Keep what the page shows as a small PNG, where pictures are wanted."""
+    """Save a small PNG of the page if PICTURES is set."""
     if PICTURES:
         seen = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
         folder = Path(PICTURES)
@@ -44,20 +44,20 @@ def take_picture(page: Page, name: str) -> None:
 
 
 def row_of(page: Page, name: str) -> Locator:
-    """Return the row of a table whose first cell is `name`."""
+    """Return the first table row that contains the exact text `name`."""
     return page.locator("tr", has=page.get_by_text(name, exact=True)).first
 
 
 def open_graph(url: str, browser: Browser) -> None:
-    """Open the graph in a window of its own, without the navigation: it takes all the width that there is."""
+    """Open the asset graph in its own window without the navigation, since the graph needs the full width."""
     page = browser.new_page(viewport=WINDOW)
     page.goto(f"{url}/asset-groups")
     page.get_by_text("Hide navigation").click()
     expect(page.get_by_text("planning", exact=True).last).to_be_visible()
-    page.keyboard.press("Alt+e")  # opens all groups
+    page.keyboard.press("Alt+e")  # expands all groups
     for asset in ("sequences_contacts", "due_contacts", "send_plan", "sends_queue", "delivery_results"):
         expect(page.get_by_text(asset, exact=True).last).to_be_visible()
-    page.mouse.move(1000, 350)  # a little to the left: the last asset lies behind the buttons
+    page.mouse.move(1000, 350)  # drag the graph left: buttons cover the last asset
     page.mouse.down()
     page.mouse.move(968, 350, steps=4)
     page.mouse.up()
@@ -91,7 +91,7 @@ def open_checks(page: Page, url: str) -> None:
 
 
 def launch_backfill(page: Page, url: str, first: str, last: str) -> None:
-    """Materialize the days from `first` to `last`, as a person does."""
+    """Launch a backfill of the days from `first` to `last` through the UI."""
     page.goto(f"{url}/assets/send_plan")
     expect(page.get_by_text("Before you materialize a day:")).to_be_visible()
     take_picture(page, "send_plan")
@@ -129,8 +129,8 @@ def switch_on(page: Page, url: str, schedule: str) -> None:
 def open_ticks(page: Page, url: str, sensor: str) -> None:
     page.goto(f"{url}/locations/sequence_pipelines/sensors/{sensor}")
     page.get_by_role("button", name="0 runs requested").last.click()
-    why = re.compile("No undispatched send|a run that dispatches them is queued or running")
-    expect(page.get_by_text(why).first).to_be_visible()
+    skip_reason = re.compile("No undispatched send|a run that dispatches them is queued or running")
+    expect(page.get_by_text(skip_reason).first).to_be_visible()
     take_picture(page, "ticks")
 
 

@@ -1,4 +1,7 @@
-"""A stack whose schedule ticks soon, with what it is to plan then: a case that is mailed at once, and a crowd for the day."""
+"""Runs a stack whose daily schedule ticks soon, with test data for that plan.
+
+The data is a case of a few contacts that are mailed at once, and a crowd of contacts for the rest of the day.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,17 @@ from local_stack.env_file import env_file_of, read_env_file
 
 ROOT = Path(__file__).parents[2]
 SEQUENCES = str(Path(sys.executable).parent / "sequences")
-UNTIL_TICK = timedelta(seconds=80)  # the stack needs a part of it to start
+UNTIL_TICK = timedelta(seconds=80)  # includes the time to start the stack
 CASE = 3  # contacts of the case
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack that runs in a project folder of its own."""
+    """A running stack in its own project folder."""
 
     root: Path
     variables: dict[str, str]
-    tick: datetime  # of the daily plan's schedule
+    tick: datetime  # tick of the daily plan's schedule
 
     @property
     def dagster(self) -> str:
@@ -49,10 +52,11 @@ class Stack:
 
     def planned_runs(self) -> int:
         """Count the runs of `daily_plan` that have succeeded."""
-        runs = '{ runsOrError(filter: {pipelineName: "daily_plan", statuses: [SUCCESS]}) { ... on Runs { count } } }'
-        return int(self.ask(runs)["runsOrError"]["count"])
+        finished = '{pipelineName: "daily_plan", statuses: [SUCCESS]}'
+        answer = self.query(f"{{ runsOrError(filter: {finished}) {{ ... on Runs {{ count }} }} }}")
+        return int(answer["runsOrError"]["count"])
 
-    def ask(self, graphql: str) -> dict[str, Any]:
+    def query(self, graphql: str) -> dict[str, Any]:
         request = urllib.request.Request(
             f"{self.dagster}/graphql",
             json.dumps({"query": graphql}).encode(),
@@ -65,7 +69,7 @@ class Stack:
 
 @contextmanager
 def running_stack(root: Path) -> Iterator[Stack]:
-    """Start the stack in `root`, enter the case and the crowd, stop it afterwards."""
+    """Start the stack in `root` and insert the case and the crowd; stop it afterwards."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(ROOT / name, root / name)
     tick = (datetime.now(UTC) + UNTIL_TICK).replace(second=0, microsecond=0) + timedelta(minutes=1)
@@ -83,7 +87,7 @@ def running_stack(root: Path) -> Iterator[Stack]:
 
 
 def enter_case(connection: psycopg.Connection[tuple[object, ...]], tick: datetime) -> None:
-    """Enter a sequence of two steps and a mailbox whose window closes two minutes after the tick."""
+    """Insert a sequence of two steps and a mailbox whose window closes two minutes after the tick."""
     closes = (tick + timedelta(minutes=2)).strftime("%H:%M")
     connection.execute("INSERT INTO sequences (id, sequence_name) VALUES (1, 'Welcome')")
     connection.execute(
@@ -109,10 +113,11 @@ def enter_case(connection: psycopg.Connection[tuple[object, ...]], tick: datetim
 
 
 def enter_crowd(connection: psycopg.Connection[tuple[object, ...]], tick: datetime) -> None:
-    """Enter a sequence that mails all day, and more contacts than its four mailboxes can mail."""
+    """Insert a sequence that mails all day, with more contacts than its four mailboxes can mail."""
     connection.execute("INSERT INTO sequences (id, sequence_name) VALUES (2, 'News')")
     connection.execute(
-        "INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content) VALUES (2, 1, 'News', 'Hello')"
+        "INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content) "
+        "VALUES (2, 1, 'News', 'Hello')"
     )
     connection.execute(
         "INSERT INTO mailboxes (id, address, send_limit, send_start_time, send_end_time) "

@@ -1,6 +1,6 @@
-"""A day with Dagster's own daemon, schedule and sensors, and the pages on which people watch it, in a browser.
+"""Tests a day with Dagster's daemon, schedule and sensors, and the web pages in a browser.
 
-Nothing here calls a function of the pipeline. `make pictures` keeps what the browser saw.
+No test calls a function of the pipeline. `make pictures` saves the screenshots.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def page(stack: Stack) -> Iterator[Page]:
-    """A browser's window, once today is planned."""
+    """A browser page, opened once today is planned."""
     if browsing.CHROMIUM is None:
-        pytest.skip("There is no Chromium: apt-get install chromium, then the pages are tested, too.")
+        pytest.skip("Chromium is missing; the pages are not tested. Install it: apt-get install chromium")
     assert wait_until(lambda: stack.planned_runs() > 0, 420)
     with browsing.browsing() as window:
         yield window
@@ -53,14 +53,15 @@ def test_ui_shows_the_checks(page: Page, stack: Stack) -> None:
     browsing.open_checks(page, stack.dagster)
 
 
-def test_the_schedules_tick_mails_who_is_due_and_moves_them_to_their_next_step(stack: Stack) -> None:
+def test_the_schedules_tick_mails_due_contacts_and_advances_them(stack: Stack) -> None:
     done = "sequence_id = 1 AND status = 'sent' AND advanced_at IS NOT NULL"
     with stack.connect() as connection:
         assert wait_until(lambda: count(connection, done) == CASE, 420), connection.execute(
             "SELECT status, reason, count(*) FROM sends GROUP BY 1, 2"
         ).fetchall()
         sent = connection.execute(
-            "SELECT c.mail_address, s.send_at FROM sends s JOIN contacts c ON c.id = s.contact_id WHERE sequence_id = 1"
+            "SELECT c.mail_address, s.send_at FROM sends s JOIN contacts c ON c.id = s.contact_id "
+            "WHERE sequence_id = 1"
         ).fetchall()
         enrolments = connection.execute(
             "SELECT DISTINCT status, current_step, next_send - last_send, last_send FROM sequences_contacts "
@@ -78,7 +79,7 @@ def test_the_schedules_tick_mails_who_is_due_and_moves_them_to_their_next_step(s
 
 @pytest.fixture(scope="module")
 def rows_before(page: Page, stack: Stack) -> list[tuple[object, ...]]:
-    """Launch a backfill of two missed days; return the plan's rows as they were."""
+    """Launch a backfill of two missed days; return the rows of sends before it."""
     with stack.connect() as connection:
         before = connection.execute(ROWS).fetchall()
     browsing.launch_backfill(page, stack.dagster, stack.day_before(2), stack.day_before(1))
@@ -86,7 +87,7 @@ def rows_before(page: Page, stack: Stack) -> list[tuple[object, ...]]:
 
 
 def test_ui_launches_a_backfill_of_two_missed_days(rows_before: list[tuple[object, ...]]) -> None:
-    assert rows_before  # its days are made while the others look around
+    assert rows_before  # the backfill runs during the next tests
 
 
 def test_ui_shows_what_became_of_a_missed_day_and_no_mail_has_changed(
@@ -112,21 +113,21 @@ def test_api_and_mail_sink_have_their_pages(page: Page, stack: Stack) -> None:
 
 
 def questions() -> list[tuple[str, str, str]]:
-    """Return the tutorial's questions with the path to each answer, and a word that the answer has."""
+    """Return the tutorial's questions, each with the path or command and a text of its answer."""
     text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     return re.findall(r"^\| (.+\?) \| `(.+?)` \| `(.+?)`.* \|$", text, re.MULTILINE)
 
 
-def test_ten_questions_of_an_operator_are_answered_where_the_tutorial_says(page: Page, stack: Stack) -> None:
+def test_the_tutorials_ten_questions_are_answered_where_it_says(page: Page, stack: Stack) -> None:
     asked = questions()
     assert len(asked) == 10
     for question, path, answer in asked:
         if path.startswith("sequences "):
             command = [SEQUENCES, *shlex.split(path)[1:]]
-            told = subprocess.run(
+            done = subprocess.run(
                 command, cwd=stack.root, capture_output=True, text=True, timeout=60, check=False
             )
-            assert answer in told.stdout + told.stderr, question
+            assert answer in done.stdout + done.stderr, question
         else:
             page.goto(stack.dagster + path.replace("DAY", stack.day))
             expect(page.get_by_text(answer).first, question).to_be_visible()

@@ -1,4 +1,4 @@
-"""A stack of few, quick programs, run as a person runs it: by processes of their own."""
+"""Fixture: a stack of a few quick programs, started and stopped by separate processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).parent / "few_programs.py"
 
 @dataclass
 class Stack:
-    """Commands on one stack; `fault` names a way in which its second program fails."""
+    """Commands on one stack; `fault` selects how its second program fails."""
 
     root: Path
     fault: str = ""
@@ -31,7 +31,7 @@ class Stack:
         return StackFolder(self.root)
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; its whole output is in `stdout`."""
+        """Run a command until it ends; `stdout` has its whole output."""
         return subprocess.run(
             self.command(command),
             stdout=subprocess.PIPE,
@@ -58,7 +58,7 @@ class Stack:
         return record.pid if record and record.identity.runs() else 0
 
     def processes(self) -> list[int]:
-        """Return what runs of this stack, however it came to be."""
+        """Return the pids of all processes of this stack."""
         return list(marked(self.folder.mark))
 
     def close(self) -> None:
@@ -80,5 +80,5 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def kill(pid: int) -> None:
-    assert pid, "it does not run"
+    assert pid, "the program does not run"
     os.kill(pid, signal.SIGKILL)

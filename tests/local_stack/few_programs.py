@@ -1,4 +1,4 @@
-"""The commands of the stack, over two quick programs and a step: `few_programs.py COMMAND ROOT FAULT`."""
+"""Runs stack commands with two quick programs and a step: `few_programs.py COMMAND ROOT FAULT`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local_stack.folder import StackFolder
 from local_stack.postgres import Postgres
 from local_stack.program import Program, Stages, listens
 
-# A server with a child of its own that knows nothing of signals: both have to be gone after a stop.
+# A server with a child in another session, which no signal reaches: a stop must end both.
 SERVER = """
 import http.server, subprocess, sys
 subprocess.Popen(["sleep", "1000"], start_new_session=True)
@@ -40,15 +40,15 @@ def stages(
 
 if __name__ == "__main__":
     command, root = sys.argv[1], Path(sys.argv[2])
-    again = [sys.executable, __file__, "up-behind", *sys.argv[2:]]
+    background = [sys.executable, __file__, "up-background", *sys.argv[2:]]
     try:
         match command:
             case "up":
                 stack.up(root, stages=stages)
-            case "up-behind":
+            case "up-background":
                 stack.up(root, stages=stages, detached=True)
             case "up-detached":
-                stack.up_detached(root, command=again)
+                stack.up_detached(root, command=background)
             case "down":
                 stack.down(root)
     except StackError as error:

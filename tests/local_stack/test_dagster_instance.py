@@ -1,3 +1,5 @@
+"""Tests of the project's dagster.yaml: storage, run monitoring, concurrency and priorities."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -24,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 def instance(
     empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[DagsterInstance]:
-    """An instance of the project's own dagster.yaml, on Postgres."""
+    """A Dagster instance with the project's dagster.yaml, on Postgres."""
     monkeypatch.setenv("DAGSTER_DATABASE_URL", empty_database.replace("postgresql:", "postgresql+psycopg2:"))
     (tmp_path / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
     with DagsterInstance.from_config(str(tmp_path)) as opened:
@@ -37,16 +39,16 @@ def test_instance_opens_on_postgres_with_telemetry_off(instance: DagsterInstance
     assert instance.run_monitoring_enabled
     assert instance.run_retries_enabled
     assert not instance.run_retries_retry_on_asset_or_op_failure
-    assert "ASSET" not in instance.get_required_daemon_types(), "nothing has an automation condition"
+    assert "ASSET" not in instance.get_required_daemon_types(), "no asset has an automation condition"
 
 
 def test_backfills_leave_slots_for_dispatch() -> None:
     runs = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]["runs"]
     limits = {limit["key"]: limit["limit"] for limit in runs["tag_concurrency_limits"]}
-    assert limits["dagster/backfill"] + 4 <= runs["max_concurrent_runs"]  # and one each for four jobs
+    assert limits["dagster/backfill"] + 4 <= runs["max_concurrent_runs"]  # four other jobs, one run each
 
 
-def test_todays_run_goes_before_the_days_of_a_backfill_that_wait_already(instance: DagsterInstance) -> None:
+def test_todays_run_is_launched_before_the_queued_days_of_a_backfill(instance: DagsterInstance) -> None:
     code = GrpcServerCodeLocationOrigin(host="127.0.0.1", port=4000, location_name="sequence_pipelines")
     origin = RemoteJobOrigin(RemoteRepositoryOrigin(code, "__repository__"), "daily_plan")
 
@@ -55,7 +57,7 @@ def test_todays_run_goes_before_the_days_of_a_backfill_that_wait_already(instanc
         return instance.add_run(run).run_id
 
     def launched_next() -> list[str]:
-        """Ask Dagster's own coordinator what it would launch now."""
+        """Return the runs that Dagster's coordinator would launch now."""
         with QueuedRunCoordinatorDaemon(interval_seconds=5) as coordinator:
             chosen = coordinator._get_runs_to_dequeue(instance, instance.get_concurrency_config(), None)
         return [run.run_id for run in chosen]

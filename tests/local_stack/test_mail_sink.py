@@ -1,3 +1,5 @@
+"""Tests of the mail sink: SMTP, pages, JSON API, restart."""
+
 from __future__ import annotations
 
 import json
@@ -91,7 +93,7 @@ def test_message_is_kept_byte_by_byte_and_listed_as_json(sink: Sink) -> None:
     assert ["Subject", "Grüße"] in whole["headers"]
 
 
-def test_nothing_that_a_mail_says_is_taken_as_markup(sink: Sink) -> None:
+def test_content_of_a_mail_is_escaped(sink: Sink) -> None:
     sink.send(EVIL, text=EVIL, html=EVIL + '"></iframe>')
     for path in ("/", f"/?search={quote(EVIL)}", f"/?search={quote('none' + EVIL)}", "/messages/1"):
         status, page = sink.get(path)
@@ -129,7 +131,7 @@ def test_messages_survive_a_restart_and_numbers_go_on(sink: Sink) -> None:
         end(again.process)
 
 
-def test_index_line_that_was_cut_off_is_no_obstacle(tmp_path: Path) -> None:
+def test_truncated_index_line_is_skipped(tmp_path: Path) -> None:
     store = MailStore(tmp_path)
     store.add("a@a.test", ["b@b.test"], b"Subject: one\r\n\r\n")
     store.close()

@@ -1,3 +1,5 @@
+"""Tests of the choice of ports."""
+
 from __future__ import annotations
 
 import socket

@@ -1,3 +1,5 @@
+"""Tests of the Postgres cluster: crashes, restarts, privileges, versions."""
+
 from __future__ import annotations
 
 import os
@@ -36,17 +38,17 @@ def test_data_survives_kill_9_under_a_writer(cluster: Postgres) -> None:
         assert reader.execute("SELECT n FROM kept").fetchall() == [(1,)]
 
 
-def test_lock_of_a_killed_server_whose_pid_is_somebody_elses_is_no_obstacle(cluster: Postgres) -> None:
+def test_starts_although_another_process_has_the_pid_of_a_killed_server(cluster: Postgres) -> None:
     assert cluster._process
     cluster._process.kill()
     cluster._process.wait()
     lock = cluster.data / "postmaster.pid"
-    with subprocess.Popen(["sleep", "1000"]) as somebody:
-        lock.write_text(str(somebody.pid) + "\n" + lock.read_text().partition("\n")[2])
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        lock.write_text(str(other.pid) + "\n" + lock.read_text().partition("\n")[2])
         try:
             cluster.start()
         finally:
-            somebody.kill()
+            other.kill()
     assert cluster.ready()
 
 
@@ -91,7 +93,7 @@ def test_secrets_are_readable_by_their_owner_alone(cluster: Postgres) -> None:
     assert cluster.data.stat().st_mode & 0o077 == 0
 
 
-def test_data_of_another_version_are_left_alone(cluster: Postgres) -> None:
+def test_data_of_another_version_is_rejected(cluster: Postgres) -> None:
     cluster.stop()
     (cluster.data / "PG_VERSION").write_text("16\n")
     with pytest.raises(StartError, match=r"made by Postgres 16.*PG_BIN"):
@@ -110,8 +112,8 @@ def test_missing_binaries_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         Postgres(tmp_path / "postgres", free_port()).start()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to shed its rights")
-def test_root_without_namespaces_is_told_that_no_account_reaches_a_private_folder(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root drops privileges")
+def test_root_without_namespaces_in_a_private_folder_is_rejected(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     with pytest.raises(PrivilegeError, match="ordinary user"):
         Postgres(tmp_path / "postgres", free_port(), namespaces=False).start()

@@ -1,3 +1,5 @@
+"""Tests of the supervisor: start, restart, stop, recovery after a kill."""
+
 from __future__ import annotations
 
 import json
@@ -53,7 +55,7 @@ def test_up_twice_is_harmless(stack: Stack) -> None:
     before = stack.processes()
     again = stack.run("up")
     assert again.returncode == 0
-    assert "up already" in again.stdout
+    assert "already running" in again.stdout
     assert stack.processes() == before
 
 
@@ -77,13 +79,13 @@ def test_detached_stack_goes_on_and_down_ends_it(stack: Stack) -> None:
     assert not stack.processes()
 
 
-def test_killed_child_is_started_again_and_a_line_says_so(stack: Stack) -> None:
+def test_killed_child_is_restarted_and_reported(stack: Stack) -> None:
     stack.up()
     first = stack.pid("server")
     kill(first)
     assert wait_until(lambda: stack.pid("server") not in (0, first), 20)
     assert wait_until(lambda: stack.output().count(" server ") == 3, 20), stack.output()  # up, died, up
-    assert "starts again in 0.5 s" in stack.output()
+    assert "restarts in 0.5 s" in stack.output()
 
 
 def test_down_cleans_up_after_a_killed_supervisor(stack: Stack) -> None:
@@ -105,18 +107,18 @@ def test_up_works_after_a_killed_supervisor_and_keeps_its_ports(stack: Stack) ->
     assert stack.folder.ports_file.read_text() == ports
 
 
-def test_pid_that_is_somebody_elses_by_now_is_not_killed(stack: Stack) -> None:
+def test_process_that_reuses_a_recorded_pid_is_not_killed(stack: Stack) -> None:
     stack.up()
     file = stack.folder.pids / "server.json"
     record = json.loads(file.read_text())
     stack.run("down")
-    with subprocess.Popen(["sleep", "1000"]) as innocent:
-        file.write_text(json.dumps(record | {"pid": innocent.pid}))
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        file.write_text(json.dumps(record | {"pid": other.pid}))
         try:
             stack.run("down")
-            assert innocent.poll() is None
+            assert other.poll() is None
         finally:
-            innocent.kill()
+            other.kill()
 
 
 def test_stop_is_obeyed_while_starting(stack: Stack) -> None:
@@ -128,17 +130,17 @@ def test_stop_is_obeyed_while_starting(stack: Stack) -> None:
     assert not stack.processes()
 
 
-def test_failed_start_says_what_and_why_and_stops_what_it_started(stack: Stack) -> None:
+def test_failed_start_reports_the_cause_and_stops_what_it_started(stack: Stack) -> None:
     stack.fault = "ends"
     failed = stack.run("up")
     assert failed.returncode == 1
-    assert "quick ended with status 1" in failed.stdout
+    assert "quick exited with status 1" in failed.stdout
     assert "I need a moon" in failed.stdout
     assert str(stack.folder.log("quick")) in failed.stdout
     assert not stack.processes()
 
 
-def test_failed_start_behind_is_told_in_front(stack: Stack) -> None:
+def test_failed_start_in_the_background_is_reported(stack: Stack) -> None:
     stack.fault = "missing"
     failed = stack.run("up-detached")
     assert failed.returncode == 1

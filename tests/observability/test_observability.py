@@ -20,14 +20,14 @@ from sqlalchemy import QueuePool
 from crud_api.metrics import Metrics
 from local_stack.ports import free_port
 from sequence_cli.state_metrics import StateCollector
-from sequence_cli.system_state import Late, Ledger, Orchestration, Plan, QueueState, SystemState
+from sequence_cli.system_state import Late, LatestPlan, LedgerStatus, Orchestration, QueueState, SystemState
 from sequence_store.domain.states import Outcome
 from step_mailing_worker.metrics import WorkerMetrics
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "observability"
 NOW = datetime(2026, 6, 15, 7, tzinfo=UTC)
-LEDGER = Ledger(
+LEDGER_STATUS = LedgerStatus(
     sends={"sent": 3},
     reasons={},
     next_at=None,
@@ -46,12 +46,12 @@ DAGSTER = Orchestration(
     [],
     True,
     [],
-    Plan(NOW, "2026-06-15", "run", {"planned": 3.0, "seconds_assign": 0.5}),
+    LatestPlan(NOW, "2026-06-15", "run", {"planned": 3.0, "seconds_assign": 0.5}),
     [],
     {"reconcile": 1},
 )
 STATE = SystemState(
-    NOW, date(2026, 6, 15), NOW, LEDGER, {"sequence-sends": QueueState(1, 2, 3, 4)}, DAGSTER, api=True
+    NOW, date(2026, 6, 15), NOW, LEDGER_STATUS, {"sequence-sends": QueueState(1, 2, 3, 4)}, DAGSTER, api=True
 )
 
 
@@ -63,7 +63,7 @@ def exposed(state: SystemState) -> str:
 
 def all_exposed() -> str:
     api = Metrics(QueuePool(lambda: None))  # type: ignore[arg-type,return-value]
-    api.answered("GET", "/sequences", 200, 0.01)
+    api.record("GET", "/sequences", 200, 0.01)
     return exposed(STATE) + generate_latest(WorkerMetrics().registry).decode() + api.text().decode()
 
 

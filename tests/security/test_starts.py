@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sequence_cli.main import Roof, app
+from sequence_cli.main import CLI, app
 from sequence_store import settings as module
 from sequence_store.errors import SettingsError
 from sequence_store.settings import (
@@ -96,7 +96,7 @@ def test_command_without_its_database_names_the_variable_and_does_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     _set(monkeypatch, **dict.fromkeys(DATABASES))
-    assert isinstance(app, Roof)
+    assert isinstance(app, CLI)
     with pytest.raises(SettingsError, match=variable) as refused:
         CliRunner().invoke(app, command, catch_exceptions=False)
     assert "canary" not in str(refused.value)

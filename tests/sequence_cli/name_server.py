@@ -1,4 +1,4 @@
-"""A name server on loopback that knows what a test tells it."""
+"""Runs a name server on loopback with the records of a test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SILENT = "silent"
 
 @contextmanager
 def name_server(records: Mapping[tuple[str, str], list[str]]) -> Iterator[str]:
-    """Serve `records`, by name and type; yield `IP:PORT`. A name whose record is SILENT gets a failure."""
+    """Serve `records`, keyed by name and type; yield `IP:PORT`. A SILENT record gives SERVFAIL."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:

@@ -1,3 +1,5 @@
+"""Tests of the command line: help, settings, errors, `stack env`."""
+
 from __future__ import annotations
 
 import json
@@ -43,20 +45,20 @@ def test_help_names_every_command_without_loading_their_programs(tmp_path: Path)
         assert f"  {command} " in shown.stdout
 
 
-def test_commands_attach_to_the_stack_of_the_folder(tmp_path: Path, empty_database: str) -> None:
+def test_commands_use_the_stack_of_the_folder(tmp_path: Path, empty_database: str) -> None:
     make_env_file(tmp_path, DATABASE_URL=empty_database)
     migrated = sequences("migrate", folder=tmp_path)
     assert migrated.returncode == 0, migrated.stderr
 
 
-def test_variables_that_are_set_win_over_the_stacks(tmp_path: Path) -> None:
+def test_environment_variables_override_the_stacks(tmp_path: Path) -> None:
     make_env_file(tmp_path, DATABASE_URL="postgresql://of-the-stack:x@127.0.0.1:9/x", PLAN_AT="04:00")
     failed = sequences("migrate", folder=tmp_path, PLAN_AT="half past four")
     assert failed.returncode == 2
     assert "PLAN_AT" in failed.stderr
 
 
-def test_missing_setting_is_one_line_on_stderr_and_status_2(tmp_path: Path) -> None:
+def test_missing_setting_gives_one_line_on_stderr_and_status_2(tmp_path: Path) -> None:
     failed = sequences("worker", folder=tmp_path)
     assert failed.returncode == 2
     assert failed.stdout == ""
@@ -64,7 +66,7 @@ def test_missing_setting_is_one_line_on_stderr_and_status_2(tmp_path: Path) -> N
     assert len(failed.stderr.splitlines()) == 1
 
 
-def test_database_that_does_not_answer_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_unreachable_database_gives_one_line_and_status_2(tmp_path: Path) -> None:
     failed = sequences("migrate", folder=tmp_path, DATABASE_URL="postgresql://a:b@127.0.0.1:9/c")
     assert failed.returncode == 2
     assert "DATABASE_URL" in failed.stderr
@@ -81,8 +83,8 @@ def test_env_prints_the_stacks_variables(tmp_path: Path) -> None:
     make_env_file(tmp_path, API_URL="http://127.0.0.1:8000", SMTP_PORT="1025")
     shown = sequences("stack", "env", folder=tmp_path)
     assert shown.stdout == "API_URL=http://127.0.0.1:8000\nSMTP_PORT=1025\n"
-    told = json.loads(sequences("stack", "env", "--json", folder=tmp_path).stdout)
-    assert told == {"API_URL": "http://127.0.0.1:8000", "SMTP_PORT": "1025"}
+    document = json.loads(sequences("stack", "env", "--json", folder=tmp_path).stdout)
+    assert document == {"API_URL": "http://127.0.0.1:8000", "SMTP_PORT": "1025"}
 
 
 def test_shell_completion_names_the_commands(tmp_path: Path) -> None:

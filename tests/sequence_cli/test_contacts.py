@@ -1,4 +1,4 @@
-"""`sequences contacts`, with the API as a process of its own."""
+"""Tests of `sequences contacts`; the API runs in its own process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def api_url(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         end(process)
 
 
-def test_contacts_go_in_from_a_file_and_come_out_into_one(api_url: str, tmp_path: Path) -> None:
+def test_contacts_are_imported_from_a_file_and_exported_to_one(api_url: str, tmp_path: Path) -> None:
     file, report, back = tmp_path / "in.csv", tmp_path / "report.csv", tmp_path / "out.csv"
     file.write_text(FILE)
     runner = CliRunner()
@@ -50,21 +50,24 @@ def test_contacts_go_in_from_a_file_and_come_out_into_one(api_url: str, tmp_path
     assert '"Ada","ada@example.com","true"' in back.read_text()
 
 
-def test_refused_file_and_silent_api_end_with_status_1_and_the_reason(api_url: str, tmp_path: Path) -> None:
+def test_rejected_file_and_unreachable_api_give_status_1_and_the_reason(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_text(FILE)
     runner = CliRunner()
     refused = runner.invoke(app, ["contacts", "import", str(file)])
     assert (refused.exit_code, refused.output) == (
         1,
-        "body: no column is name; say which one with column=name:…\n",
+        "body: no column matches name. Select one with column=name:<column name>.\n",
     )
-    silent = runner.invoke(app, ["contacts", "export", str(file), "--url", NOWHERE])
-    assert (silent.exit_code, silent.output) == (1, f"The API at {NOWHERE} does not answer: ConnectError.\n")
+    unreachable = runner.invoke(app, ["contacts", "export", str(file), "--url", NOWHERE])
+    assert (unreachable.exit_code, unreachable.output) == (
+        1,
+        f"The API at {NOWHERE} does not respond (ConnectError). Check --url or API_URL.\n",
+    )
 
 
 @pytest.mark.parametrize("auth", ["on"])
-def test_key_is_handed_in_by_setting_or_option_and_asked_for_without(
+def test_key_comes_from_setting_or_option_and_is_required(
     api_url: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database.owner)
@@ -75,7 +78,7 @@ def test_key_is_handed_in_by_setting_or_option_and_asked_for_without(
     for command in (["import", str(file)], ["export", str(back)]):
         refused = runner.invoke(app, ["contacts", *command])
         assert refused.exit_code == 1
-        assert refused.output == f"Authorization: a key is needed, as `Bearer <key>`\n{NO_KEY}\n"
+        assert refused.output == f"Authorization: an API key is required, as `Bearer <key>`\n{NO_KEY}\n"
     assert back.read_text() == "kept"
     key = runner.invoke(app, ["keys", "create", "a test"]).stdout.strip()
     assert runner.invoke(app, ["contacts", "import", str(file), "--key", key]).exit_code == 0

@@ -1,3 +1,5 @@
+"""Tests of the comparison of planned mails with the mails in the sink."""
+
 from __future__ import annotations
 
 import re
@@ -6,14 +8,14 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from sequence_cli.day_verdict import Mail, Promise, Verdict, judge
+from sequence_cli.day_verdict import Mail, PlannedMail, Verdict, judge
 
 SINCE = datetime(2026, 11, 24, 12, tzinfo=UTC)
 AT = SINCE + timedelta(minutes=2)
 UNTIL = SINCE + timedelta(minutes=5)
 TODAY = date(2026, 11, 24)
 MAIL = Mail("team@hello.example", "ada@lab.example", AT + timedelta(seconds=0.4))
-PROMISE = Promise(
+PLANNED = PlannedMail(
     recipient="ada@lab.example",
     mailbox="team@hello.example",
     send_at=AT,
@@ -29,15 +31,15 @@ PROMISE = Promise(
     next_step=2,
     next_day=TODAY + timedelta(days=3),
 )
-LAST = replace(PROMISE, next_step=None, next_day=None, next_send=None, enrolment_status="completed")
+LAST = replace(PLANNED, next_step=None, next_day=None, next_send=None, enrolment_status="completed")
 
 
-def verdict(mails: list[Mail], promises: list[Promise]) -> Verdict:
-    return judge(mails, promises, since=SINCE, until=UNTIL)
+def verdict(mails: list[Mail], planned: list[PlannedMail]) -> Verdict:
+    return judge(mails, planned, since=SINCE, until=UNTIL)
 
 
-def test_promised_mail_that_came_in_time_is_no_fault() -> None:
-    found = verdict([MAIL], [PROMISE])
+def test_planned_mail_that_arrived_in_time_is_no_fault() -> None:
+    found = verdict([MAIL], [PLANNED])
     assert (found.faults, found.mails, found.advanced, found.slowest_seconds) == ([], 1, 1, 0.4)
 
 
@@ -47,33 +49,33 @@ def test_last_step_completes_the_enrolment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mails", "promises", "fault"),
+    ("mails", "planned", "fault"),
     [
         ([MAIL], [], "0 were planned"),
-        ([MAIL, MAIL], [PROMISE], "2 mails arrived, 1 were planned"),
-        ([], [PROMISE], "0 arrived"),
-        ([replace(MAIL, mail_from="other@hello.example")], [PROMISE], "planned was team@hello.example"),
-        ([replace(MAIL, accepted_at=AT + timedelta(seconds=2.1))], [PROMISE], r"\+2.1 s"),
-        ([replace(MAIL, accepted_at=AT - timedelta(seconds=0.1))], [PROMISE], "-0.1 s"),
-        ([MAIL], [replace(PROMISE, current_step=1)], "comes step 1"),
-        ([MAIL], [replace(PROMISE, next_send=TODAY)], "2026-11-24, not 2 on 2026-11-27"),
-        ([MAIL], [replace(PROMISE, last_send=None)], "last send is None"),
+        ([MAIL, MAIL], [PLANNED], "2 mails arrived, 1 were planned"),
+        ([], [PLANNED], "0 arrived"),
+        ([replace(MAIL, mail_from="other@hello.example")], [PLANNED], "team@hello.example was planned"),
+        ([replace(MAIL, accepted_at=AT + timedelta(seconds=2.1))], [PLANNED], r"\+2.1 s"),
+        ([replace(MAIL, accepted_at=AT - timedelta(seconds=0.1))], [PLANNED], "-0.1 s"),
+        ([MAIL], [replace(PLANNED, current_step=1)], "next step is 1"),
+        ([MAIL], [replace(PLANNED, next_send=TODAY)], "2026-11-24, not 2 on 2026-11-27"),
+        ([MAIL], [replace(PLANNED, last_send=None)], "last send is None"),
     ],
 )
-def test_each_broken_promise_is_told(mails: list[Mail], promises: list[Promise], fault: str) -> None:
-    found = verdict(mails, promises).faults
+def test_each_fault_is_reported(mails: list[Mail], planned: list[PlannedMail], fault: str) -> None:
+    found = verdict(mails, planned).faults
     assert len(found) == 1
     assert re.search(fault, found[0])
 
 
 def test_mail_still_under_way_need_not_have_arrived() -> None:
-    under_way = replace(PROMISE, status="transmitting", finished_at=None, advanced=False)
+    under_way = replace(PLANNED, status="transmitting", finished_at=None, advanced=False)
     assert verdict([], [under_way]).faults == []
     assert verdict([MAIL], [under_way]).faults == []
 
 
 def test_mail_that_was_due_before_the_start_may_be_late() -> None:
-    early = replace(PROMISE, send_at=SINCE - timedelta(minutes=1))
+    early = replace(PLANNED, send_at=SINCE - timedelta(minutes=1))
     found = verdict([MAIL], [early])
     assert (found.faults, found.late_from_before) == ([], 1)
 

@@ -1,4 +1,4 @@
-"""The everyday commands on a real database, real queues and a small Dagster."""
+"""Tests of plan, forecast, sends, why, status and metrics on a real database and real queues."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from sequence_cli import system_state
 from sequence_cli.main import app
 from sequence_cli.status import advise, duration
 from sequence_cli.system_state import Late, Orchestration, SystemState, missed_days, read_ledger_status
-from sequence_cli.why import HELP
 from sequence_pipelines.planning import scenario as what_if
-from sequence_store.domain.states import Deferral
 from sequence_store.settings import ObserverSettings, PipelineSettings, read_settings
 from tests.pipelines.conftest import World
 
@@ -37,7 +35,7 @@ def output(*arguments: str, status: int = 0) -> str:
 
 @pytest.fixture
 def world(database: Any, queues: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A mailbox that is open all day with room for two, three contacts due today."""
+    """A mailbox that is open all day with a limit of two, and three contacts due today."""
     settings = queues.settings.pipeline
     monkeypatch.setenv("DATABASE_URL", database.owner)
     monkeypatch.setenv("PIPELINE_DATABASE_URL", database.pipeline)
@@ -47,9 +45,7 @@ def world(database: Any, queues: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.setenv("DELIVERY_RESULTS_QUEUE", settings.delivery_results_queue)
     monkeypatch.setenv("API_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("PLAN_LEAD_SECONDS", "0")
-    now = datetime.now(
-        UTC
-    )  # the planning day began an hour ago, so that there is time whenever the test runs
+    now = datetime.now(UTC)  # the planning day began an hour ago, so most of it is left at any time of day
     monkeypatch.setenv("PLAN_AT", f"{now - timedelta(hours=1):%H:%M}")
     with database.connect("owner", autocommit=True) as connection:
         world = World(connection, settings, database.pipeline)
@@ -68,8 +64,8 @@ def world(database: Any, queues: Any, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 def test_dry_run_shows_the_plan_and_writes_no_row_and_the_plan_writes_the_same(world: World) -> None:
     before = world.ledger()
-    told = json.loads(output("plan", "--dry-run", "--json"))
-    assert (told["planned"], told["waiting"], told["written"]) == (2, {"no_capacity": 1}, False)
+    document = json.loads(output("plan", "--dry-run", "--json"))
+    assert (document["planned"], document["waiting"], document["written"]) == (2, {"no_capacity": 1}, False)
     assert world.ledger() == before
     assert "Would plan 2 mails" in output("plan", "--dry-run")
     made = json.loads(output("plan", "--json"))
@@ -77,13 +73,13 @@ def test_dry_run_shows_the_plan_and_writes_no_row_and_the_plan_writes_the_same(w
     assert len(world.rows("status = 'planned'")) == 2
 
 
-def test_plan_refuses_every_day_but_today_and_says_what_tells_of_it(world: World) -> None:
+def test_plan_rejects_every_day_but_today_and_names_the_command_to_use(world: World) -> None:
     today = read_settings(PipelineSettings).calendar.day_of(datetime.now(UTC))
     for arguments in ([], ["--dry-run"]):
         past = RUNNER.invoke(app, ["plan", "2026-01-02", *arguments])
-        assert (past.exit_code, "is past" in past.output) == (2, True)
-        to_come = RUNNER.invoke(app, ["plan", str(today + timedelta(days=3)), *arguments])
-        assert (to_come.exit_code, "`sequences forecast --days 4`" in to_come.output) == (2, True)
+        assert (past.exit_code, "is in the past" in past.output) == (2, True)
+        future = RUNNER.invoke(app, ["plan", str(today + timedelta(days=3)), *arguments])
+        assert (future.exit_code, "`sequences forecast --days 4`" in future.output) == (2, True)
         assert "--days 365`" in RUNNER.invoke(app, ["plan", "2999-01-02", *arguments]).output
     assert world.rows() == []
     assert "Would plan 2 mails" in output("plan", str(today), "--dry-run")
@@ -98,47 +94,50 @@ def test_plan_refuses_every_day_but_today_and_says_what_tells_of_it(world: World
         ("--max-first-mails", what_if.MOST_MAILS),
     ],
 )
-def test_forecast_refuses_numbers_that_no_team_has(option: str, most: int) -> None:
+def test_forecast_rejects_numbers_above_the_maximum(option: str, most: int) -> None:
     for number in (most + 1, 10**20):
-        refused = RUNNER.invoke(app, ["forecast", option, str(number)])
-        assert refused.exit_code == 2
-        assert f"less than or equal to {most}" in refused.output
+        rejected = RUNNER.invoke(app, ["forecast", option, str(number)])
+        assert rejected.exit_code == 2
+        assert f"less than or equal to {most}" in rejected.output
 
 
 def test_forecast_plans_with_the_largest_numbers(world: World) -> None:
     most = str(what_if.MOST_MAILS)
-    told = json.loads(output("forecast", "--days", "2", "--limit", most, "--max-first-mails", most, "--json"))
-    assert told["days"][0]["planned"] == 3
+    document = json.loads(
+        output("forecast", "--days", "2", "--limit", most, "--max-first-mails", most, "--json")
+    )
+    assert document["days"][0]["planned"] == 3
     added = json.loads(
         output("forecast", "--days", "2", "--add-mailboxes", "1000", "--limit", most, "--json")
     )
     assert added["days"][0]["planned"] == 3
 
 
-def test_forecast_tells_what_people_wait_for(world: World) -> None:
+def test_forecast_splits_waiting_contacts_by_reason(world: World) -> None:
     world.run("UPDATE contacts SET is_active = false WHERE mail_address = 'c0@people.example'")
     world.run("UPDATE mailboxes SET send_limit = 1")
     (day,) = json.loads(output("forecast", "--days", "1", "--json"))["days"]
     assert (day["wait_for_room"], day["wait_otherwise"], day["not_to_be_mailed"]) == (1, 0, 1)
     shown = output("forecast", "--days", "1")
     assert "to be" in shown
-    assert "other-" not in shown  # a column where nobody stands is not shown
+    assert "other-" not in shown  # a column of zeros is not shown
 
 
-def test_forecast_tells_what_of_today_is_planned_already(world: World) -> None:
+def test_forecast_shows_mails_that_are_already_planned_today(world: World) -> None:
     assert "already" not in output("forecast", "--days", "1")
     output("plan")
-    told = json.loads(output("forecast", "--days", "2", "--json"))
-    assert [day["already_planned"] for day in told["days"]] == [2, 0]
+    document = json.loads(output("forecast", "--days", "2", "--json"))
+    assert [day["already_planned"] for day in document["days"]] == [2, 0]
     shown = output("forecast", "--days", "1")
     assert "already" in shown
-    assert "box@sender.example" not in shown  # nothing more is planned in it
+    assert "box@sender.example" not in shown  # a new plan would add nothing to it
 
 
 def test_sends_are_listed_by_filters_and_in_pages_without_gap_or_repeat(world: World) -> None:
     output("plan")
     world.run(
-        "UPDATE sends SET status = 'cancelled', reason = 'limit_reached' WHERE contact_id = (SELECT min(contact_id) FROM sends)"
+        "UPDATE sends SET status = 'cancelled', reason = 'limit_reached' "
+        "WHERE contact_id = (SELECT min(contact_id) FROM sends)"
     )
     first = json.loads(output("sends", "list", "--json", "--limit", "1"))
     second = json.loads(output("sends", "list", "--json", "--limit", "1", "--after", first["next"]))
@@ -166,29 +165,30 @@ def test_why_tells_what_comes_next_and_why_not_today(world: World) -> None:
     output("plan")
     waiting = world.one("SELECT mail_address FROM contacts JOIN plan_deferrals ON contact_id = id")
     planned = world.one("SELECT mail_address FROM contacts JOIN sends ON contact_id = id LIMIT 1")
-    assert "no_capacity: every mailbox of the sequence is full" in output("why", waiting).replace("\n", " ")
-    assert "step 1 leaves at" in output("why", planned.upper())
+    assert "no_capacity: Every mailbox of the sequence is full" in output("why", waiting).replace("\n", " ")
+    assert "step 1 will be sent at" in output("why", planned.upper())
     world.finish()
     world.run("UPDATE sequences_contacts SET status = 'paused', status_reason = 'template'")
-    told = json.loads(output("why", planned, "--json"))
-    assert told["enrolments"][0]["verdict"].startswith("step 1 has ended (sent)")
-    assert [send["status"] for send in told["sends"]] == ["sent"]
+    document = json.loads(output("why", planned, "--json"))
+    assert document["enrolments"][0]["verdict"].startswith("step 1 has ended (sent)")
+    assert [send["status"] for send in document["sends"]] == ["sent"]
     assert "paused (template)" in output("why", waiting)
 
 
 def test_why_tells_of_suppression_of_an_unknown_outcome_and_of_nobody(world: World) -> None:
     world.run(
-        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('c0@people.example', %s), 'complaint')",
+        "INSERT INTO suppressions (address_hmac, reason) "
+        "VALUES (address_hmac('c0@people.example', %s), 'complaint')",
         world.settings.address_pads,
     )
-    assert "must not be mailed: complaint" in output("why", "c0@people.example").replace("\n", " ")
+    assert "suppressed: complaint" in output("why", "c0@people.example").replace("\n", " ")
     output("plan")
     world.finish("unknown")
     assert "sequences sends resolve" in output("why", "c1@people.example")
     assert "No contact has the address" in RUNNER.invoke(app, ["why", "nobody@people.example"]).output
 
 
-def test_tables_of_a_narrow_terminal_cut_nothing(world: World) -> None:
+def test_tables_on_a_narrow_terminal_truncate_nothing(world: World) -> None:
     world.run("UPDATE mailboxes SET address = 'somebody.with.a.long.name@a-subdomain.sender.example'")
     world.run(
         "UPDATE sequences SET sequence_name = 'Everybody who asked for the autumn brochure at the fair'"
@@ -214,27 +214,23 @@ def test_why_says_that_a_follow_up_waits_for_its_own_mailbox_while_another_is_op
     contact = world.contact(mail_address="late@people.example")
     world.follow_up(sequence, closed, contact=contact, next_send=date(2026, 1, 2))
     output("plan")
-    told = output("why", "late@people.example")
-    assert "window_closed: no mailbox that it may leave from is open any more today" in told
+    document = output("why", "late@people.example")
+    assert "window_closed: No mailbox that may send the mail has an open window left today" in document
 
 
-def test_every_reason_to_wait_is_explained() -> None:
-    assert set(HELP) == set(Deferral)
-
-
-def test_status_tells_the_day_and_what_to_do(world: World) -> None:
+def test_status_shows_the_day_and_what_to_do(world: World) -> None:
     output("plan")
     world.finish("unknown", "contact_id = (SELECT min(contact_id) FROM sends)")
     world.run("UPDATE sends SET send_at = now() - interval '10 minutes', finished_at = now()")
     world.run("UPDATE mailboxes SET parked_until = now() + interval '1 hour', parked_reason = '535'")
-    told = json.loads(output("status", "--json", status=1))
-    assert told["ledger"]["sends"] == {"planned": 1, "unknown": 1}
-    assert told["ledger"]["waiting"] == {"no_capacity": 1}
-    assert told["ledger"]["parked"][0]["address"] == "box@sender.example"
-    assert all(queue["visible"] == 0 for queue in told["queues"].values())
-    words = " ".join(told["todo"])
+    document = json.loads(output("status", "--json", status=1))
+    assert document["ledger"]["sends"] == {"planned": 1, "unknown": 1}
+    assert document["ledger"]["waiting"] == {"no_capacity": 1}
+    assert document["ledger"]["parked"][0]["address"] == "box@sender.example"
+    assert all(queue["visible"] == 0 for queue in document["queues"].values())
+    words = " ".join(document["todo"])
     for hint in (
-        "api does not answer",
+        "api does not respond",
         "not dispatched",
         "No worker",
         "unknown outcome",
@@ -246,15 +242,15 @@ def test_status_tells_the_day_and_what_to_do(world: World) -> None:
     assert "no capacity" in shown
 
 
-def test_status_advises_nothing_where_all_is_well(world: World) -> None:
+def test_status_advises_nothing_if_all_is_well(world: World) -> None:
     settings = ObserverSettings()  # type: ignore[call-arg]
     now = datetime.now(UTC)
-    ledger = replace(read_ledger_status(settings, settings.calendar, now), worker_connections=2)
-    well = SystemState(now, date(2026, 6, 15), now, ledger, None, None, api=True)
+    ledger_status = replace(read_ledger_status(settings, settings.calendar, now), worker_connections=2)
+    well = SystemState(now, date(2026, 6, 15), now, ledger_status, None, None, api=True)
     assert list(advise(well)) == []
     ill = replace(
         well,
-        ledger=replace(ledger, unsent=Late(3, 900), unadvanced=Late(2, 4000)),
+        ledger=replace(ledger_status, unsent=Late(3, 900), unadvanced=Late(2, 4000)),
         dagster=Orchestration(
             ["SCHEDULER"], True, ["daily_plan_schedule"], None, [date(2026, 6, 14)], {"reconcile": 2}
         ),
@@ -291,11 +287,11 @@ def test_missed_days_are_those_between_the_first_plan_and_today() -> None:
     assert missed_days([], date(2026, 6, 15)) == []
 
 
-def test_durations_are_told_in_their_largest_unit() -> None:
+def test_durations_are_shown_in_their_largest_unit() -> None:
     assert [duration(s) for s in (45, 600, 7200, 400_000)] == ["45 s", "10 min", "2 h", "5 d"]
 
 
-def test_database_that_is_not_started_is_one_line_and_how_to_start_it(
+def test_stopped_database_gives_one_line_that_says_how_to_start_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://a:b@127.0.0.1:9/c")
@@ -306,7 +302,7 @@ def test_database_that_is_not_started_is_one_line_and_how_to_start_it(
     assert line.endswith("Connection refused. Start it: `make run` or `sequences stack up`.")
 
 
-def test_database_that_answers_with_an_error_is_not_to_be_started(
+def test_running_database_with_an_error_gets_no_hint_to_start_it(
     database: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"{database.owner}_that_is_not_there")
@@ -321,6 +317,8 @@ def test_database_that_answers_with_an_error_is_not_to_be_started(
     ("default", "state", "off"),
     [("RUNNING", "STOPPED", True), ("RUNNING", "RUNNING", False), ("STOPPED", "STOPPED", False)],
 )
-def test_a_trigger_that_is_off_by_default_is_not_missed(default: str, state: str, off: bool) -> None:
+def test_only_a_stopped_trigger_that_runs_by_default_counts_as_switched_off(
+    default: str, state: str, off: bool
+) -> None:
     for kind in ("scheduleState", "sensorState"):
         assert system_state._is_switched_off({"defaultStatus": default, kind: {"status": state}}) is off

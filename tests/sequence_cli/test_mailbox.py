@@ -1,3 +1,5 @@
+"""Tests of `sequences mailbox`: secret rotation, DNS records and sign-in."""
+
 from __future__ import annotations
 
 import base64
@@ -55,7 +57,7 @@ def test_rotation_seals_everything_with_the_newest_key_and_says_what_no_key_open
     before = stored(database)
     result = CliRunner().invoke(app, ["mailbox", "rotate-secrets"])
     assert result.exit_code == 1
-    assert "2 secrets sealed with the newest key, 2 were already." in result.output
+    assert "2 secrets were encrypted with the newest key; 2 were up to date." in result.output
     assert "lost@sender.example" in result.output
     after = stored(database)
     box = SecretBox([NEW], takes_unsealed=False)
@@ -119,9 +121,8 @@ def test_check_reads_well_and_names_the_server(mailbox: Any, smtp_sink: SmtpSink
         lines = CliRunner().invoke(app, arguments).output.splitlines()
     assert lines[0] == "ann@sender.example"
     assert lines[1] == "  SPF      ok       v=spf1 include:_spf.provider.example ~all"
-    assert (
-        lines[-1] == f"  sign-in  ok       127.0.0.1:{smtp_sink.port} (none), as nobody: it has no username"
-    )
+    server = f"127.0.0.1:{smtp_sink.port} (none)"
+    assert lines[-1] == f"  sign-in  ok       {server}, without sign-in: it has no username"
 
 
 LOOKUPS = {f"i{n}.example": [f'"v=spf1 a mx include:i{n + 1}.example -all"'] for n in range(4)}
@@ -132,20 +133,20 @@ LOOKUPS = {f"i{n}.example": [f'"v=spf1 a mx include:i{n + 1}.example -all"'] for
     [
         ("SPF", {SPF: []}, "failure", "no SPF record"),
         ("SPF", {SPF: ['"v=spf1 -all"', '"v=spf1 ~all"']}, "failure", "2 SPF records"),
-        ("SPF", {SPF: ['"v=spf1 +all"']}, "failure", "allows everybody"),
-        ("SPF", {SPF: ['"v=spf1 mx"']}, "warning", "says nothing of other senders"),
+        ("SPF", {SPF: ['"v=spf1 +all"']}, "failure", "allows any server"),
+        ("SPF", {SPF: ['"v=spf1 mx"']}, "warning", "does not refuse other servers"),
         ("SPF", {SPF: ['"v=spf1 include:i0.example ~all"'], **{(n, "TXT"): t for n, t in LOOKUPS.items()}},
          "failure", "13 lookups"),
-        ("SPF", {SPF: [SILENT]}, "failure", "no name server answers for sender.example"),
+        ("SPF", {SPF: [SILENT]}, "failure", "no name server responds for sender.example"),
         ("DKIM", {DKIM: []}, "failure", "no record for our selector"),
-        ("DKIM", {DKIM: ['"v=DKIM1; p="']}, "failure", "publishes another key"),
-        ("DKIM", {DKIM: [published(rsa.generate_private_key(65537, 2048))]}, "failure", "publishes another key"),
+        ("DKIM", {DKIM: ['"v=DKIM1; p="']}, "failure", "a different key"),
+        ("DKIM", {DKIM: [published(rsa.generate_private_key(65537, 2048))]}, "failure", "a different key"),
         ("DMARC", {DMARC: []}, "failure", "no record at _dmarc.sender.example"),
-        ("DMARC", {DMARC: ['"v=DMARC1; p=none"']}, "warning", "asks receivers for nothing"),
+        ("DMARC", {DMARC: ['"v=DMARC1; p=none"']}, "warning", "has no effect on receivers"),
         ("DMARC", {DMARC: ['"v=DMARC1; sp=none"']}, "failure", "has no policy"),
-        ("DMARC", {DMARC: ['"v=DMARC1; p=none"'] * 1 + ['"v=DMARC1; p=reject"']}, "failure", "2 DMARC records"),
-        ("MX", {("sender.example", "MX"): []}, "failure", "takes no mail"),
-        ("MX", {("sender.example", "MX"): ["0 ."]}, "failure", "takes no mail"),
+        ("DMARC", {DMARC: ['"v=DMARC1; p=none"', '"v=DMARC1; p=reject"']}, "failure", "2 DMARC records"),
+        ("MX", {("sender.example", "MX"): []}, "failure", "accepts no mail"),
+        ("MX", {("sender.example", "MX"): ["0 ."]}, "failure", "accepts no mail"),
     ],
 )  # fmt: skip
 def test_record_that_receivers_would_not_like_is_named(
@@ -187,6 +188,6 @@ def test_sign_in_that_fails_says_what_the_server_says(mailbox: Any) -> None:
     assert findings["sign-in"][1].endswith("535 5.7.8 bad credentials for <address>")
 
 
-def test_unknown_mailbox_is_told(mailbox: Any) -> None:
+def test_unknown_mailbox_is_reported(mailbox: Any) -> None:
     result = CliRunner().invoke(app, ["mailbox", "check", "nobody@sender.example"])
     assert (result.exit_code, "No mailbox has the address" in result.output) == (1, True)

@@ -1,3 +1,5 @@
+"""Tests of the sample data and its loader."""
+
 from __future__ import annotations
 
 import shutil
@@ -58,7 +60,8 @@ def test_mailboxes_differ_in_zones_windows_limits_gaps_and_states(
             "SELECT count(DISTINCT time_zone) > 15, count(DISTINCT send_limit) > 5, "
             "count(DISTINCT min_gap_seconds) > 5, count(*) FILTER (WHERE send_start_time = send_end_time), "
             "count(*) FILTER (WHERE cardinality(send_days) < 7) > 2, count(ramp_up_start), "
-            "count(*) FILTER (WHERE parked_until > %(now)s), count(*) FILTER (WHERE NOT is_active) FROM mailboxes",
+            "count(*) FILTER (WHERE parked_until > %(now)s), count(*) FILTER (WHERE NOT is_active) "
+            "FROM mailboxes",
             {"now": NOW},
         ).fetchone()
     assert row == (True, True, True, 10, True, 1, 1, 1)
@@ -115,7 +118,7 @@ def test_most_mailboxes_are_open_now_whatever_the_time_of_day(
 
 
 @pytest.mark.parametrize("minutes", [3, 10, 60])
-def test_mails_find_a_place_also_minutes_before_the_next_planning_day(
+def test_mails_are_planned_even_minutes_before_the_next_planning_day(
     database: Database, make_settings: MakeSettings, minutes: int
 ) -> None:
     settings = make_settings(plan_at=time(4))
@@ -145,7 +148,7 @@ def test_second_loading_changes_nothing(database: Database, settings: Services) 
         assert connection.execute("SELECT count(*) FROM contacts").fetchone() == (3000,)
 
 
-def test_database_of_somebody_else_is_refused(database: Database, settings: Services) -> None:
+def test_database_with_other_sequences_is_rejected(database: Database, settings: Services) -> None:
     with database.connect() as connection:
         connection.execute("INSERT INTO sequences (sequence_name) VALUES ('Ours')")
     with pytest.raises(SampleError, match="holds 1 sequences already"):

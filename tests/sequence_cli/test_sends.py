@@ -1,3 +1,5 @@
+"""Tests of `sequences sends`."""
+
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
@@ -20,19 +22,21 @@ def unknown(database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
             "INSERT INTO steps (id, sequence_id, step_number, mail_content) VALUES (3, 1, 1, 'Hi')"
         )
         connection.execute(
-            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, "
-            "send_at, not_after, status) VALUES (1, 7, 3, 1, 1, current_date, current_date, current_date, now(), now(), 'unknown')"
+            "INSERT INTO sends "
+            "(sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, "
+            "send_at, not_after, status) "
+            "VALUES (1, 7, 3, 1, 1, current_date, current_date, current_date, now(), now(), 'unknown')"
         )
     return database
 
 
-@pytest.mark.parametrize(("settlement", "row"), [("sent", ("sent", 1)), ("retry", ("planned", 2))])
-def test_an_unknown_send_is_listed_and_settled_once(
-    unknown: Any, settlement: str, row: tuple[str, int]
+@pytest.mark.parametrize(("resolution", "row"), [("sent", ("sent", 1)), ("retry", ("planned", 2))])
+def test_an_unknown_send_is_listed_and_resolved_once(
+    unknown: Any, resolution: str, row: tuple[str, int]
 ) -> None:
     runner = CliRunner()
     assert "7\t3\t1\t" in runner.invoke(app, ["sends", "list"]).output
-    arguments = ["sends", "resolve", "7", "3", "1", "--as", settlement]
+    arguments = ["sends", "resolve", "7", "3", "1", "--as", resolution]
     assert runner.invoke(app, arguments).exit_code == 0
     assert runner.invoke(app, arguments).exit_code == 1
     with unknown.connect("owner") as connection:

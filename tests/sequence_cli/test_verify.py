@@ -1,3 +1,5 @@
+"""Tests of `sequences verify`."""
+
 from __future__ import annotations
 
 import json
@@ -9,9 +11,10 @@ from typer.testing import CliRunner
 from sequence_cli.main import app
 
 SENDS = """
-INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
-    status, transmitting_at, finished_at)
-SELECT 1, n, 1, 1, 1, d, d, d, now() - interval '3 h', now(), 'sent', now() - interval '2 h', now() - interval '2 h'
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
+    send_at, not_after, status, transmitting_at, finished_at)
+SELECT 1, n, 1, 1, 1, d, d, d,
+    now() - interval '3 h', now(), 'sent', now() - interval '2 h', now() - interval '2 h'
 FROM generate_series(1, %s) n, (SELECT (now() AT TIME ZONE 'UTC' - interval '7 h')::date AS d) day"""
 
 
@@ -20,12 +23,12 @@ def run(database: Any, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
     return CliRunner().invoke(app, ["verify", *arguments])
 
 
-def test_empty_ledger_holds_every_promise(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_ledger_holds_every_invariant(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = run(database, monkeypatch)
-    assert (answer.exit_code, answer.stdout.strip()) == (0, "0 sends: every promise holds.")
+    assert (answer.exit_code, answer.stdout.strip()) == (0, "0 sends: every invariant holds.")
 
 
-def test_sends_that_were_never_applied_nor_counted_are_told_and_give_status_one(
+def test_sends_that_were_never_applied_nor_counted_are_reported_and_give_status_one(
     database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database.connect("owner") as connection:
@@ -43,9 +46,7 @@ def test_sends_that_were_never_applied_nor_counted_are_told_and_give_status_one(
     ]
 
 
-def test_only_the_days_that_are_asked_for_are_looked_at(
-    database: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_the_given_days_are_checked(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with database.connect("owner") as connection:
         connection.execute(SENDS, [1])
     assert run(database, monkeypatch, "--day", "2026-01-05").exit_code == 0

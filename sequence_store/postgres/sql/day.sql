@@ -42,7 +42,7 @@ JOIN mailboxes m ON m.id = s.mailbox_id
 WHERE s.send_at >= %(begins)s AND s.status IN ('planned', 'dispatched')
 ORDER BY s.send_at, s.contact_id LIMIT 10
 
--- name: read_promises
+-- name: read_planned_mails
 -- What was to be mailed since a moment and what became of it, with the step that has to come next.
 SELECT lower(c.mail_address) AS recipient, m.address AS mailbox, s.send_at, s.status, s.finished_at,
     s.advanced_at IS NOT NULL AS advanced, e.status AS enrolment_status, e.current_step, e.next_send, e.last_send,
