@@ -54,19 +54,19 @@ def quality(settings: PipelineSettings) -> dict[str, Any]:
     from concurrent.futures import ThreadPoolExecutor
 
     from bench.shapes import optimum, spread
-    from sequence_pipelines.planning.engine.eligibility import choose_candidates, read_day
-    from sequence_pipelines.planning.planner import choose_mailboxes
+    from sequence_pipelines.planning.engine.assignment import assign_mailboxes
+    from sequence_pipelines.planning.engine.eligibility import choose_candidates
     from sequence_pipelines.planning.repository import PlanRepository
-    from sequence_pipelines.planning.snapshot_reader import Day
+    from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due
     from sequence_store.postgres.connection import connect
 
     with connect(settings.pipeline_database_url, name="bench") as connection:
-        repository, day = PlanRepository(connection, settings.address_pads), Day.at(NOW, settings)
+        repository, day = PlanRepository(connection, settings.address_pads), planning_day_at(NOW, settings)
         with ThreadPoolExecutor(max_workers=2) as executor:
-            snapshot, due, unmailable = read_day(repository, day, day.begins, executor)
+            snapshot, due, unmailable = read_due(repository, day, day.begins, executor)
         candidates = choose_candidates(due, snapshot, unmailable).candidates
         began = time.perf_counter()
-        served = choose_mailboxes(candidates, snapshot)
+        served = assign_mailboxes(candidates, snapshot)
         spent = time.perf_counter() - began
     return {
         "seconds": spent,

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
-from sequence_pipelines.planning.engine.eligibility import choose_candidates, read_day
+from sequence_pipelines.planning.engine.eligibility import choose_candidates
 from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_pipelines.planning.repository import PlanRepository
-from sequence_pipelines.planning.snapshot_reader import Day
+from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due
 from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, links, table
 from sequence_pipelines.resources.clock import Clock
@@ -45,14 +45,14 @@ def due_contacts(
     Every plan takes everything that is due, whichever day is materialized: a missed day's contacts are due today.
     Grain: one row a (sequence, contact). Read by `send_plan`.
     """
-    day = Day.at(clock.read(), settings)
+    day = planning_day_at(clock.read(), settings)
     with database.connect() as connection:
         repository = PlanRepository(connection, settings.address_pads)
         hashed = repository.hash_new_addresses()
         repository.execute("give_memory")
         with ThreadPoolExecutor(max_workers=2) as executor:
             since = oldest_live(connection, settings, day.begins)
-            snapshot, due, unmailable = read_day(repository, day, since, executor)
+            snapshot, due, unmailable = read_due(repository, day, since, executor)
         candidates, ineligible, exhausted = choose_candidates(due, snapshot, unmailable)
     due_days = np.r_[candidates["due_day"], ineligible["due_day"]]
     fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())

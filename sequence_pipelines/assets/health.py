@@ -64,7 +64,7 @@ def reputation(database: dg.ResourceParam[Database], clock: Clock) -> Iterator[d
     now = clock.read()
     parameters = {"day": (now + timedelta(days=1)).date(), "now": now}
     with database.connect() as connection:
-        row = connection.execute(query("health", "count_setbacks"), parameters).fetchone()
+        row = connection.execute(query("health", "count_reputation_events"), parameters).fetchone()
     mails, mails_before, bounces, bounces_before, complaints = row or (0, 0, 0, 0, 0)
     yield _judge_bounces(bounces, mails, bounces_before, mails_before)
     yield _judge_complaints(complaints, mails)

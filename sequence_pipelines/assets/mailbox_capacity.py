@@ -6,7 +6,7 @@ import pandas as pd
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.planning.engine.windows import misconfigured
 from sequence_pipelines.planning.repository import PlanRepository
-from sequence_pipelines.planning.snapshot_reader import Day, read_snapshot, read_team
+from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_snapshot, read_team
 from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.metadata import counts, links, mailboxes_of, table
 from sequence_pipelines.resources.clock import Clock
@@ -33,7 +33,7 @@ def mailbox_capacity(
     Grain: one row a mailbox and open piece (a zone far from the pipeline's has two). Times in epoch seconds.
     A picture for people and for `send_plan`, which counts again under its lock.
     """
-    day = Day.at(clock.read(), settings)
+    day = planning_day_at(clock.read(), settings)
     with database.connect() as connection:
         repository = PlanRepository(connection, settings.address_pads)
         since = oldest_live(connection, settings, day.begins)

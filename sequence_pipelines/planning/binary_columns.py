@@ -1,8 +1,8 @@
-"""Columns of a million rows between Postgres and numpy, without a Python object a row.
+"""Moves columns of a million rows between Postgres and numpy without a Python object for each row.
 
-Out: each result row is a group, with its rows' values as one string of bytes (measured against COPY, which psycopg hands
-over row by row, and against arrays, in docs/performance.md). In: binary COPY, chunk by chunk, so that the server works
-while the next chunk is made.
+Reading: each result row is a group, with the values of its rows in one bytea (compared with COPY, which psycopg returns
+row by row, and with arrays in docs/performance.md). Writing: binary COPY in chunks, so that the server works while the
+next chunk is built.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
 POSTGRES_EPOCH_DAYS = 10_957  # 2000-01-01, counted from 1970-01-01
 POSTGRES_EPOCH_SECONDS = POSTGRES_EPOCH_DAYS * 86_400
-CHUNK = 1 << 14  # rows of a COPY made at once
+CHUNK = 1 << 14  # rows of a COPY built at once
 
 _WIRE = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "date": ">i4", "timestamptz": ">i8"}
 
@@ -27,10 +27,10 @@ _WIRE = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "date": ">i4", "timestampt
 def read_columns(
     connection: psycopg.Connection[Any], statement: bytes, parameters: dict[str, Any], names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the columns of a grouped query, so many `names`, as int64 arrays, in the order of what the groups share.
+    """Return the columns of a grouped query under `names`, as int64 arrays, ordered by the groups' shared values.
 
-    Each result row is a group: bigints that all its rows share, if any, and last a bytea of the rows' other values, a
-    row's `int8send` after the other.
+    Each result row is a group: first the bigints that all its rows share, if any; last a bytea with the other values of
+    its rows, one int8send after the other, row by row.
     """
     with connection.cursor(binary=True) as cursor:
         groups = sorted(cursor.execute(statement, parameters).fetchall(), key=itemgetter(slice(-1)))
@@ -51,9 +51,9 @@ def write_columns(
     types: Sequence[str],
     order: np.ndarray | None = None,
 ) -> int:
-    """Run a `COPY … FROM STDIN (FORMAT binary)` with all rows, or those of `order` in that order; return how many.
+    """Run a `COPY … FROM STDIN (FORMAT binary)` with all rows, or those at `order` in that order; return how many.
 
-    Dates come as epoch days, timestamptz as epoch seconds.
+    Dates are epoch days, timestamptz epoch seconds.
     """
     row_type = _row_type(types)
     rows = np.arange(len(columns[0])) if order is None else order

@@ -1,7 +1,7 @@
-"""The days to come, planned ahead on a copy by the planner's own code: no row is written.
+"""Plans the coming days on a copy, with the planner's own code; it writes no row.
 
-It knows who is enrolled now and assumes that nobody replies, bounces or is enrolled anew, and that every mail
-that is planned is sent: an upper bound of the work, and a lower one of the time that is left.
+A forecast knows the current enrolments. It assumes that no contact replies, bounces or is enrolled, and that every
+planned mail is sent. So it is an upper bound of the work and a lower bound of the time until a backlog is empty.
 """
 
 from __future__ import annotations
@@ -13,62 +13,55 @@ from datetime import date, datetime, timedelta
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.planning.engine.eligibility import (
-    are_among,
-    choose_candidates,
-    find_due,
-    find_due_steps,
-)
+from sequence_pipelines.planning.engine.array_ops import are_among
+from sequence_pipelines.planning.engine.assignment import assign, find_waiting
+from sequence_pipelines.planning.engine.eligibility import choose_candidates, find_due, find_due_steps
 from sequence_pipelines.planning.engine.revocation import active, find_revoked
-from sequence_pipelines.planning.engine.windows import epoch_day
-from sequence_pipelines.planning.planner import assign, find_waiting
-from sequence_pipelines.planning.repository import PlanRepository, seconds_of
-from sequence_pipelines.planning.scenario import WhatIf
-from sequence_pipelines.planning.snapshot_reader import (
-    Day,
+from sequence_pipelines.planning.engine.snapshot import (
     PlanningSnapshot,
-    Team,
     day_windows,
     earliest_counted,
     first_send_day,
-    read_snapshot,
-    read_team,
 )
+from sequence_pipelines.planning.engine.windows import epoch_day, seconds_of
+from sequence_pipelines.planning.repository import PlanRepository
+from sequence_pipelines.planning.scenario import WhatIf
+from sequence_pipelines.planning.snapshot_reader import Team, planning_day_at, read_snapshot, read_team
 from sequence_store.domain.states import Deferral
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
 
-# Larger limits or bounds, or more mailboxes, would give these a place.
+# Larger limits or bounds, or more mailboxes, would give these candidates a slot.
 FOR_CAPACITY = [
     Deferral.NO_CAPACITY,
     Deferral.PINNED_MAILBOX_FULL,
     Deferral.MAX_FIRST_MAILS,
     Deferral.MAX_NEW_PER_DAY,
 ]
-# Until a person changes something about them.
+# These wait until a person changes something.
 NOT_TO_BE_MAILED = [
     Deferral.SUPPRESSED,
     Deferral.CONTACT_INACTIVE,
     Deferral.INVALID_ADDRESS,
     Deferral.SEQUENCE_INACTIVE,
 ]
-NOT_IN_THESE_DAYS = "not in these days"  # where a queue is not empty by the forecast's end
+NOT_IN_THESE_DAYS = "not in these days"  # a backlog that is not empty by the forecast's end
 NO_FIRST_MAILS = pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
 
 
 @dataclass(frozen=True)
 class ForecastDay:
-    """One planning day as it would be planned; of today, what is left of it."""
+    """One planning day as it would be planned; today is what is left of it."""
 
     day: date
-    already_planned: int  # places that today has already, mailed or not; 0 on all later days
-    due: int  # beside these
+    already_planned: int  # slots that today has already, mailed or not; 0 on all later days
+    due: int  # without those already planned
     follow_ups: int  # planned
     first_mails: int  # planned
     capacity: int
     waiting: pd.Series  # contacts by reason
-    mailboxes: pd.DataFrame  # mailbox_id, planned, waiting (its own follow-ups without a place), capacity
-    sequences: pd.DataFrame  # sequence_id, planned, waiting (its queue)
+    mailboxes: pd.DataFrame  # mailbox_id, planned, waiting (its own follow-ups without a slot), capacity
+    sequences: pd.DataFrame  # sequence_id, planned, waiting (its backlog)
 
     @property
     def planned(self) -> int:
@@ -76,7 +69,7 @@ class ForecastDay:
 
     @property
     def wait_for_room(self) -> int:
-        """Contacts that wait for room on this day, by its reasons alone."""
+        """Contacts that wait because a limit or bound of this day is reached."""
         return self._waiting_for(FOR_CAPACITY)
 
     @property
@@ -85,7 +78,7 @@ class ForecastDay:
 
     @property
     def wait_otherwise(self) -> int:
-        """Contacts that wait for their mailbox to open or to be mended, or because another sequence mails them."""
+        """Contacts that wait for their mailbox to open or be repaired, or for another sequence's mail."""
         return self.due - self.planned - self.wait_for_room - self.not_to_be_mailed
 
     def _waiting_for(self, reasons: list[Deferral]) -> int:
@@ -93,7 +86,7 @@ class ForecastDay:
 
     @property
     def utilisation(self) -> float:
-        """Share of what the day can take that is planned; 0 where it can take nothing."""
+        """Planned mails divided by the day's capacity; 0 if there is no capacity."""
         return self.planned / self.capacity if self.capacity else 0.0
 
 
@@ -104,9 +97,9 @@ def forecast(
     days: int,
     what_if: WhatIf | None = None,
 ) -> Iterator[ForecastDay]:
-    """Plan `days` planning days, the first of them what is left of today's."""
-    team = changed(read_team(repository), what_if or WhatIf())
-    today = Day.at(now, settings)
+    """Plan `days` planning days; the first is what is left of today."""
+    team = change_team(read_team(repository), what_if or WhatIf())
+    today = planning_day_at(now, settings)
     snapshot = read_snapshot(
         repository, today, oldest_live(repository.connection, settings, today.begins), team
     )
@@ -117,13 +110,14 @@ def forecast(
     enrolments = _as_if_mailed(enrolments.assign(in_queue=False), snapshot)
     for _ in range(days):
         due = enrolments[enrolments["due_day"] <= epoch_day(snapshot.day.day)]
-        mailed = replace(snapshot, rows=snapshot.rows.assign(under_way=False))
-        eligibility = choose_candidates(due.assign(at=due.index), mailed, unmailable)
-        asked = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
-        asked["in_queue"] |= asked["reason"].isin(FOR_CAPACITY)
-        enrolments.loc[asked["at"], "in_queue"] = asked["in_queue"].to_numpy()
-        placed = asked[asked["mailbox_id"] > 0]
-        yield _told(asked, eligibility.ineligible, snapshot)
+        eligibility = choose_candidates(
+            due.assign(at=due.index), snapshot, unmailable, under_way_excludes=False
+        )
+        assigned = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
+        assigned["in_queue"] |= assigned["reason"].isin(FOR_CAPACITY)
+        enrolments.loc[assigned["at"], "in_queue"] = assigned["in_queue"].to_numpy()
+        placed = assigned[assigned["mailbox_id"] > 0]
+        yield _told(assigned, eligibility.ineligible, snapshot)
         enrolments = _advance(enrolments, placed, snapshot)
         snapshot = _next_day(snapshot, placed, settings)
 
@@ -131,8 +125,9 @@ def forecast(
 def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
     """Return when each sequence's queue is empty: sequence_id, planned, most_waiting, queue_empty_on.
 
-    In a queue is who waits for room, or did and was not mailed since, as over a weekend; who waits for anything else
-    is in none. queue_empty_on is the first day from which on it stays empty to the forecast's end; None: not by then.
+    A sequence's queue holds the contacts that wait for capacity, and those that did and were not mailed since (over a
+    weekend, for example). queue_empty_on is the first day from which the queue stays empty until the forecast's end;
+    None if there is none.
     """
     told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
     rows = []
@@ -151,7 +146,7 @@ def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
 
 
 def summarise_mailboxes(days: list[ForecastDay]) -> pd.DataFrame:
-    """Return each mailbox's use over all days, the fullest first.
+    """Return each mailbox's utilisation over all days, the highest first.
 
     Columns: mailbox_id, planned, most_waiting (its own follow-ups on one day), capacity, utilisation.
     """
@@ -166,8 +161,8 @@ def summarise_mailboxes(days: list[ForecastDay]) -> pd.DataFrame:
     )
 
 
-def changed(team: Team, what_if: WhatIf) -> Team:
-    """Return the team with the change made to its mailboxes; added ones have ids above all others."""
+def change_team(team: Team, what_if: WhatIf) -> Team:
+    """Return the team with changed mailboxes; added ones get ids above all others."""
     mailboxes, routes = team.mailboxes, team.routes
     if what_if.limit is not None and not what_if.add_mailboxes:
         mailboxes = mailboxes.assign(send_limit=what_if.limit)
@@ -194,7 +189,7 @@ def changed(team: Team, what_if: WhatIf) -> Team:
 def _without_revoked(
     repository: PlanRepository, snapshot: PlanningSnapshot, enrolments: pd.DataFrame, unmailable: pd.DataFrame
 ) -> PlanningSnapshot:
-    """Return the picture without the rows whose place a plan made now would take back: who is still due asks again."""
+    """Return the snapshot without the rows that a plan made now would revoke; their contacts are due again."""
     planned = snapshot.rows[snapshot.rows["planned"]]
     if planned.empty:
         return snapshot
@@ -215,7 +210,7 @@ def _without_revoked(
 
 
 def _as_if_mailed(enrolments: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
-    """Advance those that have a row under way: their mail goes out today."""
+    """Advance the enrolments that have a row under way, as if its mail is sent today."""
     rows = snapshot.rows[snapshot.rows["under_way"]]
     mailed = enrolments[are_among(enrolments, rows, ["round"])].drop(columns="pinned_mailbox_id")
     boxes = rows.drop_duplicates(["sequence_id", "contact_id"])[["sequence_id", "contact_id", "mailbox_id"]]
@@ -223,7 +218,7 @@ def _as_if_mailed(enrolments: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.Da
 
 
 def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
-    """Return the enrolments as they are after these were mailed on the picture's day; the completed ones are gone."""
+    """Return the enrolments after these were mailed on the snapshot's day, without the completed ones."""
     sequence_id, above = mailed["sequence_id"].to_numpy(), mailed["step_number"].to_numpy() + 1
     step_id, step_number, delay = find_due_steps(snapshot.steps, sequence_id, above)
     advanced = mailed.assign(
@@ -241,8 +236,8 @@ def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, snapshot: PlanningS
 def _next_day(
     snapshot: PlanningSnapshot, placed: pd.DataFrame, settings: PipelineSettings
 ) -> PlanningSnapshot:
-    """Return the next planning day's picture: what was placed before counts where a send_day spans both."""
-    day = Day.at(snapshot.day.ends, settings)
+    """Return the next planning day's snapshot; earlier mails count if their send_day spans both days."""
+    day = planning_day_at(snapshot.day.ends, settings)
     flags = {"planned": False, "under_way": False, "today": False}
     rows = pd.concat([snapshot.rows, placed], ignore_index=True)[list(snapshot.rows)].assign(**flags)
     windows = day_windows(snapshot.mailboxes, day)
@@ -259,11 +254,11 @@ def _next_day(
     )
 
 
-def _told(asked: pd.DataFrame, ineligible: pd.DataFrame, snapshot: PlanningSnapshot) -> ForecastDay:
-    has_slot = asked["mailbox_id"] > 0
-    placed = asked[has_slot]
+def _told(assigned: pd.DataFrame, ineligible: pd.DataFrame, snapshot: PlanningSnapshot) -> ForecastDay:
+    has_slot = assigned["mailbox_id"] > 0
+    placed = assigned[has_slot]
     mailbox_capacity = snapshot.mailbox_capacity[["mailbox_id", "capacity"]]
-    waits = asked[~has_slot]
+    waits = assigned[~has_slot]
     planned, held = (
         some.groupby(column).size().reindex(mailbox_capacity["mailbox_id"], fill_value=0).to_numpy()
         for some, column in ((placed, "mailbox_id"), (waits, "pinned_mailbox_id"))
@@ -271,19 +266,19 @@ def _told(asked: pd.DataFrame, ineligible: pd.DataFrame, snapshot: PlanningSnaps
     is_active = snapshot.mailboxes["is_active"].to_numpy(bool)  # another one's follow-ups may go to any
     sequences = pd.DataFrame(
         {
-            "sequence_id": asked["sequence_id"],
+            "sequence_id": assigned["sequence_id"],
             "planned": has_slot,
-            "waiting": ~has_slot & asked["in_queue"],
+            "waiting": ~has_slot & assigned["in_queue"],
         }
     )
     return ForecastDay(
         day=snapshot.day.day,
         already_planned=int(snapshot.rows["today"].sum()),
-        due=len(asked) + len(ineligible),
+        due=len(assigned) + len(ineligible),
         follow_ups=int(placed["follow_up"].sum()),
         first_mails=int((~placed["follow_up"].astype(bool)).sum()),
         capacity=int(mailbox_capacity["capacity"].sum()),
-        waiting=find_waiting(asked, ineligible)["reason"].value_counts(),
+        waiting=find_waiting(assigned, ineligible)["reason"].value_counts(),
         mailboxes=mailbox_capacity.assign(planned=planned, waiting=np.where(is_active, held, 0)),
         sequences=sequences.groupby("sequence_id", as_index=False).sum().astype(np.int64),
     )

@@ -1,72 +1,81 @@
-"""Makes a plan: one transaction under one lock, whichever day's run asks for it.
+"""Makes a plan in one transaction under one lock, for whichever day a run asks.
 
-Everything that is due by the current planning day is planned into what is left of it, so the order and number
-of runs change no row.
+Everything that is due by the current planning day is planned into what is left of it, so the order and the number of
+runs change no row.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import psycopg
 from psycopg.errors import UniqueViolation
 
-from sequence_pipelines.planning.engine.array_ops import stable_order
-from sequence_pipelines.planning.engine.assignment import assign_mailboxes, assign_times, new_left
+from sequence_pipelines.planning.engine.array_ops import are_among
+from sequence_pipelines.planning.engine.assignment import (
+    assign_mailboxes,
+    assign_times,
+    find_waiting,
+    writing_order,
+)
 from sequence_pipelines.planning.engine.eligibility import (
+    MAILED,
+    REUSABLE_ROW,
+    UNDER_WAY,
     Eligibility,
-    are_among,
     choose_candidates,
-    read_day,
-    skip_mailed,
+    in_due_order,
+    only_considered,
 )
 from sequence_pipelines.planning.engine.plan_invariants import find_violations
 from sequence_pipelines.planning.engine.revocation import find_revoked
-from sequence_pipelines.planning.engine.windows import epoch_day
-from sequence_pipelines.planning.repository import KEY, PlanRepository, keys_of, seconds_of
-from sequence_pipelines.planning.snapshot_reader import Day, PlanningSnapshot, read_first_mails
+from sequence_pipelines.planning.engine.snapshot import PlanningDay, PlanningSnapshot
+from sequence_pipelines.planning.engine.windows import seconds_of
+from sequence_pipelines.planning.repository import KEY, PlanRepository, keys_of
+from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due, read_first_mails
 from sequence_pipelines.results.advance import Applied, apply_sends, find_unapplied
+from sequence_store.domain.states import Deferral
 from sequence_store.failpoints import Failpoint, reach
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import OFF, Traces
 
-QUARTER = 900  # seconds that SQS delays a message at most, and a dispatch looks ahead
+THREADS = 2  # beside the planner's own: one query and one computation at a time
 
 
 @dataclass
 class Plan:
-    """What a plan did."""
+    """A plan that was made, and what it changed."""
 
     snapshot: PlanningSnapshot
-    asked: pd.DataFrame  # who asked for a place, with mailbox_id (0: none), send_at, reason
-    ineligible: pd.DataFrame  # who might not ask, with the reason
+    candidates: pd.DataFrame  # with mailbox_id (0: waits), send_at, reason
+    ineligible: pd.DataFrame  # due enrolments that may not get a slot, with their reason
     applied: Applied
     revoked: int
     seconds: dict[str, float]
-    completed: int = 0  # enrolments that had no step left, once it is written
+    completed: int = 0  # enrolments without a step left; known once the plan is written
 
     @property
-    def day(self) -> Day:
+    def day(self) -> PlanningDay:
         return self.snapshot.day
 
     @cached_property
     def placed(self) -> pd.DataFrame:
-        return self.asked[self.asked["mailbox_id"] > 0]
+        """The candidates that have a slot."""
+        return self.candidates[self.candidates["mailbox_id"] > 0]
 
     @cached_property
     def rows(self) -> pd.DataFrame:
-        """The ledger's rows as this plan leaves them, as Ledger.rows gives them."""
+        """The ledger's rows as this plan leaves them, with the columns of PlanRepository.rows."""
         before = self.snapshot.rows
         flags = {"planned": True, "under_way": True, "today": True}
         added = self.placed[list(before.columns.difference(list(flags)))].assign(**flags)
@@ -74,23 +83,157 @@ class Plan:
 
     @cached_property
     def waiting(self) -> pd.DataFrame:
-        """All who are due and have no place, with the reason."""
-        return find_waiting(self.asked, self.ineligible)
+        """The due enrolments without a slot, with the reason."""
+        return find_waiting(self.candidates, self.ineligible)
 
     @cached_property
     def violations(self) -> dict[str, int]:
-        """What in the plan breaks each of its invariants."""
+        """The number of violations of each plan invariant."""
         return find_violations(self.rows, self.snapshot, self.placed, self.waiting)
 
     def keep_or_undo(self, connection: psycopg.Connection[Any], *, dry_run: bool) -> bool:
-        """Return whether the plan stays for the caller to commit.
-
-        One that breaks any invariant is rolled back, and so is a dry run.
-        """
-        stays = not (dry_run or any(self.violations.values()))
-        if not stays:
+        """Return whether the caller may commit the plan; roll back a dry run and a plan with a violation."""
+        keep = not (dry_run or any(self.violations.values()))
+        if not keep:
             connection.rollback()
-        return stays
+        return keep
+
+
+class Planner:
+    """Makes one plan, one method a phase: settle, read, revoke, select, assign, write, and at most one retry.
+
+    connection      without a transaction; the caller commits or rolls back the plan
+    now             an aware instant; the plan is made for the planning day that contains it
+    considered      sequence_id, contact_id, step_id, round: only these candidates may get a slot, and those that the
+                    plan itself advances or revokes. All others wait for the next plan. None: all candidates
+    on_plan_ready   is called with the plan in a thread while Postgres writes the rows, and again for a retry
+    """
+
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        settings: PipelineSettings,
+        now: datetime,
+        considered: pd.DataFrame | None = None,
+        traces: Traces = OFF,
+        on_plan_ready: Callable[[Plan], None] = lambda _: None,
+    ) -> None:
+        self.connection = connection
+        self.repository = PlanRepository(connection, settings.address_pads)
+        self.settings = settings
+        self.day = planning_day_at(now, settings)
+        self.considered = considered
+        self.traces = traces
+        self.on_plan_ready = on_plan_ready
+        self.seconds: dict[str, float] = {}
+
+    def make_plan(self) -> Plan:
+        """Run all phases and return the plan, not committed."""
+        self.repository.execute("lock_planner")
+        reach(Failpoint.PLAN_LOCKED)
+        self.repository.execute("give_memory")
+        self.settle()
+        with ThreadPoolExecutor(max_workers=THREADS) as executor:
+            self.read(executor)
+            self.revoke()
+            self.select()
+            try:
+                plan = self.assign_and_write(executor)
+            except UniqueViolation:
+                plan = self.retry(executor)
+        reach(Failpoint.PLAN_WRITTEN)
+        return plan
+
+    def settle(self) -> None:
+        """Apply the finished sends and expire the overdue ones, so that their contacts are due again."""
+        self.since = oldest_live(self.connection, self.settings, self.day.begins)
+        window = {"since": self.since, "now": self.day.now}
+        settles = self.settings.unknown_settles
+        with self._timed("apply finished sends"):
+            keys = find_unapplied(self.connection, **window, unknown_settles=settles)
+            self.applied = apply_sends(self.connection, keys, now=self.day.now, unknown_settles=settles)
+            expired = self.connection.execute(query("dispatch", "expire_overdue"), window).fetchall()
+            self.expired = pd.DataFrame(expired, columns=KEY)
+
+    def read(self, executor: Executor) -> None:
+        """Read the snapshot and the due enrolments; start to read the rows that can be planned again."""
+        with self._timed("read due contacts"):
+            self.snapshot, self.due, self.unmailable = read_due(
+                self.repository, self.day, self.since, executor
+            )
+            self.reusable_rows = executor.submit(self.repository.reusable_rows, self.day.day)
+
+    def revoke(self) -> None:
+        """Cancel the planned rows whose slot is no longer valid."""
+        with self._timed("release places"):
+            self.snapshot, self.cancelled = revoke(self.repository, self.snapshot, self.due, self.unmailable)
+
+    def select(self) -> None:
+        """Sort the due enrolments into candidates, ineligible and exhausted ones."""
+        with self._timed("assign"):
+            advanced = pd.DataFrame(self.applied.keys, columns=KEY)
+            moved = pd.concat([self.cancelled, self.expired, advanced])
+            eligibility = choose_candidates(self.due, self.snapshot, self.unmailable)
+            self.eligibility = only_considered(eligibility, self.considered, moved)
+            self.reusable = pd.concat([self.reusable_rows.result(), self.cancelled])
+
+    def assign_and_write(self, executor: Executor) -> Plan:
+        """Assign slots and write them.
+
+        Raises UniqueViolation, with nothing written, if the ledger has an unexpected row for a due step: a mailed step
+        has got a number that is due again, or the row is older than `since`.
+        """
+        with self.connection.transaction():
+            plan, completed = self.assign(executor)
+            observed = executor.submit(self.on_plan_ready, plan)
+            try:
+                plan.completed = self.write(plan, completed)
+            finally:
+                wait([observed])  # a callback for a plan that Postgres refused must not meet the next plan's
+        observed.result()
+        return plan
+
+    def assign(self, executor: Executor) -> tuple[Plan, Future[int]]:
+        """Assign mailboxes, then times; meanwhile write the deferrals and complete the exhausted enrolments."""
+        with self._timed("assign"):
+            served = assign_mailboxes(self.eligibility.candidates, self.snapshot)
+            completed = executor.submit(self._write_unplaced, served)
+            candidates = assign_times(served, self.snapshot, self.settings.send_grace_seconds)
+        revoked = len(self.cancelled) + len(self.expired)
+        ineligible = self.eligibility.ineligible
+        return Plan(self.snapshot, candidates, ineligible, self.applied, revoked, self.seconds), completed
+
+    def write(self, plan: Plan, completed: Future[int]) -> int:
+        """Write the slots as rows, and each mailbox's limit; return how many enrolments were completed."""
+        with self._timed("write"):
+            count = completed.result()
+            candidates = plan.candidates
+            again = are_among(candidates, self.reusable, ["step_id", "round"])
+            self.repository.enter(candidates, writing_order(candidates), again)
+            # Last: the gate before DATA waits for these rows until the plan is committed.
+            self.repository.allow(self.snapshot.windows)
+        return count
+
+    def retry(self, executor: Executor) -> Plan:
+        """Assign and write again after replacing the steps that were mailed already by the next ones."""
+        with self._timed("assign"):
+            written = self.repository.written(self.day.day)
+            self.eligibility, self.reusable = skip_mailed(self.repository, self.eligibility, written)
+        return self.assign_and_write(executor)
+
+    def _write_unplaced(self, served: pd.DataFrame) -> int:
+        """Write the deferrals and complete the exhausted enrolments; return how many were completed."""
+        completed = self.repository.complete(self.eligibility.exhausted)
+        waiting = find_waiting(served, self.eligibility.ineligible)
+        self.repository.defer(waiting, self.day.day, self.snapshot.since)
+        return completed
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        began = time.perf_counter()
+        with self.traces.span(phase):
+            yield
+        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began
 
 
 def make_plan(
@@ -101,96 +244,20 @@ def make_plan(
     traces: Traces = OFF,
     on_plan_ready: Callable[[Plan], None] = lambda _: None,
 ) -> Plan:
-    """Plan everything due into what is left of the planning day of `now`; the caller commits.
-
-    `considered` (columns sequence_id, contact_id, step_id, round) are the only candidates that may get a
-    place, beside those whose place this plan releases or whose mail it applies; all others wait for the next plan. None
-    considers all that is due. `meanwhile` looks at the plan in a thread of its own while Postgres takes its rows; anew where
-    Postgres refused them and there is another plan.
-    """
-    repository = PlanRepository(connection, settings.address_pads)
-    seconds: dict[str, float] = {}
-    repository.execute("lock_planner")
-    reach(Failpoint.PLAN_LOCKED)
-    repository.execute("give_memory")
-    day = Day.at(now, settings)
-    since = oldest_live(connection, settings, day.begins)
-    with _timed(traces, seconds, "apply finished sends"):
-        keys = find_unapplied(connection, since=since, now=now, unknown_settles=settings.unknown_settles)
-        applied = apply_sends(connection, keys, now=now, unknown_settles=settings.unknown_settles)
-        expired = connection.execute(
-            query("dispatch", "expire_overdue"), {"since": since, "now": now}
-        ).fetchall()
-    with ThreadPoolExecutor(max_workers=2) as executor:
-        with _timed(traces, seconds, "read due contacts"):
-            snapshot, due, unmailable = read_day(repository, day, since, executor)
-            reusable_rows = executor.submit(repository.reusable_rows, day.day)
-        with _timed(traces, seconds, "release places"):
-            snapshot, cancelled = revoke(repository, snapshot, due, unmailable)
-            revoked = pd.concat([cancelled, pd.DataFrame(expired, columns=KEY)])
-        with _timed(traces, seconds, "assign"):
-            moved = pd.concat([revoked, pd.DataFrame(applied.keys, columns=KEY)])
-            eligibility = _only_considered(choose_candidates(due, snapshot, unmailable), considered, moved)
-            reactivated = pd.concat([reusable_rows.result(), cancelled])
-
-        def written(eligibility: Eligibility, reactivated: pd.DataFrame) -> Plan:
-            """Give places, and write them.
-
-            Raises UniqueViolation, with nothing written, where the ledger has a row that is not among the `retaken`
-            ones: a step that was mailed has got a number that is due again, or nobody looked back as far as the row lies.
-            """
-            with connection.transaction():
-                with _timed(traces, seconds, "assign"):
-                    served = choose_mailboxes(eligibility.candidates, snapshot)
-                    completed = executor.submit(_write_others, repository, snapshot, eligibility, served)
-                    asked = choose_times(served, snapshot, settings.send_grace_seconds)
-                plan = Plan(snapshot, asked, eligibility.ineligible, applied, len(revoked), seconds)
-                looked = executor.submit(on_plan_ready, plan)
-                try:
-                    with _timed(traces, seconds, "write"):
-                        plan.completed = completed.result()
-                        _write_slots(repository, plan, reactivated)
-                finally:
-                    wait([looked])  # who looks at a plan that Postgres refused is not in the next one's way
-            looked.result()
-            return plan
-
-        try:
-            plan = written(eligibility, reactivated)
-        except UniqueViolation:
-            with _timed(traces, seconds, "assign"):
-                eligibility, reactivated = skip_mailed(repository, eligibility, repository.written(day.day))
-            plan = written(eligibility, reactivated)
-        reach(Failpoint.PLAN_WRITTEN)
-        return plan
+    """Plan all that is due into what is left of the planning day of `now`; see Planner. The caller commits."""
+    return Planner(connection, settings, now, considered, traces, on_plan_ready).make_plan()
 
 
 def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
-    """Tell of each send that the plan placed, and of the results that it applied, once it is committed."""
+    """Trace each send that a committed plan placed, and each result that it applied; `began` in time.time_ns()."""
     traces.of_sends("plan", keys_of(plan.placed), began)
     traces.of_sends("result", plan.applied.keys, began)
-
-
-def _write_others(
-    repository: PlanRepository, snapshot: PlanningSnapshot, eligibility: Eligibility, served: pd.DataFrame
-) -> int:
-    """Write who waits and who has no step left; return how many these are. Times are given meanwhile."""
-    completed = repository.complete(eligibility.exhausted)
-    repository.defer(find_waiting(served, eligibility.ineligible), snapshot.day.day, snapshot.since)
-    return completed
-
-
-def _write_slots(repository: PlanRepository, plan: Plan, reactivated: pd.DataFrame) -> None:
-    asked = plan.asked
-    repository.enter(asked, writing_order(asked), are_among(asked, reactivated, ["step_id", "round"]))
-    # last: a worker's gate waits for these rows until the plan is committed
-    repository.allow(plan.snapshot.windows)
 
 
 def revoke(
     repository: PlanRepository, snapshot: PlanningSnapshot, due: pd.DataFrame, unmailable: pd.DataFrame
 ) -> tuple[PlanningSnapshot, pd.DataFrame]:
-    """Cancel the planned rows whose place does not hold; return the picture without them, and their keys."""
+    """Cancel the planned rows whose slot is no longer valid; return the snapshot without them, and their keys."""
     planned = snapshot.rows[snapshot.rows["planned"]]
     if planned.empty:
         return snapshot, planned[KEY]
@@ -201,7 +268,7 @@ def revoke(
     if not (reasons != "").any():
         return snapshot, snapshot.rows[KEY][:0]
     cancelled = repository.cancel(snapshot.rows[reasons != ""], reasons[reasons != ""])
-    # who was asked for and is not among them was dispatched meanwhile: the worker reads the gates again
+    # A revoked row that was not cancelled has been dispatched meanwhile: the worker checks the gates again.
     rows = snapshot.rows.assign(planned=snapshot.rows["planned"] & (reasons == ""))
     rows = rows[~are_among(rows, cancelled, ["step_id", "round"])].reset_index(drop=True)
     first = read_first_mails(
@@ -210,73 +277,32 @@ def revoke(
     return replace(snapshot, rows=rows, first_mails=first), cancelled
 
 
-def assign(candidates: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
-    """Return who asks with mailbox_id, send_day, send_at, not_after, plan_day; mailbox_id 0: reason."""
-    return choose_times(choose_mailboxes(candidates, snapshot), snapshot, grace_seconds)
+def skip_mailed(
+    repository: PlanRepository, eligibility: Eligibility, written: pd.DataFrame
+) -> tuple[Eligibility, pd.DataFrame]:
+    """Replace each candidate's step that was mailed already by its next step that was not.
 
-
-def choose_mailboxes(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
-    """Return who asks as give_mailboxes does: with mailbox_id (0: none), reason and turn."""
-    at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
-    return assign_mailboxes(
-        candidates.assign(
-            priority=snapshot.sequences["priority"].to_numpy()[at] if len(at) else 0,
-            overdue=epoch_day(snapshot.day.day) - candidates["due_day"],
-        ),
-        routes=snapshot.routes,
-        mailbox_capacity=snapshot.mailbox_capacity,
-        new_left=new_left(snapshot.sequences, snapshot.first_mails),
-    )
-
-
-def choose_times(served: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
-    """Return who asks, as `choose_mailboxes` did, with the times of their mails."""
-    day = snapshot.day
-    asked = assign_times(
-        served, mailboxes=snapshot.mailboxes, open_intervals=snapshot.open_intervals, slots=snapshot.rows
-    )
-    not_after = np.minimum(np.minimum(asked["window_ends"], day.closes), asked["send_at"] + grace_seconds)
-    return asked.assign(not_after=not_after, plan_day=epoch_day(day.day))
-
-
-def find_waiting(asked: pd.DataFrame, ineligible: pd.DataFrame) -> pd.DataFrame:
-    """Return who has no place, with the reason."""
-    waiting = asked[asked["mailbox_id"] == 0]
-    return pd.concat([waiting.assign(reason=waiting["reason"].astype(object)), ineligible], ignore_index=True)
-
-
-def writing_order(asked: pd.DataFrame) -> np.ndarray:
-    """Return the rows of those who have a place, in the order of writing.
-
-    By the quarter of an hour that they are dispatched in, and within it by the ledger's key: the rows of a
-    dispatch lie together, and the key's index is filled in its own order.
+    `written` are the rows that the ledger has for due steps (PlanRepository.written). Returns the eligibility, in which
+    candidates without a next step are exhausted and those with a row under way are ineligible, and the rows that can
+    be planned again.
     """
-    placed = np.flatnonzero(asked["mailbox_id"] > 0)
-    quarter = asked["send_at"].to_numpy()[placed] // QUARTER
-    return placed[stable_order(quarter - quarter.min(initial=np.iinfo(np.int64).max))]
-
-
-def _only_considered(
-    eligibility: Eligibility, considered: pd.DataFrame | None, moved: pd.DataFrame
-) -> Eligibility:
-    """Refuse who asks and is neither considered nor moved by this plan: they became due while it was on its way."""
-    if considered is None:
-        return eligibility
     candidates = eligibility.candidates
-    known = are_among(candidates, considered, ["step_id", "round"])
-    if known.all():
-        return eligibility
-    known |= are_among(candidates, moved, [])
-    late = candidates[~known].assign(reason="came_later")
-    return eligibility._replace(
-        candidates=candidates[known].reset_index(drop=True),
-        ineligible=pd.concat([eligibility.ineligible, late]),
+    held = are_among(candidates, written[written["row_is"] == UNDER_WAY], ["step_id", "round"])
+    unknown = candidates[held].assign(reason=Deferral.UNKNOWN_OUTCOME.value)
+    ineligible = pd.concat([eligibility.ineligible, unknown])
+    candidates = candidates[~held]
+    mailed = are_among(candidates, written[written["row_is"] == MAILED], ["step_id", "round"])
+    found = repository.next_steps(candidates["sequence_id"][mailed], candidates["contact_id"][mailed])
+    moved = (
+        candidates[mailed]
+        .drop(columns=["step_id", "step_number"])
+        .merge(found, on=["sequence_id", "contact_id"])
     )
-
-
-@contextmanager
-def _timed(traces: Traces, seconds: dict[str, float], phase: str) -> Iterator[None]:
-    began = time.perf_counter()
-    with traces.span(phase):
-        yield
-    seconds[phase] = seconds.get(phase, 0.0) + time.perf_counter() - began
+    has_step = moved["step_id"] > 0
+    remaining = pd.concat([candidates[~mailed], moved[has_step].drop(columns="row_is")])
+    reusable = [
+        written[written["row_is"] == REUSABLE_ROW],
+        moved[moved["row_is"] == REUSABLE_ROW][list(written)],
+    ]
+    exhausted = pd.concat([eligibility.exhausted, moved[~has_step][list(eligibility.exhausted)]])
+    return Eligibility(in_due_order(remaining), ineligible, exhausted), pd.concat(reusable)

@@ -1,10 +1,10 @@
-"""What planning reads from Postgres and writes to it: arrays and DataFrames on this side, SQL on the other."""
+"""Reads and writes the plan's tables: arrays and DataFrames on this side, named SQL statements on the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -48,63 +48,69 @@ MAILBOX_COLUMNS = {
     "parked_until": "int64",
 }
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
-REASONS = [str(reason) for reason in Deferral]
-HASHED_AT_ONCE = 20_000
+REASONS = [reason.value for reason in Deferral]
+HASHED_AT_ONCE = 20_000  # contacts in one batch
+# read_due packs a row's mailbox (31 bits), due day, round and "is a follow-up" (bit 0) into one bigint.
+DUE_MAILBOX_SHIFT, DUE_DAY_SHIFT, DUE_ROUND_SHIFT = 32, 16, 1
+DUE_DAY_MASK, DUE_ROUND_MASK, DUE_FOLLOW_UP_MASK = 0xFFFF, 0x7FFF, 1
+# read_rows packs three flags and a row's round.
+ROW_PLANNED_BIT, ROW_UNDER_WAY_BIT, ROW_TODAY_BIT, ROW_ROUND_SHIFT = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
 class PlanRepository:
-    """One transaction's view of the ledger; `pads` is the key of the suppressions' HMAC."""
+    """Runs the planning statements on one connection; `pads` is the key of the suppressions' HMAC."""
 
     connection: psycopg.Connection[Any]
     pads: bytes
 
     def execute(self, name: str, **parameters: Any) -> psycopg.Cursor[Any]:
+        """Run the statement `name` of plan.sql."""
         return self.connection.execute(query("plan", name), parameters)
 
     def frame(self, name: str, **parameters: Any) -> pd.DataFrame:
-        """Run a named query and return its rows; an empty result keeps its columns."""
+        """Run a named query and return its rows; an empty result has the columns too."""
         cursor = self.execute(name, **parameters)
         columns = [column.name for column in cursor.description or ()]
         return pd.DataFrame(cursor.fetchall(), columns=columns)
 
     def table(self, name: str, columns: Sequence[str], **parameters: Any) -> pd.DataFrame:
-        """Run a named query of groups and return its columns by these names, as int64."""
+        """Run a grouped query (see read_columns) and return its columns under these names, as int64."""
         return pd.DataFrame(
             read_columns(self.connection, query("plan", name), parameters, columns), copy=False
         )
 
     def mailboxes(self) -> pd.DataFrame:
-        """Return the live mailboxes, the columns of MAILBOX_COLUMNS; parked_until in epoch seconds, 0 where it is not parked.
+        """Return the live mailboxes with MAILBOX_COLUMNS; parked_until in epoch seconds, 0 if it is not parked.
 
-        Where a number may be missing it is a float, then NaN; a missing calendar is None.
+        A number that may be missing is a float, NaN if missing; a missing calendar is None.
         """
-        return self.ask_mailboxes()()
+        return self.request_mailboxes()()
 
-    def ask_mailboxes(self) -> Callable[[], pd.DataFrame]:
-        """Ask Postgres for the mailboxes; what is returned makes their frame, while Postgres is free for others."""
+    def request_mailboxes(self) -> Callable[[], pd.DataFrame]:
+        """Run the query; the returned function builds the frame while Postgres serves other threads."""
         answer = self.execute("read_mailboxes")
 
-        def make() -> pd.DataFrame:
+        def build() -> pd.DataFrame:
             rows = answer.fetchall()
             columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
             typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
             return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed})
 
-        return make
+        return build
 
     def sequences(self) -> pd.DataFrame:
-        """Return the live sequences; max_new_per_day is NaN where there is no bound."""
+        """Return the live sequences; max_new_per_day is NaN if there is no bound."""
         frame = self.frame("read_sequences")
         bound = pd.to_numeric(frame["max_new_per_day"]).astype(np.float64)
         return frame.assign(max_new_per_day=bound).astype({"sequence_id": np.int64, "priority": np.int64})
 
     def routes(self) -> pd.DataFrame:
-        """Return which mailboxes a sequence may use, in their order: sequence_id, mailbox_id."""
+        """Return the mailboxes that each sequence may use, ordered: sequence_id, mailbox_id."""
         return _ordered(self.table("read_routes", ("sequence_id", "mailbox_id")))
 
     def steps(self) -> pd.DataFrame:
-        """Return the live steps in their order: sequence_id, step_number, step_id, delay_days."""
+        """Return the live steps, ordered: sequence_id, step_number, step_id, delay_days."""
         return _ordered(self.table("read_steps", ("sequence_id", "step_number", "step_id", "delay_days")))
 
     def due(self, day: date) -> pd.DataFrame:
@@ -118,36 +124,35 @@ class PlanRepository:
         packed = rows["packed"].to_numpy()[order]
         columns = {
             **{column: rows[column].to_numpy()[order] for column in key},
-            "mailbox_id": packed >> 32,
-            "due_day": packed >> 16 & 0xFFFF,
-            "round": packed >> 1 & 0x7FFF,
-            "follow_up": (packed & 1).astype(bool),
+            "mailbox_id": packed >> DUE_MAILBOX_SHIFT,
+            "due_day": packed >> DUE_DAY_SHIFT & DUE_DAY_MASK,
+            "round": packed >> DUE_ROUND_SHIFT & DUE_ROUND_MASK,
+            "follow_up": (packed & DUE_FOLLOW_UP_MASK).astype(bool),
         }
         return pd.DataFrame(columns, copy=False)
 
     def reusable_rows(self, day: date) -> pd.DataFrame:
-        """Return the rows of due enrolments that were cancelled or expired, and can be taken again: the key's columns."""
+        """Return the cancelled and expired rows of due enrolments, which can be planned again: the key's columns."""
         return self.table("read_reusable_rows", KEY, day=day)
 
     def written(self, day: date) -> pd.DataFrame:
-        """Return what the ledger has of the due steps already: the key's columns, and row_is."""
+        """Return the rows that the ledger has for due steps: the key's columns, and row_is (see eligibility)."""
         return self.table("read_written", [*KEY, "row_is"], day=day)
 
     def rows(self, day: date, since: datetime, earliest: datetime, first_day: date) -> pd.DataFrame:
-        """Return from `since` on the rows from `earliest` on, those of a send_day from `first_day` on, those under way.
+        """Return the rows sent or planned since `since` that a plan of `day` must know.
 
-        Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id, round,
-        and as bool: planned, under_way (live, or spent and not advanced), today (of planning day `day`, or live).
+        These are the rows from `earliest` on, those with a send_day from `first_day` on, and those under way. Columns:
+        mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id, round; as bool:
+        planned, under_way (live, or spent and not advanced), today (of planning day `day`, or live).
         """
         columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id", "packed")
         bounds = {"since": since, "earliest": earliest, "first_day": first_day}
         rows = self.table("read_rows", columns, day=day, **bounds)
         packed = rows.pop("packed").to_numpy()
-        flags = {
-            name: (packed >> bit & 1).astype(bool)
-            for bit, name in enumerate(("planned", "under_way", "today"))
-        }
-        return rows.assign(round=packed >> 3, **flags)
+        bits = {"planned": ROW_PLANNED_BIT, "under_way": ROW_UNDER_WAY_BIT, "today": ROW_TODAY_BIT}
+        flags = {name: (packed >> bit & 1).astype(bool) for name, bit in bits.items()}
+        return rows.assign(round=packed >> ROW_ROUND_SHIFT, **flags)
 
     def enrolments(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Return the enrolments of rows: sequence_id, contact_id, round, status, follow_up."""
@@ -160,16 +165,16 @@ class PlanRepository:
         return self.frame("cancel_planned", **keys, reasons=reasons.tolist())
 
     def unmailable(self) -> pd.DataFrame:
-        """Return the contacts that get no mail: gate, contact_id."""
+        """Return the contacts that may not be mailed: gate, contact_id."""
         return self.table("read_unmailable", ("gate", "contact_id"), pads=self.pads)
 
     def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
-        """Return the due step after one that was mailed: sequence_id, contact_id, step_id, step_number, row_is."""
+        """Return each enrolment's next step that was not mailed: sequence_id, contact_id, step_id, step_number, row_is."""
         keys = {"sequence_ids": sequence_ids.tolist(), "contact_ids": contact_ids.tolist()}
         return self.frame("find_next_steps", **keys).astype(np.int64)
 
     def hash_new_addresses(self) -> int:
-        """Keep the HMAC of addresses that have none yet, and commit, batch by batch; return how many."""
+        """Store the missing HMACs of addresses, a batch a commit; return how many."""
         hashed = 0
         while done := self.execute("hash_new_addresses", pads=self.pads, batch=HASHED_AT_ONCE).rowcount:
             self.connection.commit()
@@ -177,6 +182,7 @@ class PlanRepository:
         return hashed
 
     def complete(self, exhausted: pd.DataFrame) -> int:
+        """Complete these enrolments; return how many were active."""
         return self.execute(
             "complete_enrolments",
             sequence_ids=exhausted["sequence_id"].tolist(),
@@ -186,7 +192,7 @@ class PlanRepository:
     def first_mails(
         self, day: date, since: datetime, sequence_ids: list[int], mailbox_ids: list[int]
     ) -> pd.DataFrame:
-        """Return this planning day's first mails by sequence_id and mailbox_id, where something bounds them."""
+        """Return the planning day's first mails by sequence_id and mailbox_id, if one of these bounds them."""
         if not (sequence_ids or mailbox_ids):
             return pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
         return self.frame(
@@ -194,13 +200,19 @@ class PlanRepository:
         ).astype(np.int64)
 
     def enter(self, slots: pd.DataFrame, order: np.ndarray, reactivated: np.ndarray) -> None:
-        """Write these rows of `places` in this order; `retaken` says of all which have an open row already."""
+        """Write the rows of `slots` at the positions `order`, in this order.
+
+        `reactivated` marks the rows of `slots` for which the ledger has a cancelled or expired row: these are updated.
+        Raises LedgerChangedError if one of those is no longer cancelled or expired.
+        """
         again = reactivated[order]
         if again.any():
             self.execute("stage_reactivated")
             self._copy("copy_reactivated", slots, order[again])
             if self.execute("reactivate_sends").rowcount != again.sum():
-                raise LedgerChangedError("Rows that were open are not any more. Materialize the day again.")
+                raise LedgerChangedError(
+                    "Rows changed while the plan was made. Nothing was written. Materialize the day again."
+                )
         if not again.all():
             self._copy("copy_sends", slots, order[~again])
 
@@ -210,10 +222,12 @@ class PlanRepository:
             self.connection, query("plan", name), columns, list(SEND_COLUMNS.values()), order
         )
         if written != len(order):
-            raise LedgerChangedError(f"Of {len(order)} rows {written} were written.")
+            raise LedgerChangedError(
+                f"Postgres wrote {written} of {len(order)} rows. Materialize the day again."
+            )
 
     def allow(self, days: pd.DataFrame) -> None:
-        """Tell the gate before DATA each mailbox's limit: mailbox_id, send_day (epoch day), allowed."""
+        """Store each mailbox's limit for the gate before DATA: mailbox_id, send_day (epoch day), allowed."""
         self.execute(
             "allow_days",
             mailbox_ids=days["mailbox_id"].tolist(),
@@ -222,7 +236,7 @@ class PlanRepository:
         )
 
     def defer(self, waiting: pd.DataFrame, day: date, since: datetime) -> None:
-        """Replace the deferrals by `waiting`: sequence_id, contact_id, reason."""
+        """Replace all deferrals by `waiting`: sequence_id, contact_id, reason."""
         self.execute("stage_deferrals")
         reason = pd.Index(REASONS).get_indexer(pd.Index(waiting["reason"].astype(object))) + 1
         columns = [waiting["sequence_id"].to_numpy(), waiting["contact_id"].to_numpy(), reason]
@@ -234,20 +248,10 @@ class PlanRepository:
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows that came in groups in the order of their first two columns."""
+    """Return the rows of a grouped query, ordered by their first two columns."""
     return rows.iloc[key_order(*(rows[column] for column in list(rows)[:2]))].reset_index(drop=True)
 
 
 def keys_of(sends: pd.DataFrame) -> Iterator[SendKey]:
-    """Yield the keys of a frame's rows, once somebody asks for them."""
+    """Yield the keys of a frame's rows."""
     yield from map(SendKey._make, zip(*(sends[column].tolist() for column in KEY), strict=True))
-
-
-def instant(seconds: int) -> datetime:
-    """Return the aware datetime of epoch seconds."""
-    return datetime.fromtimestamp(int(seconds), UTC)
-
-
-def seconds_of(instant: datetime) -> int:
-    """Return the first whole second at or after the instant."""
-    return -int(-instant.timestamp() // 1)

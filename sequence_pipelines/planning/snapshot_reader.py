@@ -1,73 +1,40 @@
-"""What a plan made now has to know: the planning day, the team's mailboxes and sequences, the ledger's rows."""
+"""Reads the planning snapshot from Postgres: the planning day, the team's tables, and the ledger's rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from functools import cached_property
+from concurrent.futures import Executor
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import pandas as pd
 
-from sequence_pipelines.planning.engine.assignment import find_mailbox_capacity
-from sequence_pipelines.planning.engine.capacity import capacity, daily_limits, find_open_intervals
-from sequence_pipelines.planning.engine.windows import DAY_SECONDS, epoch_day, from_epoch_day, send_windows
-from sequence_pipelines.planning.repository import PlanRepository, instant, seconds_of
+from sequence_pipelines.planning.engine.eligibility import find_due
+from sequence_pipelines.planning.engine.snapshot import (
+    PlanningDay,
+    PlanningSnapshot,
+    day_windows,
+    earliest_counted,
+    first_send_day,
+)
+from sequence_pipelines.planning.engine.windows import DAY_SECONDS, from_epoch_day, instant, seconds_of
+from sequence_pipelines.planning.repository import PlanRepository
 from sequence_store.settings import PipelineSettings
 
-EASTERNMOST = 14 * 3600  # seconds that a local day begins before UTC's at most
+EASTERNMOST = 14 * 3600  # seconds: the largest offset of a time zone from UTC
 
 
-@dataclass(frozen=True)
-class Day:
-    """The planning day that contains `now`, and the time that a plan made now may use."""
-
-    day: date
-    now: datetime
-    begins: datetime
-    ends: datetime
-    opens: int  # epoch seconds: now and the lead
-    closes: int
-
-    @classmethod
-    def at(cls, now: datetime, settings: PipelineSettings) -> Day:
-        calendar = settings.calendar
-        day = calendar.day_of(now)
-        ends = calendar.end_of(day)
-        opens = seconds_of(now + timedelta(seconds=settings.plan_lead_seconds))
-        return cls(day, now, calendar.start_of(day), ends, opens, seconds_of(ends))
-
-
-@dataclass(frozen=True)
-class PlanningSnapshot:
-    """The day as it is before a plan. All frames hold live rows alone; columns as the ledger gives them."""
-
-    day: Day
-    since: datetime  # nothing older can be under way
-    earliest: datetime  # nothing older lies in a window or near it
-    mailboxes: pd.DataFrame
-    windows: pd.DataFrame  # of the planning day, with the day's limit as `allowed`
-    sequences: pd.DataFrame
-    steps: pd.DataFrame
-    routes: pd.DataFrame
-    rows: pd.DataFrame  # of the ledger: what counts against a limit, and what is under way
-    first_mails: pd.DataFrame
-
-    @cached_property
-    def open_intervals(self) -> pd.DataFrame:
-        """The open time that is left, with what still fits into it."""
-        open_ = find_open_intervals(self.mailboxes, self.windows, self.day.opens, self.day.closes)
-        return capacity(self.mailboxes, open_, self.rows)
-
-    @cached_property
-    def mailbox_capacity(self) -> pd.DataFrame:
-        """What each mailbox offers: mailbox_id, load, capacity, first_mails, state."""
-        return find_mailbox_capacity(self.mailboxes, self.open_intervals, self.first_mails, self.day.opens)
+def planning_day_at(now: datetime, settings: PipelineSettings) -> PlanningDay:
+    """Return the planning day that contains the aware `now`."""
+    calendar = settings.calendar
+    day = calendar.day_of(now)
+    ends = calendar.end_of(day)
+    opens = seconds_of(now + timedelta(seconds=settings.plan_lead_seconds))
+    return PlanningDay(day, now, calendar.start_of(day), ends, opens, seconds_of(ends))
 
 
 class Team(NamedTuple):
-    """What a picture knows that is no day's: the small tables, live rows alone."""
+    """The tables of a snapshot that do not depend on the day; live rows only."""
 
     mailboxes: pd.DataFrame
     sequences: pd.DataFrame
@@ -76,18 +43,21 @@ class Team(NamedTuple):
 
 
 def read_team(repository: PlanRepository) -> Team:
-    return ask_team(repository)()
+    """Read the team's tables."""
+    return request_team(repository)()
 
 
-def ask_team(repository: PlanRepository) -> Callable[[], Team]:
-    """Ask Postgres for the team; what is returned makes its frames, while Postgres is free for others."""
+def request_team(repository: PlanRepository) -> Callable[[], Team]:
+    """Run the queries; the returned function builds the frames while Postgres serves other threads."""
     others = repository.sequences(), repository.steps(), repository.routes()
-    mailboxes = repository.ask_mailboxes()
+    mailboxes = repository.request_mailboxes()
     return lambda: Team(mailboxes(), *others)
 
 
-def read_snapshot(repository: PlanRepository, day: Day, since: datetime, team: Team) -> PlanningSnapshot:
-    """Read the day of a team; `since` is older than whatever can be under way."""
+def read_snapshot(
+    repository: PlanRepository, day: PlanningDay, since: datetime, team: Team
+) -> PlanningSnapshot:
+    """Read the rows of a day for a team; no row with an earlier send_at than `since` can be under way."""
     windows = day_windows(team.mailboxes, day)
     earliest, first_day = earliest_counted(team.mailboxes, windows, day), first_send_day(windows, day)
     since = min(since, earliest, instant(first_day * DAY_SECONDS - EASTERNMOST))
@@ -102,31 +72,31 @@ def read_snapshot(repository: PlanRepository, day: Day, since: datetime, team: T
     )
 
 
+def read_due(
+    repository: PlanRepository, day: PlanningDay, since: datetime, executor: Executor
+) -> tuple[PlanningSnapshot, pd.DataFrame, pd.DataFrame]:
+    """Return the snapshot, the due enrolments as find_due returns them, and the contacts that may not be mailed.
+
+    The threads of `executor` (two) read one table after the other from Postgres while this thread computes.
+    """
+    team = request_team(repository)
+    enrolments = executor.submit(repository.due, day.day)
+    unmailable = executor.submit(repository.unmailable)
+    snapshot = read_snapshot(repository, day, since, team())
+    return snapshot, find_due(enrolments.result(), snapshot.steps), unmailable.result()
+
+
 def read_first_mails(
-    repository: PlanRepository, day: Day, earliest: datetime, sequences: pd.DataFrame, mailboxes: pd.DataFrame
+    repository: PlanRepository,
+    day: PlanningDay,
+    earliest: datetime,
+    sequences: pd.DataFrame,
+    mailboxes: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Count the planning day's first mails as the ledger has them now."""
+    """Count the planning day's first mails, as the ledger has them now, by sequence_id and mailbox_id."""
     return repository.first_mails(
         day.day,
         earliest,
         sequences["sequence_id"][sequences["max_new_per_day"].notna()].tolist(),
         mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
     )
-
-
-def earliest_counted(mailboxes: pd.DataFrame, windows: pd.DataFrame, day: Day) -> datetime:
-    """Return the instant before which no row lies in one of the day's windows, or near enough to it for a gap."""
-    widest_gap = int(mailboxes["min_gap_seconds"].max()) if len(mailboxes) else 0
-    return instant(min([seconds_of(day.begins), *windows["starts"]]) - widest_gap)
-
-
-def first_send_day(windows: pd.DataFrame, day: Day) -> int:
-    """Return the first epoch day whose limit counts: its rows may lie before its window, if that was moved since."""
-    return int(windows["send_day"].min()) if len(windows) else epoch_day(day.day)
-
-
-def day_windows(mailboxes: pd.DataFrame, day: Day) -> pd.DataFrame:
-    """Return all windows that have a second in the planning day, with their day's limit as `allowed`."""
-    windows = send_windows(mailboxes, seconds_of(day.begins), day.closes)
-    allowed = daily_limits(mailboxes, windows["mailbox_id"].to_numpy(), windows["send_day"].to_numpy())
-    return windows.assign(allowed=allowed)

@@ -18,8 +18,8 @@ import numpy as np
 import pandas as pd
 
 from sequence_pipelines.planning.engine.revocation import active
+from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
 from sequence_pipelines.planning.engine.windows import from_epoch_day
-from sequence_pipelines.planning.snapshot_reader import PlanningSnapshot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

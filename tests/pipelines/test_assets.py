@@ -13,17 +13,18 @@ import dagster as dg
 import pandas as pd
 import pytest
 
-from sequence_pipelines.assets import delivery_results
-from sequence_pipelines.assets.delivery_results import drain, promises_kept
+from sequence_pipelines.assets.delivery_results import promises_kept
 from sequence_pipelines.assets.timed_messages import no_dead_letters
 from sequence_pipelines.definitions import asset_modules, defs
 from sequence_pipelines.jobs.apply_delivery_results import delivery_results_sensor
-from sequence_pipelines.jobs.reconcile import reconcile_ledger
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch_sensor
+from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.parquet import ParquetIOManager
 from sequence_pipelines.resources.sqs import Queues
+from sequence_pipelines.results import consumer
+from sequence_pipelines.results.consumer import consume_results
 from sequence_store.domain.messages import DeliveryResult
 from sequence_store.domain.states import Outcome
 from sequence_store.sqs import Outgoing
@@ -386,7 +387,7 @@ def test_result_of_what_was_deleted_meanwhile_is_kept_and_ends(world: Any, run: 
 def test_many_results_are_applied_a_batch_at_a_time_and_what_is_left_is_the_next_runs(
     world: Any, queues: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery_results, "BATCH", 10)
+    monkeypatch.setattr(consumer, "BATCH", 10)
     contacts = now_world(world, count=35)
     world.finish()
     results = [
@@ -403,10 +404,10 @@ def test_many_results_are_applied_a_batch_at_a_time_and_what_is_left_is_the_next
     messages = [Outgoing(str(n), result.model_dump_json()) for n, result in enumerate(results)]
     assert sum(map(len, queues.delivery_results.send(messages))) == 35
     with Database(queues.settings.pipeline).connect() as connection:
-        monkeypatch.setattr(delivery_results, "MOST_SECONDS", -1)
-        first = drain(connection, queues.delivery_results, queues.settings.pipeline)
+        monkeypatch.setattr(consumer, "MOST_SECONDS", -1)
+        first = consume_results(connection, queues.delivery_results, queues.settings.pipeline)
         monkeypatch.undo()
-        second = drain(connection, queues.delivery_results, queues.settings.pipeline)
+        second = consume_results(connection, queues.delivery_results, queues.settings.pipeline)
     assert first.stopped == "time is up"
     assert 0 < first.results <= 10
     assert (first.results + second.results, second.stopped) == (35, "drained")

@@ -21,8 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run_model
 from psycopg.types.json import Jsonb
 
-from sequence_pipelines.jobs.reconcile import reconcile_ledger
 from sequence_pipelines.maintenance.invariants import Accepted, Bounds
+from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.results.advance import apply_sends, find_unapplied
 from sequence_store.domain.messages import SendKey
 from sequence_store.postgres.connection import connect
@@ -36,7 +36,7 @@ WORKERS = st.integers(0, 2)
 CHOICE = st.integers(0, 1_000)
 CONTACTS = 4
 STRICT = Bounds(race=timedelta(0), margin=timedelta(days=1))
-EVERYTHING = "TRUNCATE sends, send_events, sequences_contacts, contacts, sequences, steps, mailboxes, sequences_mailboxes, mailbox_days, plan_deferrals, suppressions, setbacks, send_counts, history RESTART IDENTITY CASCADE"
+EVERYTHING = "TRUNCATE sends, send_events, sequences_contacts, contacts, sequences, steps, mailboxes, sequences_mailboxes, mailbox_days, plan_deferrals, suppressions, reputation_events, send_counts, history RESTART IDENTITY CASCADE"
 
 
 @dataclass

@@ -36,7 +36,7 @@ def check(world: Any) -> Any:
 
 def set_back(world: Any, kind: str, count: int, *, days_ago: int = 1) -> None:
     world.run(
-        "INSERT INTO setbacks (kind, sequence_id, contact_id, step_id, round, mailbox_id, at, mailbox_mails, sequence_mails) "
+        "INSERT INTO reputation_events (kind, sequence_id, contact_id, step_id, round, mailbox_id, at, mailbox_mails, sequence_mails) "
         "SELECT %s, 1, %s + n, 1, 1, 1, %s, 0, 0 FROM generate_series(1, %s) n",
         kind,
         1000 * days_ago,

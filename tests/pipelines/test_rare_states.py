@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from sequence_pipelines.assets.delivery_results import sweep
-from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_pipelines.planning.planner import make_plan
 from sequence_pipelines.planning.repository import KEY, PlanRepository
+from sequence_pipelines.results.consumer import apply_without_message
 from sequence_store.postgres.connection import connect
 from sequence_store.postgres.lookback import oldest_unsettled
 from tests.pipelines.conftest import MORNING, TODAY
@@ -50,7 +50,7 @@ def test_a_mail_that_was_under_way_when_everything_went_down_stops_no_plan_and_m
             assert world.reasons() == {contact: "unknown_outcome"}
             world.finish()
         world.run("UPDATE sends SET finished_at = now() - interval '25 hours' WHERE status = 'unknown'")
-        sweep(connection, world.settings, since=oldest_unsettled(connection, world.settings))
+        apply_without_message(connection, world.settings, since=oldest_unsettled(connection, world.settings))
     assert world.enrolment(sequence, contact)["current_step"] == 2
 
 
@@ -207,7 +207,7 @@ def test_who_becomes_due_while_the_plan_is_on_its_way_waits_for_the_next_one_wit
 ) -> None:
     sequence = world.sequence(steps=2, mailboxes=(world.mailbox(send_limit=0),))
     waits = world.enrol(sequence)
-    considered = world.plan().asked[KEY]
+    considered = world.plan().candidates[KEY]
     late = world.enrol(sequence)
     world.run("UPDATE steps SET deleted_at = now() WHERE step_number = 1")
     with connect(world.pipeline_url, name="test planner") as connection:
@@ -220,7 +220,7 @@ def test_who_becomes_due_while_the_plan_is_on_its_way_waits_for_the_next_one_wit
 def test_who_is_moved_on_by_the_plan_itself_gets_a_place_in_it(world: Any) -> None:
     sequence = world.sequence(delay=0, mailboxes=(world.mailbox(),))
     contact = world.enrol(sequence)
-    considered = world.plan().asked[KEY].iloc[:0]
+    considered = world.plan().candidates[KEY].iloc[:0]
     world.finish()
     with connect(world.pipeline_url, name="test planner") as connection:
         plan = make_plan(connection, world.settings, MORNING + timedelta(days=1), considered)

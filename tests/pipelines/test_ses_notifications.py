@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.x509.oid import NameOID
 
-from sequence_pipelines.assets.delivery_results import drain
 from sequence_pipelines.resources.database import Database
+from sequence_pipelines.results.consumer import consume_results
 from sequence_pipelines.results.ses_notifications import CertificateAwayError, Notifications, Report
 from sequence_store.domain.messages import SendKey
 from sequence_store.errors import MalformedMessageError
@@ -189,7 +189,7 @@ def drained(queues: Any, *bodies: dict[str, Any], fetch: Any = certificate) -> A
     list(queues.delivery_results.send(outgoing))
     settings = queues.settings.pipeline
     with Database(settings).connect() as connection:
-        return drain(connection, queues.delivery_results, settings, Notifications(SECRET, fetch))
+        return consume_results(connection, queues.delivery_results, settings, Notifications(SECRET, fetch))
 
 
 def hidden(queues: Any) -> int:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.planning.engine.capacity import capacity, find_open_intervals
+from sequence_pipelines.planning.engine.capacity import count_capacity, find_open_intervals
 from sequence_pipelines.planning.engine.pacing import pace
 from sequence_pipelines.planning.engine.windows import epoch_day, send_windows
 
@@ -112,7 +112,7 @@ def test_ramp_up_raises_the_limit_day_by_day(day: int, limit: int) -> None:
     open_intervals = pd.DataFrame(
         {"mailbox_id": [1], "send_day": [day], "starts": [0], "ends": [100], "opens": [0], "closes": [100]}
     )
-    assert capacity(box, open_intervals, NO_SLOTS)["capacity"].tolist() == [limit]
+    assert count_capacity(box, open_intervals, NO_SLOTS)["capacity"].tolist() == [limit]
 
 
 @settings(max_examples=200, deadline=None)
@@ -137,7 +137,7 @@ def test_places_lie_in_the_window_apart_and_within_the_limit(
         time_zone=zone, send_limit=limit, start_seconds=start * 60, end_seconds=end * 60, min_gap_seconds=gap
     )
     windows = send_windows(box, opens, closes)
-    open_intervals = capacity(box, find_open_intervals(box, windows, opens, closes), NO_SLOTS)
+    open_intervals = count_capacity(box, find_open_intervals(box, windows, opens, closes), NO_SLOTS)
     first = pace(
         np.ones(min(held, int(open_intervals["capacity"].sum())), dtype=np.int64),
         box,
@@ -145,7 +145,7 @@ def test_places_lie_in_the_window_apart_and_within_the_limit(
         NO_SLOTS,
     )
     slots = first.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
-    again = capacity(box, find_open_intervals(box, windows, opens, closes), slots)
+    again = count_capacity(box, find_open_intervals(box, windows, opens, closes), slots)
     second = pace(np.ones(int(again["capacity"].sum()), dtype=np.int64), box, again, slots)
     everything = pd.concat([first, second])
     joined = everything.merge(windows, on="send_day")
@@ -165,7 +165,7 @@ def test_places_lie_in_the_window_apart_and_within_the_limit(
 def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
     box = mailbox(send_limit=100)
     windows = send_windows(box, 0, 86_400)
-    open_intervals = capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
+    open_intervals = count_capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
     one, two = (pace(np.ones(100, dtype=np.int64), box, open_intervals, NO_SLOTS) for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
     gaps = np.diff(np.sort(one["send_at"]))
@@ -178,10 +178,10 @@ def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
 def test_the_last_mail_of_a_window_may_be_seconds_late(minutes: int, tail: int, held: int) -> None:
     box = mailbox(send_limit=5000, end_seconds=9 * 3600 + minutes * 60)
     windows = send_windows(box, 0, 86_400)
-    open_intervals = capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
+    open_intervals = count_capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
     before = pace(np.ones(held, dtype=np.int64), box, open_intervals, NO_SLOTS)
     slots = before.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
-    again = capacity(box, find_open_intervals(box, windows, 0, 86_400), slots)
+    again = count_capacity(box, find_open_intervals(box, windows, 0, 86_400), slots)
     found = pace(np.ones(5000 - held, dtype=np.int64), box, again, slots)
     assert len(found) == 5000 - held
     assert (found["send_at"] < found["window_ends"] - tail).all()

@@ -1,11 +1,11 @@
-"""Which due contact gets a mail today, and from which mailbox: the optimum, and a reason for who waits.
+"""Assigns a mailbox to each due candidate, or the reason why it waits; the result is optimal.
 
-Contacts of one sequence and priority class that are not pinned to a mailbox are interchangeable, so the
-question is about counts: how many of each sequence go to each mailbox. What can be served together is a
-matroid (a gammoid: the bounds of sequences and mailboxes nest), so taking the classes in order of priority and
-placing as many of each as a maximum flow allows, without dropping anybody placed before, gives a plan that is
-at once the largest possible and the best by priority. Level filling places most of a class and keeps the load
-even; augmenting paths place what it could not.
+Candidates of one sequence and class that are not pinned to a mailbox are interchangeable, so the problem is one of
+counts: how many of each sequence go to each mailbox. The sets that can be served together form a matroid (a gammoid:
+the bounds of sequences and mailboxes are nested). So the classes are taken in order of priority, and of each class as
+many are placed as a maximum flow allows without dropping one that was placed before. The plan is then the largest
+possible, and of the largest ones the best by priority. Level filling places most of a class and balances the load;
+augmenting paths place the rest.
 """
 
 from __future__ import annotations
@@ -28,31 +28,41 @@ from sequence_pipelines.planning.engine.array_ops import (
     ranks,
     stable_order,
 )
+from sequence_pipelines.planning.engine.capacity import UNBOUNDED
+from sequence_store.domain.states import Deferral
 
-OLDEST_DISTINGUISHED = 15  # days overdue; longer is alike
-UNBOUNDED = 2**30
+OLDEST_DISTINGUISHED = 15  # days overdue; candidates that are overdue for longer are in one class
 Kind = Literal["first", "moved", "pinned"]  # first mails, follow-ups without their mailbox, follow-ups
-# What may be said of a sequence's mailboxes, the nearer to having a place the later.
-REASON_RANK = (
-    "no_mailbox",
-    "mailbox_inactive",
-    "mailbox_misconfigured",
-    "mailbox_parked",
-    "window_closed",
-    "no_capacity",
-    "max_first_mails",
+# The reasons that a sequence's mailboxes may give, ordered from "nothing to offer" to "a slot was left".
+REASON_RANK = tuple(
+    map(
+        str,
+        (
+            Deferral.NO_MAILBOX,
+            Deferral.MAILBOX_INACTIVE,
+            Deferral.MAILBOX_MISCONFIGURED,
+            Deferral.MAILBOX_PARKED,
+            Deferral.WINDOW_CLOSED,
+            Deferral.NO_CAPACITY,
+            Deferral.MAX_FIRST_MAILS,
+        ),
+    )
 )
-REASONS = ("", "one_mail_a_day", "pinned_mailbox_full", "max_new_per_day", *REASON_RANK)
-FINE = 2**30  # parts of a whole, where shares are ordered
-ROUNDS = 4  # of level filling; each places its share of what is left, so that mailboxes fill side by side
+NO_CAPACITY, MAX_FIRST_MAILS = REASON_RANK[-2:]
+ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY = map(
+    str, (Deferral.ONE_MAIL_A_DAY, Deferral.PINNED_MAILBOX_FULL, Deferral.MAX_NEW_PER_DAY)
+)
+REASONS = ("", ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY, *REASON_RANK)
+FINE = 2**30  # fractions are ordered as integers of this many parts
+ROUNDS = 4  # of level filling; each round places its share of the rest, so that mailboxes fill evenly
 
 
 @dataclass(frozen=True)
 class MailboxCapacity:
-    """What today offers, one entry a mailbox; `load` and `capacity` in mails.
+    """What each mailbox can take today, one entry a mailbox; `load` and `capacity` in mails.
 
-    `first_mails` bounds the first mails that may still be added (UNBOUNDED where there is no bound);
-    `state` says in the deferral's words why a mailbox has nothing to offer, or is empty.
+    `first_mails` bounds the first mails that may still be added (UNBOUNDED: no bound). `state` is the deferral reason
+    of a mailbox that can take nothing, or empty.
     """
 
     mailbox_ids: np.ndarray
@@ -64,11 +74,11 @@ class MailboxCapacity:
 
 @dataclass
 class Flow:
-    """The counts found so far: places of each mailbox, first mails and moved follow-ups of each route."""
+    """The counts so far: free slots of each mailbox, first mails and moved follow-ups of each route."""
 
     mailbox_capacity: MailboxCapacity
     sequences: np.ndarray  # of each route, as an index into the sequences
-    mailboxes: np.ndarray  # of each route, as an index into room
+    mailboxes: np.ndarray  # of each route, as an index into mailbox_capacity
     sequence_count: int
     free: np.ndarray = field(init=False)
     first_free: np.ndarray = field(init=False)
@@ -82,9 +92,9 @@ class Flow:
         self.moved = np.zeros(len(self.sequences), dtype=np.int64)
 
     def assign_pinned(self, wanted: np.ndarray) -> np.ndarray:
-        """Place up to `wanted` follow-ups of each mailbox; return how many found room.
+        """Place up to `wanted` follow-ups in each mailbox; return how many were placed.
 
-        Rerouting what is not pinned may make room: the augmenting paths do it.
+        The augmenting paths may move candidates that are not pinned to other mailboxes.
         """
         placed = np.minimum(wanted, self.free)
         self.free -= placed
@@ -92,8 +102,8 @@ class Flow:
             placed = placed + self._augment("pinned", short)
         return placed
 
-    def slot(self, wanted: np.ndarray, *, first_mails: bool) -> np.ndarray:
-        """Place up to `wanted` of each sequence's contacts on its routes; return how many found room."""
+    def assign_free(self, wanted: np.ndarray, *, first_mails: bool) -> np.ndarray:
+        """Place up to `wanted` candidates of each sequence on its routes; return how many were placed."""
         before = self._served(first_mails=first_mails)
         self._fill_levels(wanted.astype(np.int64), first_mails=first_mails)
         placed = self._served(first_mails=first_mails) - before
@@ -107,7 +117,7 @@ class Flow:
         return np.bincount(self.sequences, weights=counts, minlength=self.sequence_count).astype(np.int64)
 
     def _fill_levels(self, left: np.ndarray, *, first_mails: bool) -> None:
-        """Pour each sequence's contacts onto its emptiest mailboxes, all sequences side by side."""
+        """Place each sequence's candidates in its emptiest mailboxes, all sequences at once."""
         for rounds_left in range(ROUNDS, 0, -1):
             bound = np.minimum(self.free, self.first_free) if first_mails else self.free
             routes = np.flatnonzero((left[self.sequences] > 0) & (bound[self.mailboxes] > 0))
@@ -129,10 +139,10 @@ class Flow:
             self.first_free -= taken
 
     def _pour(self, routes: np.ndarray, share: np.ndarray, bound: np.ndarray) -> np.ndarray:
-        """Return how many of each sequence's share each of `routes` takes, within the mailboxes' bounds.
+        """Return how many of its sequence's share each of `routes` takes, within the mailboxes' bounds.
 
-        Mailboxes are vessels of a size, in mails, that have some in them; their level is the part that is used. A sequence's
-        share is water poured onto its vessels: it stands at one height over the emptiest of them.
+        Water filling: a mailbox's level is its used part, and a sequence's share raises its emptiest mailboxes to one
+        common level.
         """
         total = (self.mailbox_capacity.load + self.mailbox_capacity.capacity).astype(np.float64)
         level = (total - self.free) / np.maximum(total, 1)
@@ -142,7 +152,7 @@ class Flow:
         starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
         segment = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(sequence)]))
         size, used = total[mailbox], (total - self.free)[mailbox]
-        # wet are those to whose level all emptier ones can be filled without using the share up
+        # A mailbox is wet if all emptier ones can be filled to its level without using up the share.
         needed = level[mailbox] * _running(size, starts, segment) - _running(used, starts, segment)
         wet = needed < share[sequence]
         wet_size = np.add.reduceat(np.where(wet, size, 0), starts)
@@ -157,10 +167,11 @@ class Flow:
         return given
 
     def _augment(self, kind: Kind, wanted: np.ndarray) -> np.ndarray:
-        """Place as many more as a maximum flow through the residual network can; return them a source.
+        """Place as many more as a maximum flow through the residual network can; return them by source.
 
-        Nodes: source, sink, a sequence's first mails, its moved follow-ups, a mailbox's first mails, a
-        mailbox. What was placed before may be rerouted and is never given up: no edge leads back to the source.
+        Nodes: source, sink, each sequence's first mails, its moved follow-ups, each mailbox's first mails, each
+        mailbox. A candidate placed before may move to another mailbox and is never dropped: no edge leads back to the
+        source.
         """
         s, m = self.sequence_count, len(self.free)
         firsts, moves, gates, boxes = 2, 2 + s, 2 + 2 * s, 2 + 2 * s + m
@@ -202,7 +213,7 @@ def _running(values: np.ndarray, starts: np.ndarray, segment: np.ndarray) -> np.
 
 
 def _whole(values: np.ndarray, starts: np.ndarray, segment: np.ndarray) -> np.ndarray:
-    """Round to whole numbers so that each segment keeps its (floored) sum."""
+    """Round to integers so that each segment keeps its (floored) sum."""
     upto = np.floor(_running(values, starts, segment) + 1e-9)
     before = np.r_[0.0, upto[:-1]]
     before[starts] = 0.0
@@ -218,29 +229,29 @@ def _entries(matrix: csr_array, rows: np.ndarray, columns: np.ndarray) -> np.nda
 def allocate(
     candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return, a candidate, `mailbox_id` (0: waits), `reason` (empty: has a place) and `turn` in order of service.
+    """Return for each candidate mailbox_id (0: waits), reason (empty: has a slot), and turn, the order of service.
 
     candidates   sequence_id, contact_id, step_number, follow_up (bool), pinned_mailbox_id (0: none),
                  due_day, overdue (days), priority; one row a (sequence, contact)
-    routes       sequence_id, mailbox_id: the sequence's mailboxes, also those that offer nothing
-    room         mailbox_id, load, capacity, first_mails, state
+    routes       sequence_id, mailbox_id: the sequence's mailboxes, also those that can take nothing
+    mailbox_capacity   mailbox_id, load, capacity, first_mails, state
     new_left     sequence_id, new_left: first mails that the sequence may still begin today
 
-    A contact gets one mail: its highest candidate stands for it; where that one finds no place, its next one
-    enters another pass over what is left.
+    A contact gets one mail: its most urgent candidate enters the first pass. If that one gets no slot, the contact's
+    next candidate enters another pass over the remaining capacity.
     """
-    work = _Work(candidates, routes, mailbox_capacity, new_left)
-    while len(standing := work.next_candidates()):
-        work.serve(standing)
-    work.route()
+    allocation = _Allocation(candidates, routes, mailbox_capacity, new_left)
+    while len(standing := allocation.next_candidates()):
+        allocation.serve(standing)
+    allocation.assign_routes()
     turn = np.empty(len(candidates), dtype=np.int64)
-    turn[work.order] = np.arange(len(candidates))
-    found = {"mailbox_id": work.mailbox_ids, "reason": work.reasons(), "turn": turn}
+    turn[allocation.order] = np.arange(len(candidates))
+    found = {"mailbox_id": allocation.mailbox_ids, "reason": allocation.reasons(), "turn": turn}
     return pd.DataFrame(found, index=candidates.index, copy=False)
 
 
-class _Work:
-    """The candidates in order of priority, and what has been found for them."""
+class _Allocation:
+    """The candidates in order of priority, and the mailboxes assigned to them so far."""
 
     def __init__(
         self,
@@ -290,15 +301,15 @@ class _Work:
         return order
 
     def next_candidates(self) -> np.ndarray:
-        """Return the highest untried candidate of each contact that has no mail yet, in order of priority."""
-        if self.contact_count == len(self.contact):  # nobody stands twice
+        """Return the most urgent untried candidate of each contact without a mail, in order of priority."""
+        if self.contact_count == len(self.contact):  # each contact has one candidate
             return self.order[~self.tried[self.order]]
         open_ = self.order[~self.tried[self.order] & ~self.contact_served[self.contact[self.order]]]
         _, first = np.unique(self.contact[open_], return_index=True)
         return open_[np.sort(first)]
 
     def serve(self, standing: np.ndarray) -> None:
-        """Place what fits of the candidates, class by class; `standing` is in order of priority."""
+        """Place as many of the candidates as possible, class by class; `standing` is in order of priority."""
         self.tried[standing] = True
         bounds = np.flatnonzero(np.r_[True, np.diff(self.class_of[standing]) > 0, True])
         for begin, end in pairwise(bounds):
@@ -329,13 +340,13 @@ class _Work:
         wanted = np.bincount(sequence, minlength=len(self.sequence_ids))
         if first_mails:
             wanted = np.minimum(wanted, self.new_left)
-        placed = self.flow.slot(wanted, first_mails=first_mails)
+        placed = self.flow.assign_free(wanted, first_mails=first_mails)
         if first_mails:
             self.new_left = self.new_left - placed
         self.served[members[first_of_each(sequence, placed)]] = True
 
-    def route(self) -> None:
-        """Give each served contact that is not pinned its mailbox: the sequence's mailboxes in turn."""
+    def assign_routes(self) -> None:
+        """Assign a mailbox to each served candidate that is not pinned: the sequence's mailboxes in turn."""
         served = self.order[self.served[self.order] & (self.pinned[self.order] < 0)]
         for first_mails, counts in ((True, self.flow.first), (False, self.flow.moved)):
             members = served[self.follow_up[served] != first_mails]
@@ -346,7 +357,7 @@ class _Work:
             self.mailbox_ids[by_sequence] = self.mailbox_capacity.mailbox_ids[self.flow.mailboxes[in_turn]]
 
     def reasons(self) -> pd.Categorical[str]:
-        """Return why each candidate waits; empty where it has a place."""
+        """Return why each candidate waits; empty if it has a slot."""
         codes = np.zeros(len(self.served), dtype=np.int8)
         waits = np.flatnonzero(~self.served)
         reasons = np.select(
@@ -355,7 +366,7 @@ class _Work:
                 self.pinned[waits] >= 0,
                 ~self.follow_up[waits] & (self.new_left[self.sequence[waits]] <= 0),
             ],
-            ["one_mail_a_day", self._pinned_reason(waits), "max_new_per_day"],
+            [ONE_MAIL_A_DAY, self._pinned_reason(waits), MAX_NEW_PER_DAY],
             default=self._routes_reason(waits),
         )
         codes[waits] = pd.Index(REASONS).get_indexer(pd.Index(reasons.astype(object)))
@@ -365,10 +376,14 @@ class _Work:
         if not len(self.mailbox_capacity.state):
             return np.full(len(waits), "")
         state = self.mailbox_capacity.state[np.maximum(self.pinned[waits], 0)]
-        return np.where(state == "", "pinned_mailbox_full", state)
+        return np.where(state == "", PINNED_MAILBOX_FULL, state)
 
     def _routes_reason(self, waits: np.ndarray) -> np.ndarray:
-        """Return the best that can be said of a sequence's mailboxes: the one nearest to having a place."""
+        """Return the reason of the waiting candidate's mailbox that comes nearest to a slot, by REASON_RANK.
+
+        A candidate with several mailboxes has several reasons; the last one in REASON_RANK is what a person would
+        change first. A mailbox with capacity left was closed to first mails only (`max_first_mails`).
+        """
         where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
         sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy(np.int64))
         state = (
@@ -376,21 +391,25 @@ class _Work:
             if len(self.mailbox_capacity.state)
             else np.zeros(0, dtype=object)
         )
-        full = state == ""
-        spare = full & (self.flow.free[where] > 0) if len(where) else full
+        is_open = state == ""
+        spare = is_open & (self.flow.free[where] > 0) if len(where) else is_open
         rank = np.select(
-            [spare, full, *(state == name for name in REASON_RANK[4:1:-1])],
-            [6, 5, 4, 3, 2],
-            default=1,
+            [spare, is_open],
+            [REASON_RANK.index(MAX_FIRST_MAILS), REASON_RANK.index(NO_CAPACITY)],
+            default=pd.Index(REASON_RANK).get_indexer(pd.Index(state)),
         )
         best = np.zeros(len(self.sequence_ids), dtype=np.int64)
         np.maximum.at(best, sequence, rank)
         nearest = np.array(REASON_RANK)[best[self.sequence[waits]]]
-        return np.where((nearest == "max_first_mails") & self.follow_up[waits], "no_capacity", nearest)
+        return np.where((nearest == MAX_FIRST_MAILS) & self.follow_up[waits], NO_CAPACITY, nearest)
 
 
 def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
-    """Return each candidate's priority class; 0 is served first."""
+    """Return each candidate's class; 0 is served first.
+
+    Follow-ups come before first mails, higher steps before lower ones, then the longer overdue (in days), then the
+    sequence's priority. The four ranks are packed into one number, which is ranked.
+    """
     step = ranks(-candidates["step_number"].to_numpy(np.int64))
     fresh = OLDEST_DISTINGUISHED - np.clip(candidates["overdue"].to_numpy(), 0, OLDEST_DISTINGUISHED)
     priority = ranks(-candidates["priority"].to_numpy(np.int64))
@@ -403,8 +422,8 @@ def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
 
 
 def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return a number below the number of contacts for each candidate, one a contact, and that number."""
-    if all_differ(contact_ids):  # nobody stands twice: no table is needed
+    """Return for each candidate the number of its contact, counted from 0, and how many contacts there are."""
+    if all_differ(contact_ids):  # each contact has one candidate: no table is needed
         return np.arange(len(contact_ids)), len(contact_ids)
     codes, contacts = pd.factorize(contact_ids)
     return codes, len(contacts)

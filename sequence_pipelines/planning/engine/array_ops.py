@@ -1,16 +1,16 @@
-"""Ranks, orders and counts of a million integers: what the planning is written with."""
+"""Ranks, orders, counts and matches arrays of a million integers."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-PACKED_BITS = 63
-SPARSE = 64  # a table of all numbers in a range is worth its memory up to so many for each that is there
+PACKED_BITS = 63  # of an int64 that stays positive
+SPARSE = 64  # a table of a range of numbers pays off up to so many entries for each number in use
 
 
 def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each integer's rank among the distinct ones, and these in order."""
+    """Return each integer's rank (from 0) among the distinct ones, and the distinct ones in order."""
     lowest = values.min(initial=np.iinfo(np.int64).max)
     if len(values) and values.max() - lowest < len(values):
         above = values - lowest
@@ -25,7 +25,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def all_differ(values: np.ndarray) -> bool:
-    """Return whether no value stands twice; where they lie close a mark a number tells it, and nothing is sorted."""
+    """Return whether no value occurs twice; values in a narrow range are marked in a table instead of sorted."""
     if not len(values):
         return True
     lowest = int(values.min())
@@ -40,8 +40,9 @@ def all_differ(values: np.ndarray) -> bool:
 def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
     """Return the order by the first column of integers, then the second, …; equal rows stay as they are.
 
-    Columns are packed side by side into one number with the row's place at its end, and these are sorted: many times
-    faster than one by one. What does not fit is sorted in several passes, the last columns first.
+    The columns and the row's position are packed into one 63-bit number, because numpy sorts plain integers many times
+    faster than it sorts several keys; the positions in the sorted numbers are the order. Columns that do not fit into
+    63 bits are sorted in several stable passes, the last columns first.
     """
     keys = [np.asarray(column) for column in columns]
     rows = len(keys[0])
@@ -49,34 +50,34 @@ def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
         return np.arange(0)
     lowest = [int(key.min()) for key in keys]
     bits = [(int(key.max()) - low).bit_length() for key, low in zip(keys, lowest, strict=True)]
-    slot = rows.bit_length()
+    row_bits = rows.bit_length()
     if sum(bits) <= PACKED_BITS:
         packed = _packed(keys, lowest, bits)
-        if (packed[1:] >= packed[:-1]).all():  # they come in order
+        if (packed[1:] >= packed[:-1]).all():  # already in order
             return np.arange(rows)
-        if sum(bits) + slot <= PACKED_BITS:
-            return _sorted_positions(packed, slot)
+        if sum(bits) + row_bits <= PACKED_BITS:
+            return _sorted_positions(packed, row_bits)
     order = np.arange(rows)
     end = len(keys)
     while end:
         begin = end - 1
-        while begin and sum(bits[begin - 1 : end]) + slot <= PACKED_BITS:
+        while begin and sum(bits[begin - 1 : end]) + row_bits <= PACKED_BITS:
             begin -= 1
-        if sum(bits[begin:end]) + slot <= PACKED_BITS:
+        if sum(bits[begin:end]) + row_bits <= PACKED_BITS:
             packed = _packed(keys[begin:end], lowest[begin:end], bits[begin:end])
-            order = order[_sorted_positions(packed[order], slot)]
-        else:  # one column, too wide
+            order = order[_sorted_positions(packed[order], row_bits)]
+        else:  # a single column that is too wide
             order = order[np.argsort(keys[begin][order], kind="stable")]
         end = begin
     return order
 
 
-def _sorted_positions(packed: np.ndarray, slot: int) -> np.ndarray:
+def _sorted_positions(packed: np.ndarray, row_bits: int) -> np.ndarray:
     """Return the stable order of numbers that leave `place` bits for a row's place."""
-    numbers = packed << slot
+    numbers = packed << row_bits
     numbers |= np.arange(len(packed))
     numbers.sort()
-    numbers &= (1 << slot) - 1
+    numbers &= (1 << row_bits) - 1
     return numbers
 
 
@@ -108,10 +109,24 @@ def first_of_each(groups: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def rank_in_group(groups: np.ndarray) -> np.ndarray:
-    """Return each element's place (from 0) among the elements of its group, in the order given."""
+    """Return each element's position (from 0) in its group, in the order given."""
     order = stable_order(groups)
     ordered = groups[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(order) else np.zeros(0, np.int64)
     ranks = np.empty(len(groups), dtype=np.int64)
     ranks[order] = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
     return ranks
+
+
+def are_among(rows: pd.DataFrame, others: pd.DataFrame, also: list[str]) -> np.ndarray:
+    """Return which `rows` have their sequence_id, contact_id and the columns `also` in a row of `others`."""
+    key = ["sequence_id", "contact_id", *also]
+    if rows.empty or others.empty:
+        return np.zeros(len(rows), dtype=bool)
+    if len(rows) == len(others) and all(np.array_equal(rows[c], others[c]) for c in key):
+        return np.ones(len(rows), dtype=bool)
+    code = np.zeros(len(rows) + len(others), dtype=np.int64)
+    for column in key:
+        codes, values = pd.factorize(np.r_[rows[column].to_numpy(), others[column].to_numpy()])
+        code = pd.factorize(code * len(values) + codes)[0].astype(np.int64)
+    return np.isin(code[: len(rows)], code[len(rows) :])

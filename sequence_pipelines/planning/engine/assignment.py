@@ -1,108 +1,82 @@
-"""Planning: pure, DataFrames in, DataFrames out; no database, no Dagster.
-
-The four files in the order of the algorithm, and of reading:
-
-1. `windows`: when is each mailbox open today?
-2. `capacity`: how many mails fit in there?
-3. `allocation`: which contact gets a mail, from which mailbox? (the optimum, and a reason for who waits)
-4. `pacing`: at which second?
-
-`give_mailboxes` and `give_times` run the last two on what the first two found; `ordering` is what they sort with.
-Instants are int64 seconds since the epoch, days int64 days since the epoch, ids int64.
-"""
+"""Assigns a mailbox and a time to each candidate, on a snapshot."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.planning.engine.allocation import UNBOUNDED, allocate
+from sequence_pipelines.planning.engine.allocation import allocate
+from sequence_pipelines.planning.engine.array_ops import stable_order
+from sequence_pipelines.planning.engine.capacity import new_left
 from sequence_pipelines.planning.engine.pacing import pace
-from sequence_pipelines.planning.engine.windows import misconfigured
+from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
+from sequence_pipelines.planning.engine.windows import epoch_day
+
+QUARTER = 900  # seconds: the longest delay of an SQS message, and how far ahead a dispatch reads
 
 
-def find_mailbox_capacity(
-    mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, first_mails: pd.DataFrame, opens: int
-) -> pd.DataFrame:
-    """Return what each mailbox offers: mailbox_id, load, capacity, first_mails, state.
-
-    `pieces` come from `capacity`; `first_mails` counts this planning day's by mailbox_id. State is empty where
-    the mailbox is open today, else why it is not.
-    """
-    by_mailbox = (
-        open_intervals.groupby("mailbox_id")[["used", "capacity"]]
-        .sum()
-        .reindex(mailboxes["mailbox_id"], fill_value=0)
-    )
-    begun = (
-        first_mails.groupby("mailbox_id")["first_mails"].sum().reindex(mailboxes["mailbox_id"], fill_value=0)
-    )
-    bound = mailboxes["max_first_mails"].fillna(UNBOUNDED).to_numpy() - begun.to_numpy()
-    state = np.select(
-        [
-            ~mailboxes["is_active"].to_numpy(bool),
-            misconfigured(mailboxes),
-            mailboxes["mailbox_id"].isin(open_intervals["mailbox_id"]),
-            mailboxes["parked_until"] > opens,
-        ],
-        ["mailbox_inactive", "mailbox_misconfigured", "", "mailbox_parked"],
-        default="window_closed",
-    )
-    return pd.DataFrame(
-        {
-            "mailbox_id": mailboxes["mailbox_id"].to_numpy(np.int64),
-            "load": by_mailbox["used"].to_numpy(np.int64),
-            "capacity": by_mailbox["capacity"].to_numpy(np.int64),
-            "first_mails": np.maximum(bound, 0).astype(np.int64),
-            "state": state.astype(object),
-        }
-    )
+def assign(candidates: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
+    """Return the candidates with mailbox_id (0: waits), reason, send_day, send_at, not_after and plan_day."""
+    return assign_times(assign_mailboxes(candidates, snapshot), snapshot, grace_seconds)
 
 
-def new_left(sequences: pd.DataFrame, first_mails: pd.DataFrame) -> pd.DataFrame:
-    """Return how many first mails each sequence may still begin today: sequence_id, new_left."""
-    begun = (
-        first_mails.groupby("sequence_id")["first_mails"]
-        .sum()
-        .reindex(sequences["sequence_id"], fill_value=0)
-    )
-    left = sequences["max_new_per_day"].fillna(UNBOUNDED).to_numpy() - begun.to_numpy()
-    return pd.DataFrame(
-        {"sequence_id": sequences["sequence_id"], "new_left": np.clip(left, 0, UNBOUNDED).astype(np.int64)}
-    )
+def assign_mailboxes(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
+    """Return the candidates with mailbox_id, reason, and turn: their position in the order of service.
 
-
-def assign_mailboxes(
-    candidates: pd.DataFrame, *, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
-) -> pd.DataFrame:
-    """Return the candidates with mailbox_id, reason, and turn: their place in the order of service.
-
-    Who waits has mailbox_id 0 and a reason. A follow-up whose mailbox is switched off or deleted goes to
+    A candidate that waits has mailbox_id 0 and a reason. A follow-up whose mailbox is inactive or deleted goes to
     another mailbox of its sequence, as a new thread.
     """
-    usable = mailbox_capacity["mailbox_id"][(mailbox_capacity["state"] != "mailbox_inactive")]
-    pinned = candidates["pinned_mailbox_id"].where(candidates["pinned_mailbox_id"].isin(usable), 0)
-    found = allocate(candidates.assign(pinned_mailbox_id=pinned), routes, mailbox_capacity, new_left)
+    at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
+    candidates = candidates.assign(
+        priority=snapshot.sequences["priority"].to_numpy()[at] if len(at) else 0,
+        overdue=epoch_day(snapshot.day.day) - candidates["due_day"],
+    )
+    active = snapshot.mailboxes["mailbox_id"][snapshot.mailboxes["is_active"].to_numpy(bool)]
+    pinned = candidates["pinned_mailbox_id"].where(candidates["pinned_mailbox_id"].isin(active), 0)
+    found = allocate(
+        candidates.assign(pinned_mailbox_id=pinned),
+        snapshot.routes,
+        snapshot.mailbox_capacity,
+        new_left(snapshot.sequences, snapshot.first_mails),
+    )
     return pd.concat([candidates, found], axis=1)
 
 
-def assign_times(
-    served: pd.DataFrame, *, mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame
-) -> pd.DataFrame:
-    """Return what `give_mailboxes` gave with send_day, send_at and window_ends (0: waits) instead of the turn."""
+def assign_times(served: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
+    """Return what assign_mailboxes returned, with send_day, send_at, window_ends, not_after and plan_day for the turn.
+
+    Instants are epoch seconds, days epoch days. `not_after` is the earliest of the window's end, the planning day's
+    end, and send_at + `grace_seconds`. A candidate that waits has 0 for send_day, send_at and window_ends.
+    """
     plan = served.drop(columns="turn")
     in_turn = np.empty(len(plan), dtype=np.int64)
     in_turn[served["turn"]] = np.arange(len(plan))
     mailbox_ids = plan["mailbox_id"].to_numpy()
     placed = in_turn[mailbox_ids[in_turn] > 0]
-    paced = pace(
-        mailbox_ids[placed],
-        mailboxes,
-        open_intervals.sort_values(["mailbox_id", "opens"], ignore_index=True),
-        slots,
-    )
+    intervals = snapshot.open_intervals.sort_values(["mailbox_id", "opens"], ignore_index=True)
+    paced = pace(mailbox_ids[placed], snapshot.mailboxes, intervals, snapshot.rows)
     for column in ("send_day", "send_at", "window_ends"):
         values = np.zeros(len(plan), dtype=np.int64)
         values[placed] = paced[column].to_numpy()
         plan[column] = values
-    return plan
+    latest = np.minimum(plan["window_ends"], snapshot.day.closes)
+    return plan.assign(
+        not_after=np.minimum(latest, plan["send_at"] + grace_seconds), plan_day=epoch_day(snapshot.day.day)
+    )
+
+
+def find_waiting(assigned: pd.DataFrame, ineligible: pd.DataFrame) -> pd.DataFrame:
+    """Return the candidates without a slot and the ineligible enrolments, with their `reason`."""
+    waiting = assigned[assigned["mailbox_id"] == 0]
+    return pd.concat([waiting.assign(reason=waiting["reason"].astype(object)), ineligible], ignore_index=True)
+
+
+def writing_order(assigned: pd.DataFrame) -> np.ndarray:
+    """Return the positions of the candidates that have a slot, in the order of writing.
+
+    They are ordered by the quarter of an hour of their dispatch, and then by the ledger's key, in which the candidates
+    come. So the rows of one dispatch are neighbours on disk, and the key's index is filled in its own order.
+    """
+    placed = np.flatnonzero(assigned["mailbox_id"] > 0)
+    quarter = assigned["send_at"].to_numpy()[placed] // QUARTER
+    return placed[stable_order(quarter - quarter.min(initial=np.iinfo(np.int64).max))]

@@ -1,24 +1,18 @@
-"""How many mails still fit: what is left of each day's limit, of the open time, and of the gap's grid."""
+"""Computes how many mails still fit: within each day's limit, the open time, and the cells of the gap's grid."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-GRID_PRIME = 7919  # spreads the mailboxes' grids; the SQL function next_free_place knows the same number
+from sequence_pipelines.planning.engine.windows import misconfigured
+from sequence_store.domain.states import Deferral
 
-INTERVAL_COLUMNS = (
-    "mailbox_id",
-    "send_day",
-    "starts",
-    "ends",
-    "opens",
-    "closes",
-    "allowed",
-    "used",
-    "placed",
-    "capacity",
+GRID_PRIME = (
+    7919  # gives each mailbox its own grid offset; the SQL function next_free_place has the same number
 )
+UNBOUNDED = 2**30  # more mails than any day has
+NO_TIMES = np.empty(0, dtype=np.int64)
 
 
 def daily_limits(mailboxes: pd.DataFrame, mailbox_ids: np.ndarray, send_days: np.ndarray) -> np.ndarray:
@@ -37,66 +31,108 @@ def daily_limits(mailboxes: pd.DataFrame, mailbox_ids: np.ndarray, send_days: np
 def find_open_intervals(
     mailboxes: pd.DataFrame, windows: pd.DataFrame, opens: int, closes: int
 ) -> pd.DataFrame:
-    """Cut active mailboxes' windows to [opens, closes), a parked one's to after its parking; empty pieces are dropped.
+    """Return the active mailboxes' windows, cut to [opens, closes) and to the time after a parking.
 
-    `windows` are sorted by mailbox and send_day. Where the clock goes back, or a day is missing, a day's window may begin before
-    the last one's end: that time is the earlier one's alone.
+    Adds `opens` and `closes` (epoch seconds) to the columns of `windows`, which are sorted by mailbox and send_day;
+    empty intervals are dropped. If a clock change makes a window begin before the previous one ends, the shared time
+    belongs to the earlier window.
     """
     parked = mailboxes.set_index("mailbox_id")["parked_until"].reindex(windows["mailbox_id"]).to_numpy()
     owner, ends = windows["mailbox_id"].to_numpy(), windows["ends"].to_numpy()
     before = np.where(np.r_[-1, owner][:-1] == owner, np.r_[0, ends][:-1], 0)
-    open_intervals = windows.assign(
+    intervals = windows.assign(
         opens=np.maximum(np.maximum(np.maximum(windows["starts"], before), opens), parked),
         closes=np.minimum(windows["ends"], closes),
     )
     active = mailboxes["mailbox_id"][mailboxes["is_active"].astype(bool)]
-    open_ = (open_intervals["opens"] < open_intervals["closes"]) & open_intervals["mailbox_id"].isin(active)
-    return open_intervals[open_].reset_index(drop=True)
+    is_open = (intervals["opens"] < intervals["closes"]) & intervals["mailbox_id"].isin(active)
+    return intervals[is_open].reset_index(drop=True)
 
 
-def capacity(mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame) -> pd.DataFrame:
-    """Return the pieces with allowed, used, placed and capacity (mails).
+def count_capacity(mailboxes: pd.DataFrame, intervals: pd.DataFrame, slots: pd.DataFrame) -> pd.DataFrame:
+    """Return the open intervals with allowed, used, placed and capacity, each in mails.
 
-    `places` are all rows that count (planned, in flight, sent, hard_failed, unknown): mailbox_id, send_day,
-    send_at. Capacity = min(limit left of the send_day, free cells of the gap's grid, ⌈limit × piece ÷
-    window⌉ less the rows that have their place in the piece), never below 0; so a piece that is only the rest
-    of a window takes only its share of the day's limit.
+    `slots` are all rows that count (planned, in flight, sent, hard_failed, unknown): mailbox_id, send_day, send_at.
+    capacity = min(allowed less used on the send_day, free cells of the gap's grid, ⌈allowed × interval ÷ window⌉
+    less the slots inside the interval), at least 0. So the rest of a window gets only its share of the day's limit.
     """
-    allowed = daily_limits(
-        mailboxes, open_intervals["mailbox_id"].to_numpy(), open_intervals["send_day"].to_numpy()
-    )
-    used, placed = _counts(open_intervals, slots)
-    length = (open_intervals["closes"] - open_intervals["opens"]).to_numpy(np.int64)
-    window = (open_intervals["ends"] - open_intervals["starts"]).to_numpy(np.int64)
+    mailbox_ids = intervals["mailbox_id"].to_numpy()
+    allowed = daily_limits(mailboxes, mailbox_ids, intervals["send_day"].to_numpy())
+    used, placed = _counts(intervals, slots)
+    length = (intervals["closes"] - intervals["opens"]).to_numpy(np.int64)
+    window = (intervals["ends"] - intervals["starts"]).to_numpy(np.int64)
     share = -(-allowed * length // window) - placed
-    mailbox_capacity = np.minimum(allowed - used, share)
-    gaps = (
-        mailboxes.set_index("mailbox_id")["min_gap_seconds"]
-        .reindex(open_intervals["mailbox_id"])
-        .to_numpy(np.int64)
-    )
-    gapped = np.flatnonzero((gaps > 0) & (mailbox_capacity > 0))
-    times = occupied_times(slots, open_intervals["mailbox_id"].to_numpy()[gapped])
+    capacity = np.minimum(allowed - used, share)
+    gaps = mailboxes.set_index("mailbox_id")["min_gap_seconds"].reindex(mailbox_ids).to_numpy(np.int64)
+    gapped = np.flatnonzero((gaps > 0) & (capacity > 0))
+    times = occupied_times(slots, mailbox_ids[gapped])
     for i in gapped:
-        interval = open_intervals.iloc[i]
+        interval = intervals.iloc[i]
+        mailbox_id = int(interval["mailbox_id"])
+        occupied = times.get(mailbox_id, NO_TIMES)
         cells = free_cells(
-            int(interval["mailbox_id"]),
-            int(gaps[i]),
-            int(interval["opens"]),
-            int(interval["closes"]),
-            times.get(int(interval["mailbox_id"]), NO_TIMES),
+            mailbox_id, int(gaps[i]), int(interval["opens"]), int(interval["closes"]), occupied
         )
-        mailbox_capacity[i] = min(mailbox_capacity[i], len(cells))
-    return open_intervals.assign(
-        allowed=allowed, used=used, placed=placed, capacity=np.maximum(mailbox_capacity, 0)
+        capacity[i] = min(capacity[i], len(cells))
+    return intervals.assign(allowed=allowed, used=used, placed=placed, capacity=np.maximum(capacity, 0))
+
+
+def find_mailbox_capacity(
+    mailboxes: pd.DataFrame, intervals: pd.DataFrame, first_mails: pd.DataFrame, opens: int
+) -> pd.DataFrame:
+    """Return what each mailbox can take: mailbox_id, load, capacity, first_mails (mails), and state.
+
+    intervals     as count_capacity returns them
+    first_mails   mailbox_id, first_mails: those that this planning day has already
+    opens         epoch seconds from which on the plan may use the day
+
+    `state` is empty if the mailbox is open today, else the reason why it is not.
+    """
+    ids = mailboxes["mailbox_id"]
+    by_mailbox = intervals.groupby("mailbox_id")[["used", "capacity"]].sum().reindex(ids, fill_value=0)
+    begun = first_mails.groupby("mailbox_id")["first_mails"].sum().reindex(ids, fill_value=0)
+    bound = mailboxes["max_first_mails"].fillna(UNBOUNDED).to_numpy() - begun.to_numpy()
+    state = np.select(
+        [
+            ~mailboxes["is_active"].to_numpy(bool),
+            misconfigured(mailboxes),
+            ids.isin(intervals["mailbox_id"]),
+            mailboxes["parked_until"] > opens,
+        ],
+        [
+            Deferral.MAILBOX_INACTIVE.value,
+            Deferral.MAILBOX_MISCONFIGURED.value,
+            "",
+            Deferral.MAILBOX_PARKED.value,
+        ],
+        default=Deferral.WINDOW_CLOSED.value,
+    )
+    return pd.DataFrame(
+        {
+            "mailbox_id": ids.to_numpy(np.int64),
+            "load": by_mailbox["used"].to_numpy(np.int64),
+            "capacity": by_mailbox["capacity"].to_numpy(np.int64),
+            "first_mails": np.maximum(bound, 0).astype(np.int64),
+            "state": state.astype(object),
+        }
     )
 
 
-NO_TIMES = np.empty(0, dtype=np.int64)
+def new_left(sequences: pd.DataFrame, first_mails: pd.DataFrame) -> pd.DataFrame:
+    """Return how many first mails each sequence may still begin today: sequence_id, new_left."""
+    begun = (
+        first_mails.groupby("sequence_id")["first_mails"]
+        .sum()
+        .reindex(sequences["sequence_id"], fill_value=0)
+    )
+    left = sequences["max_new_per_day"].fillna(UNBOUNDED).to_numpy() - begun.to_numpy()
+    return pd.DataFrame(
+        {"sequence_id": sequences["sequence_id"], "new_left": np.clip(left, 0, UNBOUNDED).astype(np.int64)}
+    )
 
 
 def occupied_times(slots: pd.DataFrame, mailbox_ids: np.ndarray) -> dict[int, np.ndarray]:
-    """Return, by mailbox, the sorted seconds that its places hold; only of `mailbox_ids`."""
+    """Return the sorted send_at seconds of the slots by mailbox, for `mailbox_ids` only."""
     wanted = slots[slots["mailbox_id"].isin(np.unique(mailbox_ids))]
     ordered = wanted.sort_values(["mailbox_id", "send_at"])
     ids, starts = np.unique(ordered["mailbox_id"].to_numpy(), return_index=True)
@@ -104,10 +140,11 @@ def occupied_times(slots: pd.DataFrame, mailbox_ids: np.ndarray) -> dict[int, np
 
 
 def free_cells(mailbox_id: int, gap: int, opens: int, closes: int, occupied: np.ndarray) -> np.ndarray:
-    """Return the first seconds of the usable free cells in [opens, closes), ascending.
+    """Return the first seconds of the free grid cells in [opens, closes), ascending.
 
-    The grid's cells are `gap` wide, counted from the epoch, with one offset a mailbox. A cell is free if no
-    place is nearer than the gap to its first second.
+    The cells are `gap` seconds wide, counted from the epoch, with one offset a mailbox. A cell is free if no occupied
+    time is nearer than the gap to its first second. The SQL function next_free_place has the same grid; a property
+    test holds both together.
     """
     offset = mailbox_id * GRID_PRIME % gap
     first = -(-(opens - offset) // gap) * gap + offset
@@ -120,7 +157,7 @@ def free_cells(mailbox_id: int, gap: int, opens: int, closes: int, occupied: np.
 
 
 def row_of_day(rows: pd.DataFrame, days: pd.DataFrame) -> np.ndarray:
-    """Return, a row, which of `days` has its mailbox_id and send_day; -1 where none has. `days` has each pair once."""
+    """Return for each row the position in `days` of its mailbox_id and send_day, or -1; the pairs in `days` differ."""
     boxes = pd.Index(days["mailbox_id"].unique())
     first, span = days["send_day"].min(), days["send_day"].max() - days["send_day"].min() + 1
     if not len(boxes) or not len(rows):
@@ -134,12 +171,10 @@ def row_of_day(rows: pd.DataFrame, days: pd.DataFrame) -> np.ndarray:
     return np.where(known, table[box, np.clip(day, 0, span - 1)], -1)
 
 
-def _counts(open_intervals: pd.DataFrame, slots: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return, a piece, how many places its send_day has, and how many of them lie in the piece."""
-    row = row_of_day(slots, open_intervals)
+def _counts(intervals: pd.DataFrame, slots: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each interval the number of slots on its send_day, and of those inside the interval."""
+    row = row_of_day(slots, intervals)
     ours = row >= 0
     row, at = row[ours], slots["send_at"].to_numpy()[ours]
-    inside = (at >= open_intervals["opens"].to_numpy()[row]) & (at < open_intervals["closes"].to_numpy()[row])
-    return np.bincount(row, minlength=len(open_intervals)), np.bincount(
-        row[inside], minlength=len(open_intervals)
-    )
+    inside = (at >= intervals["opens"].to_numpy()[row]) & (at < intervals["closes"].to_numpy()[row])
+    return np.bincount(row, minlength=len(intervals)), np.bincount(row[inside], minlength=len(intervals))

@@ -1,4 +1,4 @@
-"""At which second each mail leaves: spread evenly over the mailbox's open time, the same input the same plan."""
+"""Assigns a second to each mail: spread evenly over the mailbox's open intervals, and deterministic."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import pandas as pd
 from sequence_pipelines.planning.engine.array_ops import ranked, stable_order
 from sequence_pipelines.planning.engine.capacity import NO_TIMES, free_cells, occupied_times
 
-JITTER = 0.25  # of the distance between two places, to either side
-TAIL_SECONDS = 60  # before a piece closes nothing is spread, so that its last mail may be late and is mailed all the same
-CHUNK = 1 << 16  # places spread at once, so that what is in between stays in the processor's cache
-TAIL_PARTS = 20  # a short piece gives so small a part of itself
+JITTER = 0.25  # of the distance between two slots, in both directions
+TAIL_SECONDS = 60  # the end of an interval that gets no spread slot, so that a late last mail is still sent
+CHUNK = 1 << 16  # slots spread at once: the intermediate arrays fit into the processor's cache
+TAIL_PARTS = 20  # a short interval has a tail of this part of it
 
 
 def pace(
     assigned: np.ndarray, mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return send_day, send_at and window_ends for each element of `assigned`.
+    """Return send_day (epoch day), send_at and window_ends (epoch seconds) for each element of `assigned`.
 
-    `assigned` are mailbox ids in order of priority: of one mailbox, the first gets the earliest place.
-    `pieces` come from `capacity.capacity`; a mailbox has at most the sum of its pieces' capacity assigned.
-    Where places are held already, the new ones go where an even spread of all of them has its gaps.
+    assigned         mailbox ids in order of priority: the first one of a mailbox gets its earliest slot
+    open_intervals   as count_capacity returns them, sorted by mailbox and time
+    slots            the rows that count: mailbox_id, send_at. New slots fill the gaps of an even spread of all
+
+    Raises ValueError if a mailbox has more mails assigned than its intervals have capacity.
     """
     mailbox, mailbox_ids = ranked(assigned)
     order = stable_order(mailbox)
@@ -41,10 +43,7 @@ def pace(
 
 
 def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, open_intervals: pd.DataFrame) -> np.ndarray:
-    """Return how many each piece takes of what its mailbox has assigned: in proportion to capacity.
-
-    `pieces` are sorted by mailbox, then time.
-    """
+    """Return how many of its mailbox's mails each interval gets: in proportion to capacity."""
     capacity = open_intervals["capacity"].to_numpy(np.int64)
     interval_mailbox = open_intervals["mailbox_id"].to_numpy()
     ids, starts, inverse = np.unique(interval_mailbox, return_index=True, return_inverse=True)
@@ -55,7 +54,7 @@ def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, open_intervals: pd
         raise ValueError("more mails are assigned to a mailbox than it has capacity for")
     running = np.cumsum(capacity)
     upto = running - (running[starts] - capacity[starts])[inverse]
-    # rounded up to the running share, a piece never gets more than its own capacity
+    # Rounded up to the running share, so no interval gets more than its own capacity.
     reached = -(-upto * wanted[inverse] // np.maximum(total[inverse], 1))
     before = np.r_[0, reached[:-1]][: len(reached)]
     before[starts] = 0
@@ -65,7 +64,7 @@ def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, open_intervals: pd
 def _times(
     counts: np.ndarray, mailboxes: pd.DataFrame, open_intervals: pd.DataFrame, slots: pd.DataFrame
 ) -> np.ndarray:
-    """Return the seconds of all pieces' new places, piece after piece, each ascending."""
+    """Return the seconds of the new slots, interval by interval, each ascending."""
     opens, closes = open_intervals["opens"].to_numpy(np.int64), open_intervals["closes"].to_numpy(np.int64)
     tail = np.minimum(TAIL_SECONDS, (closes - opens) // TAIL_PARTS)
     spread_over = open_intervals.assign(closes=closes - tail)
@@ -94,6 +93,7 @@ def _times(
 
 
 def _even_times(counts: np.ndarray, open_intervals: pd.DataFrame) -> np.ndarray:
+    """Return `counts` evenly spread seconds for each interval, as if no slot was occupied."""
     interval = np.repeat(np.arange(len(open_intervals)), counts)
     first = np.cumsum(counts) - counts
     times = np.empty(len(interval), dtype=np.int64)
@@ -105,11 +105,11 @@ def _even_times(counts: np.ndarray, open_intervals: pd.DataFrame) -> np.ndarray:
 
 
 def _between(interval: pd.Series, count: int, held: np.ndarray) -> np.ndarray:
-    """Return `count` places that with the held ones make an even spread."""
+    """Return `count` seconds that, with the occupied ones in `held`, are an even spread."""
     total = count + len(held)
     length = interval["closes"] - interval["opens"]
     wanted = np.minimum((held - interval["opens"]) * total // length, total - 1)
-    # each held place takes the slot it lies in, or the next free one, so that `count` slots are left
+    # Each occupied time takes the slot that contains it, or the next free one, so that `count` slots are left.
     taken = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))
     overflow = np.arange(total - len(taken), total)
     taken = np.minimum(taken, overflow)
@@ -121,7 +121,7 @@ def _between(interval: pd.Series, count: int, held: np.ndarray) -> np.ndarray:
 def _spread(
     open_intervals: pd.DataFrame, interval: np.ndarray, slot: np.ndarray, of: np.ndarray
 ) -> np.ndarray:
-    """Return the second of place `place` of `of` in its piece: the middle of its share, with jitter."""
+    """Return the second of slot number `slot` of `of` in its interval: the middle of its share, with jitter."""
     opens = open_intervals["opens"].to_numpy(np.int64)[interval]
     closes = open_intervals["closes"].to_numpy(np.int64)[interval]
     jitter = _jitter(
@@ -134,7 +134,7 @@ def _spread(
 
 
 def _jitter(mailbox_ids: np.ndarray, send_days: np.ndarray, slots: np.ndarray) -> np.ndarray:
-    """Return a number in [-1, 1) that is a function of mailbox, day and place (splitmix64)."""
+    """Return a number in [-1, 1) that is a function of mailbox, day and slot (splitmix64)."""
     with np.errstate(over="ignore"):
         x = (
             mailbox_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)

@@ -1,4 +1,4 @@
-"""When mailboxes are open: local wall-clock windows turned into instants, daylight saving included."""
+"""Turns the mailboxes' wall-clock windows into instants, daylight saving included."""
 
 from __future__ import annotations
 
@@ -25,9 +25,19 @@ def from_epoch_day(day: int) -> date:
     return EPOCH + timedelta(days=int(day))
 
 
+def instant(seconds: int) -> datetime:
+    """Return the aware datetime of epoch seconds."""
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def seconds_of(instant: datetime) -> int:
+    """Return the first whole epoch second at or after the instant."""
+    return -int(-instant.timestamp() // 1)
+
+
 @lru_cache(maxsize=512)
 def zone_of(name: str) -> ZoneInfo | None:
-    """Return the IANA zone, or None where there is none of that name."""
+    """Return the IANA zone, or None if no zone has that name."""
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -50,7 +60,7 @@ def is_holiday(country: str | None, day: date) -> bool:
 
 
 class Hours(NamedTuple):
-    """When a mailbox is open, by its wall clock."""
+    """The hours of a mailbox on its wall clock."""
 
     start_seconds: int
     end_seconds: int
@@ -66,13 +76,13 @@ def _hours(mailboxes: pd.DataFrame) -> Iterator[Hours]:
 
 
 def misconfigured(mailboxes: pd.DataFrame) -> np.ndarray:
-    """Return, a mailbox, whether its zone, days or holiday calendar cannot be: such a one has no window."""
+    """Return for each mailbox whether its zone, send days or holiday calendar is invalid; it then has no window."""
     hours = list(_hours(mailboxes))
-    wrong = {h for h in set(hours) if not _can_be(h)}
+    wrong = {h for h in set(hours) if not _is_valid(h)}
     return np.array([h in wrong for h in hours], dtype=bool)
 
 
-def _can_be(hours: Hours) -> bool:
+def _is_valid(hours: Hours) -> bool:
     calendar = hours.holiday_calendar
     return (
         zone_of(hours.time_zone) is not None
@@ -85,8 +95,8 @@ def _can_be(hours: Hours) -> bool:
 def local_instant(zone: ZoneInfo, day: date, seconds: int) -> int:
     """Return the instant of a wall-clock time, `seconds` after midnight of `day`.
 
-    A time that occurs twice is its first occurrence; one that does not exist is read with the offset before
-    the gap, as RFC 5545 does and Python's fold=0.
+    If the clock shows the time twice, the first occurrence counts. A time that the clock skips is read with the
+    offset before the change (RFC 5545; Python's fold=0).
     """
     days, rest = divmod(seconds, DAY_SECONDS)
     wall = datetime.combine(day + timedelta(days=days), time(), zone) + timedelta(seconds=rest)
@@ -95,9 +105,9 @@ def local_instant(zone: ZoneInfo, day: date, seconds: int) -> int:
 
 @lru_cache(maxsize=1 << 16)
 def window(zone: ZoneInfo, day: date, start_seconds: int, end_seconds: int) -> tuple[int, int] | None:
-    """Return the half-open window that starts on local date `day`, or None where it comes out empty.
+    """Return the half-open window that starts on local date `day`, in epoch seconds; None if it is empty.
 
-    An end at or before the start means the next day.
+    An end at or before the start lies on the next day.
     """
     overnight = DAY_SECONDS if end_seconds <= start_seconds else 0
     starts = local_instant(zone, day, start_seconds)
@@ -109,8 +119,8 @@ def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFram
     """Return every window that has a second in [begins, ends): mailbox_id, send_day, starts, ends.
 
     `mailboxes` needs mailbox_id, start_seconds and end_seconds (0 to 86400), time_zone, send_days (ISO
-    weekdays), holiday_calendar. A window counts for the local date on which it starts, and is there only on
-    send days that are no holiday.
+    weekdays), holiday_calendar. The send_day of a window is the local date on which it starts. A mailbox has a
+    window only on its send days, and not on holidays.
     """
     windows: dict[Hours, list[tuple[int, int, int]]] = {}
     rows = []
@@ -123,7 +133,7 @@ def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFram
 
 def _windows_of(hours: Hours, begins: int, ends: int) -> Iterator[tuple[int, int, int]]:
     zone = zone_of(hours.time_zone)
-    if zone is None or not _can_be(hours):
+    if zone is None or not _is_valid(hours):
         return
     day = datetime.fromtimestamp(begins, zone).date() - timedelta(days=1)
     last = datetime.fromtimestamp(ends, zone).date() + timedelta(
