@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: the reference is made from the code, and links that leave docs/ become plain words."""
+"""Hooks of mkdocs: generate the reference from the code, and turn links out of docs/ into plain text."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Keep the words of a link to a file of the code, which the site does not hold."""
+    """Replace links to files outside docs/, which the site does not contain, by their text."""
     folder = (ROOT / "docs" / page.file.src_uri).parent
 
-    def kept(link: re.Match[str]) -> str:
+    def replacement(link: re.Match[str]) -> str:
         target = (folder / link[2].partition("#")[0]).resolve()
         return link[0] if target.is_relative_to(ROOT / "docs") else link[1]
 
-    return _OUTSIDE.sub(kept, markdown)
+    return _OUTSIDE.sub(replacement, markdown)
 
 
 def commands() -> Iterator[str]:
@@ -38,7 +38,7 @@ def commands() -> Iterator[str]:
     from sequence_cli.main import app
 
     yield "# Commands\n"
-    yield "Made from the code. `sequences --install-completion` makes the shell complete them.\n"
+    yield "Generated from the code. `sequences --install-completion` adds completion to the shell.\n"
     yield from _commands("sequences", typer.main.get_command(app))
 
 
@@ -63,21 +63,26 @@ def _parameter(parameter: Any) -> str:
         shown = (parameter.metavar or parameter.name).upper()
     default = parameter.default
     plain = isinstance(default, (str, int)) and not isinstance(default, bool) and default != ""
-    told = (getattr(parameter, "help", None) or "") + (f" Default: `{default}`." if plain else "")
-    return f"| `{shown}` | {told.replace('|', chr(92) + '|')} |"
+    meaning = (getattr(parameter, "help", None) or "") + (f" Default: `{default}`." if plain else "")
+    return f"| `{shown}` | {_cell(meaning)} |"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def messages() -> Iterator[str]:
     from sequence_store.domain.messages import DeliveryResult, SendMessage
 
     yield "# Messages\n"
-    yield "Made from the code. Both queues carry JSON; a message wakes, the row in `sends` is the truth.\n"
+    yield "Generated from the code. Messages are JSON. They wake a consumer; the row in `sends` decides.\n"
     for title, kind in (("On SENDS_QUEUE", SendMessage), ("On DELIVERY_RESULTS_QUEUE", DeliveryResult)):
         schema = kind.model_json_schema()
         yield f"## {title}\n\n{(kind.__doc__ or '').strip()}\n"
-        yield "| field | type | must be there |\n|---|---|---|"
+        yield "| field | type | required |\n|---|---|---|"
         for name, field in schema["properties"].items():
-            yield f"| `{name}` | {_type(field, schema)} | {'yes' if name in schema.get('required', ()) else 'no'} |"
+            required = "yes" if name in schema.get("required", ()) else "no"
+            yield f"| `{name}` | {_type(field, schema)} | {required} |"
         yield ""
 
 
@@ -95,7 +100,7 @@ def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
 def tables() -> Iterator[str]:
     schema = (ROOT / "migrations" / "schema.sql").read_text(encoding="utf-8")
     yield "# Tables\n"
-    yield "Made from the schema as the migrations leave it.\n"
+    yield "Generated from the schema that the migrations create.\n"
     for name, body in sorted(
         re.findall(r"^CREATE TABLE public\.(\w+) \(\n(.*?)\n\)", schema, re.MULTILINE | re.DOTALL)
     ):
@@ -104,15 +109,34 @@ def tables() -> Iterator[str]:
         for line in lines:
             if not line.startswith("CONSTRAINT "):
                 column, _, kind = line.partition(" ")
-                yield f"| `{column}` | `{kind.replace('|', chr(92) + '|')}` |"
+                yield f"| `{column}` | `{_cell(kind)}` |"
         checks = [
             line.partition(" CHECK ")[2]
             for line in lines
             if " CHECK " in line and line.startswith("CONSTRAINT ")
         ]
         if checks:
-            yield "\nIt must hold:\n"
+            yield "\nConstraints:\n"
             yield from (f"- `{check}`" for check in checks)
+        yield ""
+
+
+def words() -> Iterator[str]:
+    from enum import StrEnum
+
+    from sequence_store.domain import states
+    from sequence_store.domain.explanations import EXPLANATIONS
+
+    yield "# Words\n"
+    yield "Generated from the code: the states, reasons and events that the database stores.\n"
+    for name, kind in vars(states).items():
+        if not (isinstance(kind, type) and issubclass(kind, StrEnum)) or kind is StrEnum:
+            continue
+        yield f"## {name}\n\n{(kind.__doc__ or '').strip()}\n"
+        yield "| word | meaning | action |\n|---|---|---|"
+        for word in kind:
+            meaning, action = EXPLANATIONS.get(word, ("", ""))
+            yield f"| `{word}` | {meaning} | {action} |"
         yield ""
 
 
@@ -121,11 +145,11 @@ def metrics() -> Iterator[str]:
     from step_mailing_worker.metrics import WorkerMetrics
 
     yield "# Metrics\n"
-    yield "Made from the code. The API's `/metrics` are OpenTelemetry's names for servers and connection pools.\n"
+    yield "Generated from the code. The API's `/metrics` use OpenTelemetry's names for servers and pools.\n"
     worker = {family.name: family.documentation for family in WorkerMetrics().registry.collect()}
     for title, families in (("sequences metrics", METRICS), ("sequences worker", worker)):
         yield f"## {title}\n\n| name | meaning |\n|---|---|"
-        yield from (f"| `{name}` | {told} |" for name, told in families.items())
+        yield from (f"| `{name}` | {meaning} |" for name, meaning in families.items())
         yield ""
 
 
@@ -133,5 +157,6 @@ PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "commands": commands,
     "messages": messages,
     "tables": tables,
+    "words": words,
     "metrics": metrics,
 }

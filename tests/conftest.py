@@ -1,4 +1,4 @@
-"""Real servers for the tests: one Postgres and one SQS a session, one database and one pair of queues a test."""
+"""Fixtures with real servers: one Postgres and one SQS per session, one database and two queues per test."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 @pytest.fixture(scope="session", autouse=True)
 def own_stack_is_not_seen() -> Iterator[None]:
-    """Commands that tests run in this process attach to no stack that somebody left in the project's folder."""
+    """Keep commands that tests run in this process from attaching to a stack in the project's folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sequence_cli.main.read_env_file", lambda _: {})
         yield
@@ -51,7 +51,7 @@ def own_stack_is_not_seen() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def bare_environment() -> Iterator[None]:
-    """Take the developer's settings and credentials out of the environment, also of programs started by tests."""
+    """Remove the developer's settings and credentials from the environment, also for started programs."""
     kinds = (OwnerSettings, ObserverSettings, PipelineSettings, ApiSettings, WorkerSettings)
     ours = {name.upper() for kind in kinds for name in kind.model_fields}
     with pytest.MonkeyPatch.context() as patch:
@@ -65,7 +65,7 @@ def bare_environment() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """Serve one cluster for the session; its owner's role is there, and a template that migrations made."""
+    """Start one cluster for the session, with the owner's role."""
     cluster = Postgres(tmp_path_factory.mktemp("postgres"), free_port(), settings=QUICK)
     cluster.start()
     try:
@@ -78,7 +78,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def template(postgres: Postgres) -> str:
-    """Return the name of a database that the migrations built, to be copied."""
+    """Return the name of a migrated database, which each test copies."""
     import migrations
 
     postgres.create_database(TEMPLATE)
@@ -89,7 +89,7 @@ def template(postgres: Postgres) -> str:
 
 @dataclass(frozen=True)
 class Database:
-    """One test's own database, as each role reaches it."""
+    """The database of one test: its name, and its URL for each role."""
 
     name: str
     owner: str
@@ -99,7 +99,7 @@ class Database:
     readonly: str
 
     def connect(self, role: Role = "owner", *, autocommit: bool = False) -> psycopg.Connection[TupleRow]:
-        """Open a connection; use it in a `with`, which commits and closes."""
+        """Open a connection; a `with` block commits and closes it."""
         return connect(getattr(self, role), name=f"test_{role}", autocommit=autocommit)
 
 
@@ -108,7 +108,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def database(postgres: Postgres, template: str) -> Iterator[Database]:
-    """Copy the template for one test and drop the copy afterwards, with whatever sessions it has."""
+    """Copy the template for one test; drop the copy afterwards, even if sessions are open."""
     name = f"test_{next(_numbers)}"
     postgres.create_database(name, template=template)
     urls = {role: postgres.url(f"sequence_{role}", name) for role in ("owner", *ROLES)}
@@ -120,9 +120,9 @@ def database(postgres: Postgres, template: str) -> Iterator[Database]:
 
 @pytest.fixture
 def empty_database(postgres: Postgres, template: str) -> Iterator[str]:
-    """Give the owner's URL of a database that no migration has seen, for the tests of migrations.
+    """Yield the owner's URL of an empty database, for the tests of migrations.
 
-    The cluster's roles are there already, with their passwords: whoever came first would have made them.
+    The cluster's roles exist already, with their passwords, because `template` creates them.
     """
     name = f"empty_{next(_numbers)}"
     postgres.create_database(name)
@@ -134,7 +134,7 @@ def empty_database(postgres: Postgres, template: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Services:
-    """The settings objects of each program, for one test's database and queues."""
+    """The settings of each program, for one test's database and queues."""
 
     owner: OwnerSettings
     pipeline: PipelineSettings
@@ -143,7 +143,7 @@ class Services:
 
 
 class MakeSettings(Protocol):
-    """Makes Services; keyword arguments are settings of all programs (`plan_at=time(5)`)."""
+    """Builds Services; keyword arguments are settings of all programs (`plan_at=time(5)`)."""
 
     def __call__(self, **changes: Any) -> Services: ...
 
@@ -166,7 +166,7 @@ def _settings_of(database: Database, shared: dict[str, Any]) -> Services:
 
 @pytest.fixture
 def make_settings(database: Database, tmp_path: Path) -> MakeSettings:
-    """Make settings for this test's database; queues are named for the test but exist only with `queues`."""
+    """Return a function that builds this test's settings; the queues exist only with the fixture `queues`."""
     names = {"sends_queue": f"sends-{uuid4().hex}", "delivery_results_queue": f"results-{uuid4().hex}"}
     defaults = {"aws_endpoint_url_sqs": NOWHERE, "asset_store": str(tmp_path / "assets"), **names}
 
@@ -183,7 +183,7 @@ def settings(make_settings: MakeSettings) -> Services:
 
 @pytest.fixture(scope="session")
 def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Serve SQS for the session; yield its endpoint."""
+    """Start SQS for the session; yield its endpoint."""
     port = free_port()
     log = tmp_path_factory.mktemp("sqs") / "sqs.log"
     program = str(Path(sys.executable).parent / "moto_server")
@@ -240,10 +240,10 @@ class Mail:
 
 @dataclass
 class SmtpSink:
-    """An SMTP server on loopback that keeps what it takes.
+    """An SMTP server on loopback that keeps the mails it accepts.
 
-    `replies` answers a command itself: keys are `MAIL`, `RCPT`, `DATA` or a recipient's address (at RCPT),
-    values a reply (`550 5.1.1 no such user`).
+    `replies` overrides the reply to a command: the keys are `MAIL`, `RCPT`, `DATA` or a recipient's address
+    (at RCPT), the values are replies (`550 5.1.1 no such user`).
     """
 
     port: int
@@ -252,7 +252,7 @@ class SmtpSink:
     replies: dict[str, str] = field(default_factory=dict)
 
     def wait_for(self, count: int, seconds: float = 20) -> list[Mail]:
-        """Return the mails once there are `count`; fail the test if there are fewer after `seconds`."""
+        """Wait until there are `count` mails and return them; fail the test after `seconds`."""
         arrived = wait_until(lambda: len(self.mails) >= count, seconds)
         assert arrived, f"{len(self.mails)} of {count} mails arrived in {seconds} s"
         return self.mails
@@ -283,7 +283,7 @@ class SmtpSink:
 
 @pytest.fixture
 def smtp_sink() -> Iterator[SmtpSink]:
-    """Serve SMTP for one test."""
+    """Start an SMTP sink for one test."""
     sink = SmtpSink(free_port())
     controller = Controller(sink, hostname=sink.host, port=sink.port)
     controller.start()

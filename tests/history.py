@@ -1,4 +1,4 @@
-"""Writes down in a test's database what happens there, by triggers, as the checker of invariants reads it."""
+"""Records the changes in a test's database with triggers, for the checker of invariants."""
 
 from __future__ import annotations
 
@@ -21,30 +21,37 @@ from sequence_pipelines.maintenance.invariants import (
 )
 from sequence_pipelines.maintenance.verify import BEGINNING, Period, bounds_of, read_mailbox_days, read_sends
 from sequence_store.domain.messages import SendKey
-from sequence_store.domain.states import SendStatus
+from sequence_store.domain.states import EnrolmentStatus, SendReason, SendStatus
 from sequence_store.mail.message_ids import keys_named_in
 from sequence_store.settings import PipelineSettings
 from tests.conftest import Mail
 
 RECORDER = """
-CREATE TABLE history (id bigint GENERATED ALWAYS AS IDENTITY, at timestamptz DEFAULT clock_timestamp(), what text, b jsonb, a jsonb);
+CREATE TABLE history (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    at timestamptz DEFAULT clock_timestamp(), what text, b jsonb, a jsonb);
 GRANT INSERT ON history TO PUBLIC;
-CREATE FUNCTION record_history() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION record_history() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 BEGIN
-    INSERT INTO history (what, b, a) VALUES (TG_TABLE_NAME, CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END, to_jsonb(NEW));
+    INSERT INTO history (what, b, a)
+    VALUES (TG_TABLE_NAME, CASE WHEN TG_OP = 'UPDATE' THEN to_jsonb(OLD) END, to_jsonb(NEW));
     RETURN NULL;
 END $$;
 CREATE TRIGGER recorded AFTER INSERT OR UPDATE ON sends FOR EACH ROW EXECUTE FUNCTION record_history();
 CREATE TRIGGER recorded AFTER UPDATE ON sequences_contacts FOR EACH ROW EXECUTE FUNCTION record_history();
-CREATE TRIGGER recorded AFTER UPDATE OF is_active, deleted_at ON contacts FOR EACH ROW EXECUTE FUNCTION record_history();
-CREATE TRIGGER recorded AFTER UPDATE OF is_active, deleted_at ON sequences FOR EACH ROW EXECUTE FUNCTION record_history();
-CREATE TRIGGER recorded AFTER UPDATE OF is_active, deleted_at ON mailboxes FOR EACH ROW EXECUTE FUNCTION record_history();
+CREATE TRIGGER recorded AFTER UPDATE OF is_active, deleted_at ON contacts
+    FOR EACH ROW EXECUTE FUNCTION record_history();
+CREATE TRIGGER recorded AFTER UPDATE OF is_active, deleted_at ON sequences
+    FOR EACH ROW EXECUTE FUNCTION record_history();
+CREATE TRIGGER recorded AFTER UPDATE OF is_active, deleted_at ON mailboxes
+    FOR EACH ROW EXECUTE FUNCTION record_history();
 CREATE TRIGGER recorded AFTER UPDATE OF deleted_at ON steps FOR EACH ROW EXECUTE FUNCTION record_history();
 """
 
 
 def record_history(connection: psycopg.Connection[Any]) -> None:
-    """Begin to record; the connection is the owner's."""
+    """Create the triggers; needs the owner's connection."""
     connection.execute(RECORDER)
 
 
@@ -66,14 +73,14 @@ def _events(at: datetime, what: str, before: dict[str, Any] | None, after: dict[
             send_at=datetime.fromisoformat(after["send_at"]),
             not_after=datetime.fromisoformat(after["not_after"]),
             advanced=before is not None and before["advanced_at"] != after["advanced_at"],
-            restored=after["reason"] == "restored",
+            restored=after["reason"] == SendReason.RESTORED,
         )
     elif what == "sequences_contacts":
         assert before
         ids = after["sequence_id"], after["contact_id"]
         yield Moved(at, *ids, before["round"], after["round"], before["current_step"], after["current_step"])
         if before["status"] != after["status"]:
-            yield Gate(at, "enrolment", ids, shut=after["status"] != "active")
+            yield Gate(at, "enrolment", ids, shut=after["status"] != EnrolmentStatus.ACTIVE)
     else:
         shut = after["deleted_at"] is not None or not after.get("is_active", True)
         of = {"contacts": "contact", "sequences": "sequence", "mailboxes": "mailbox", "steps": "step"}[what]
@@ -81,11 +88,11 @@ def _events(at: datetime, what: str, before: dict[str, Any] | None, after: dict[
 
 
 def _begins(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
-    return bool(before) and after["status"] == "transmitting" and bool(after["transmitting_at"])
+    return bool(before) and after["status"] == SendStatus.TRANSMITTING and bool(after["transmitting_at"])
 
 
 def accepted_by(mails: Iterable[Mail], settings: PipelineSettings) -> list[Accepted]:
-    """Return what a sink took, by the name in each mail's Message-ID."""
+    """Return the accepted mails with the send's key, which their Message-ID names."""
     secret = settings.address_key.get_secret_value().encode()
     return [Accepted(_key(mail.data, secret), mail.at) for mail in mails]
 
@@ -106,7 +113,7 @@ def find_violations(
     bounds: Bounds | None = None,
     **database: Any,
 ) -> list[Violation]:
-    """Check all that a test's database has recorded since `record_history`; the connection is the owner's."""
+    """Check everything recorded since `record_history`; needs the owner's connection."""
     period = Period(BEGINNING, datetime(9999, 1, 1, tzinfo=UTC))
     with connection.transaction():
         snapshot = Snapshot(

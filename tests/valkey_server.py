@@ -1,4 +1,4 @@
-"""A real Valkey for a test."""
+"""Valkey server for a test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local_stack.programs import valkey_binary
 
 
 class ValkeyServer:
-    """A server that keeps nothing: killed, it comes back empty."""
+    """A Valkey without persistence: it is empty after a kill and a start."""
 
     def __init__(self, folder: Path) -> None:
         self.port = free_port()

@@ -1,4 +1,4 @@
-"""A token says which link of which send it is, and only we can write one."""
+"""Tokens of links: each names a link of a send, and only the key's owner can make one."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def test_token_is_short_holds_no_address_and_is_the_same_each_time() -> None:
     assert token == SIGNER.sign(link)
 
 
-def test_key_that_was_rotated_out_of_first_place_is_accepted_and_an_unknown_one_is_not() -> None:
+def test_token_of_an_older_key_is_accepted_and_of_an_unknown_key_is_not() -> None:
     link = Link(LinkKind.UNSUBSCRIBE, KEY)
     assert SIGNER.read(LinkSigner([b"old"]).sign(link)) == link
     assert SIGNER.read(LinkSigner([b"unknown"]).sign(link)) is None
 
 
 @given(place=st.integers(0, 10_000), bit=st.integers(0, 7))
-def test_token_of_which_one_bit_is_changed_is_none(place: int, bit: int) -> None:
+def test_token_with_one_changed_bit_is_rejected(place: int, bit: int) -> None:
     token = SIGNER.sign(Link(LinkKind.CLICK, KEY, 3, "https://example.com/"))
     raw = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     raw[place % len(raw)] ^= 1 << bit
@@ -49,11 +49,11 @@ def test_token_of_which_one_bit_is_changed_is_none(place: int, bit: int) -> None
 
 
 @given(st.text(max_size=80))
-def test_anything_else_is_no_token(text: str) -> None:
+def test_any_other_text_is_rejected(text: str) -> None:
     assert SIGNER.read(text) is None
 
 
-def test_token_has_one_way_to_be_written() -> None:
+def test_token_has_one_canonical_encoding() -> None:
     token = SIGNER.sign(Link(LinkKind.OPEN, KEY))
     for other in (token + "=", token + " ", token + "\n", " " + token, token.replace("_", "/"), token[:-1]):
         assert other == token or SIGNER.read(other) is None
@@ -70,7 +70,7 @@ def test_token_has_one_way_to_be_written() -> None:
         ({"link_keys": "x", "public_url": "https://mail.example/?a=1"}, "public_url"),
     ],
 )
-def test_outside_local_links_have_a_key_of_their_own_and_are_https(wrong: dict[str, Any], named: str) -> None:
+def test_outside_local_links_need_their_own_key_and_https(wrong: dict[str, Any], named: str) -> None:
     production = {
         "api_database_url": SecretStr("x"),
         "sequence_environment": "production",

@@ -1,3 +1,5 @@
+"""Encryption of the mailboxes' secrets, and the rotation of its keys."""
+
 from __future__ import annotations
 
 import base64
@@ -17,7 +19,7 @@ def box(*keys: str) -> SecretBox:
     return SecretBox(keys, takes_unsealed=False)
 
 
-def test_sealed_secret_shows_nothing_of_itself_and_is_different_each_time() -> None:
+def test_sealed_secret_hides_its_text_and_differs_each_time() -> None:
     sealed = {box(NEW).seal("correct horse") for _ in range(2)}
     assert len(sealed) == 2
     assert not any("horse" in one for one in sealed)
@@ -33,7 +35,7 @@ def test_older_key_still_opens_and_the_newest_seals() -> None:
     assert box(NEW, OLD).is_current(of_new)
 
 
-def test_what_no_key_opens_is_refused_with_a_reason_that_holds_nothing_of_it() -> None:
+def test_secret_that_no_key_opens_is_refused_with_a_reason_without_its_text() -> None:
     with pytest.raises(SecretError, match="secret_of_another_key"):
         box(NEW).open(box(OLD).seal("horse"))
     tampered = box(NEW).seal("horse")
@@ -56,7 +58,7 @@ def test_reference_to_secrets_manager_is_stored_readably(
 
 
 @pytest.mark.parametrize("password", ["arn:aws:s3:::bucket", "secretsmanager", "my arn:aws:secretsmanager"])
-def test_password_that_looks_a_little_like_a_reference_is_sealed(password: str) -> None:
+def test_password_similar_to_a_reference_is_sealed(password: str) -> None:
     assert not is_reference(password)
     assert box(NEW).open(box(NEW).seal(password)) == password
 
@@ -71,11 +73,13 @@ def test_password_that_looks_a_little_like_a_reference_is_sealed(password: str) 
         ("local", f"{NEW},{OLD[:-4]}", "each key must be 32 bytes"),
     ],
 )
-def test_process_with_no_key_of_its_own_does_not_start_outside_local(
+def test_process_without_its_own_key_does_not_start_outside_local(
     environment: str, keys: str, fault: str
 ) -> None:
     with pytest.raises(ValidationError, match=fault) as refused:
-        SecretSettings(sequence_environment=environment, secret_keys=keys, address_key="own")  # type: ignore[arg-type]
+        SecretSettings.model_validate(
+            {"sequence_environment": environment, "secret_keys": keys, "address_key": "own"}
+        )
     assert NEW not in str(refused.value)
 
 
