@@ -1,4 +1,4 @@
-# Every target needs only Python and make; the first one that runs makes .venv/ from the lock.
+# Every target needs only Python and make. The first target that runs creates .venv/ from the lock.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 PYTHON ?= python3
@@ -6,12 +6,12 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: pictures help setup run test test-celery check check-deploy sbom docs format lock bench soak clean
+.PHONY: pictures help setup run test trial check check-deploy sbom docs format lock bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.installed  ## Make .venv/ with exactly what requirements.lock names
+setup: .venv/.installed  ## Create .venv/ with the packages of requirements.lock
 
 .venv/.installed: requirements.lock pyproject.toml scripts/uv
 	@test -x $(BIN)/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv
@@ -19,22 +19,22 @@ setup: .venv/.installed  ## Make .venv/ with exactly what requirements.lock name
 	@./scripts/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: setup  ## Start everything, plan today, watch it being mailed (ONCE=1: stop after the first mails)
+run: setup  ## Start all services, plan today and show its mails (ONCE=1 stops after the first mails)
 	@$(BIN)/sequences day $(if $(filter-out 0,$(ONCE)),--once,)
 
 test: setup  ## Run all tests on real servers, two files at a time
 	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
 
-test-celery: setup  ## Two Celery workers against one machine, and killed in the middle (ARGS=backfill or killed)
-	@$(BIN)/python -m tests.celery $(ARGS)
+trial: setup  ## List the long trials, or run one (NAME=soak)
+	@$(BIN)/python -m tests.trials $(NAME) $(ARGS)
 
-check: setup  ## Format, lint, types and import contracts
+check: setup  ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check --quiet . || (echo "Run 'make format'."; exit 1)
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check-deploy: .venv-deploy/.installed  ## Image, Compose, Kubernetes, Terraform and rules, without running them
+check-deploy: .venv-deploy/.installed  ## Check the files of deploy/, without running them
 	@.venv-deploy/bin/python deploy/check.py
 
 .venv-deploy/.installed: deploy/tools.lock scripts/uv
@@ -42,35 +42,35 @@ check-deploy: .venv-deploy/.installed  ## Image, Compose, Kubernetes, Terraform 
 	@./scripts/uv pip sync --quiet --python .venv-deploy/bin/python --require-hashes deploy/tools.lock
 	@touch $@
 
-sbom: .venv-deploy/.installed  ## Write .local/sbom.json: each package and its hashes, as CycloneDX
+sbom: .venv-deploy/.installed  ## Write the bill of materials .local/sbom.json (CycloneDX, with hashes)
 	@mkdir -p .local
-	@.venv-deploy/bin/python -W ignore -m cyclonedx_py requirements requirements.lock --pyproject pyproject.toml \
-	    --output-reproducible --output-file .local/sbom.json
-	@echo "It is in .local/sbom.json."
+	@.venv-deploy/bin/python -W ignore -m cyclonedx_py requirements requirements.lock \
+	    --pyproject pyproject.toml --output-reproducible --output-file .local/sbom.json
+	@echo "Wrote .local/sbom.json."
 
-docs: setup  ## Build the documentation in .local/site, with the reference made from the code
+docs: setup  ## Build the documentation in .local/site, with the reference generated from the code
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open .local/site/index.html."
 
-format: setup  ## Rewrite the code in the project's format
+format: setup  ## Format the code
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-lock:  ## Choose the newest allowed versions again (a week old at least) and write requirements.lock
+lock:  ## Update the locks to the newest allowed versions that are at least a week old
 	@./scripts/uv pip compile --quiet pyproject.toml --all-extras --universal --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o requirements.lock
 	@./scripts/uv pip compile --quiet deploy/tools.in --python-version 3.11 --universal --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o deploy/tools.lock
 
-pictures: setup  ## Open the pages of a running stack and take docs/tutorial.md's pictures anew (needs Chromium)
+pictures: setup  ## Take the pictures of docs/tutorial.md from a running stack (needs Chromium)
 	@PICTURES=docs/pictures $(BIN)/pytest tests/end_to_end $(ARGS)
 
-bench: setup  ## Measure, and print the figures of docs/performance.md
+bench: setup  ## Measure the figures of docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)
 
-soak: setup  ## Work under faults every few seconds (MINUTES=10), and account for every mail
-	@$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) $(ARGS)
+soak: setup  ## Run the trial soak: faults every few seconds, every mail accounted for (MINUTES=10)
+	@$(BIN)/python -m tests.trials soak $(ARGS)
 
-clean: setup  ## Stop the local stack and remove its data
+clean: setup  ## Stop the local stack and delete its data
 	@$(BIN)/sequences stack down
 	@rm -rf .local

@@ -1,13 +1,14 @@
-"""`make soak MINUTES=10`: the product at work under faults every few seconds; every mail is accounted for at the end.
+"""Runs the product under faults every few seconds and accounts for every mail at the end: `make soak MINUTES=10`.
 
-Real: Postgres, moto's SQS (behind a proxy that does what Amazon's may do), Valkey, SMTP, the API and the workers as
-processes of their own. What Dagster's jobs would run (plan, dispatch, results, reconciliation) is called here every
-few seconds by one thread each instead of by the daemon, which would look every half minute.
+Postgres, Valkey, the API, the workers and moto's SQS are real processes; a proxy in front of SQS does what Amazon's
+SQS may do. The functions of Dagster's jobs (plan, dispatch, results, reconciliation) are called by one thread each
+every few seconds, because the daemon would start them only every half minute.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -29,7 +30,7 @@ QUIET_SECONDS = 150
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
-    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "10")))
     parser.add_argument("--rate", type=float, default=4, help="mails a second (default 4)")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
@@ -83,7 +84,7 @@ def _every(seconds: float, stop: threading.Event, job: Callable[[], None]) -> No
 def _wait(until: float, work: Work) -> None:
     while time.monotonic() < until:
         time.sleep(min(30, max(0.1, until - time.monotonic())))
-        print(f"{until - time.monotonic():5.0f} s to go: {work.statuses()}", file=sys.stderr, flush=True)
+        print(f"{until - time.monotonic():5.0f} s left: {work.statuses()}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
