@@ -1,4 +1,4 @@
-"""What Prometheus and Grafana are told to ask exists, and each alert leads to an answer."""
+"""Metrics, dashboard and alerts: every query names an existing metric, every alert links to the runbook."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def panels() -> list[dict[str, Any]]:
     return list(json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))["panels"])
 
 
-def test_state_is_exposed_with_a_zero_for_what_is_absent() -> None:
+def test_state_is_exposed_with_zero_for_absent_statuses() -> None:
     text = exposed(STATE)
     for line in (
         'sequences_planning_day_sends{status="sent"} 3.0',
@@ -94,13 +94,13 @@ def test_state_is_exposed_with_a_zero_for_what_is_absent() -> None:
         assert line in text
 
 
-def test_source_that_is_silent_is_down_and_its_metrics_are_absent() -> None:
+def test_source_that_does_not_respond_is_down_and_its_metrics_are_absent() -> None:
     text = exposed(replace(STATE, ledger=None, silent={"database": "refused"}))
     assert 'sequences_source_up{source="database"} 0.0' in text
     assert "sequences_planning_day_sends" not in text
 
 
-def test_scrapes_that_come_close_together_share_one_look() -> None:
+def test_scrapes_in_quick_succession_share_one_read() -> None:
     looks: list[int] = []
     registry = CollectorRegistry()
     registry.register(StateCollector(lambda: looks.append(1) or STATE))  # type: ignore[func-returns-value]
@@ -109,7 +109,7 @@ def test_scrapes_that_come_close_together_share_one_look() -> None:
     assert len(looks) == 1
 
 
-def test_worker_counts_outcomes_and_serves_them_where_a_port_is_set(make_settings: Any) -> None:
+def test_worker_counts_outcomes_and_serves_them_if_a_port_is_set(make_settings: Any) -> None:
     metrics = WorkerMetrics()
     metrics.ended(Outcome.SENT, 0.3)
     metrics.ended(Outcome.HARD_FAILED, 9.0)
@@ -126,7 +126,7 @@ def test_worker_counts_outcomes_and_serves_them_where_a_port_is_set(make_setting
 
 
 @pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
-def test_every_query_of_the_dashboard_asks_for_metrics_that_exist(panel: dict[str, Any]) -> None:
+def test_every_query_of_the_dashboard_names_existing_metrics(panel: dict[str, Any]) -> None:
     text = all_exposed()
     for target in panel["targets"]:
         assert names_in(target["expr"])
@@ -135,7 +135,7 @@ def test_every_query_of_the_dashboard_asks_for_metrics_that_exist(panel: dict[st
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_every_alert_asks_for_metrics_that_exist_and_leads_into_the_runbook(rule: dict[str, Any]) -> None:
+def test_every_alert_names_existing_metrics_and_links_to_the_runbook(rule: dict[str, Any]) -> None:
     text = all_exposed()
     for name in names_in(rule["expr"]):
         assert f"\n{name}" in text, name

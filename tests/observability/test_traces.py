@@ -1,4 +1,4 @@
-"""Spans arrive at a collector over OTLP/HTTP: a send's, from the plan to the result, under one trace id."""
+"""Traces of sends: a collector receives the spans of a send, from plan to result, under one trace id."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def world(chain: Chain) -> Any:  # noqa: F811
 
 @dataclass
 class Collector:
-    """An OTLP/HTTP receiver on loopback that keeps what it gets."""
+    """An OTLP/HTTP receiver on loopback that keeps what it receives."""
 
     url: str = ""
     bodies: list[bytes] = field(default_factory=list)
 
     def spans(self) -> list[tuple[str, Any]]:
-        """Return every span with the service that it is from."""
+        """Return every span with the name of its service."""
         found = []
         for body in self.bodies:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
@@ -48,7 +48,7 @@ class Collector:
         return found
 
     def trace_of(self, name: str) -> dict[str, Any]:
-        """Return by name the spans of the trace that the first span `name` belongs to."""
+        """Return the spans, by name, of the trace of the first span `name`."""
         wanted = next(span.trace_id for _, span in self.spans() if span.name == name)
         return {span.name: span for _, span in self.spans() if span.trace_id == wanted}
 
@@ -157,9 +157,7 @@ def test_plan_made_by_the_command_is_traced_once_it_is_written(
         assert [span.name for _, span in collector.spans()] == ["plan"] * traced
 
 
-def test_a_share_of_the_sends_is_traced_the_same_one_in_every_program(
-    settings: Any, collector: Collector
-) -> None:
+def test_every_program_traces_the_same_share_of_the_sends(settings: Any, collector: Collector) -> None:
     changes = {"otel_exporter_otlp_endpoint": collector.url, "otel_traces_sampler_arg": 0.1}
     keys = [SendKey(1, contact, 1, 1) for contact in range(1, 3001)]
     planner = open_traces(settings.pipeline.model_copy(update=changes), "sequence-pipelines")
@@ -178,7 +176,9 @@ def test_a_share_of_the_sends_is_traced_the_same_one_in_every_program(
     assert by_name["plan"] == by_name["send"] == by_name["claim"]
 
 
-def test_span_of_a_failure_names_its_kind_and_not_its_words(settings: Any, collector: Collector) -> None:
+def test_span_of_a_failure_names_the_error_type_and_not_its_message(
+    settings: Any, collector: Collector
+) -> None:
     changes = {"otel_exporter_otlp_endpoint": collector.url, "otel_traces_sampler_arg": 1.0}
     traces = open_traces(settings.worker.model_copy(update=changes), "step-mailing-worker")
     with pytest.raises(ValueError, match="bob"), traces.span("send", SendKey(1, 1, 1, 1)):
@@ -188,18 +188,21 @@ def test_span_of_a_failure_names_its_kind_and_not_its_words(settings: Any, colle
     assert (span.status.message, len(span.events)) == ("ValueError", 0)
 
 
-def test_tracing_is_off_by_default_and_loads_nothing(settings: Any) -> None:
+def test_tracing_is_off_by_default_and_does_not_import_opentelemetry(settings: Any) -> None:
     empty = settings.worker.model_copy(update={"otel_exporter_otlp_endpoint": ""})
     for each in (settings.worker, empty):
         assert open_traces(each, "step-mailing-worker") is OFF
     with OFF.span("send", SendKey(1, 1, 1, 1)):
         OFF.note(outcome="sent")
-    code = "import sys, step_mailing_worker.worker, sequence_store.tracing.factory; print('opentelemetry' in sys.modules)"
+    code = (
+        "import sys, step_mailing_worker.worker, sequence_store.tracing.factory;"
+        "print('opentelemetry' in sys.modules)"
+    )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "False"
 
 
-def test_a_silent_collector_stops_no_mail(settings: Any) -> None:
+def test_collector_that_does_not_respond_stops_no_mail(settings: Any) -> None:
     changes = {"otel_exporter_otlp_endpoint": "http://127.0.0.1:9", "otel_traces_sampler_arg": 1.0}
     traces = open_traces(settings.worker.model_copy(update=changes), "step-mailing-worker")
     with traces.span("send", SendKey(1, 1, 1, 1)):
