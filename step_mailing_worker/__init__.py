@@ -1,1 +1,1 @@
-"""The step mailing worker: SQS wakes it, Postgres decides, SMTP sends; any number may run side by side."""
+"""Step mailing worker: receives send messages from SQS, claims each send in Postgres, sends its mail."""

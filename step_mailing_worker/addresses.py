@@ -1,4 +1,4 @@
-"""Mail addresses as SMTP takes them: one addr-spec, its domain in ASCII, its local part as it is."""
+"""Parses mail addresses for SMTP: a single addr-spec, its domain in ASCII, its local part unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST = 254
 
 @dataclass(frozen=True)
 class Address:
-    """One mailbox: `local@domain`, the domain in ASCII."""
+    """A mail address `local@domain`, with the domain in ASCII."""
 
     local: str
     domain: str
@@ -24,12 +24,12 @@ class Address:
 
     @property
     def needs_utf8(self) -> bool:
-        """Whether only a server with SMTPUTF8 can take it."""
+        """Return whether a server needs SMTPUTF8 to accept it."""
         return not self.local.isascii()
 
 
 def parse_address(text: str) -> Address:
-    """Read one bare address; raise ValueError for anything else (a list, a name, a quoted local part)."""
+    """Parse a single bare address; raise ValueError for a list, a display name or a quoted local part."""
     local, _, domain = text.strip().rpartition("@")
     ascii_domain = _ascii_domain(domain)
     fits = len(local.encode()) <= _LONGEST_LOCAL and len(local.encode()) + len(ascii_domain) < _LONGEST
@@ -50,7 +50,7 @@ def _ascii_domain(domain: str) -> str:
 
 
 def _ascii_label(label: str) -> str:
-    # By hand: Python's own idna codec is IDNA 2003, which makes another domain of one with an ß.
+    # Not with Python's idna codec: it implements IDNA 2003, which maps a domain with an ß to another domain.
     if label.isascii():
         return label
     if not all(c == "-" or unicodedata.category(c)[0] in "LMN" for c in label):

@@ -1,9 +1,9 @@
-"""One message from receipt to its end: claim, deliver, record, report, delete."""
+"""Handles one message: claims its send, delivers the mail, records the outcome, deletes the message."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -11,19 +11,20 @@ from typing import TypeVar, assert_never
 from uuid import uuid4
 
 from sequence_store.domain.messages import DeliveryResult, SendMessage, parse_message
-from sequence_store.domain.states import Outcome, SendStatus
+from sequence_store.domain.states import Outcome, SendReason, SendStatus
 from sequence_store.errors import MalformedMessageError
 from sequence_store.failpoints import Failpoint, reach
 from sequence_store.settings import WorkerSettings
 from sequence_store.sqs import Incoming
 from sequence_store.tracing.traces import OFF, Traces
 from step_mailing_worker import logs
+from step_mailing_worker.backoff import backoff
 from step_mailing_worker.delivery import Delivery
 from step_mailing_worker.errors import GateClosedError
 from step_mailing_worker.heartbeat import Heartbeat
 from step_mailing_worker.metrics import WorkerMetrics
-from step_mailing_worker.quota_counters import DayCounters
-from step_mailing_worker.sqs_consumer import SendQueue
+from step_mailing_worker.quota_counters import QuotaCounters
+from step_mailing_worker.sqs_consumer import SendQueue, ids
 from step_mailing_worker.store import (
     DATABASE_AWAY,
     Claim,
@@ -36,55 +37,55 @@ from step_mailing_worker.store import (
     Store,
 )
 
-WAITED_FOR_SECONDS = 2.0  # a message that is early by less is held instead of hidden
+LONGEST_EARLY_WAIT_SECONDS = 2.0  # a message that is early by more is hidden until its time
 LONGEST_GAP_WAIT_SECONDS = 5.0
-LONGEST_PAUSE_SECONDS = 30.0
-LIMIT_REACHED = "limit_reached"
-COUNTED = frozenset({Outcome.SENT, Outcome.UNKNOWN})  # what stays counted against the day's limit
+FIRST_RETRY_SECONDS = 0.1
+COUNTED = frozenset({Outcome.SENT, Outcome.UNKNOWN})  # outcomes that stay counted against the day's limit
 
-Answer = TypeVar("Answer")
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
 class WorkerContext:
-    """What all attempts of a worker share."""
+    """Services that all attempts of a worker share."""
 
     settings: WorkerSettings
     store: Store
     send_queue: SendQueue
     delivery: Delivery
-    counters: DayCounters
+    counters: QuotaCounters
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     traces: Traces = OFF
 
 
 class Attempt:
-    """One message's way through this worker.
+    """One attempt to send the mail that a message names; starts its own task.
 
-    It may be interrupted until the gate before DATA: then its claim is released and its message visible at once.
-    From the gate on, and while an outcome is being recorded, it runs to its end.
+    It can be interrupted until the gate before DATA: it then releases its claim and makes its message visible
+    at once. From the gate on, and while it records an outcome, it runs to its end.
     """
 
-    def __init__(self, context: WorkerContext, message: Incoming, settled: Callable[[], None]) -> None:
-        """`settled` is called once the outcome is recorded: what is left is to tell the queues."""
+    def __init__(self, context: WorkerContext, message: Incoming, on_recorded: Callable[[], None]) -> None:
+        """`on_recorded` is called when the outcome is recorded, before the result is published."""
         self._context = context
         self._message = message
-        self._settled = settled
+        self._on_recorded = on_recorded
         self._claim = uuid4()
         self._send: SendMessage | None = None
         self._leased = False
-        self._interruptible = False  # a task that is cancelled before its first step would clean up nothing
-        self._asked_to_stop = False
+        self._interruptible = False  # a task that is cancelled before its first step runs no cleanup
+        self._stop_requested = False
         lease = context.settings.claim_lease_seconds
         self._heartbeat = Heartbeat(self._beat, period=min(lease, context.send_queue.visibility_seconds) / 3)
         self.task = asyncio.create_task(self._run())
 
     def interrupt(self) -> None:
-        """Give the message back, unless its mail is going out. May be asked again: a cancellation can get lost.
+        """Release the claim and the message, unless the mail is being transferred.
 
-        (Python 3.11's wait_for swallows one that meets its result.)
+        Call it again until the task is done: Python 3.11's wait_for swallows a cancellation that arrives
+        together with its result.
         """
-        self._asked_to_stop = True
+        self._stop_requested = True
         if self._interruptible:
             self.task.cancel()
 
@@ -94,10 +95,10 @@ class Attempt:
             self._allow_interruption()
             await self._handle()
         except asyncio.CancelledError:
-            await self._give_back()
-        except Exception as error:  # noqa: BLE001  # its lease runs out, and its message comes back
+            await self._release()
+        except Exception as error:  # noqa: BLE001  # the lease expires, and SQS delivers the message again
             self._context.metrics.failed()
-            logs.fail("attempt_failed", **self._ids(), error=type(error).__name__, at=_place(error))
+            logs.fail("attempt_failed", **self._ids(), error=type(error).__name__, at=_location(error))
         finally:
             self._context.metrics.stopped()
             await self._heartbeat.stop()
@@ -118,7 +119,7 @@ class Attempt:
         self._context.traces.note(claim=claim.verdict)
         match claim.verdict:
             case ClaimVerdict.CLAIMED:
-                assert claim.send is not None  # noqa: S101  # the store gives both or none
+                assert claim.send is not None  # noqa: S101  # the store sets `send` with this verdict
                 await self._deliver(send, claim.send)
             case ClaimVerdict.EARLY | ClaimVerdict.HELD:
                 await self._end(self._context.send_queue.hide(self._message, claim.retry_seconds))
@@ -135,13 +136,16 @@ class Attempt:
     def _parsed(self) -> SendMessage:
         send = parse_message(SendMessage, self._message.body)
         if send.environment != self._context.settings.sequence_environment:
-            raise MalformedMessageError("environment: another deployment's message")
+            raise MalformedMessageError("environment: the message belongs to another deployment")
         return send
 
     async def _claimed(self, send: SendMessage) -> Claim:
-        """Claim; wait for a minute that is about to come. No answer is no claim: it is released, and tried again."""
+        """Claim the send; if it is due within LONGEST_EARLY_WAIT_SECONDS, wait and claim again.
+
+        If the database does not respond, the claim may have been made: it is released before the retry.
+        """
         uncertain = False
-        pauses = _pauses()
+        delays = backoff(FIRST_RETRY_SECONDS)
         while True:
             try:
                 if uncertain:
@@ -150,9 +154,9 @@ class Attempt:
             except DATABASE_AWAY as error:
                 self._warn_once(uncertain, "claim_without_answer", error)
                 uncertain = True
-                await asyncio.sleep(next(pauses))
+                await asyncio.sleep(next(delays))
                 continue
-            if claim.verdict is not ClaimVerdict.EARLY or claim.retry_seconds > WAITED_FOR_SECONDS:
+            if claim.verdict is not ClaimVerdict.EARLY or claim.retry_seconds > LONGEST_EARLY_WAIT_SECONDS:
                 self._leased = claim.verdict is ClaimVerdict.CLAIMED
                 return claim
             await asyncio.sleep(max(0.0, claim.retry_seconds) + 0.01)
@@ -160,41 +164,41 @@ class Attempt:
     async def _deliver(self, send: SendMessage, claimed: ClaimedSend) -> None:
         reach(Failpoint.AFTER_CLAIM)
         counters, day = self._context.counters, (claimed.mailbox_id, claimed.send_day)
-        if not await self._admitted(send, day):
+        if not await self._within_quota(send, day):
             return
         counted = False
         try:
             finish = await self._context.delivery.deliver(send, claimed, self._pass_gate)
             counted = finish.outcome in COUNTED
         except GateClosedError as closed:
-            if closed.gate.reason == LIMIT_REACHED:
+            if closed.gate.reason == SendReason.LIMIT_REACHED:
                 counted = True
-                await counters.put(*day, 0)
-            await self._turned_back(send, closed.gate)
+                await counters.correct(*day, 0)
+            await self._handle_closed_gate(send, closed.gate)
         else:
             await self._finish(send, finish)
         finally:
             if not counted:
-                await counters.give_back(*day)
+                await counters.release(*day)
 
-    async def _admitted(self, send: SendMessage, day: tuple[int, date]) -> bool:
-        """Take the mail's place in the day; a counter's refusal holds only if the database confirms it."""
-        if await self._context.counters.take(*day) != "refused":
+    async def _within_quota(self, send: SendMessage, day: tuple[int, date]) -> bool:
+        """Reserve one mail of the day; a counter's refusal holds only if the database confirms it."""
+        if await self._context.counters.reserve(*day) != "refused":
             return True
         try:
             limit = await self._context.store.confirm_limit(send.key, self._claim)
         except DATABASE_AWAY:
-            return True  # the gate before DATA asks the database again
-        await self._context.counters.put(*day, limit.remaining)
+            return True  # the gate before DATA checks the limit again
+        await self._context.counters.correct(*day, limit.remaining)
         if limit.reached:
             self._leased = False
-            await self._report(send, Outcome.CANCELLED, LIMIT_REACHED)
+            await self._report(send, Outcome.CANCELLED, SendReason.LIMIT_REACHED)
             return False
-        await self._context.counters.take(*day)
+        await self._context.counters.reserve(*day)
         return True
 
     async def _pass_gate(self) -> None:
-        """Return once the mail may go out; raise GateClosedError if it may not."""
+        """Return when the database allows the transfer; raise GateClosedError if it does not."""
         assert self._send is not None  # noqa: S101
         while True:
             self._interruptible = False
@@ -208,7 +212,7 @@ class Attempt:
             self._allow_interruption()
             await asyncio.sleep(min(LONGEST_GAP_WAIT_SECONDS, max(0.0, gate.retry_seconds)) + 0.01)
 
-    async def _turned_back(self, send: SendMessage, gate: Gate) -> None:
+    async def _handle_closed_gate(self, send: SendMessage, gate: Gate) -> None:
         match gate.verdict:
             case GateVerdict.CANCELLED:
                 await self._report(send, Outcome.CANCELLED, gate.reason)
@@ -218,7 +222,7 @@ class Attempt:
                 logs.event("planned_again", **self._ids(), reason=gate.reason)
                 await self._end(self._context.send_queue.delete(self._message))
             case GateVerdict.FENCED:
-                # Somebody else may hold the claim and need the message yet; if not, it is found to be stale.
+                # Another worker may hold the claim and need the message; if not, the next claim is stale.
                 logs.warn("fenced", **self._ids(), status=gate.reason)
                 await self._end(self._context.send_queue.hide(self._message, 0))
             case GateVerdict.TRANSMITTING | GateVerdict.WAIT:
@@ -227,10 +231,12 @@ class Attempt:
                 assert_never(gate.verdict)
 
     async def _finish(self, send: SendMessage, finish: Finish) -> None:
-        """Record the outcome, however long the database is away: until then the message stays."""
+        """Record the outcome, retrying while the database is unavailable; the message stays until then."""
         self._interruptible = False
         with self._context.traces.span("record"):
-            finished = await self._insist(lambda: self._context.store.finish(send, self._claim, finish))
+            finished = await self._retry_until_recorded(
+                lambda: self._context.store.finish(send, self._claim, finish)
+            )
         self._leased = False
         reach(Failpoint.AFTER_FINISH)
         if finished is None:
@@ -240,9 +246,9 @@ class Attempt:
     async def _report(
         self, send: SendMessage, outcome: Outcome, reason: str | None, *, code: int | None = None
     ) -> None:
-        """Publish what became of the send, and delete its message."""
+        """Publish the outcome and delete the message."""
         self._interruptible = False
-        self._settled()
+        self._on_recorded()
         logs.event(outcome, **self._ids(), reason=reason, code=code)
         late = (datetime.now(UTC) - send.send_at).total_seconds()
         self._context.metrics.ended(outcome, late)
@@ -259,8 +265,8 @@ class Attempt:
         reach(Failpoint.AFTER_RESULT)
         await self._end(self._context.send_queue.delete(self._message))
 
-    async def _insist(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
-        pauses = _pauses()
+    async def _retry_until_recorded(self, call: Callable[[], Awaitable[Value]]) -> Value:
+        delays = backoff(FIRST_RETRY_SECONDS)
         failed = False
         while True:
             try:
@@ -268,9 +274,9 @@ class Attempt:
             except DATABASE_AWAY as error:
                 self._warn_once(failed, "outcome_not_recorded_yet", error)
                 failed = True
-                await asyncio.sleep(next(pauses))
+                await asyncio.sleep(next(delays))
 
-    async def _give_back(self) -> None:
+    async def _release(self) -> None:
         self._interruptible = False
         if self._send is not None:
             with suppress(*DATABASE_AWAY):
@@ -278,9 +284,9 @@ class Attempt:
         logs.event("given_back", **self._ids())
         await self._end(self._context.send_queue.hide(self._message, 0))
 
-    async def _end(self, last_word: Awaitable[None]) -> None:
+    async def _end(self, final_call: Awaitable[None]) -> None:
         await self._heartbeat.stop()
-        await last_word
+        await final_call
 
     async def _beat(self) -> None:
         await self._context.send_queue.hide(self._message, self._context.settings.claim_lease_seconds)
@@ -289,7 +295,7 @@ class Attempt:
                 await self._context.store.renew(self._send.key, self._claim)
 
     def _allow_interruption(self) -> None:
-        if self._asked_to_stop:
+        if self._stop_requested:
             raise asyncio.CancelledError
         self._interruptible = True
 
@@ -300,24 +306,18 @@ class Attempt:
     def _ids(self) -> dict[str, object]:
         if self._send is None:
             return {"message": self._message.message_id}
-        return {**self._send.key._asdict(), "attempt": self._send.attempt}
+        return ids(self._send)
 
 
 def _outcome(finish: Finish, finished: Finished | None) -> Outcome:
-    """Return what to report: a soft failure may have become a hard one, or an expiry."""
+    """Return the outcome to publish: the database may turn a soft failure into a hard one or an expiry."""
     if finished is None or finished.status is SendStatus.PLANNED:
         return finish.outcome
     return Outcome(finished.status)
 
 
-def _pauses() -> Iterator[float]:
-    pause = 0.1
-    while True:
-        yield pause
-        pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-
-
-def _place(error: BaseException) -> str | None:
+def _location(error: BaseException) -> str | None:
+    """Return `file:line` of the innermost frame: the message of the error may contain personal data."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next

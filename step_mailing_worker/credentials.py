@@ -1,6 +1,6 @@
-"""What a mailbox signs in with: a password, or an OAuth 2 access token that its provider is asked for.
+"""Provides the credential of a mailbox: a password, or an OAuth 2 access token requested from its provider.
 
-A secret is a password, unless it is a JSON object with a `refresh_token` (docs/settings.md says what else is in it).
+A secret is a password, unless it is a JSON object with a `refresh_token`; docs/settings.md lists its fields.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import httpx
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from sequence_store.domain.states import AttemptReason
 from sequence_store.errors import SecretError
 from sequence_store.secrets.at_rest import SecretBox, is_reference, referred
 from sequence_store.settings import LOCAL, SmtpSettings
@@ -26,10 +27,10 @@ from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.smtp_replies import Phase
 
 REFERENCE_SECONDS = 300.0
-TOKEN_MARGIN_SECONDS = 60.0  # a token that is about to end might end between its check and its use
-TOKEN_SECONDS = 3600.0  # where the provider does not say
+TOKEN_MARGIN_SECONDS = 60.0  # a token could expire between its check and its use
+TOKEN_SECONDS = 3600.0  # default if the provider gives no `expires_in`
 _ANSWER_SECONDS = 10.0
-_REFUSALS = 400
+_CLIENT_ERRORS = 400
 _SERVER_ERRORS = 500
 _TOO_MANY = 429
 
@@ -47,7 +48,7 @@ Keep = Callable[[int, str, str], Awaitable[bool]]
 
 @dataclass(frozen=True)
 class Credential:
-    """A password or an access token; `fresh` if nobody has used it before."""
+    """A password or an access token; `fresh` if it does not come from a cache."""
 
     kind: Literal["password", "token"]
     text: str = field(repr=False)
@@ -55,7 +56,7 @@ class Credential:
 
 
 class OAuthSecret(BaseModel):
-    """What a provider gives a token for; `provider` may be left out where there is a `token_url`."""
+    """A stored OAuth 2 grant; `provider` may be omitted if `token_url` is set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -84,7 +85,7 @@ class OAuthSecret(BaseModel):
 
     @property
     def grant(self) -> OAuthSecret:
-        """What stays the same while the provider replaces the refresh token."""
+        """Return the grant without its refresh token, which the provider may replace."""
         return self.model_copy(update={"refresh_token": ""})
 
 
@@ -92,13 +93,14 @@ class OAuthSecret(BaseModel):
 class _Token:
     grant: OAuthSecret
     text: str
-    ends: float
+    expires_at: float  # monotonic clock, seconds
 
 
 class Credentials:
-    """Opens secrets, and keeps access tokens until they end: one refresh a mailbox, however many ask.
+    """Opens secrets and caches access tokens until they expire, with one concurrent refresh per mailbox.
 
-    `keep` stores a refresh token that the provider replaced: mailbox, the secret as it was, as it is now.
+    `keep` stores a refresh token that the provider replaced; its arguments are the mailbox id, the old
+    stored secret and the new one.
     """
 
     def __init__(self, settings: SmtpSettings, keep: Keep) -> None:
@@ -111,23 +113,26 @@ class Credentials:
         self._tokens: dict[int, _Token] = {}
         self._references: dict[str, tuple[str, float]] = {}
 
-    async def of(self, mailbox_id: int, stored: str) -> Credential:
-        """Return the credential of a stored secret; raise NoCredentialError, or LostError to try later."""
+    async def of(self, mailbox_id: int, stored: str | None) -> Credential:
+        """Return the credential of a stored secret; raise NoCredentialError, or LostError to retry later."""
+        if not stored:
+            raise NoCredentialError(AttemptReason.SECRET_MISSING)
         secret, fresh = await self._opened(stored)
         oauth = _oauth_of(secret)
         if oauth is None:
             return Credential("password", secret, fresh)
         async with self._locks[mailbox_id]:
             token = self._tokens.get(mailbox_id)
-            if token and token.grant == oauth.grant and token.ends > time.monotonic():
+            if token and token.grant == oauth.grant and token.expires_at > time.monotonic():
                 return Credential("token", token.text, fresh=False)
             token = await self._refreshed(mailbox_id, stored, oauth)
             self._tokens[mailbox_id] = token
             return Credential("token", token.text)
 
-    def forget(self, mailbox_id: int, stored: str, refused: Credential) -> bool:
-        """Forget what a server refused; return whether asking again may give another one."""
-        self._references.pop(stored, None)
+    def forget(self, mailbox_id: int, stored: str | None, refused: Credential) -> bool:
+        """Remove a refused credential from the caches; return whether `of` may now give another one."""
+        if stored:
+            self._references.pop(stored, None)
         token = self._tokens.get(mailbox_id)
         if token and token.text == refused.text:
             del self._tokens[mailbox_id]
@@ -144,14 +149,14 @@ class Credentials:
         return await self._looked_up(secret) if is_reference(secret) else (secret, True)
 
     async def _looked_up(self, reference: str) -> tuple[str, bool]:
-        value, ends = self._references.get(reference, ("", 0.0))
-        if ends > time.monotonic():
+        value, expires_at = self._references.get(reference, ("", 0.0))
+        if expires_at > time.monotonic():
             return value, False
         try:
             value = await asyncio.to_thread(_secret_value, reference, self._region)
         except ClientError as error:
             if error.response["Error"]["Code"] in _LASTING_ERRORS:
-                raise NoCredentialError("secret_not_found") from None
+                raise NoCredentialError(AttemptReason.SECRET_NOT_FOUND) from None
             raise LostError(Phase.TOKEN) from error
         except BotoCoreError as error:
             raise LostError(Phase.TOKEN) from error
@@ -159,37 +164,39 @@ class Credentials:
         return value, True
 
     async def _refreshed(self, mailbox_id: int, stored: str, oauth: OAuthSecret) -> _Token:
-        answer = await self._asked(oauth)
-        token, seconds = answer.get("access_token"), answer.get("expires_in")
+        response = await self._request_token(oauth)
+        token, seconds = response.get("access_token"), response.get("expires_in")
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
-            raise NoCredentialError("token_unreadable")
-        replaced = answer.get("refresh_token")
+            raise NoCredentialError(AttemptReason.TOKEN_UNREADABLE)
+        replaced = response.get("refresh_token")
         if isinstance(replaced, str) and replaced not in {"", oauth.refresh_token}:
-            await self._kept(mailbox_id, stored, oauth.model_copy(update={"refresh_token": replaced}))
+            await self._keep_replaced(
+                mailbox_id, stored, oauth.model_copy(update={"refresh_token": replaced})
+            )
         lives = float(seconds) if isinstance(seconds, (int, float)) else TOKEN_SECONDS
         return _Token(oauth.grant, token, time.monotonic() + lives - TOKEN_MARGIN_SECONDS)
 
-    async def _asked(self, oauth: OAuthSecret) -> dict[str, object]:
+    async def _request_token(self, oauth: OAuthSecret) -> dict[str, object]:
         if not oauth.url.startswith("https://") and not (
             self._plain_http and oauth.url.startswith("http://")
         ):
-            raise NoCredentialError("token_url_without_tls")
+            raise NoCredentialError(AttemptReason.TOKEN_URL_WITHOUT_TLS)
         try:
-            answer = await self._http.post(oauth.url, data=oauth.form)
-            body = json.loads(answer.content)
+            response = await self._http.post(oauth.url, data=oauth.form)
+            body = json.loads(response.content)
         except httpx.TimeoutException as error:
             raise LostError(Phase.TOKEN, timed_out=True) from error
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise LostError(Phase.TOKEN) from error
         except ValueError:
             body = {}
-        if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_ERRORS:
+        if response.status_code == _TOO_MANY or response.status_code >= _SERVER_ERRORS:
             raise LostError(Phase.TOKEN)
-        if answer.status_code >= _REFUSALS:
-            raise NoCredentialError(f"token_refused: {_named(body)}")
+        if response.status_code >= _CLIENT_ERRORS:
+            raise NoCredentialError(f"{AttemptReason.TOKEN_REFUSED}: {_error_name(body)}")
         return body if isinstance(body, dict) else {}
 
-    async def _kept(self, mailbox_id: int, stored: str, oauth: OAuthSecret) -> None:
+    async def _keep_replaced(self, mailbox_id: int, stored: str, oauth: OAuthSecret) -> None:
         if is_reference(stored):
             logs.warn("refresh_token_replaced_but_secret_is_a_reference", mailbox=mailbox_id)
             return
@@ -214,10 +221,10 @@ def _oauth_of(secret: str) -> OAuthSecret | None:
     try:
         return OAuthSecret.model_validate_json(secret)
     except ValidationError:
-        raise NoCredentialError("secret_not_understood") from None
+        raise NoCredentialError(AttemptReason.SECRET_NOT_UNDERSTOOD) from None
 
 
-def _named(body: object) -> str:
-    """Return the error that a provider names (`invalid_grant`), no more of what it says."""
+def _error_name(body: object) -> str:
+    """Return the provider's error code (`invalid_grant`); its description may contain personal data."""
     error = body.get("error") if isinstance(body, dict) else None
     return error if isinstance(error, str) and error.isascii() and error.isidentifier() else "unnamed"

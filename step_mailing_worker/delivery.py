@@ -1,4 +1,4 @@
-"""From a claimed send to its outcome: build the mail, begin it, pass the gate, transfer it, read the answer."""
+"""Delivers a claimed send: builds the mail, begins it, passes the gate, transfers it, reads the reply."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from sequence_store.domain.messages import SendMessage
-from sequence_store.domain.states import Fault, Outcome
+from sequence_store.domain.states import AttemptReason, Fault, Outcome
 from sequence_store.failpoints import Failpoint, reach
 from sequence_store.settings import WorkerSettings
 from sequence_store.tracing.traces import OFF, Traces
@@ -29,12 +29,12 @@ from step_mailing_worker.smtp_replies import (
 )
 from step_mailing_worker.store import DATABASE_AWAY, ClaimedSend, Finish
 
-_AFTER_PARKING_SECONDS = 5.0  # a retry while the mailbox is still parked would be cancelled
+_AFTER_PARKING_SECONDS = 5.0  # the database cancels a retry while the mailbox is parked
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How this worker delivers."""
+    """Delivers mails by SMTP or SES; what an attempt ends with becomes a Finish."""
 
     settings: WorkerSettings
     connections: MailboxConnections
@@ -45,7 +45,10 @@ class Delivery:
     async def deliver(
         self, message: SendMessage, send: ClaimedSend, pass_gate: Callable[[], Awaitable[None]]
     ) -> Finish:
-        """Return the outcome. `pass_gate` runs after RCPT and directly before DATA; what closes it is raised."""
+        """Return the outcome to record. `pass_gate` runs after RCPT and directly before DATA.
+
+        Raise GateClosedError from `pass_gate`; every other error of the delivery becomes an outcome.
+        """
         try:
             with self.traces.span("render"):
                 mail = build_mail(
@@ -53,24 +56,22 @@ class Delivery:
                 )
             endpoint = endpoint_of(send, mail.sender, self.settings)
             with self.traces.span("smtp"):
-                reply = await self._handed_over(mail, endpoint, pass_gate)
+                reply = await self._send(mail, endpoint, pass_gate)
         except MailError as error:
-            return self._unbuildable(error)
+            return self._not_built(error)
         except RefusedError as error:
-            return self._answered(error.reply, message.attempt)
+            return self._replied(error.reply, message.attempt)
         except (UntrustedError, NoCredentialError) as error:
             return self._parking(error.reason)
         except LostError as error:
             return self._lost(error, message.attempt)
         except DATABASE_AWAY:
-            # Nothing has gone out. Whether the gate was passed is told by the row, whose claim is still ours.
-            return self._soft(Fault.CONNECTION, "database_lost_at_gate", "", message.attempt)
-        return self._answered(reply, message.attempt)
+            # Nothing was sent. The row says whether the gate was passed; this attempt still holds its claim.
+            return self._soft(Fault.CONNECTION, AttemptReason.DATABASE_LOST_AT_GATE, "", message.attempt)
+        return self._replied(reply, message.attempt)
 
-    async def _handed_over(
-        self, mail: Mail, endpoint: Endpoint, pass_gate: Callable[[], Awaitable[None]]
-    ) -> Reply:
-        if endpoint.host.startswith(SES):  # which signs by itself
+    async def _send(self, mail: Mail, endpoint: Endpoint, pass_gate: Callable[[], Awaitable[None]]) -> Reply:
+        if endpoint.host.startswith(SES):  # SES adds the DKIM signature itself
             return await self.ses.send(endpoint, mail, pass_gate)
         return await self._transmit(self.signer.signed(mail), endpoint, pass_gate)
 
@@ -86,13 +87,13 @@ class Delivery:
         reach(Failpoint.AFTER_ANSWER)
         return reply
 
-    def _answered(self, reply: Reply, attempt: int) -> Finish:
+    def _replied(self, reply: Reply, attempt: int) -> Finish:
         meaning = meaning_of(reply)
         retry = 0.0
-        park = float(self.settings.park_seconds)
+        park = self._park_seconds
         if meaning.outcome is Outcome.SOFT_FAILED:
             retry = self._retry(reply.text, attempt)
-            if meaning.fault is Fault.MAILBOX:  # what is said of one mail holds for the mailbox's others
+            if meaning.fault is Fault.MAILBOX:  # the limit applies to all mails of the mailbox
                 park, retry = retry, retry + _AFTER_PARKING_SECONDS
         return Finish(
             meaning.outcome,
@@ -106,17 +107,12 @@ class Delivery:
             park_seconds=park,
         )
 
-    def _unbuildable(self, error: MailError) -> Finish:
+    def _not_built(self, error: MailError) -> Finish:
         match error.fault:
             case Fault.MAILBOX:
                 return self._parking(error.reason)
             case Fault.RECIPIENT:
-                return Finish(
-                    Outcome.HARD_FAILED,
-                    error.fault,
-                    error.reason,
-                    park_seconds=float(self.settings.park_seconds),
-                )
+                return Finish(Outcome.HARD_FAILED, error.fault, error.reason, park_seconds=self._park_seconds)
             case Fault.MESSAGE:
                 return Finish(Outcome.CANCELLED, error.fault, error.reason)
             case Fault.DOMAIN | Fault.CONNECTION:
@@ -126,15 +122,18 @@ class Delivery:
 
     def _lost(self, error: LostError, attempt: int) -> Finish:
         if error.phase is Phase.DOT:
-            return Finish(Outcome.UNKNOWN, None, error.reason, park_seconds=float(self.settings.park_seconds))
+            return Finish(Outcome.UNKNOWN, None, error.reason, park_seconds=self._park_seconds)
         return self._soft(Fault.CONNECTION, error.reason, "", attempt)
 
     def _parking(self, reason: str) -> Finish:
-        park = float(self.settings.park_seconds)
-        return Finish(Outcome.CANCELLED, Fault.MAILBOX, reason, park_seconds=park)
+        return Finish(Outcome.CANCELLED, Fault.MAILBOX, reason, park_seconds=self._park_seconds)
 
     def _soft(self, fault: Fault, reason: str, text: str, attempt: int) -> Finish:
         return Finish(Outcome.SOFT_FAILED, fault, reason, retry_seconds=self._retry(text, attempt))
+
+    @property
+    def _park_seconds(self) -> float:
+        return float(self.settings.park_seconds)
 
     def _retry(self, text: str, attempt: int) -> float:
         return retry_delay(text, first=self.settings.soft_failure_retry_seconds, attempt=attempt)

@@ -1,4 +1,4 @@
-"""The records by which receivers know a mailbox's domain: SPF, DKIM, DMARC and MX, read and judged."""
+"""Checks the DNS records by which receivers authenticate a domain: SPF, DKIM, DMARC and MX."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-_SPF_LOOKUPS = 10  # RFC 7208, 4.6.4: one more makes the record void
-_LEAST_KEY_BITS = 1024
+from step_mailing_worker.signing import LEAST_RSA_BITS
+
+_SPF_LOOKUPS = 10  # RFC 7208, 4.6.4: a record with more lookups is invalid
 _ANSWER_SECONDS = 5.0
-# Under which names the large providers publish; there is no list of a domain's selectors to ask for.
+# Selectors of the large providers; DNS has no query for all selectors of a domain.
 SELECTORS = ("google", "selector1", "selector2", "default", "dkim", "mail", "s1", "s2", "k1", "fm1", "zoho")
 
 
@@ -31,7 +32,7 @@ class Grade(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: how it is, and what to do where it is not well."""
+    """The result of one check; `detail` says what was found, and what to do if the grade is not OK."""
 
     name: str
     grade: Grade
@@ -39,11 +40,11 @@ class Finding:
 
 
 class NoAnswerError(Exception):
-    """No name server told whether there is such a record."""
+    """No name server responded, so it is unknown whether the record exists."""
 
 
 def resolver_of(nameserver: str | None = None) -> dns.resolver.Resolver:
-    """Return a resolver that asks the system's name servers, or the one named `IP[:PORT]`."""
+    """Return a resolver for the system's name servers, or for `nameserver` (`IP[:PORT]`)."""
     if nameserver is None:
         resolver = dns.resolver.Resolver()
     else:
@@ -54,18 +55,17 @@ def resolver_of(nameserver: str | None = None) -> dns.resolver.Resolver:
     return resolver
 
 
-def look_at_records(
+def check_records(
     domain: str, resolver: dns.resolver.Resolver, keys: Mapping[str, bytes] | None = None
 ) -> list[Finding]:
-    """Return what the domain's records say. `keys`: our own selectors with their public keys (DER)."""
-    looks = (_spf, _dkim, _dmarc, _mx)
+    """Return one finding per record type. `keys` maps our own selectors to their public keys (DER)."""
     findings = []
-    for look in looks:
+    for check in (_spf, _dkim, _dmarc, _mx):
         try:
-            findings.append(look(domain, resolver, keys or {}))
+            findings.append(check(domain, resolver, keys or {}))
         except NoAnswerError as error:
-            name = look.__name__.strip("_").upper()
-            findings.append(Finding(name, Grade.FAILURE, f"no name server answers for {error}"))
+            name = check.__name__.strip("_").upper()
+            findings.append(Finding(name, Grade.FAILURE, f"no name server responds for {error}"))
     return findings
 
 
@@ -73,16 +73,16 @@ def _spf(domain: str, resolver: dns.resolver.Resolver, _keys: Mapping[str, bytes
     records = [text for text in _texts(domain, resolver) if re.match(r"v=spf1( |$)", text)]
     if len(records) != 1:
         found = f"{len(records)} SPF records" if records else "no SPF record"
-        return Finding("SPF", Grade.FAILURE, f"{found} at {domain}; there has to be exactly one")
+        return Finding("SPF", Grade.FAILURE, f"{found} at {domain}; publish exactly one")
     record = records[0]
     lookups = _spf_lookups(record, resolver, seen={domain})
     if lookups > _SPF_LOOKUPS:
-        detail = f"{lookups} lookups, of which receivers make {_SPF_LOOKUPS}: {record}"
+        detail = f"needs {lookups} lookups; receivers make at most {_SPF_LOOKUPS}: {record}"
         return Finding("SPF", Grade.FAILURE, detail)
     if re.search(r"[+ ]all$", record):
-        return Finding("SPF", Grade.FAILURE, f"allows everybody to send: {record}")
+        return Finding("SPF", Grade.FAILURE, f"allows any server to send: {record}")
     if not re.search(r"[~?-]all$| redirect=", record):
-        return Finding("SPF", Grade.WARNING, f"says nothing of other senders (end it in ~all): {record}")
+        return Finding("SPF", Grade.WARNING, f"does not refuse other servers; end it with ~all: {record}")
     return Finding("SPF", Grade.OK, record)
 
 
@@ -105,24 +105,30 @@ def _dkim(domain: str, resolver: dns.resolver.Resolver, keys: Mapping[str, bytes
         for text in _texts(host, resolver):
             if found := re.search(r"(?:^|;)\s*p=([A-Za-z0-9+/=\s]*)", text):
                 return _dkim_key(host, found[1], keys.get(selector))
-    asked = ", ".join(keys or SELECTORS)
+    selectors = ", ".join(keys or SELECTORS)
     if keys:
-        return Finding("DKIM", Grade.FAILURE, f"no record for our selector at {domain}: {asked}")
-    return Finding("DKIM", Grade.WARNING, f"no record under the usual selectors of {domain}: {asked}")
+        return Finding("DKIM", Grade.FAILURE, f"no record for our selector at {domain}: {selectors}")
+    return Finding("DKIM", Grade.WARNING, f"no record for the common selectors at {domain}: {selectors}")
 
 
 def _dkim_key(host: str, published: str, ours: bytes | None) -> Finding:
     try:
         der = base64.b64decode("".join(published.split()), validate=True)
         if ours is not None and der != ours:
-            return Finding("DKIM", Grade.FAILURE, f"{host} publishes another key than DKIM_KEYS signs with")
+            return Finding(
+                "DKIM", Grade.FAILURE, f"{host} publishes a different key than the one in DKIM_KEYS"
+            )
         key = load_der_public_key(der) if der else None
     except (ValueError, UnsupportedAlgorithm):
-        return Finding("DKIM", Grade.WARNING, f"{host}: its key is no RSA key, and was not looked at")
+        return Finding("DKIM", Grade.WARNING, f"{host}: the key is not an RSA key and was not checked")
     if key is None:
         return Finding("DKIM", Grade.FAILURE, f"{host}: the key is revoked (p= is empty)")
-    if isinstance(key, RSAPublicKey) and key.key_size < _LEAST_KEY_BITS:
-        return Finding("DKIM", Grade.FAILURE, f"{host}: a key of {key.key_size} bits is too short")
+    if isinstance(key, RSAPublicKey) and key.key_size < LEAST_RSA_BITS:
+        return Finding(
+            "DKIM",
+            Grade.FAILURE,
+            f"{host}: a key of {key.key_size} bits is too short; use {LEAST_RSA_BITS} or more",
+        )
     return Finding("DKIM", Grade.OK, host)
 
 
@@ -136,20 +142,22 @@ def _dmarc(domain: str, resolver: dns.resolver.Resolver, _keys: Mapping[str, byt
             if not policy:
                 return Finding("DMARC", Grade.FAILURE, f"has no policy (p=): {records[0]}")
             if policy[1] == "none":
-                return Finding("DMARC", Grade.WARNING, f"asks receivers for nothing yet: {records[0]}")
+                return Finding(
+                    "DMARC", Grade.WARNING, f"the policy `none` has no effect on receivers: {records[0]}"
+                )
             return Finding("DMARC", Grade.OK, records[0])
-    return Finding("DMARC", Grade.FAILURE, f"no record at _dmarc.{domain}: large receivers ask for one")
+    return Finding("DMARC", Grade.FAILURE, f"no record at _dmarc.{domain}; large receivers require one")
 
 
 def _mx(domain: str, resolver: dns.resolver.Resolver, _keys: Mapping[str, bytes]) -> Finding:
     hosts = [str(answer.exchange).rstrip(".") for answer in _answers(domain, "MX", resolver)]
     if not any(hosts):
-        return Finding("MX", Grade.FAILURE, f"{domain} takes no mail: neither replies nor bounces come back")
+        return Finding("MX", Grade.FAILURE, f"{domain} accepts no mail; replies and bounces are lost")
     return Finding("MX", Grade.OK, ", ".join(sorted(hosts)))
 
 
 def _parents(domain: str) -> Iterable[str]:
-    """Yield the domain and those above it, but no top level."""
+    """Yield the domain and its parents, without the top-level domain."""
     labels = domain.split(".")
     return (".".join(labels[start:]) for start in range(max(1, len(labels) - 1)))
 

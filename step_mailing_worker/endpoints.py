@@ -1,21 +1,22 @@
-"""Which server a mailbox sends through, and how it signs in."""
+"""Chooses the server and the sign-in that a mailbox sends with."""
 
 from __future__ import annotations
 
 from typing import Protocol, cast
 
+from sequence_store.domain.states import AttemptReason
 from sequence_store.settings import LOCAL, SmtpSettings
 from step_mailing_worker.addresses import Address
 from step_mailing_worker.errors import UntrustedError
 from step_mailing_worker.smtp import Endpoint, Security
 
-SES = "ses:"  # and a region, in place of a host
+SES = "ses:"  # prefix of a host that is an AWS region
 
 _PORTS: dict[Security, int] = {"none": 25, "starttls": 587, "tls": 465}
 
 
 class MailboxServer(Protocol):
-    """What a mailbox says of its server; null is the deployment's own."""
+    """The server columns of a mailbox; null means the deployment's own server."""
 
     @property
     def mailbox_id(self) -> int: ...
@@ -31,12 +32,20 @@ class MailboxServer(Protocol):
     def smtp_secret(self) -> str | None: ...
 
 
+def password_in_clear(security: str, settings: SmtpSettings) -> bool:
+    """Return whether a sign-in would send its password without TLS, which only `local` allows."""
+    return security == "none" and settings.sequence_environment != LOCAL
+
+
 def endpoint_of(mailbox: MailboxServer, sender: Address, settings: SmtpSettings) -> Endpoint:
-    """Return the mailbox's own server, else the settings'; raise UntrustedError for a password in the clear."""
+    """Return the mailbox's own server, else the server of the settings.
+
+    Raise UntrustedError if the password would be sent without TLS.
+    """
     security = cast("Security", mailbox.smtp_security or settings.smtp_security)
     by_smtp = not (mailbox.smtp_host or settings.smtp_host).startswith(SES)
-    if by_smtp and mailbox.smtp_username and security == "none" and settings.sequence_environment != LOCAL:
-        raise UntrustedError("password_without_tls")
+    if by_smtp and mailbox.smtp_username and password_in_clear(security, settings):
+        raise UntrustedError(AttemptReason.PASSWORD_WITHOUT_TLS)
     own_port = mailbox.smtp_port or (_PORTS[security] if mailbox.smtp_host else None)
     return Endpoint(
         mailbox_id=mailbox.mailbox_id,

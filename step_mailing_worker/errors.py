@@ -1,20 +1,20 @@
 """The errors of the worker.
 
 WorkerError
-├── MailError             the mail cannot be built; `fault` says whose value is at fault
-├── GateClosedError       the database did not let the mail go out; nothing was sent
-├── NoCredentialError     the secret cannot be opened, or no token is given for it; parks the mailbox
+├── MailError             the mail cannot be built; `fault`: mailbox, recipient or message
+├── GateClosedError       the database refused the transfer; nothing was sent
+├── NoCredentialError     the secret cannot be opened or gives no token; parks the mailbox
 └── SmtpError
-    ├── RefusedError      the server answered with 4xx or 5xx
-    ├── LostError         no answer: the connection broke or the bound passed, in `phase`
-    └── UntrustedError    no verified TLS, or a password that would travel without it
+    ├── RefusedError      the server replied with 4xx or 5xx
+    ├── LostError         no reply: the connection broke or timed out in `phase`
+    └── UntrustedError    TLS is missing or not verified, or the host is not allowed
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sequence_store.domain.states import Fault
+from sequence_store.domain.states import AttemptReason, Fault
 
 if TYPE_CHECKING:
     from step_mailing_worker.smtp_replies import Phase, Reply
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class WorkerError(Exception):
-    """Something that ends the attempt at one mail, and no more than that."""
+    """Ends the attempt at one mail; the worker goes on."""
 
 
 class MailError(WorkerError):
@@ -57,7 +57,8 @@ class RefusedError(SmtpError):
 class LostError(SmtpError):
     def __init__(self, phase: Phase, *, timed_out: bool = False) -> None:
         self.phase = phase
-        self.reason = f"{'timeout' if timed_out else 'connection_lost'}_{phase}"
+        cause = AttemptReason.TIMEOUT if timed_out else AttemptReason.CONNECTION_LOST
+        self.reason = f"{cause}_{phase}"
         super().__init__(self.reason)
 
 

@@ -1,8 +1,8 @@
-"""Header lines written by hand, since the running Python may be one whose email package lets lines be injected.
+"""Writes header values without the email package, which in some Python releases allows header injection.
 
-CVE-2024-6923: `=?utf-8?q?Hi=0ABcc:...?=` as a subject is serialized with a line of its own. So nothing that could
-be read as a line or as an encoded word comes in, all that is not plain ASCII goes out as encoded words of ours,
-and `mail.py` parses what was written and compares.
+CVE-2024-6923: the email package serializes the subject `=?utf-8?q?Hi=0ABcc:...?=` as two lines. Three
+measures prevent this: values with control characters or encoded words are refused, all text that is not short
+plain ASCII is encoded here, and `mail.py` parses the written mail and compares it with its input.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ from __future__ import annotations
 import base64
 import unicodedata
 from collections.abc import Iterable, Iterator
+from email.header import decode_header, make_header
 
 from step_mailing_worker.addresses import Address
 
 _PLAIN_LENGTH = 60
-_WORD_BYTES = 42  # as base64 in an encoded word: 68 characters, 77 behind `Subject: `
+_WORD_BYTES = 42  # base64 in an encoded word makes them 68 characters, 77 after `Subject: `
 _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def checked(value: str) -> str:
-    """Return a header's value, stripped; raise ValueError for control characters and encoded words."""
+    """Return a value without outer spaces; raise ValueError for control characters and encoded words."""
     stripped = value.strip(" ")
     if any(unicodedata.category(c) in _REFUSED for c in stripped):
         raise ValueError("control characters")
@@ -29,14 +30,14 @@ def checked(value: str) -> str:
 
 
 def text(value: str) -> str:
-    """Return a checked value as unstructured text, encoded where it is not short plain ASCII."""
+    """Return a checked value as unstructured text, encoded unless it is short plain ASCII."""
     if value.isascii() and len(value) <= _PLAIN_LENGTH:
         return value
     return _encoded_words(value)
 
 
 def mailbox(name: str, address: Address) -> str:
-    """Return `"name" <address>` of a checked name; the bare address where the name is empty."""
+    """Return `"name" <address>` for a checked name, or the bare address if the name is empty."""
     if not name:
         return str(address)
     if name.isascii() and len(name) <= _PLAIN_LENGTH:
@@ -46,8 +47,13 @@ def mailbox(name: str, address: Address) -> str:
 
 
 def folded(values: Iterable[str]) -> str:
-    """Return values that are separated by white space, each on a line."""
+    """Return the values on one folded line each, separated by white space."""
     return "\r\n ".join(values)
+
+
+def decoded(value: str) -> str:
+    """Return a received header's value with its encoded words decoded."""
+    return str(make_header(decode_header(value)))
 
 
 def _encoded_words(value: str) -> str:
@@ -55,7 +61,7 @@ def _encoded_words(value: str) -> str:
 
 
 def _chunks(value: str) -> Iterator[bytes]:
-    """Split into pieces of UTF-8 that each end with a whole character."""
+    """Split into chunks of UTF-8, each of which ends with a whole character."""
     chunk = b""
     for character in value:
         encoded = character.encode()

@@ -1,4 +1,4 @@
-"""Keeps a message hidden, and its claim leased, for as long as somebody works on it."""
+"""Renews a message's visibility timeout and its claim's lease while an attempt runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 
 class Heartbeat:
-    """Calls `beat` every `period` seconds until it is stopped. Only a beat that is due is a task: most attempts see none."""
+    """Calls `beat` every `period` seconds until it is stopped. Most attempts end before the first beat."""
 
     def __init__(self, beat: Callable[[], Awaitable[None]], *, period: float) -> None:
         self._beat = beat
@@ -17,7 +17,7 @@ class Heartbeat:
         self._beating: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
-        """Stop, and wait for the beat that is under way: a later change of visibility must not come before it."""
+        """Stop, and wait for the current beat: it must not overwrite a later change of the visibility."""
         self._timer.cancel()
         if self._beating:
             beating, self._beating = self._beating, None

@@ -1,4 +1,4 @@
-"""One look into a mailbox's INBOX: what is new there, unread as before. Blocking; run it in a thread."""
+"""Reads the new mails of a mailbox's INBOX without marking them as read. Blocking: run it in a thread."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError, LoginError
 
+from sequence_store.domain.states import AttemptReason
 from sequence_store.sqs import batched
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.networks import IMAP_PORTS, is_private, refusal
 from step_mailing_worker.smtp_replies import Phase
 
-LONGEST_MAIL = 262_144  # what names the send stands at the head, or soon after the report
+LONGEST_MAIL = 262_144  # bytes; the Message-ID of the send is in the header or soon after the report
 MAILS_AT_ONCE = 20
 _ANSWER_SECONDS = 30
 _PORTS = {"tls": 993, "starttls": 143, "none": 143}
@@ -25,7 +26,7 @@ _PORTS = {"tls": 993, "starttls": 143, "none": 143}
 
 @dataclass(frozen=True)
 class InboxAccount:
-    """Where a mailbox's mail is read, and how far it has been read."""
+    """A mailbox's IMAP server and sign-in, and the position up to which its INBOX has been read."""
 
     mailbox_id: int
     address: str
@@ -44,7 +45,7 @@ class InboxAccount:
 
 @dataclass(frozen=True)
 class NewMails:
-    """Mails by their uid, in order; the position to keep once they are dealt with."""
+    """A batch of mails in the order of their uids, and the position to store once they are recorded."""
 
     uid_validity: int
     last_uid: int
@@ -54,8 +55,8 @@ class NewMails:
 def read_new_mails(
     account: InboxAccount, credential: Credential, *, lookback_days: int, public: bool = False
 ) -> Generator[NewMails, None, None]:
-    """Yield what is new, a few mails at a time; raise LostError or NoCredentialError."""
-    with _told_as_ours(), _signed_in(account, credential, public=public) as client:
+    """Yield the new mails in batches of at most MAILS_AT_ONCE; raise LostError or NoCredentialError."""
+    with _translated_errors(), _signed_in(account, credential, public=public) as client:
         selected = client.select_folder("INBOX", readonly=True)
         validity = int(selected[b"UIDVALIDITY"])
         uids = _new_uids(client, account, validity, lookback_days)
@@ -68,10 +69,10 @@ def read_new_mails(
 
 
 def _new_uids(client: IMAPClient, account: InboxAccount, validity: int, lookback_days: int) -> list[int]:
-    """Return the uids above the last one read; of a folder that is new to us, those of the last days."""
+    """Return the uids above the last one read; in a folder read for the first time, those of the lookback."""
     if account.uid_validity == validity and account.last_uid is not None:
         found = client.search(["UID", f"{account.last_uid + 1}:*"])
-        return sorted(uid for uid in found if uid > account.last_uid)  # `n:*` names the last one always
+        return sorted(uid for uid in found if uid > account.last_uid)  # `n:*` always includes the last uid
     since = (datetime.now(UTC) - timedelta(days=lookback_days)).date()
     return sorted(client.search(["SINCE", since]))
 
@@ -91,7 +92,7 @@ def _signed_in(account: InboxAccount, credential: Credential, *, public: bool) -
     )
     try:
         if public and is_private(client.socket().getpeername()):
-            raise NoCredentialError("private_host")
+            raise NoCredentialError(AttemptReason.PRIVATE_HOST)
         if account.security == "starttls":
             client.starttls(context)
         if credential.kind == "token":
@@ -104,13 +105,13 @@ def _signed_in(account: InboxAccount, credential: Credential, *, public: bool) -
 
 
 @contextmanager
-def _told_as_ours() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except LoginError:
-        raise NoCredentialError("sign_in_refused") from None
+        raise NoCredentialError(AttemptReason.SIGN_IN_REFUSED) from None
     except ssl.SSLCertVerificationError:
-        raise NoCredentialError("certificate_not_trusted") from None
+        raise NoCredentialError(AttemptReason.CERTIFICATE_NOT_TRUSTED) from None
     except TimeoutError as error:
         raise LostError(Phase.CONNECT, timed_out=True) from error
     except (IMAPClientError, OSError, EOFError) as error:

@@ -1,8 +1,8 @@
-"""What a mail that came back to a mailbox means: pure, from its bytes to what happened to which send.
+"""Classifies a mail received by a mailbox: which send it concerns, and what happened to that send.
 
-A send is known by the name in its Message-ID, which nobody can make up who has not received it: a reply and an
-automatic answer have it in In-Reply-To or References (RFC 5322), a bounce and a complaint somewhere in what they
-return (RFC 3464, RFC 5965, and whatever servers write that keep to neither).
+The Message-ID of a send is signed, so only a recipient of the mail can quote it. Replies (also automatic
+ones) quote it in In-Reply-To or References (RFC 5322); bounces and complaints quote it anywhere in their text
+(RFC 3464, RFC 5965, and servers that follow neither).
 """
 
 from __future__ import annotations
@@ -13,43 +13,34 @@ import re
 from dataclasses import dataclass, field
 from email import policy
 from email.errors import MessageError
-from email.header import decode_header, make_header
 from email.message import Message
-from enum import StrEnum
 
 from sequence_store.domain.messages import SendKey
-from sequence_store.domain.states import Outcome
+from sequence_store.domain.states import FeedbackKind, Outcome
 from sequence_store.mail.message_ids import keys_named_in
+from step_mailing_worker import headers
 from step_mailing_worker.smtp_replies import Phase, Reply, meaning_of
-
-
-class Kind(StrEnum):
-    """What happened; the database's function `record_feedback` says what follows."""
-
-    BOUNCE = "bounce"
-    SOFT_BOUNCE = "soft_bounce"
-    COMPLAINT = "complaint"
-    REPLY = "reply"
-    AUTO_REPLY = "auto_reply"
-    DELIVERY = "delivery"
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What is to be recorded of a send; `detail` holds no address and no text of the mail."""
+    """An event to record for a send; `detail` holds no address and no text of the mail."""
 
     key: SendKey
-    kind: Kind
+    kind: FeedbackKind
     detail: dict[str, str] = field(default_factory=dict)
 
 
 def feedback_of(content: bytes, *, own_address: str, secret: bytes) -> Feedback | None:
-    """Read a mail; None where it says nothing of a send of ours. Any bytes may be handed in."""
+    """Classify a mail; return None if it concerns no known send. Accepts any bytes and raises no error.
+
+    `secret` verifies Message-IDs; mails from `own_address` are not replies.
+    """
     try:
         mail = email.message_from_bytes(content, policy=policy.compat32)
         return _read(mail, content.decode("utf-8", "replace"), own_address, secret)
     except (MessageError, ValueError, LookupError, AttributeError, TypeError, RecursionError):
-        return None  # hostile or broken beyond reading
+        return None  # the mail cannot be parsed
 
 
 def _read(mail: Message[str, str], text: str, own_address: str, secret: bytes) -> Feedback | None:
@@ -60,13 +51,13 @@ def _read(mail: Message[str, str], text: str, own_address: str, secret: bytes) -
         if key is None:
             return None
         if report == "feedback-report":
-            return Feedback(key, Kind.COMPLAINT, detail)
+            return Feedback(key, FeedbackKind.COMPLAINT, detail)
         return _bounce(key, text, detail)
     key = next(keys_named_in(f"{_header(mail, 'References')} {_header(mail, 'In-Reply-To')}", secret), None)
     if key is None or own_address.lower() in _header(mail, "From").lower():
         return None
     automatic = report is not None or _is_automatic(mail)
-    return Feedback(key, Kind.AUTO_REPLY if automatic else Kind.REPLY, detail)
+    return Feedback(key, FeedbackKind.AUTO_REPLY if automatic else FeedbackKind.REPLY, detail)
 
 
 def _header(mail: Message[str, str], name: str) -> str:
@@ -74,7 +65,7 @@ def _header(mail: Message[str, str], name: str) -> str:
 
 
 def _report_type(mail: Message[str, str]) -> str | None:
-    """Return what a report reports: `delivery-status`, `feedback-report`, `disposition-notification`."""
+    """Return the report type (such as `delivery-status`), or None if the mail is not a report."""
     if mail.get_content_type() != "multipart/report":
         return None
     stated = str(mail.get_param("report-type") or "").lower()
@@ -100,28 +91,28 @@ _STATUS = re.compile(r"^Status:\s*([245]\.\d{1,3}\.\d{1,3})", re.IGNORECASE | re
 _DIAGNOSTIC = re.compile(
     r"^Diagnostic-Code:\s*smtp;\s*([45]\d\d)[ -](?:([45]\.\d{1,3}\.\d{1,3}) )?", re.IGNORECASE | re.MULTILINE
 )
-_ANSWER = re.compile(r"\b([45]\d\d)[ -]([45]\.\d{1,3}\.\d{1,3})\b")
+_REPLY = re.compile(r"\b([45]\d\d)[ -]([45]\.\d{1,3}\.\d{1,3})\b")
 
 
 def _bounce(key: SendKey, text: str, detail: dict[str, str]) -> Feedback:
-    """Judge a bounce: it costs the recipient only what the same words would cost as an answer to RCPT."""
+    """Classify a bounce as the same reply to RCPT would be, so that both have the same effect."""
     action = _ACTION.search(text)
     if action and action[1].lower() in {"delivered", "relayed", "expanded"}:
-        return Feedback(key, Kind.DELIVERY, detail)
-    code, enhanced = _answer(text)
+        return Feedback(key, FeedbackKind.DELIVERY, detail)
+    code, enhanced = _quoted_reply(text)
     detail = {**detail, **({"status": enhanced} if enhanced else {}), **({"code": code} if code else {})}
     if action and action[1].lower() == "delayed":
-        return Feedback(key, Kind.SOFT_BOUNCE, detail)
+        return Feedback(key, FeedbackKind.SOFT_BOUNCE, detail)
     meaning = meaning_of(Reply(Phase.RCPT, int(code or f"{(enhanced or '4')[0]}50"), enhanced or ""))
     hard = meaning.outcome is Outcome.HARD_FAILED and (enhanced or "").startswith("5")
-    return Feedback(key, Kind.BOUNCE if hard else Kind.SOFT_BOUNCE, detail)
+    return Feedback(key, FeedbackKind.BOUNCE if hard else FeedbackKind.SOFT_BOUNCE, detail)
 
 
-def _answer(text: str) -> tuple[str | None, str | None]:
-    """Return the code and the enhanced code that a bounce quotes, the most specific first."""
-    status, diagnostic, answer = _STATUS.search(text), _DIAGNOSTIC.search(text), _ANSWER.search(text)
-    code = diagnostic[1] if diagnostic else answer[1] if answer and not status else None
-    enhanced = (diagnostic and diagnostic[2]) or (status and status[1]) or (answer and answer[2]) or None
+def _quoted_reply(text: str) -> tuple[str | None, str | None]:
+    """Return the reply code and the enhanced code that a bounce quotes, from its most specific field."""
+    status, diagnostic, reply = _STATUS.search(text), _DIAGNOSTIC.search(text), _REPLY.search(text)
+    code = diagnostic[1] if diagnostic else reply[1] if reply and not status else None
+    enhanced = (diagnostic and diagnostic[2]) or (status and status[1]) or (reply and reply[2]) or None
     if code and enhanced and code[0] != enhanced[0]:
         code = None
     return code, enhanced
@@ -135,7 +126,7 @@ _AUTOMATIC_SUBJECT = re.compile(
 
 
 def _is_automatic(mail: Message[str, str]) -> bool:
-    """Return whether a program answered (RFC 3834, and what programs did before it)."""
+    """Return whether a program wrote the mail (RFC 3834, and older headers for the same purpose)."""
     submitted = _header(mail, "Auto-Submitted").lower()
     if submitted:
         return not submitted.startswith("no")
@@ -145,8 +136,4 @@ def _is_automatic(mail: Message[str, str]) -> bool:
         return True
     if _header(mail, "Return-Path") == "<>":
         return True
-    return _AUTOMATIC_SUBJECT.match(_decoded(_header(mail, "Subject"))) is not None
-
-
-def _decoded(subject: str) -> str:
-    return str(make_header(decode_header(subject)))
+    return _AUTOMATIC_SUBJECT.match(headers.decoded(_header(mail, "Subject"))) is not None

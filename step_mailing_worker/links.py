@@ -1,4 +1,4 @@
-"""The links of one mail: unsubscribing always, the open pixel and tracked links where the sequence wants them."""
+"""Writes the links of a mail: unsubscribe always, open pixel and tracked links if they are enabled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINE_START = re.compile(r"\n")
 
 @dataclass(frozen=True)
 class MailLinks:
-    """Writes a mail's links: the same send always gets the same ones."""
+    """Writes a mail's links; the same send always gets the same links."""
 
     send: SendKey
     signer: LinkSigner
@@ -35,7 +35,7 @@ class MailLinks:
         return f"{self.base_url}/u/{self.signer.sign(Link(LinkKind.UNSUBSCRIBE, self.send))}"
 
     def tracked(self, page: str) -> str:
-        """Return the HTML part as it goes out."""
+        """Return the HTML part with tracked links and the open pixel, as far as they are enabled."""
         if self.clicks:
             page = self._with_tracked_links(page)
         if self.opens:
@@ -46,21 +46,21 @@ class MailLinks:
     def _with_tracked_links(self, page: str) -> str:
         finder = _LinkFinder(page)
         parts, end = [], 0
-        for place, (start, stop, target) in enumerate(finder.found):
-            parts += [page[end:start], self._followed(place, target) or page[start:stop]]
+        for position, (start, stop, target) in enumerate(finder.found):
+            parts += [page[end:start], self._tracked_attribute(position, target) or page[start:stop]]
             end = stop
         return "".join((*parts, page[end:]))
 
-    def _followed(self, place: int, target: str) -> str | None:
-        """Return the attribute that leads to `target` by way of us; None for what is not to be tracked."""
+    def _tracked_attribute(self, position: int, target: str) -> str | None:
+        """Return the attribute that links to `target` through the tracking host, or None if not tracked."""
         if not target.lower().startswith(("http://", "https://")) or target == self.unsubscribe_url:
             return None
-        token = self.signer.sign(Link(LinkKind.CLICK, self.send, place, target))
+        token = self.signer.sign(Link(LinkKind.CLICK, self.send, position, target))
         return f'"{html.escape(f"{self.base_url}/t/{token}")}"' if len(token) <= LONGEST_TOKEN else None
 
 
 class _LinkFinder(HTMLParser):
-    """Finds where in a page the values of `href` stand, as a reader of HTML sees it: not in comments or scripts."""
+    """Finds the positions of `href` values in a page as an HTML parser does: not in comments or scripts."""
 
     def __init__(self, page: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -76,7 +76,7 @@ class _LinkFinder(HTMLParser):
         line, column = self.getpos()
         start = self._line_starts[line - 1] + column
         for attribute in _ATTRIBUTE.finditer(source, name.end()):
-            if attribute["name"].lower() == "href":  # the first counts
+            if attribute["name"].lower() == "href":  # browsers use the first one
                 value = attribute["value"] or ""
                 target = html.unescape(value.strip("\"'") if value[:1] in {'"', "'"} else value).strip()
                 if value and target == (dict(reversed(attrs)).get("href") or "").strip():

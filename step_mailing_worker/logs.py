@@ -1,4 +1,4 @@
-"""Logs: one line an event on stderr, `key=value`, ids only. No address, no content, no reply's text."""
+"""Writes one log line per event to stderr as `key=value`: no addresses, mail content or server replies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _logger = logging.getLogger("step_mailing_worker")
 
 
 def configure() -> None:
-    """Log to stderr in UTC; libraries only from warnings on."""
+    """Log to stderr in UTC; log libraries from level WARNING."""
     formatter = logging.Formatter(
         "%(asctime)s.%(msecs)03dZ level=%(levelname)s %(message)s", datefmt="%Y-%m-%dT%H:%M:%S"
     )
@@ -30,7 +30,7 @@ def warn(name: str, **values: object) -> None:
 
 
 def fail(name: str, **values: object) -> None:
-    """Log an error that nobody expected, with where it happened but not with its values."""
+    """Log an unexpected error with its location, but without its message, which may contain personal data."""
     _log(logging.ERROR, name, values)
 
 

@@ -1,4 +1,4 @@
-"""Builds a mail: multipart/alternative of text and HTML, the same bytes for every attempt at the same send."""
+"""Builds the mail of a send: multipart/alternative with text and HTML, the same bytes for every attempt."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email import policy
-from email.header import decode_header, make_header
 from email.headerregistry import AddressHeader
 from email.parser import HeaderParser
 from email.utils import format_datetime
@@ -15,7 +14,7 @@ from functools import lru_cache
 from typing import cast
 
 from sequence_store.domain.messages import SendKey
-from sequence_store.domain.states import Fault
+from sequence_store.domain.states import AttemptReason, Fault
 from sequence_store.errors import TemplateError
 from sequence_store.mail.content import Bodies, Person, render_bodies, render_subject, template_names
 from sequence_store.mail.message_ids import message_id
@@ -30,7 +29,7 @@ _MIME_NAMES = frozenset({"MIME-Version", "Content-Type"})
 
 @dataclass(frozen=True)
 class MailOrder:
-    """All that a mail is made of, as the claim read it."""
+    """The data of a mail, as the claim read them."""
 
     key: SendKey
     send_at: datetime
@@ -48,7 +47,7 @@ class MailOrder:
 
 @dataclass(frozen=True)
 class Mail:
-    """What SMTP takes: the envelope, and the content in CRLF lines, not yet dot-stuffed."""
+    """A built mail: the envelope, and the content in lines that end with CRLF, not yet dot-stuffed."""
 
     sender: Address
     recipient: Address
@@ -59,10 +58,15 @@ class Mail:
     def needs_utf8(self) -> bool:
         return self.sender.needs_utf8 or self.recipient.needs_utf8
 
+    def smtputf8_error(self) -> MailError:
+        """Return the error for a server without SMTPUTF8; it parks the mailbox if the sender needs it."""
+        fault = Fault.MAILBOX if self.sender.needs_utf8 else Fault.RECIPIENT
+        return MailError(AttemptReason.SMTPUTF8_NOT_OFFERED, fault=fault)
+
 
 @dataclass(frozen=True)
-class _Meant:
-    """What a mail says to whoever reads it."""
+class _Parsed:
+    """The parts of a mail that a reader sees."""
 
     header_names: tuple[str, ...]
     sender: tuple[str, str]
@@ -72,16 +76,16 @@ class _Meant:
 
 
 def build_mail(order: MailOrder, secret: bytes) -> Mail:
-    """Render and write the mail; raise MailError, whose fault says whose value stands in the way.
+    """Render and write the mail; raise MailError if a value does not allow it.
 
-    `secret` keys the Message-ID.
+    `secret` signs the Message-ID. The mail is parsed again before it is returned, and must equal its input.
     """
-    sender = _address(order.mailbox_address, "mailbox address", Fault.MAILBOX)
-    recipient = _address(order.contact_address, "contact address", Fault.RECIPIENT)
+    sender = _address(order.mailbox_address, AttemptReason.MAILBOX_ADDRESS, Fault.MAILBOX)
+    recipient = _address(order.contact_address, AttemptReason.CONTACT_ADDRESS, Fault.RECIPIENT)
     own_id = message_id(order.key, sender.domain, secret)
-    sender_name = _header(order.mailbox_display_name or "", "mailbox display name", Fault.MAILBOX)
+    sender_name = _header(order.mailbox_display_name or "", AttemptReason.MAILBOX_DISPLAY_NAME, Fault.MAILBOX)
     recipient_name = _header(order.contact_name, "contact name")
-    subject, bodies = _said(order)
+    subject, bodies = _rendered(order)
     earlier = [
         message_id(order.key._replace(step_id=step_id), sender.domain, secret)
         for step_id in order.thread_step_ids
@@ -96,15 +100,15 @@ def build_mail(order: MailOrder, secret: bytes) -> Mail:
         **_list_unsubscribe(order.links.unsubscribe_url),
     }
     content = _written(lines, bodies, boundary=f"=_{own_id.rpartition('@')[0].rpartition('.')[2]}")
-    meant = _Meant(
+    intended = _Parsed(
         tuple(lines),
-        (_letters(sender_name), str(sender)),
-        (_letters(recipient_name), str(recipient)),
+        (_without_spaces(sender_name), str(sender)),
+        (_without_spaces(recipient_name), str(recipient)),
         subject,
         bodies,
     )
-    if not _reads_as(content, meant):
-        raise MailError("mail: reads otherwise than it was written")
+    if not _parses_to(content, intended):
+        raise MailError(f"{AttemptReason.MAIL}: reads otherwise than it was written")
     return Mail(sender, recipient, own_id, content)
 
 
@@ -122,8 +126,8 @@ def _header(value: str, what: str, fault: Fault = Fault.MESSAGE) -> str:
         raise MailError(f"{what}: {error} in a header", fault=fault) from None
 
 
-def _said(order: MailOrder) -> tuple[str, Bodies]:
-    """Render the subject and what the mail says."""
+def _rendered(order: MailOrder) -> tuple[str, Bodies]:
+    """Render the subject and the two bodies."""
     sender = Person(order.mailbox_display_name or "", order.mailbox_address)
     contact = Person(order.contact_name, order.contact_address)
     names = template_names(
@@ -133,8 +137,8 @@ def _said(order: MailOrder) -> tuple[str, Bodies]:
         subject = render_subject(order.mail_subject, order.thread_subject, names)
         bodies = render_bodies(order.mail_content, names)
     except TemplateError as error:
-        raise MailError(f"template: {error}") from None
-    return _header(subject, "subject"), Bodies(bodies.text, order.links.tracked(bodies.html))
+        raise MailError(f"{AttemptReason.TEMPLATE}: {error}") from None
+    return _header(subject, AttemptReason.SUBJECT), Bodies(bodies.text, order.links.tracked(bodies.html))
 
 
 def _thread(earlier: Sequence[str]) -> dict[str, str]:
@@ -148,7 +152,7 @@ def _list_unsubscribe(url: str) -> dict[str, str]:
 
 
 def _written(lines: Mapping[str, str], bodies: Bodies, *, boundary: str) -> bytes:
-    """Write the mail. Quoted-printable cannot hold `=_`, so no content can end a part."""
+    """Write the mail. Quoted-printable never contains `=_`, so no content can contain the boundary."""
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return b"".join(
         (
@@ -171,28 +175,28 @@ def _part_head(subtype: str) -> str:
     return f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable"
 
 
-def _reads_as(content: bytes, meant: _Meant) -> bool:
+def _parses_to(content: bytes, intended: _Parsed) -> bool:
     try:
-        return _read(content) == meant
-    except (ValueError, LookupError, AttributeError):  # not two parts, no such header
+        return _read(content) == intended
+    except (ValueError, LookupError, AttributeError):  # the mail has other parts or lacks a header
         return False
 
 
-def _read(content: bytes) -> _Meant:
-    """Read a mail as any other program would: its header by the standard library's parser, its parts by their boundary.
+def _read(content: bytes) -> _Parsed:
+    """Parse a mail as a receiver would: its header with the standard library, its parts by the boundary.
 
-    Only what is compared is read in full: reading is what a mail costs most.
+    Parsing takes most of the time of building a mail, so only the compared fields are parsed in full.
     """
     head, _, body = content.partition(b"\r\n\r\n")
     read = _HEADER_PARSER.parsestr(head.decode())
     preamble, text, html, epilogue = body.split(f"--{read.get_boundary()}".encode())
     if preamble or epilogue != b"--\r\n":
-        raise ValueError("something around the parts")
-    return _Meant(
-        tuple(name for name in read.keys() if name not in _MIME_NAMES),  # noqa: SIM118  # repeated ones too
+        raise ValueError("there is text before or after the parts")
+    return _Parsed(
+        tuple(name for name in read.keys() if name not in _MIME_NAMES),  # noqa: SIM118  # repeats included
         _only_mailbox("From", read["From"]),
         _only_mailbox("To", read["To"]),
-        _decoded(read["Subject"]),
+        headers.decoded(read["Subject"]),
         Bodies(_content_of(text, "plain"), _content_of(html, "html")),
     )
 
@@ -200,21 +204,17 @@ def _read(content: bytes) -> _Meant:
 def _content_of(part: bytes, subtype: str) -> str:
     head, _, body = part.partition(b"\r\n\r\n")
     if head.decode() != f"\r\n{_part_head(subtype)}":
-        raise ValueError("a part's header is another")
+        raise ValueError("a part has an unexpected header")
     return a2b_qp(body.removesuffix(b"\r\n")).decode().replace("\r\n", "\n")
 
 
-@lru_cache(maxsize=1024)  # a mailbox writes many mails
+@lru_cache(maxsize=1024)  # the mails of a mailbox share their From
 def _only_mailbox(name: str, value: str) -> tuple[str, str]:
     header = cast("AddressHeader", policy.default.header_fetch_parse(name, value))
-    addresses = [(_letters(a.display_name), a.addr_spec) for a in header.addresses]
+    addresses = [(_without_spaces(a.display_name), a.addr_spec) for a in header.addresses]
     return addresses[0] if len(addresses) == 1 else ("", "")
 
 
-def _decoded(value: str) -> str:
-    return str(make_header(decode_header(value)))
-
-
-def _letters(name: str) -> str:
-    """Return a name without white space: Python's parser sets a blank between the words of a long encoded name."""
+def _without_spaces(name: str) -> str:
+    """Return a name without white space: Python's parser adds spaces inside a long encoded name."""
     return "".join(name.split())

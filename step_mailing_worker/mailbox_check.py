@@ -1,4 +1,4 @@
-"""Whether a mailbox can send: its domain's records, and its sign-in, tried for real."""
+"""Checks that a mailbox can send: reads its domain's DNS records and signs in at its server."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from sequence_store.settings import SmtpSettings
 from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.credentials import Credentials, Keep
-from step_mailing_worker.dns_records import Finding, Grade, look_at_records
+from step_mailing_worker.dns_records import Finding, Grade, check_records
 from step_mailing_worker.endpoints import SES, endpoint_of
 from step_mailing_worker.errors import (
     LostError,
@@ -31,7 +31,7 @@ _SES_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class CheckedMailbox:
-    """What the database says of it."""
+    """The columns of `mailboxes` that a check needs."""
 
     mailbox_id: int
     address: str
@@ -45,13 +45,13 @@ class CheckedMailbox:
 async def check_mailbox(
     mailbox: CheckedMailbox, settings: SmtpSettings, resolver: dns.resolver.Resolver, keep: Keep
 ) -> list[Finding]:
-    """Return everything that was looked at. Sends nothing; `keep` stores a replaced refresh token."""
+    """Return one finding per check. Sends no mail; `keep` stores a replaced refresh token."""
     try:
         address = parse_address(mailbox.address)
     except ValueError:
-        return [Finding("address", Grade.FAILURE, f"{mailbox.address} is not one mail address")]
+        return [Finding("address", Grade.FAILURE, f"{mailbox.address} is not a valid mail address")]
     keys = Signer.of(settings.dkim_keys).public_key_of(address.domain)
-    findings = look_at_records(address.domain, resolver, keys)
+    findings = check_records(address.domain, resolver, keys)
     try:
         endpoint = endpoint_of(mailbox, address, settings)
     except UntrustedError as error:
@@ -63,32 +63,32 @@ async def _sign_in(endpoint: Endpoint, settings: SmtpSettings, keep: Keep) -> Fi
     credentials = Credentials(settings, keep)
     try:
         if endpoint.host.startswith(SES):
-            return await _ask_ses(endpoint, credentials)
-        return await _ask_server(endpoint, settings, credentials)
+            return await _check_ses(endpoint, credentials)
+        return await _check_server(endpoint, settings, credentials)
     except RefusedError as error:
         detail = f"{error.reply.code} {storable(error.reply.text)}"
     except (LostError, NoCredentialError, UntrustedError) as error:
         detail = error.reason
     finally:
         await credentials.close()
-    return Finding(_SIGN_IN, Grade.FAILURE, f"{_where(endpoint)}: {detail}")
+    return Finding(_SIGN_IN, Grade.FAILURE, f"{_server(endpoint)}: {detail}")
 
 
-async def _ask_server(endpoint: Endpoint, settings: SmtpSettings, credentials: Credentials) -> Finding:
+async def _check_server(endpoint: Endpoint, settings: SmtpSettings, credentials: Credentials) -> Finding:
     seconds = float(settings.smtp_timeout_seconds)
     connection = await MailboxConnections(Bounds(seconds, seconds), credentials).opened(endpoint)
     await connection.quit()
-    who = endpoint.username or "nobody: it has no username"
-    return Finding(_SIGN_IN, Grade.OK, f"{_where(endpoint)}, as {who}")
+    account = f"as {endpoint.username}" if endpoint.username else "without sign-in: it has no username"
+    return Finding(_SIGN_IN, Grade.OK, f"{_server(endpoint)}, {account}")
 
 
-async def _ask_ses(endpoint: Endpoint, credentials: Credentials) -> Finding:
-    """Ask SES whether it sends for the domain."""
+async def _check_ses(endpoint: Endpoint, credentials: Credentials) -> Finding:
+    """Check that SES has verified the domain for sending."""
     secret = None
     if endpoint.username and endpoint.secret:
         secret = (await credentials.of(endpoint.mailbox_id, endpoint.secret)).text
     region = endpoint.host.removeprefix(SES)
-    client = ses_client(region, endpoint.username, secret, answer_seconds=_SES_SECONDS)
+    client = ses_client(region, endpoint.username, secret, reply_seconds=_SES_SECONDS)
     try:
         identity = await asyncio.to_thread(client.get_email_identity, EmailIdentity=endpoint.helo)
     except (ClientError, BotoCoreError) as error:
@@ -100,5 +100,5 @@ async def _ask_ses(endpoint: Endpoint, credentials: Credentials) -> Finding:
     return Finding(_SIGN_IN, Grade.OK if verified else Grade.FAILURE, detail)
 
 
-def _where(endpoint: Endpoint) -> str:
+def _server(endpoint: Endpoint) -> str:
     return f"{endpoint.host}:{endpoint.port} ({endpoint.security})"

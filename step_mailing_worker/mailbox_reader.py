@@ -1,4 +1,4 @@
-"""Reads the mailboxes' mail, look by look, and records replies, bounces and complaints of the sends they answer."""
+"""Reads the mailboxes' incoming mail and records replies, bounces and complaints to known sends."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import psycopg
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
+from sequence_store.domain.states import AttemptReason
 from sequence_store.postgres.connection import SESSION, plain_url
 from sequence_store.postgres.queries import query
 from sequence_store.settings import LOCAL, WorkerSettings
 from step_mailing_worker import logs
 from step_mailing_worker.credentials import Credential, Credentials
+from step_mailing_worker.endpoints import password_in_clear
 from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.imap import InboxAccount, NewMails, read_new_mails
 from step_mailing_worker.inbound_mail import Feedback, feedback_of
-from step_mailing_worker.store import DATABASE_AWAY
+from step_mailing_worker.store import DATABASE_AWAY, keep_secret
 
 MAILBOXES_AT_ONCE = 8
 
@@ -26,38 +28,41 @@ Connection = psycopg.AsyncConnection[tuple[object, ...]]
 
 
 class MailboxReader:
-    """One process's reading; several side by side do the same work twice and record it once."""
+    """Reads the mail of all mailboxes. If several readers run, each event is still recorded once."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._secret = settings.address_key.get_secret_value().encode()
         self._stopping = asyncio.Event()
-        self._places = asyncio.Semaphore(MAILBOXES_AT_ONCE)
+        self._slots = asyncio.Semaphore(MAILBOXES_AT_ONCE)
 
     def stop(self) -> None:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Look again and again until `stop`; a database that is away is tried at the next look."""
+        """Read all mailboxes every `inbox_poll_seconds` until `stop`.
+
+        If the database is unavailable, the reader tries again in the next round.
+        """
         credentials = Credentials(self._settings, self._keep_secret)
         try:
             while not self._stopping.is_set():
                 with suppress(*DATABASE_AWAY):
-                    await self.look(credentials)
+                    await self._read_all(credentials)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), self._settings.inbox_poll_seconds)
         finally:
             await credentials.close()
 
     async def run_once(self) -> Counter[str]:
-        """Look once; return what was recorded, by kind. Raise DATABASE_AWAY."""
+        """Read all mailboxes once; return the number of new events by kind. Raise DATABASE_AWAY."""
         credentials = Credentials(self._settings, self._keep_secret)
         try:
-            return await self.look(credentials)
+            return await self._read_all(credentials)
         finally:
             await credentials.close()
 
-    async def look(self, credentials: Credentials) -> Counter[str]:
+    async def _read_all(self, credentials: Credentials) -> Counter[str]:
         async with (
             await self._connected() as connection,
             connection.cursor(row_factory=class_row(InboxAccount)) as c,
@@ -67,32 +72,32 @@ class MailboxReader:
         return sum(counts, Counter())
 
     async def _read(self, account: InboxAccount, credentials: Credentials) -> Counter[str]:
-        """Read one mailbox; what is wrong with it is logged, and costs no other."""
-        async with self._places:
+        """Read one mailbox; log its errors, so that the other mailboxes are still read."""
+        async with self._slots:
             try:
                 return await self._read_signed_in(account, credentials)
             except (LostError, NoCredentialError) as error:
                 logs.warn("inbox_not_read", mailbox=account.mailbox_id, reason=error.reason)
             except DATABASE_AWAY:
                 raise
-            except Exception as error:  # noqa: BLE001  # a server may answer anything
+            except Exception as error:  # noqa: BLE001  # a server may reply anything
                 logs.fail("inbox_not_read", mailbox=account.mailbox_id, error=type(error).__name__)
             return Counter()
 
     async def _read_signed_in(self, account: InboxAccount, credentials: Credentials) -> Counter[str]:
-        if account.security == "none" and self._settings.sequence_environment != LOCAL:
-            raise NoCredentialError("password_without_tls")
-        if not account.smtp_secret:
-            raise NoCredentialError("secret_missing")
+        if password_in_clear(account.security, self._settings):
+            raise NoCredentialError(AttemptReason.PASSWORD_WITHOUT_TLS)
         credential = await credentials.of(account.mailbox_id, account.smtp_secret)
         try:
-            return await self._take(account, credential)
+            return await self._record_new_mails(account, credential)
         except NoCredentialError:
             if not credentials.forget(account.mailbox_id, account.smtp_secret, credential):
                 raise
-        return await self._take(account, await credentials.of(account.mailbox_id, account.smtp_secret))
+        return await self._record_new_mails(
+            account, await credentials.of(account.mailbox_id, account.smtp_secret)
+        )
 
-    async def _take(self, account: InboxAccount, credential: Credential) -> Counter[str]:
+    async def _record_new_mails(self, account: InboxAccount, credential: Credential) -> Counter[str]:
         recorded: Counter[str] = Counter()
         batches = read_new_mails(
             account,
@@ -111,7 +116,7 @@ class MailboxReader:
         return recorded
 
     async def _record(self, connection: Connection, account: InboxAccount, batch: NewMails) -> Counter[str]:
-        """Record what the mails mean, then how far they were read: in this order nothing is lost."""
+        """Record the events, then the position: after a crash in between, the mails are read again."""
         recorded: Counter[str] = Counter()
         for content in batch.mails:
             feedback = feedback_of(content, own_address=account.address, secret=self._secret)
@@ -144,11 +149,8 @@ class MailboxReader:
         return verdict == "recorded"
 
     async def _keep_secret(self, mailbox_id: int, before: str, after: str) -> bool:
-        values = {"mailbox_id": mailbox_id, "before": before, "after": after}
         async with await self._connected() as connection:
-            cursor = await connection.execute(query("worker", "keep_secret"), values)
-            row = await cursor.fetchone()
-        return bool(row and row[0])
+            return await keep_secret(connection, mailbox_id, before, after)
 
     async def _connected(self) -> Connection:
         return await psycopg.AsyncConnection.connect(

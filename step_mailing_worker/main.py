@@ -1,4 +1,4 @@
-"""Runs the worker as a process: signals, logs, exit status."""
+"""Runs the worker and the mailbox reader as processes: signals, logs, exit status."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from step_mailing_worker.worker import Worker
 def run(settings: WorkerSettings) -> int:
     """Send the queue's mails until SIGTERM or SIGINT; return the exit status, 0.
 
-    Raise QueueMissingError where nobody has created the queues.
+    Raise QueueMissingError if a queue does not exist.
     """
     logs.configure()
     asyncio.run(_work(settings))
@@ -23,7 +23,11 @@ def run(settings: WorkerSettings) -> int:
 
 
 def read_inboxes(settings: WorkerSettings, *, once: bool) -> Counter[str]:
-    """Read the mailboxes' mail until SIGTERM or SIGINT, or once; return what was recorded then, by kind."""
+    """Read the mailboxes' incoming mail until SIGTERM or SIGINT, or once.
+
+    With `once`, return the number of newly recorded events by kind and raise DATABASE_AWAY; else return an
+    empty counter.
+    """
     logs.configure()
     return asyncio.run(_read(settings, once=once))
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a worker: attempts by outcome, how long they took, how late mails left."""
+"""Counts a worker's attempts by outcome and measures how late mails are sent, for Prometheus."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ LATE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 
 
 class WorkerMetrics:
-    """One process's numbers; they are served where WORKER_METRICS_PORT is set."""
+    """The metrics of one process, served if WORKER_METRICS_PORT is set."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._outcomes = Counter(
-            "sequences_worker_sends", "Attempts that ended, by outcome", ("outcome",), registry=self.registry
+            "sequences_worker_sends", "Finished attempts by outcome", ("outcome",), registry=self.registry
         )
         for outcome in Outcome:
             self._outcomes.labels(outcome.value)
         self._active = Gauge(
-            "sequences_worker_active_attempts", "Messages that are being handled", registry=self.registry
+            "sequences_worker_active_attempts", "Messages in progress", registry=self.registry
         )
         self._lateness = Histogram(
             "sequences_worker_send_lateness_seconds",
-            "From a mail's second to its outcome sent",
+            "Seconds from the planned send time to the outcome sent",
             buckets=LATE_BUCKETS,
             registry=self.registry,
         )
         self._faults = Counter(
             "sequences_worker_unexpected_errors",
-            "Attempts that ended in an error of ours",
+            "Attempts that ended in an unexpected error",
             registry=self.registry,
         )
 
@@ -56,7 +56,7 @@ class WorkerMetrics:
         self._faults.inc()
 
     def serve(self, settings: WorkerSettings) -> WSGIServer | None:
-        """Serve `/metrics` from a thread of its own until the process ends, if a port is set."""
+        """Serve `/metrics` from a separate thread until the process ends, if a port is set."""
         if settings.worker_metrics_port is None:
             return None
         port, host = settings.worker_metrics_port, settings.worker_metrics_host

@@ -1,7 +1,8 @@
-"""One SMTP connection: aiosmtplib opens it and signs in; then the phase of every command and the final dot are ours.
+"""Sends mails over one SMTP connection: aiosmtplib connects and signs in, SmtpProtocol does the rest.
 
-Stock clients send body and final dot as one and tell every broken connection alike. Here the dot goes out on
-its own and the phase is recorded first: what breaks before it may be tried again, what breaks after it is unknown.
+Common clients write the body and the final dot together and report every broken connection alike. This module
+records the phase and writes the dot separately: after a failure before the dot the mail can be sent again;
+after a failure behind the dot the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -19,20 +20,23 @@ from typing import Literal
 
 import aiosmtplib
 
-from sequence_store.domain.states import Fault
+from sequence_store.domain.states import AttemptReason
 from sequence_store.failpoints import Failpoint, reach
 from step_mailing_worker.credentials import Credential
-from step_mailing_worker.errors import LostError, MailError, RefusedError, UntrustedError
+from step_mailing_worker.errors import (
+    LostError,
+    RefusedError,
+    UntrustedError,
+)
 from step_mailing_worker.mail import Mail
 from step_mailing_worker.networks import SMTP_PORTS, is_private, refusal_soon
 from step_mailing_worker.smtp_protocol import SmtpProtocol
-from step_mailing_worker.smtp_replies import Phase, Reply
+from step_mailing_worker.smtp_replies import SERVICE_CLOSES, Phase, Reply
 
 Security = Literal["none", "starttls", "tls"]
 
-_SEND_BUFFER_BYTES = 65_536  # of the kernel: what has not left it has not been sent
+_SEND_BUFFER_BYTES = 65_536  # of the kernel; data still in it has not reached the server
 _QUIT_SECONDS = 1.0
-_SERVICE_CLOSES = 421
 _START_INPUT = 354
 _ERRORS = 400
 _LEADING_DOT = re.compile(rb"(?m)^\.")
@@ -40,23 +44,23 @@ _LEADING_DOT = re.compile(rb"(?m)^\.")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A mailbox's server and its sign-in: connections are kept for each."""
+    """A mailbox's server and sign-in; connections are kept per endpoint."""
 
     mailbox_id: int
     host: str
     port: int
     security: Security
     helo: str
-    public: bool = (
-        False  # whether a private address is refused: a customer names the host, not the deployment
-    )
+    public: bool = False  # refuse private addresses: the customer names the host, not the deployment
     username: str | None = None
-    secret: str | None = field(default=None, repr=False, compare=False)  # as it is stored
+    secret: str | None = field(
+        default=None, repr=False, compare=False
+    )  # as stored: sealed, plain or a reference
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """How long the server may take, in seconds."""
+    """Time limits for the server's replies, in seconds."""
 
     command: float
     final_dot: float
@@ -68,7 +72,7 @@ def tls_context() -> ssl.SSLContext:
 
 
 class SmtpConnection:
-    """A signed-in connection. `broken` once it must not be used again; `dirty` while a mail is begun."""
+    """A signed-in connection. `broken` if it must not be used again; `dirty` from MAIL to the final reply."""
 
     def __init__(self, endpoint: Endpoint, bounds: Bounds) -> None:
         self.endpoint = endpoint
@@ -77,7 +81,7 @@ class SmtpConnection:
         self.phase = Phase.CONNECT
         self._bounds = bounds
         self._protocol: SmtpProtocol | None = None
-        self._recipient_told = False
+        self._rcpt_pipelined = False
         self._client = aiosmtplib.SMTP(
             hostname=endpoint.host,
             port=endpoint.port,
@@ -93,12 +97,12 @@ class SmtpConnection:
         return self._protocol.closed if self._protocol else not self._client.is_connected
 
     async def open(self, credential: Credential | None = None) -> None:
-        """Connect, greet, secure and sign in; raise SmtpError."""
+        """Connect, send EHLO, start TLS and sign in; raise SmtpError."""
         async with self._in(Phase.CONNECT):
-            await self._allowed()
+            await self._check_host()
             await self._client.connect()
             if self.endpoint.public and is_private(self._client.get_transport_info("peername")):
-                raise UntrustedError("private_host")
+                raise UntrustedError(AttemptReason.PRIVATE_HOST)
             self._limit_send_buffer()
         async with self._in(Phase.EHLO):
             await self._client.ehlo()
@@ -111,56 +115,56 @@ class SmtpConnection:
                 raise LostError(Phase.EHLO)
             self._protocol = SmtpProtocol(self._client.transport)
 
-    async def _allowed(self) -> None:
+    async def _check_host(self) -> None:
         endpoint = self.endpoint
         if endpoint.public and (reason := await refusal_soon(endpoint.host, endpoint.port, SMTP_PORTS)):
             raise UntrustedError(reason)
 
     async def mail(self, mail: Mail) -> None:
-        """Begin a mail: MAIL FROM, and RCPT TO at once where the server offers PIPELINING."""
+        """Begin a mail: send MAIL FROM, together with RCPT TO if the server offers PIPELINING."""
         if mail.needs_utf8 and not self._client.supports_extension("smtputf8"):
-            fault = Fault.MAILBOX if mail.sender.needs_utf8 else Fault.RECIPIENT
-            raise MailError("smtputf8_not_offered", fault=fault)
+            raise mail.smtputf8_error()
         command = f"MAIL FROM:<{mail.sender}>"
         if mail.needs_utf8:
             command += " SMTPUTF8 BODY=8BITMIME"
         if self._client.supports_extension("size"):
             command += f" SIZE={len(mail.content)}"
-        self._recipient_told = self._client.supports_extension("pipelining")
-        more = [_rcpt(mail)] if self._recipient_told else []
+        self._rcpt_pipelined = self._client.supports_extension("pipelining")
+        more = [_rcpt(mail)] if self._rcpt_pipelined else []
         self.dirty = True
         await self._command(Phase.MAIL, command.encode(), *more)
 
     async def rcpt(self, mail: Mail) -> None:
-        await self._command(Phase.RCPT, *([] if self._recipient_told else [_rcpt(mail)]))
+        """Send RCPT TO, unless it was pipelined, and read its reply; raise RefusedError or LostError."""
+        await self._command(Phase.RCPT, *([] if self._rcpt_pipelined else [_rcpt(mail)]))
 
     async def transfer(self, mail: Mail) -> Reply:
-        """Send DATA, the body and the final dot; return the final answer, whatever it is.
+        """Send DATA, the body and the final dot; return the final reply, also a refusal.
 
-        LostError.phase is DOT if the mail may have been accepted, an earlier one if it cannot have been.
+        Raise LostError: its phase is DOT if the server may have accepted the mail, else an earlier one.
         """
         await self._command(Phase.DATA, b"DATA", expected=_START_INPUT)
         async with self._in(Phase.BODY):
-            dialogue = self._open()
-            dialogue.write(_LEADING_DOT.sub(b"..", mail.content))
+            protocol = self._open()
+            protocol.write(_LEADING_DOT.sub(b"..", mail.content))
             await self._drained()
             reach(Failpoint.BEFORE_DOT)
-            dialogue.ask(b".")  # what cannot be written has not gone out
+            protocol.send(b".")  # raises if the connection is closed: the dot was not sent
         async with self._in(Phase.DOT):
-            return await self._final_answer()
+            return await self._final_reply()
 
     async def reset(self) -> None:
-        """Forget the mail that was begun, so that the connection can be kept."""
+        """Abort the mail that was begun, so that the connection can be kept."""
         async with self._in(Phase.MAIL):
-            while self._open().owed:
-                await self._open().answer(self._bounds.command)
+            while self._open().pending:
+                await self._open().read_reply(self._bounds.command)
         await self._command(Phase.MAIL, b"RSET")
         self.dirty = False
 
     async def quit(self) -> None:
         with suppress(OSError, aiosmtplib.SMTPException):  # a TimeoutError is an OSError
-            self._open().ask(b"QUIT")
-            await self._open().answer(_QUIT_SECONDS)
+            self._open().send(b"QUIT")
+            await self._open().read_reply(_QUIT_SECONDS)
         self.close()
 
     def close(self) -> None:
@@ -171,7 +175,7 @@ class SmtpConnection:
     async def _start_tls(self) -> None:
         async with self._in(Phase.TLS):
             if not self._client.supports_extension("starttls"):
-                raise UntrustedError("starttls_not_offered")
+                raise UntrustedError(AttemptReason.STARTTLS_NOT_OFFERED)
             await self._client.starttls()
         async with self._in(Phase.EHLO):
             await self._client.ehlo()
@@ -181,13 +185,13 @@ class SmtpConnection:
             offered = set(self._client.server_auth_methods)
             if credential.kind == "token":
                 if "xoauth2" not in offered:
-                    raise UntrustedError("xoauth2_not_offered")
+                    raise UntrustedError(AttemptReason.XOAUTH2_NOT_OFFERED)
                 await self._client.auth_xoauth2(username, credential.text)
             else:
                 await self._sign_in_by_password(username, credential.text, offered)
 
     async def _sign_in_by_password(self, username: str, password: str, offered: set[str]) -> None:
-        """One method, the server's first of ours: trying them all would count as so many wrong passwords."""
+        """Try one method only: the server would count each further one as another wrong password."""
         if "plain" in offered:
             await self._client.auth_plain(username, password)
         elif "login" in offered:
@@ -195,27 +199,27 @@ class SmtpConnection:
         elif "cram-md5" in offered:
             await self._client.auth_crammd5(username, password)
         else:
-            raise UntrustedError("sign_in_not_offered")
+            raise UntrustedError(AttemptReason.SIGN_IN_NOT_OFFERED)
 
     async def _command(self, phase: Phase, *commands: bytes, expected: int | None = None) -> Reply:
-        """Write commands, and read the answer that is owed next, the phase's; what is refused is raised."""
+        """Write the commands and read the phase's reply; raise RefusedError if the server refuses."""
         async with self._in(phase):
             if commands:
-                self._open().ask(*commands)
-            code, text = await self._open().answer(self._bounds.command)
+                self._open().send(*commands)
+            code, text = await self._open().read_reply(self._bounds.command)
         reply = Reply(phase, code, text)
-        if code == _SERVICE_CLOSES:
+        if code == SERVICE_CLOSES:
             self.close()
         if code >= _ERRORS or (expected and code != expected):
             raise RefusedError(reply)
         return reply
 
-    async def _final_answer(self) -> Reply:
+    async def _final_reply(self) -> Reply:
         reach(Failpoint.AFTER_DOT)
-        code, text = await self._open().answer(self._bounds.final_dot)
+        code, text = await self._open().read_reply(self._bounds.final_dot)
         self.mails += 1
         self.dirty = False
-        if code == _SERVICE_CLOSES:
+        if code == SERVICE_CLOSES:
             self.close()
         return Reply(Phase.DOT, code, text)
 
@@ -225,7 +229,7 @@ class SmtpConnection:
         return self._protocol
 
     async def _drained(self) -> None:
-        """Wait until the kernel has taken the whole body, and let a close that came meanwhile be seen."""
+        """Wait until the kernel has taken the whole body; raise LostError if the peer closed meanwhile."""
         deadline = time.monotonic() + self._bounds.command
         while True:
             await asyncio.sleep(0)
@@ -244,7 +248,7 @@ class SmtpConnection:
 
     @asynccontextmanager
     async def _in(self, phase: Phase) -> AsyncIterator[None]:
-        """Record the phase, and turn what the client raises in it into ours; anything raised breaks it."""
+        """Record the phase and translate the errors raised in it; every error closes the connection."""
         self.phase = phase
         try:
             yield
@@ -261,7 +265,7 @@ def _rcpt(mail: Mail) -> bytes:
 
 def _translated(error: BaseException, phase: Phase) -> Exception | None:
     if isinstance(error.__cause__ or error, ssl.SSLCertVerificationError):
-        return UntrustedError("certificate_not_trusted")
+        return UntrustedError(AttemptReason.CERTIFICATE_NOT_TRUSTED)
     match error:
         case aiosmtplib.SMTPResponseException():
             return RefusedError(Reply(phase, error.code, error.message))
@@ -270,5 +274,5 @@ def _translated(error: BaseException, phase: Phase) -> Exception | None:
         case aiosmtplib.SMTPException() | OSError():
             return LostError(phase)
         case Exception() if phase is Phase.DOT and not isinstance(error, LostError):
-            return LostError(phase)  # whatever happened: the mail may be on its way
+            return LostError(phase)  # after the dot, the mail may have been accepted whatever failed
     return None

@@ -1,4 +1,7 @@
-"""The queues as the worker uses them: boto3 in threads (measured faster than an asyncio client)."""
+"""Receives send messages from SQS and publishes results, with boto3 in threads.
+
+Measurements showed boto3 in threads to be faster than an asyncio client.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,15 @@ from typing import TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sequence_store.domain.messages import DeliveryResult
+from sequence_store.domain.messages import DeliveryResult, SendMessage
 from sequence_store.settings import WorkerSettings
 from sequence_store.sqs import BATCH, Incoming, Outgoing, Queue, sqs_client
 from step_mailing_worker import logs
 from step_mailing_worker.batching import Batches
 
-RECEIVE_WAIT_SECONDS = 2  # a stop waits for the receive that is under way
-LINGER_SECONDS = 0.03  # a call for one message costs as much as one for ten
-CALLS = 8  # at once, beside the receivers
+RECEIVE_WAIT_SECONDS = 2  # a stop waits for the current receive call
+LINGER_SECONDS = 0.03  # a call for one message costs as much as a call for ten
+CALLS = 8  # concurrent calls, in addition to the receivers
 
 QUEUE_AWAY = (BotoCoreError, ClientError)
 
@@ -28,7 +31,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Queues:
-    """The worker's two queues, and how long the first one hides what it hands out."""
+    """The worker's two queues, and the visibility timeout of `sends` in seconds."""
 
     sends: Queue
     results: Queue
@@ -36,16 +39,16 @@ class Queues:
 
     @classmethod
     def look_up(cls, settings: WorkerSettings, *, receivers: int) -> Queues:
-        """Find the queues; raise QueueMissingError, or QUEUE_AWAY."""
+        """Find the queues; raise QueueMissingError, or QUEUE_AWAY if SQS does not respond."""
         client = sqs_client(settings, connections=receivers + CALLS)
         sends = Queue.look_up(client, settings.sends_queue)
         results = Queue.look_up(client, settings.delivery_results_queue)
-        answer = client.get_queue_attributes(QueueUrl=sends.url, AttributeNames=["VisibilityTimeout"])
-        return cls(sends, results, float(answer["Attributes"]["VisibilityTimeout"]))
+        attributes = client.get_queue_attributes(QueueUrl=sends.url, AttributeNames=["VisibilityTimeout"])
+        return cls(sends, results, float(attributes["Attributes"]["VisibilityTimeout"]))
 
 
 class SendQueue:
-    """Receives sends, and ends them: deleted, hidden, buried. Made inside a running event loop."""
+    """Receives, deletes, hides and dead-letters send messages. Create it inside a running event loop."""
 
     def __init__(self, queues: Queues, *, receivers: int) -> None:
         self._sends = queues.sends
@@ -56,23 +59,23 @@ class SendQueue:
         self.visibility_seconds = queues.visibility_seconds
 
     async def receive(self, *, most: int) -> list[Incoming]:
-        """Receive up to `most`, waiting a while for the first; raise QUEUE_AWAY."""
-        return await self._thread(
+        """Receive up to `most` messages; wait up to RECEIVE_WAIT_SECONDS for the first. Raise QUEUE_AWAY."""
+        return await self._in_thread(
             lambda: self._sends.receive(most=most, wait_seconds=RECEIVE_WAIT_SECONDS),
         )
 
     async def delete(self, message: Incoming) -> None:
-        """Delete a handled message; one that stays comes back and is found to be done."""
+        """Delete a handled message. If the call fails, SQS delivers it again and its claim finds it stale."""
         try:
             await self._deletions.submit(message)
         except QUEUE_AWAY as error:
             logs.warn("message_not_deleted", message=message.message_id, error=type(error).__name__)
 
     async def hide(self, message: Incoming, seconds: float) -> None:
-        """Let nobody receive the message for `seconds`; where that fails, the queue's own time counts."""
+        """Hide the message for `seconds`. If the call fails, the queue's visibility timeout applies."""
         whole = math.ceil(max(0.0, seconds))
         try:
-            await self._thread(lambda: self._sends.hide(message, whole))
+            await self._in_thread(lambda: self._sends.hide(message, whole))
         except QUEUE_AWAY as error:
             logs.warn("message_not_hidden", message=message.message_id, error=type(error).__name__)
 
@@ -80,12 +83,12 @@ class SendQueue:
         """Move a message that cannot be handled to the dead-letter queue."""
         logs.warn("message_buried", message=message.message_id, reason=reason)
         try:
-            await self._thread(lambda: self._sends.dead_letter(message, reason))
+            await self._in_thread(lambda: self._sends.dead_letter(message, reason))
         except QUEUE_AWAY as error:
             logs.warn("message_not_buried", message=message.message_id, error=type(error).__name__)
 
     async def publish(self, result: DeliveryResult) -> None:
-        """Tell the results job; what cannot be told is found in the row."""
+        """Publish the result for the results job. If that fails, `reconcile` finds the finished row."""
         try:
             published = await self._publications.submit(result)
         except QUEUE_AWAY:
@@ -100,19 +103,19 @@ class SendQueue:
         self._sends.client.close()
 
     async def _delete_all(self, messages: list[Incoming]) -> list[None]:
-        await self._thread(lambda: self._sends.delete(messages))
+        await self._in_thread(lambda: self._sends.delete(messages))
         return [None] * len(messages)
 
     async def _publish_all(self, results: list[DeliveryResult]) -> list[bool]:
         outgoing = [Outgoing(str(n), result.model_dump_json()) for n, result in enumerate(results)]
-        batches = await self._thread(lambda: list(self._results.send(outgoing, threads=1)))
+        batches = await self._in_thread(lambda: list(self._results.send(outgoing, threads=1)))
         confirmed = {id_ for batch in batches for id_ in batch}
         return [str(n) in confirmed for n in range(len(results))]
 
-    async def _thread(self, call: Callable[[], Value]) -> Value:
+    async def _in_thread(self, call: Callable[[], Value]) -> Value:
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
 
-def ids(message: DeliveryResult) -> dict[str, object]:
-    """Return what a log line names of a message."""
+def ids(message: SendMessage | DeliveryResult) -> dict[str, object]:
+    """Return the fields that identify a message in a log line."""
     return {**message.key._asdict(), "attempt": message.attempt}

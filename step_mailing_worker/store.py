@@ -1,4 +1,4 @@
-"""The worker's whole view of the database: a few functions, called by name, answered in frozen dataclasses."""
+"""Calls the SQL functions of the send lifecycle: claim, gate, finish. The worker uses no table directly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID
 
 import psycopg
 from psycopg import errors
-from psycopg.rows import DictRow, dict_row
+from psycopg.rows import DictRow, dict_row, tuple_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -23,16 +23,16 @@ from sequence_store.postgres.queries import query
 from sequence_store.settings import WorkerSettings
 from step_mailing_worker.batching import Batches
 
-MOST_TOGETHER = 20  # sends in one transaction: it holds its locks for as long as all of them take
-SHARED_CONNECTIONS = 3  # one for claims, one for gates, one for mails that are sent
-OWN_CONNECTIONS = 5
+MOST_CALLS = 20  # in one transaction, which holds its locks until the last call is done
+SHARED_CONNECTIONS = 3  # for batches: one each for claims, gates and sent mails
+OWN_CONNECTIONS = 5  # for calls that run alone
 LOCK_WAIT_MILLISECONDS = 250
 STATEMENT_SECONDS = 60
 CONNECTION_WAIT_SECONDS = 10.0
 IDLE_SECONDS = 1.0
 
 DATABASE_AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
-_UNDONE = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
+_ROLLED_BACK = (errors.LockNotAvailable, errors.DeadlockDetected, errors.SerializationFailure)
 
 
 class ClaimVerdict(StrEnum):
@@ -56,7 +56,7 @@ class GateVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class ClaimedSend:
-    """All that a mail needs, as the claim read it."""
+    """The data of a mail, as the claim read them; null `smtp_` columns mean the deployment's own server."""
 
     mailbox_id: int
     send_day: date
@@ -82,7 +82,7 @@ class ClaimedSend:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a claim came to; `send` with `claimed` alone, `retry_seconds` with `early` and `held`."""
+    """Result of a claim; `send` is set with `claimed` alone, `retry_seconds` with `early` and `held`."""
 
     verdict: ClaimVerdict
     reason: str | None = None
@@ -92,7 +92,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Gate:
-    """What the gate before DATA says; `retry_seconds` with `wait`."""
+    """Result of the gate before DATA; `retry_seconds` is set with `wait`."""
 
     verdict: GateVerdict
     reason: str | None = None
@@ -101,7 +101,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Limit:
-    """What the database says of a day that a counter holds to be used up; `remaining` mails, by its count."""
+    """The database's count of a day that the Valkey counter reports as used up; `remaining` is in mails."""
 
     reached: bool
     remaining: int
@@ -109,7 +109,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Finish:
-    """An attempt's outcome, as the database is to record it."""
+    """The outcome of an attempt, as `finish_send` records it."""
 
     outcome: Outcome
     fault: Fault | None
@@ -124,27 +124,28 @@ class Finish:
 
 @dataclass(frozen=True)
 class Finished:
-    """The state that the row is in now."""
+    """The state of the row after `finish_send`."""
 
     status: SendStatus
     reason: str | None
 
 
 class _Connection(psycopg.AsyncConnection[DictRow]):
-    used_at = 0.0  # on the monotonic clock
+    used_at = 0.0  # monotonic clock, seconds
 
 
-async def _look_after(connection: _Connection) -> None:
-    """Ask a connection whether it lives, unless it did a moment ago: a restart breaks those that stood idle."""
+async def _check_if_idle(connection: _Connection) -> None:
+    """Check a connection that was idle for IDLE_SECONDS: a restart of Postgres breaks it without notice."""
     if time.monotonic() - connection.used_at > IDLE_SECONDS:
         await AsyncConnectionPool.check_connection(connection)
 
 
 class Store:
-    """Calls the functions; made inside a running event loop. DATABASE_AWAY: the call may or may not have happened.
+    """Calls the functions. Create it inside a running event loop.
 
-    Claims, gates and sent mails of many attempts share a transaction. Where a lock is long in coming, or one call
-    fails, all of that transaction is undone and each call is made again in its own.
+    Methods raise DATABASE_AWAY if the database does not respond; the call may or may not have been committed.
+    Claims, gates and sent mails of several attempts share a transaction. If it waits too long for a lock, or
+    if one call fails, the transaction is rolled back and each call is repeated in its own transaction.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -153,12 +154,12 @@ class Store:
         url = plain_url(settings.worker_database_url)
         self._shared = _pool(url, SHARED_CONNECTIONS, f"-c lock_timeout={LOCK_WAIT_MILLISECONDS}")
         self._own = _pool(url, OWN_CONNECTIONS)
-        self._claims = self._together("claim_send")
-        self._gates = self._together("mark_transmitting")
-        self._sent = self._together("finish_send")
+        self._claims = self._batches("claim_send")
+        self._gates = self._batches("mark_transmitting")
+        self._sent = self._batches("finish_send")
 
     async def open(self) -> None:
-        """Start connecting; a database that is away now is waited for by each call."""
+        """Start connecting. If the database is unavailable, each later call waits for a connection."""
         for pool in (self._shared, self._own):
             await pool.open(wait=False)
 
@@ -170,7 +171,7 @@ class Store:
 
     async def claim(self, send: SendMessage, claim: UUID) -> Claim:
         call = _call(send, claim, attempt=send.attempt)
-        row = _answered(await self._made(self._claims, "claim_send", call), "claim_send")
+        row = _required(await self._batched(self._claims, "claim_send", call), "claim_send")
         verdict = ClaimVerdict(row["verdict"])
         claimed = _claimed_send(row) if verdict is ClaimVerdict.CLAIMED else None
         return Claim(verdict, row["reason"], row["retry_seconds"] or 0.0, claimed)
@@ -184,34 +185,34 @@ class Store:
         return bool(row["release_claim"])
 
     async def confirm_limit(self, key: SendKey, claim: UUID) -> Limit:
-        """Ask whether the day's limit is reached; if it is, the send is cancelled by now."""
+        """Check the day's limit in the database, which cancels the send if the limit is reached."""
         row = await self._one("confirm_limit", key, claim)
         return Limit(row["cancelled"], row["remaining"])
 
     async def mark_transmitting(self, send: SendMessage, claim: UUID) -> Gate:
         call = _call(send, claim)
-        row = _answered(await self._made(self._gates, "mark_transmitting", call), "mark_transmitting")
+        row = _required(await self._batched(self._gates, "mark_transmitting", call), "mark_transmitting")
         return Gate(GateVerdict(row["verdict"]), row["reason"], row["retry_seconds"] or 0.0)
 
     async def finish(self, send: SendMessage, claim: UUID, finish: Finish) -> Finished | None:
-        """Record the outcome; None: the claim is not ours any more, or the outcome has landed before."""
+        """Record the outcome. Return None if the claim was lost or this outcome is already recorded."""
         call = _call(send, claim, **asdict(finish))
         if finish.outcome is Outcome.SENT:
-            row = await self._made(self._sent, "finish_send", call)
-        else:  # a bounce is judged behind a lock of its own, which nobody is to hold while he waits for others
-            (row,) = await self._ask(self._own, "finish_send", [call])
+            row = await self._batched(self._sent, "finish_send", call)
+        else:  # a bounce takes the reputation lock, which no transaction may hold while it waits for others
+            (row,) = await self._call(self._own, "finish_send", [call])
         return Finished(SendStatus(row["status"]), row["reason"]) if row else None
 
     async def keep_secret(self, mailbox_id: int, before: str, after: str) -> bool:
-        """Store a mailbox's new secret, unless somebody has changed it meanwhile."""
-        values = {"mailbox_id": mailbox_id, "before": before, "after": after}
+        """Replace a mailbox's secret; return False if it has changed or the database is unavailable.
+
+        The access token that came with the new refresh token stays usable; the next refresh gives another.
+        """
         try:
             async with self._own.connection() as connection:
-                cursor = await connection.execute(query("worker", "keep_secret"), values)
-                row = await cursor.fetchone()
+                return await keep_secret(connection, mailbox_id, before, after)
         except DATABASE_AWAY:
-            return False  # the token it gave serves until then; the next refresh gives another
-        return bool(row and row["keep_secret"])
+            return False
 
     async def _one(self, name: str, key: SendKey, claim: UUID, **values: Any) -> DictRow:
         async with self._own.connection() as connection:
@@ -220,23 +221,26 @@ class Store:
             )
             row = await cursor.fetchone()
             connection.used_at = time.monotonic()
-        return _answered(row, name)
+        return _required(row, name)
 
-    def _together(self, name: str) -> _Together:
-        return Batches(lambda calls: self._ask(self._shared, name, calls), most=MOST_TOGETHER)
+    def _batches(self, name: str) -> _Batches:
+        return Batches(lambda calls: self._call(self._shared, name, calls), most=MOST_CALLS)
 
-    async def _made(self, together: _Together, name: str, call: _Call) -> DictRow | None:
-        """Make a call with others; where that is undone, whoever is to blame, make it alone and wait as it takes."""
+    async def _batched(self, batches: _Batches, name: str, call: _Call) -> DictRow | None:
+        """Make a call in a batch; if the batch is rolled back, make it alone, without a lock timeout."""
         try:
-            return await together.submit(call)
+            return await batches.submit(call)
         except psycopg.Error as error:
-            if isinstance(error, DATABASE_AWAY) and not isinstance(error, _UNDONE):
+            if isinstance(error, DATABASE_AWAY) and not isinstance(error, _ROLLED_BACK):
                 raise
-        (row,) = await self._ask(self._own, name, [call])
+        (row,) = await self._call(self._own, name, [call])
         return row
 
-    async def _ask(self, pool: _Pool, name: str, calls: list[_Call]) -> list[DictRow | None]:
-        """Make the calls in one transaction, by mailbox, so that no two of them wait for each other; in turn, the rows."""
+    async def _call(self, pool: _Pool, name: str, calls: list[_Call]) -> list[DictRow | None]:
+        """Make the calls in one transaction; return their rows in the order of `calls`.
+
+        Two transactions take their locks in the same order, by mailbox first, so that they cannot deadlock.
+        """
         ordered = sorted(
             ({**call, "n": n} for n, call in enumerate(calls)),
             key=lambda call: (call["mailbox_id"], call["sequence_id"], call["contact_id"], call["step_id"]),
@@ -249,9 +253,20 @@ class Store:
         return [rows.get(n) for n in range(len(calls))]
 
 
+async def keep_secret(
+    connection: psycopg.AsyncConnection[Any], mailbox_id: int, before: str, after: str
+) -> bool:
+    """Replace a mailbox's secret; return False if the stored one is not `before` any more."""
+    values = {"mailbox_id": mailbox_id, "before": before, "after": after}
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(query("worker", "keep_secret"), values)
+        row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
 _Pool = AsyncConnectionPool[_Connection]
 _Call = dict[str, Any]
-_Together = Batches[_Call, DictRow | None]
+_Batches = Batches[_Call, DictRow | None]
 
 
 def _pool(url: str, connections: int, options: str = "") -> _Pool:
@@ -269,7 +284,7 @@ def _pool(url: str, connections: int, options: str = "") -> _Pool:
         min_size=1,
         max_size=connections,
         timeout=CONNECTION_WAIT_SECONDS,
-        check=_look_after,
+        check=_check_if_idle,
         open=False,
     )
 
@@ -278,7 +293,7 @@ def _call(send: SendMessage, claim: UUID, **values: Any) -> _Call:
     return {**send.key._asdict(), "mailbox_id": send.mailbox_id, "claim": str(claim), **values}
 
 
-def _answered(row: DictRow | None, name: str) -> DictRow:
+def _required(row: DictRow | None, name: str) -> DictRow:
     if row is None:
         raise psycopg.InterfaceError(f"{name} returned no row")
     return row

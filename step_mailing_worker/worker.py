@@ -29,7 +29,7 @@ _INTERRUPT_AGAIN_SECONDS = 0.2
 
 
 class Worker:
-    """One worker process. Create it inside a running event loop; raises SettingsError for an invalid DKIM key."""
+    """One worker process. Create it inside a running event loop. Raises SettingsError for a bad DKIM key."""
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
@@ -86,7 +86,7 @@ class Worker:
         await asyncio.gather(*receivers)
 
     async def _receive(self, context: WorkerContext) -> None:
-        """Receive as many messages as there are free slots; retry with backoff if the queue is unavailable."""
+        """Receive as many messages as there are free slots; back off while the queue is unavailable."""
         delays: Iterator[float] | None = None
         while not self._stopping.is_set():
             acquired = await self._slots.acquire(BATCH)

@@ -1,4 +1,4 @@
-"""An HTTP proxy before an SQS endpoint that does what Amazon's may do, and moto never does: all of it, by a seed."""
+"""HTTP proxy for an SQS endpoint that injects the faults which Amazon SQS may show and moto does not."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ Answer = tuple[int, bytes]
 
 
 class Fault(StrEnum):
-    """What may happen to a call; all of it is allowed by what SQS promises of its standard queues."""
+    """A fault of a call; the guarantees of SQS standard queues allow all of them."""
 
     DUPLICATE = "a message is stored twice"
     RECEIVED_TWICE = "a received message stays visible for others"
-    REORDERED = "messages come in another order, some later"
+    REORDERED = "messages arrive in another order, some later"
     EARLY = "a delay is ignored"
-    LATE = "a message comes seconds late"
+    LATE = "a message arrives seconds late"
     DELETE_LOST = "a confirmed deletion does nothing"
-    THROTTLED = "a call is refused: too many"
-    UNAVAILABLE = "a call ends with 503 and has done nothing"
-    ANSWER_LOST = "a call has done its work and ends with 500"
+    THROTTLED = "a call is throttled"
+    UNAVAILABLE = "a call fails with 503 and has no effect"
+    ANSWER_LOST = "a call takes effect and fails with 500"
     PARTIAL_BATCH = "half a batch fails"
 
 
@@ -41,7 +41,10 @@ EVERYTHING = dict.fromkeys(Fault, 0.1)
 
 @dataclass
 class ChaoticSqs:
-    """`chances` by fault, 0 to 1 a call (or a message); `injected` counts what was done. Change either at any time."""
+    """`chances` is the probability of each fault per call or message; `injected` counts the faults.
+
+    The probabilities may be changed at any time.
+    """
 
     upstream: str
     seed: int
@@ -55,7 +58,7 @@ class ChaoticSqs:
         self._lock = threading.Lock()
 
     def rest(self) -> None:
-        """Do no harm from now on."""
+        """Inject no more faults."""
         self.chances = {}
 
     def handle(self, action: str, body: dict[str, Any], headers: dict[str, str]) -> Answer:
@@ -70,7 +73,9 @@ class ChaoticSqs:
             return 500, _error("com.amazonaws.sqs#InternalFailure", "lost")
         return answer
 
-    def _SendMessageBatch(self, action: str, body: dict[str, Any], headers: dict[str, str]) -> Answer:  # noqa: N802
+    def _SendMessageBatch(  # noqa: N802
+        self, action: str, body: dict[str, Any], headers: dict[str, str]
+    ) -> Answer:
         for entry in body["Entries"]:
             if entry.get("DelaySeconds") and self._happens(Fault.EARLY):
                 entry["DelaySeconds"] = 0
@@ -82,7 +87,9 @@ class ChaoticSqs:
             self._pass_on(action, body | {"Entries": again}, headers)
         return answer
 
-    def _DeleteMessageBatch(self, action: str, body: dict[str, Any], headers: dict[str, str]) -> Answer:  # noqa: N802
+    def _DeleteMessageBatch(  # noqa: N802
+        self, action: str, body: dict[str, Any], headers: dict[str, str]
+    ) -> Answer:
         lost = [entry for entry in body["Entries"] if self._happens(Fault.DELETE_LOST)]
         kept = [entry for entry in body["Entries"] if entry not in lost]
         if not kept:
@@ -90,10 +97,14 @@ class ChaoticSqs:
         status, content = self._part(action, body | {"Entries": kept}, headers)
         if status != 200:
             return status, content
-        told = json.loads(content)
-        return status, json.dumps(told | {"Successful": told.get("Successful", []) + _ids(lost)}).encode()
+        response = json.loads(content)
+        return status, json.dumps(
+            response | {"Successful": response.get("Successful", []) + _ids(lost)}
+        ).encode()
 
-    def _ReceiveMessage(self, action: str, body: dict[str, Any], headers: dict[str, str]) -> Answer:  # noqa: N802
+    def _ReceiveMessage(  # noqa: N802
+        self, action: str, body: dict[str, Any], headers: dict[str, str]
+    ) -> Answer:
         status, content = self._pass_on(action, body, headers)
         messages = json.loads(content).get("Messages", []) if status == 200 else []
         if not messages:
@@ -115,8 +126,8 @@ class ChaoticSqs:
         done, failed = entries[::2], entries[1::2]
         status, content = self._pass_on(action, body | {"Entries": done}, headers)
         refused = [{**one, "SenderFault": False, "Code": "InternalError"} for one in _ids(failed)]
-        told = json.loads(content)
-        return status, json.dumps(told | {"Failed": told.get("Failed", []) + refused}).encode()
+        response = json.loads(content)
+        return status, json.dumps(response | {"Failed": response.get("Failed", []) + refused}).encode()
 
     def _show(self, body: dict[str, Any], message: Any, headers: dict[str, str], seconds: int) -> None:
         visible = {
@@ -155,7 +166,7 @@ def _error(kind: str, message: str) -> bytes:
 
 @contextmanager
 def chaotic_sqs(upstream: str, *, seed: int) -> Iterator[ChaoticSqs]:
-    """Serve the proxy on a port of its own; it does no harm until it is given chances."""
+    """Serve the proxy on a free port; it injects no faults until `chances` are set."""
     chaos = ChaoticSqs(upstream, seed)
 
     class Handler(BaseHTTPRequestHandler):

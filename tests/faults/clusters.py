@@ -1,4 +1,4 @@
-"""Clusters of a test file's own, which may be killed or filled up without harm to the session's."""
+"""Starts separate Postgres clusters, which a test may kill or fill up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local_stack.ports import free_port
 from local_stack.postgres import OWNER, Postgres
 from tests.conftest import ROLES, TEMPLATE
 
-# Commits are durable against a killed server, as in production; only the machine's own failure is not provided for.
+# Commits survive a killed server, as in production; without fsync they do not survive a crash of the machine.
 DURABLE = {"fsync": "off", "max_connections": "60"}
 
 
@@ -35,7 +35,7 @@ def with_template(cluster: Postgres) -> str:
 
 
 def restart_immediately(cluster: Postgres) -> None:
-    """Do as `pg_ctl -m immediate restart`: every process ends at once, and the next start recovers from the log."""
+    """Restart as `pg_ctl -m immediate` does: all processes end at once, the start replays the WAL."""
     assert cluster._process is not None
     cluster._process.send_signal(signal.SIGQUIT)
     cluster._process.wait(20)

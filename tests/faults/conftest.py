@@ -1,4 +1,4 @@
-"""The whole chain on real servers with faults in between: plan, dispatch, workers, results, reconciliation."""
+"""Fixtures for the whole chain on real servers: plan, dispatch, workers, results, reconciliation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_stack.processes import wait_until
-from sequence_pipelines.assets.delivery_results import drain, sweep
 from sequence_pipelines.dispatch.dispatcher import dispatch
-from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.planning.planner import make_plan
+from sequence_pipelines.results.consumer import apply_without_message, consume_results
 from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
 from sequence_store.sqs import Queue, sqs_client
-from step_mailing_worker import sqs_consumer as inbox
+from step_mailing_worker import sqs_consumer
 from tests.conftest import Database, Queues, SmtpSink
 from tests.faults.chaotic_sqs import ChaoticSqs, chaotic_sqs
 from tests.history import accepted_by, find_violations, record_history
@@ -37,7 +37,7 @@ QUICK = {
 
 @dataclass
 class Chain:
-    """All programs' work, each called as its program calls it; the queues are reached through `chaos`."""
+    """Calls the work of each program as the program does; the queues are reached through `chaos`."""
 
     database: Database
     queues: Queues
@@ -52,7 +52,7 @@ class Chain:
         return self.world.settings.model_copy(update={"aws_endpoint_url_sqs": self.chaos.url, **self.changes})
 
     def enrol(self, contacts: int, *, steps: int = 2) -> int:
-        """Enter a sequence with an open mailbox and due contacts; return the sequence."""
+        """Insert a sequence with an open mailbox and due contacts; return the sequence id."""
         mailbox = self.world.mailbox(send_start_time="00:00", send_end_time="00:00", send_limit=10_000)
         sequence = self.world.sequence(steps=steps, mailboxes=(mailbox,))
         for _ in range(contacts):
@@ -68,7 +68,7 @@ class Chain:
         return datetime.now(UTC)
 
     def reconnect(self) -> None:
-        """Look at the database over a new connection: the server was restarted."""
+        """Open a new connection to the database after a restart of the server."""
         self.world.connection.close()
         wait_until(self._connected, 30)
 
@@ -79,10 +79,10 @@ class Chain:
         return False
 
     def plan(self) -> None:
-        """Plan the day, and let the minute of every place come: nobody waits for the afternoon here."""
+        """Plan the day and make every planned send due now."""
         with connect(self.database.pipeline, name="test planner") as connection:
             make_plan(connection, self.settings, self.now())
-        # cut, since the column's whole seconds round up: a place half a second ahead is a message with a delay
+        # truncated: the column rounds to whole seconds, and a send in the future is published with a delay
         self.world.run(
             "UPDATE sends SET send_at = date_trunc('second', clock_timestamp()) WHERE status = 'planned'"
         )
@@ -101,7 +101,7 @@ class Chain:
         return self.workers[-1]
 
     def tick(self) -> None:
-        """Do what the sensors and the schedule start: dispatch, results, reconciliation. A run may fail."""
+        """Run dispatch, results and reconciliation, as sensors and schedules do; each may fail."""
         for work in (self.dispatch, self.results, self.reconcile):
             with suppress(BotoCoreError, ClientError, psycopg.OperationalError):
                 work()
@@ -112,22 +112,22 @@ class Chain:
 
     def results(self) -> None:
         with connect(self.database.pipeline, name="test results") as connection:
-            drain(connection, self.queue("delivery_results_queue"), self.settings)
+            consume_results(connection, self.queue("delivery_results_queue"), self.settings)
 
     def reconcile(self) -> None:
         with connect(self.database.pipeline, name="test reconcile") as connection:
             reconcile_ledger(connection, self.settings)
-            sweep(connection, self.settings)
+            apply_without_message(connection, self.settings)
 
     def queue(self, setting: str) -> Queue:
         return Queue.look_up(sqs_client(self.settings), getattr(self.settings, setting))
 
     def run_until(self, condition: Callable[[], bool], seconds: float = 120) -> None:
-        def look() -> bool:
+        def tick_and_check() -> bool:
             self.tick()
             return condition()
 
-        assert wait_until(look, seconds), (self.statuses(), self.chaos.injected)
+        assert wait_until(tick_and_check, seconds), (self.statuses(), self.chaos.injected)
 
     def statuses(self) -> Counter[str]:
         return Counter(
@@ -138,7 +138,7 @@ class Chain:
         return int(self.world.one("SELECT count(*) FROM sends WHERE advanced_at IS NOT NULL"))
 
     def assert_each_was_mailed_once(self, contacts: int) -> None:
-        """Everybody has one mail, is one step further, and nothing is left on the way."""
+        """Assert that every contact got one mail, is one step further, and that no send is live."""
         mailed = Counter(mail.rcpt_to[0] for mail in self.sink.mails)
         assert len(mailed) == contacts
         assert set(mailed.values()) == {1}
@@ -147,23 +147,17 @@ class Chain:
             "SELECT current_step, status, count(*) FROM sequences_contacts GROUP BY 1, 2"
         ).fetchall()
         assert steps == [(2, "active", contacts)]
-        self.assert_promises_are_kept()
-        self.assert_every_promise_is_kept()
+        self.assert_all_invariants_hold()
 
-    def assert_every_promise_is_kept(self) -> None:
-        """Hold all that was recorded against the invariants, with what the sink accepted."""
-        accepted = accepted_by(self.sink.mails, self.settings)
-        assert find_violations(self.world.connection, self.settings, accepted) == []
-
-    def assert_promises_are_kept(self) -> None:
-        """Hold all that was recorded against the invariants."""
+    def assert_all_invariants_hold(self) -> None:
+        """Check the recorded history and the mails that the sink accepted against the invariants."""
         accepted = accepted_by(self.sink.mails, self.settings)
         assert find_violations(self.world.connection, self.settings, accepted) == []
 
     def close(self) -> None:
         self.chaos.rest()
         for worker in self.workers:
-            worker.ask_to_stop()
+            worker.request_stop()
         for worker in self.workers:
             worker.stop()
 
@@ -172,7 +166,7 @@ class Chain:
 def chain(
     database: Database, queues: Queues, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Chain]:
-    monkeypatch.setattr(inbox, "RECEIVE_WAIT_SECONDS", 1)
+    monkeypatch.setattr(sqs_consumer, "RECEIVE_WAIT_SECONDS", 1)
     for queue in (queues.sends, queues.delivery_results):
         queues.client.set_queue_attributes(
             QueueUrl=queue.url, Attributes={"VisibilityTimeout": str(VISIBILITY_SECONDS)}

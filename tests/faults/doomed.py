@@ -1,4 +1,4 @@
-"""Work in a process of its own that gets a signal at a named point. Forked from a server that has all imports."""
+"""Runs a program in a process that gets a signal at a failpoint, forked from a server with all imports."""
 
 from __future__ import annotations
 
@@ -11,35 +11,34 @@ from pathlib import Path
 from typing import Any
 
 from local_stack.processes import wait_until
-from sequence_pipelines.assets.delivery_results import drain
 from sequence_pipelines.dispatch.dispatcher import dispatch
-from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.planning.planner import make_plan
+from sequence_pipelines.results.consumer import consume_results
 from sequence_store import failpoints
 from sequence_store.failpoints import Failpoint
 from sequence_store.postgres.connection import connect
 from sequence_store.settings import PipelineSettings
 from sequence_store.sqs import Queue, sqs_client
-from step_mailing_worker import main
-from step_mailing_worker import sqs_consumer as inbox
+from step_mailing_worker import main, sqs_consumer
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload([__name__])
 
 
 def start(point: Failpoint, signal_name: str, settings: Any) -> BaseProcess:
-    """Start the program that reaches the point; `settings` are its own."""
+    """Start the program that contains the failpoint, with its settings."""
     process = CONTEXT.Process(target=_work, args=(point, signal_name, settings), daemon=True)
     process.start()
     return process
 
 
 def _work(point: Failpoint, signal_name: str, settings: Any) -> None:
-    # Dagster gives it SIGINT's action, which is to ignore it in what a shell started in the background.
+    # Dagster copies the action of SIGINT, which shells set to ignore in background processes.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     failpoints.arm(point, signal_name)
     if not isinstance(settings, PipelineSettings):
-        inbox.RECEIVE_WAIT_SECONDS = 1
+        sqs_consumer.RECEIVE_WAIT_SECONDS = 1
         main.run(settings)
         return
     program = point.partition("_")[0]
@@ -50,7 +49,7 @@ def _work(point: Failpoint, signal_name: str, settings: Any) -> None:
         elif program == "dispatch":
             dispatch(connection, _queue(settings, settings.sends_queue), settings)
         elif program == "results":
-            drain(connection, _queue(settings, settings.delivery_results_queue), settings)
+            consume_results(connection, _queue(settings, settings.delivery_results_queue), settings)
         else:
             reconcile_ledger(connection, settings)
 
@@ -60,7 +59,7 @@ def _queue(settings: PipelineSettings, name: str) -> Queue:
 
 
 def met_its_signal(process: BaseProcess, signal_name: str) -> bool:
-    """Wait until it is killed, stopped or has ended by itself."""
+    """Wait until the process is killed, is stopped or has ended by itself."""
     if signal_name == "STOP":
         return wait_until(lambda: state_of(process) == "T", 90)
     process.join(90)
@@ -78,7 +77,7 @@ def wake(process: BaseProcess) -> None:
 
 
 def end(process: BaseProcess) -> None:
-    """Let it end as an operator would; kill it where it does not."""
+    """End the process with SIGTERM, and kill it if it does not end."""
     if process.is_alive():
         wake(process)
         process.terminate()

@@ -1,4 +1,4 @@
-"""A TCP proxy before a server that can fall silent, or break every connection off."""
+"""TCP proxy that can stop forwarding, or reset all connections."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from local_stack.ports import LOOPBACK
 
 
 class TcpProxy:
-    """While it is silent, bytes stay where they are and new connections are accepted and not served."""
+    """Forwards connections to a port. While it is silent, it accepts connections but forwards no bytes."""
 
     def __init__(self, port: int) -> None:
         self._upstream = port
@@ -30,7 +30,7 @@ class TcpProxy:
         self._flowing.set()
 
     def break_off(self) -> None:
-        """Reset every connection that there is."""
+        """Reset every open connection."""
         for one in self._pairs:
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)

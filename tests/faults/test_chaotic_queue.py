@@ -1,4 +1,4 @@
-"""Dispatch, worker and results through a queue that does all that SQS may do: nobody is mailed twice, nobody is lost."""
+"""Tests of the chain on a faulty SQS: no contact is mailed twice, and none is lost."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_whatever_the_queue_does_each_contact_is_mailed_once_and_moves_on(chain:
         chain.world.run("UPDATE sends SET send_at = clock_timestamp() + interval '2 s'")
     chain.chaos.chances = KINDS[kind]
     chain.start_worker()
-    # each fault has its chance a call: the queue is asked until each has been met
+    # faults are random per call: run until each has occurred
     chain.run_until(
         lambda: chain.advanced() == CONTACTS and all(chain.chaos.injected[fault] for fault in KINDS[kind])
     )

@@ -1,4 +1,4 @@
-"""Every program, killed, stopped or asked to end at every point between two of its effects."""
+"""Tests that kill, pause or terminate every program at every failpoint."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from local_stack.processes import wait_until
+from sequence_store.domain.states import LIVE
 from sequence_store.failpoints import Failpoint
 from sequence_store.sqs import create_queues
 from tests.faults import doomed
@@ -22,7 +23,7 @@ SIGNALS = ("KILL", "STOP", "TERM")
 PIPELINE = [point for point in Failpoint if re.match("plan|dispatch|results|reconcile", point)]
 WORKER = [point for point in Failpoint if point not in PIPELINE]
 
-# What becomes of a mail whose worker is killed there: its row, and how often a server took it.
+# Status of a send whose worker is killed at the failpoint, and how often the server accepted its mail.
 KILLED = {
     Failpoint.AFTER_RECEIVE: ("sent", 1),
     Failpoint.AFTER_CLAIM: ("sent", 1),
@@ -40,21 +41,21 @@ KILLED = {
 def test_every_point_stands_in_the_code_and_in_the_matrix() -> None:
     packages = ("sequence_pipelines", "step_mailing_worker")
     code = "".join(file.read_text() for name in packages for file in (ROOT / name).rglob("*.py"))
-    assert set(re.findall(r"reach\(CrashPoint\.(\w+)\)", code)) == {point.name for point in Failpoint}
+    assert set(re.findall(r"reach\(Failpoint\.(\w+)\)", code)) == {point.name for point in Failpoint}
     assert set(KILLED) == set(WORKER)
     assert {point.partition("_")[0] for point in PIPELINE} == {"plan", "dispatch", "results", "reconcile"}
 
 
 @dataclass
 class Cells:
-    """One mail a point, each in a queue of its own, so that no other worker takes its message."""
+    """One mail per failpoint, each with its own queue, so that no other worker receives its message."""
 
     chain: Chain
     contacts: dict[Failpoint, int] = field(default_factory=dict)
     processes: dict[Failpoint, BaseProcess] = field(default_factory=dict)
 
     def start(self, point: Failpoint, signal_name: str) -> None:
-        """Plan a mail, give its message a queue of its own, and start the worker that is to meet the signal."""
+        """Plan a mail, publish its message to a new queue, and start the worker that gets the signal."""
         chain = self.chain
         sequence = chain.enrol(1)
         self.contacts[point] = chain.world.one(
@@ -67,12 +68,18 @@ class Cells:
         chain.changes |= own
         assert chain.dispatch() == 1
         settings = chain.queues.settings.worker.model_copy(
-            update={**QUICK, **own, "smtp_host": chain.sink.host, "smtp_port": chain.sink.port, "worker_concurrency": 1}
-        )  # fmt: skip
+            update={
+                **QUICK,
+                **own,
+                "smtp_host": chain.sink.host,
+                "smtp_port": chain.sink.port,
+                "worker_concurrency": 1,
+            }
+        )
         self.processes[point] = doomed.start(point, signal_name, settings)
 
     def rescue(self) -> None:
-        """Let every lease and bound run out, and another worker take up what is left."""
+        """Expire every lease and time limit, and start another worker for the remaining sends."""
         chain = self.chain
         chain.changes.clear()
         chain.world.run("UPDATE sends SET lease_until = now() - interval '1 s' WHERE status = 'claimed'")
@@ -80,13 +87,13 @@ class Cells:
         chain.reconcile()
         chain.changes.clear()
         chain.start_worker()
-        live = {"planned", "dispatched", "claimed", "transmitting"}
-        chain.run_until(lambda: not chain.statuses().keys() & live)
+        chain.run_until(lambda: not chain.statuses().keys() & LIVE)
 
     def ends(self) -> dict[Failpoint, tuple[str, int]]:
         mails = Counter(mail.rcpt_to[0] for mail in self.chain.sink.mails)
         rows = self.chain.world.connection.execute(
-            "SELECT s.contact_id, s.status, c.mail_address FROM sends s JOIN contacts c ON c.id = s.contact_id"
+            "SELECT s.contact_id, s.status, c.mail_address"
+            " FROM sends s JOIN contacts c ON c.id = s.contact_id"
         ).fetchall()
         found = {contact: (status, mails[address]) for contact, status, address in rows}
         return {point: found[contact] for point, contact in self.contacts.items()}
@@ -113,13 +120,13 @@ def test_worker_that_meets_a_signal_anywhere_mails_nobody_twice_and_loses_nobody
         assert doomed.met_its_signal(process, signal_name), point
         assert signal_name != "TERM" or process.exitcode == 0, point
     cells.rescue()
-    if signal_name == "STOP":  # they wake up past their leases, and find that others have mailed
+    if signal_name == "STOP":  # they resume after their leases; another worker has sent the mails
         for process in cells.processes.values():
             doomed.end(process)
             assert process.exitcode == 0
         cells.chain.tick()
     assert cells.ends() == (KILLED if signal_name == "KILL" else dict.fromkeys(WORKER, ("sent", 1)))
-    cells.chain.assert_every_promise_is_kept()
+    cells.chain.assert_all_invariants_hold()
 
 
 @pytest.mark.parametrize("signal_name", SIGNALS)
@@ -148,7 +155,7 @@ def test_planner_dispatcher_and_results_that_meet_a_signal_anywhere_are_made_up_
                 assert chain.world.one("SELECT count(*) FROM sends WHERE status = 'planned'") == 0, point
             if signal_name == "STOP":
                 if program == "dispatch":
-                    assert chain.dispatch() == 0, "its lock holds while it sleeps"
+                    assert chain.dispatch() == 0, "a paused dispatcher must keep its lock"
                 doomed.wake(process)
                 process.join(90)
                 assert process.exitcode == 0, point

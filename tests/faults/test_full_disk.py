@@ -1,4 +1,4 @@
-"""A disk that is full: errors are told, nothing is half done, and work goes on once there is room."""
+"""Tests with a full disk: errors are reported, nothing is half done, work continues when there is space."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def template(postgres: Postgres) -> str:
 
 
 def fill_up(folder: Path, *, leave: int) -> Path:
-    """Write a file that leaves so many bytes free."""
+    """Write a file that leaves `leave` bytes free."""
     filler = folder / "filler"
     free = os.statvfs(folder)
     with filler.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Postgres killed, sessions ended and connections that fall silent, at the moments where that could cost most."""
+"""Tests with a killed Postgres, ended sessions and silent connections at the most critical moments."""
 
 from __future__ import annotations
 
@@ -98,17 +98,17 @@ def test_worker_whose_connection_falls_silent_past_its_lease_is_overtaken_and_ma
     with tcp_proxy(url.port or 0) as proxy:
         through = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{proxy.port}")).geturl()
         silent = chain.start_worker(worker_database_url=through, claim_lease_seconds=1)
-        with _locked(chain, "contacts"):  # the gate before DATA waits there
+        with _locked(chain, "contacts"):  # the gate before DATA waits for the lock
             chain.dispatch()
             assert wait_until(lambda: _waits(chain, "worker"), 10)
             proxy.fall_silent()
         assert wait_until(lambda: chain.statuses()["transmitting"] == 1, 10)
-        assert chain.sink.mails == []  # its consent has not arrived
+        assert chain.sink.mails == []  # the result of the gate has not arrived
         chain.changes["transmitting_bound_seconds"] = 0
         chain.reconcile()
         assert chain.statuses() == {"unknown": 1}
         proxy.speak_again()
-        chain.sink.wait_for(1)  # the same claim may still say what became of it
+        chain.sink.wait_for(1)  # the same claim may still record its outcome
         chain.run_until(lambda: chain.advanced() == 1)
         chain.assert_each_was_mailed_once(1)
         silent.stop()
@@ -150,7 +150,7 @@ def _locked(chain: Chain, table: str) -> Iterator[None]:
 
 
 def _waits(chain: Chain, role: Literal["pipeline", "worker"]) -> bool:
-    """Return whether a session of the role waits for a lock; only the role itself is told."""
+    """Return whether a session of the role waits for a lock, as seen by the role itself."""
     with chain.database.connect(role) as colleague:
         found = colleague.execute(
             "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND usename = current_user"
@@ -160,7 +160,7 @@ def _waits(chain: Chain, role: Literal["pipeline", "worker"]) -> bool:
 
 
 def _in_a_lost_session(chain: Chain, work: object) -> None:
-    """Do `work`, and end its session once it waits for a lock."""
+    """Run `work`, and end its session when it waits for a lock."""
 
     def end() -> None:
         assert wait_until(lambda: _waits(chain, "pipeline"), 10)

@@ -1,4 +1,4 @@
-"""A database lost and restored from pg_dump, with mails sent after the snapshot: none of them goes out again."""
+"""Tests of a database restored from pg_dump: no mail that was sent after the snapshot is sent again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from local_stack.postgres import Postgres, binaries
 from sequence_cli.main import app
+from sequence_store.domain.states import LIVE
 from sequence_store.errors import ProgramsAtWorkError
 from tests.faults.conftest import Chain
 
@@ -37,7 +38,7 @@ def guard(chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Guar
 
 
 def dump(postgres: Postgres, chain: Chain, file: Path) -> str:
-    """Back the database up; return the instant of the snapshot, as an operator notes it."""
+    """Back up the database; return the time of the snapshot."""
     noted = chain.world.one("SELECT clock_timestamp()").isoformat()
     with file.open("wb") as out:
         command = [*postgres.run_as.prefix, binaries() / "pg_dump", "--format=custom", chain.database.owner]
@@ -46,7 +47,7 @@ def dump(postgres: Postgres, chain: Chain, file: Path) -> str:
 
 
 def lose_and_restore(postgres: Postgres, chain: Chain, file: Path) -> None:
-    """Drop the database with all that happened since the snapshot, and restore it under its own name."""
+    """Drop the database and restore the snapshot under the same name."""
     for worker in chain.workers:
         worker.stop()
     chain.workers.clear()
@@ -64,10 +65,11 @@ def mailed(chain: Chain) -> Counter[str]:
 
 
 def mail_some(chain: Chain, count: int) -> None:
-    """Let the first `count` planned sends go out, up to their result; the others' minute comes in an hour."""
+    """Send the mails of the first `count` planned sends; make the other ones due in an hour."""
     chain.world.run(
-        "UPDATE sends SET send_at = clock_timestamp() + CASE WHEN contact_id IN (SELECT contact_id FROM sends "
-        "WHERE status = 'planned' ORDER BY 1 LIMIT %s) THEN '0 s' ELSE '1 h' END::interval WHERE status = 'planned'",
+        "UPDATE sends SET send_at = clock_timestamp() + CASE WHEN contact_id IN "
+        "(SELECT contact_id FROM sends WHERE status = 'planned' ORDER BY 1 LIMIT %s) "
+        "THEN '0 s' ELSE '1 h' END::interval WHERE status = 'planned'",
         count,
     )
     before = len(chain.sink.mails)
@@ -78,14 +80,12 @@ def mail_some(chain: Chain, count: int) -> None:
 
 
 def go_on_for_a_day(chain: Chain) -> None:
-    """Plan and send all that there is, today and when what is unknown has settled."""
+    """Plan and send everything twice: now, and after the unknown outcomes have become final."""
     for _ in range(2):
         chain.plan()
         chain.dispatch()
         chain.start_worker()
-        chain.run_until(
-            lambda: not chain.statuses().keys() & {"planned", "dispatched", "claimed", "transmitting"}
-        )
+        chain.run_until(lambda: not chain.statuses().keys() & LIVE)
         chain.world.run(
             "UPDATE sends SET finished_at = finished_at - interval '25 hours' WHERE status = 'unknown'"
         )
@@ -101,20 +101,20 @@ def test_restored_snapshot_mails_nothing_that_was_mailed_already(
     mail_some(chain, 3)
     chain.run_until(lambda: chain.advanced() == 3)
     taken = dump(postgres, chain, tmp_path / "snapshot")
-    mail_some(chain, 3)  # of the snapshot's plan
+    mail_some(chain, 3)  # from the plan in the snapshot
     chain.world.run("UPDATE sequences_contacts SET next_send = %s WHERE current_step = 2", chain.today)
     chain.results()
     for _ in range(2):
         chain.world.enrol(sequence, next_send=chain.today)
     chain.plan()
-    mail_some(chain, 4)  # planned and moved after it
+    mail_some(chain, 4)  # planned or advanced after the snapshot
     before = mailed(chain)
     lose_and_restore(postgres, chain, tmp_path / "snapshot")
     assert chain.statuses()["sent"] == 3
 
     told = guard("--since", taken)
     assert told.exit_code == 0, told.output
-    guarded = {"sent": 3 + 4, "unknown": 5}  # the results of four were in the queue yet
+    guarded = {"sent": 3 + 4, "unknown": 5}  # four results were still in the queue
     assert chain.statuses() == guarded
     assert guard("--since", taken).exit_code == 0
     assert chain.statuses() == guarded
@@ -125,7 +125,7 @@ def test_restored_snapshot_mails_nothing_that_was_mailed_already(
 def test_follow_ups_that_may_have_gone_out_since_an_older_snapshot_are_not_mailed_again(
     chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
 ) -> None:
-    """Three days are lost: of a daily sequence three steps may have been mailed, the fourth cannot."""
+    """Three days are lost: three steps of a daily sequence may have been sent, the fourth cannot."""
     sequence = chain.enrol(1, steps=0)
     for number in range(1, 6):
         chain.world.step(sequence, number, delay_days=1)

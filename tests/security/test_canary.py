@@ -1,4 +1,4 @@
-"""A whole day with marked people and secrets; then everything that is written down is searched for the marks."""
+"""Runs a whole day with marked contacts and secrets, and searches all logs and outputs for the marks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def world(chain: Chain) -> Any:  # noqa: F811
 
 
 def enter_day(chain: Chain, scripted: ScriptedSmtp) -> None:  # noqa: F811
-    """Marked contacts of every fate: mailed, bounced with their address in the answer, not to be built, invalid."""
+    """Insert marked contacts: mailed, bounced with a reply that names it, without a value, invalid."""
     world = chain.world
     box = SecretBox(chain.queues.settings.worker.keys_of_secrets, takes_unsealed=False)
     everywhere = {"send_start_time": "00:00", "send_end_time": "00:00", "display_name": "Canary Sender"}
@@ -68,7 +68,7 @@ def marked(world: Any, address: str) -> int:
 
 
 def bodies(chain: Chain, setting: str) -> list[str]:  # noqa: F811
-    """Look at a queue's messages and leave them where they are."""
+    """Return the bodies of a queue's messages without deleting them."""
     queue = chain.queue(setting)
     received = []
     while more := queue.receive():
@@ -79,7 +79,7 @@ def bodies(chain: Chain, setting: str) -> list[str]:  # noqa: F811
 
 
 def provoke(api: Api, answers: list[str]) -> None:  # noqa: F811
-    """Make the API refuse and fail with marked input and marked rows behind it; keep what it answers."""
+    """Make API requests with marked data that are refused or fail; collect the responses."""
     contact = {"name": "Canary Name", "mailAddress": "canary-mailed@people.example"}
     file = "name,mailAddress\nCanary Name,canary nobody\nCanary Name,canary-mailed@people.example\n"
     asked = [
@@ -114,7 +114,7 @@ def test_no_person_and_no_secret_is_in_logs_queues_dagster_or_errors(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     caplog.set_level(logging.INFO)
-    caplog.set_level(logging.CRITICAL, "mail.log")  # the test's own SMTP server's
+    caplog.set_level(logging.CRITICAL, "mail.log")  # the logger of the test's SMTP server
     logging.getLogger("step_mailing_worker").setLevel(logging.DEBUG)
     written: list[str] = []
     enter_day(chain, scripted)
@@ -139,14 +139,15 @@ def test_no_person_and_no_secret_is_in_logs_queues_dagster_or_errors(
     runs = instance.get_runs()
     assert len(runs) == 4
     events = [str(record) for one in runs for record in instance.all_logs(one.run_id)]
-    assert any("plan_deferrals" in event for event in events), "the failure is told"
+    assert any("plan_deferrals" in event for event in events), "the failure must be reported"
     frames = [
         str(pd.read_parquet(path).to_dict()) for path in Path(chain.settings.asset_store).rglob("*.parquet")
     ]
     assert frames
     kept = chain.world.connection.execute(
         "SELECT smtp_reply, reason FROM sends UNION ALL SELECT detail::text, kind FROM send_events "
-        "UNION ALL SELECT parked_reason, '' FROM mailboxes UNION ALL SELECT status_reason, '' FROM sequences_contacts"
+        "UNION ALL SELECT parked_reason, '' FROM mailboxes "
+        "UNION ALL SELECT status_reason, '' FROM sequences_contacts"
     ).fetchall()
     shown = capfd.readouterr()
     places = {

@@ -1,6 +1,6 @@
-"""Whatever comes in from outside is read, or refused with a reason that repeats nothing of it.
+"""Tests that the queues' parsers accept any input, or refuse it with a reason that repeats none of it.
 
-CSV files, mails that come back, and link tokens have theirs beside their other tests; here are the queues.
+The fuzz tests of CSV files, incoming mails and link tokens are next to their other tests.
 """
 
 from __future__ import annotations

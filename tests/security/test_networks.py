@@ -1,4 +1,4 @@
-"""Which mail servers a customer's mailbox may lead a worker to."""
+"""Tests of the hosts and ports that a mailbox may name as its mail server."""
 
 from __future__ import annotations
 

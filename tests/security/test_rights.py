@@ -1,4 +1,4 @@
-"""What the database lets each role do beyond the tables (`tests/migrations/test_grants.py`), read back and tried."""
+"""Tests of each role's rights beyond the table grants, which tests/migrations/test_grants.py covers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import pytest
 from sequence_store.postgres.connection import connect
 from step_mailing_worker.store import Store
 
-BOUNDS = "SELECT current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('statement_timeout') AS statement"
+BOUNDS = (
+    "SELECT current_setting('idle_in_transaction_session_timeout') AS idle,"
+    " current_setting('statement_timeout') AS statement"
+)
 ROLES = ("api", "pipeline", "worker", "readonly")
 REFUSED = {
     "api": (
@@ -115,8 +118,8 @@ def test_every_function_with_its_owners_rights_looks_names_up_where_nobody_else_
 def test_no_role_but_the_owner_is_more_than_a_login(database: Any) -> None:
     with database.connect("owner") as connection:
         rows = connection.execute(
-            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) AND (rolsuper OR rolcreatedb OR rolcreaterole "
-            "OR rolreplication OR rolbypassrls)",
+            "SELECT rolname FROM pg_roles WHERE rolname = ANY (%s) "
+            "AND (rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls)",
             [[f"sequence_{role}" for role in ROLES]],
         ).fetchall()
     assert rows == []

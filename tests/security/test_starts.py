@@ -1,4 +1,4 @@
-"""No program starts with a default secret outside `local`, or without what it needs; it names the variable."""
+"""Tests that programs refuse to start with a default secret or a missing setting, and name the variable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is what was chosen: every file of every package by its hash, none younger than a week."""
+"""Tests that every package is pinned by the hashes of its files, and none is younger than a week."""
 
 from __future__ import annotations
 

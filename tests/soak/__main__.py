@@ -1,8 +1,8 @@
-"""Runs the product under faults every few seconds and accounts for every mail at the end: `make soak MINUTES=10`.
+"""Runs the product under faults every few seconds, then accounts for every mail: `make soak MINUTES=10`.
 
-Postgres, Valkey, the API, the workers and moto's SQS are real processes; a proxy in front of SQS does what Amazon's
-SQS may do. The functions of Dagster's jobs (plan, dispatch, results, reconciliation) are called by one thread each
-every few seconds, because the daemon would start them only every half minute.
+Postgres, Valkey, the API, the workers and moto's SQS are real processes; a proxy in front of SQS injects faults
+that Amazon SQS may show. One thread each calls the functions of Dagster's jobs (plan, dispatch, results,
+reconciliation) every few seconds, because the daemon would start them only every half minute.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ QUIET_SECONDS = 150
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, default=float(os.environ.get("MINUTES", "10")))
-    parser.add_argument("--rate", type=float, default=4, help="mails a second (default 4)")
+    parser.add_argument("--rate", type=float, default=4, help="mails per second (default 4)")
     parser.add_argument("--seed", type=int, default=1)
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
-        servers(Path(name), asked.seed) as running,
+        servers(Path(name), arguments.seed) as running,
     ):
-        work = Work(running, minutes=asked.minutes, mails=round(asked.rate * 60 * asked.minutes))
-        work.enter()
+        work = Work(running, minutes=arguments.minutes, mails=round(arguments.rate * 60 * arguments.minutes))
+        work.prepare()
         running.start_worker(steady=True)
         for _ in range(2):
             running.start_worker()
         faults, traffic = (
-            Faults(running, random.Random(asked.seed)),
-            Traffic(running, random.Random(asked.seed)),
+            Faults(running, random.Random(arguments.seed)),
+            Traffic(running, random.Random(arguments.seed)),
         )
         resources = Resources(running)
         stop = threading.Event()
@@ -55,20 +55,20 @@ def main() -> int:
             for seconds, job in (
                 *work.jobs(),
                 (3.0, faults.inject),
-                (0.5, traffic.ask),
-                (5.0, resources.look),
+                (0.5, traffic.request),
+                (5.0, resources.measure),
             )
         ]
         for thread in threads:
             thread.start()
-        _wait(began + asked.minutes * 60, work)
+        _wait(began + arguments.minutes * 60, work)
         faults.end()
         traffic.end()
         quiet = work.wait_until_quiet(QUIET_SECONDS)
         stop.set()
         for thread in threads:
             thread.join(30)
-        work.end()
+        work.finish()
         found = account(running, quiet=quiet)
         print_account(
             found, faults.injected + Counter(dict(running.chaos.injected)), traffic.done, resources, work

@@ -1,4 +1,4 @@
-"""Every mail and every contact accounted for, from what the SMTP server took and what the database says."""
+"""Accounts for every mail and contact: compares the SMTP server's mails with the database."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from datetime import timedelta
 
 from sequence_pipelines.maintenance.invariants import Bounds, Invariant, QueueState, Violation
 from sequence_store.domain.messages import DeliveryResult, SendKey, SendMessage, parse_message
-from sequence_store.domain.states import LIVE
+from sequence_store.domain.states import LIVE, SPENT
 from sequence_store.sqs import Queue
 from tests.history import accepted_by, find_violations
 from tests.soak.resources import Resources
 from tests.soak.servers import Servers
 from tests.soak.work import Work
 
-SPENT = {"sent", "hard_failed", "unknown"}
 AT_REST = Bounds(vanished=timedelta(0), transmitting=timedelta(0), margin=timedelta(0))
 
 
 @dataclass
 class Account:
-    """`violations`, `wrong` and `lost` must be none; each unknown send has its cause and what the server knows."""
+    """Result of a soak; it passes if `violations`, `wrong` and `lost` are empty."""
 
     quiet: bool
     sends: Counter[str] = field(default_factory=Counter)
@@ -32,7 +31,7 @@ class Account:
     lost: int = 0
     spent: int = 0  # dead letters whose send has ended
     violations: list[Violation] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)  # what is exact only at rest, where nothing is under way
+    wrong: list[str] = field(default_factory=list)  # disagreements that are checked only at rest
 
     @property
     def duplicates(self) -> int:
@@ -41,7 +40,7 @@ class Account:
     def queue(
         self, servers: Servers, queue: Queue, kind: type[SendMessage | DeliveryResult], ended: set[SendKey]
     ) -> QueueState:
-        """Tell of a queue at rest; a wake-up that was received too often is no loss once its send has ended."""
+        """Return the state of a queue at rest; a dead letter whose send has ended is not counted as lost."""
         dead = servers.dead_letters(queue)
         spent = sum(parse_message(kind, body).key in ended for body in dead)
         self.spent += spent
@@ -53,7 +52,7 @@ class Account:
 
 
 def account(servers: Servers, *, quiet: bool) -> Account:
-    """Hold history, database, queues and what the server took against the invariants; count all for the record."""
+    """Check history, database, queues and the server's mails against the invariants, and count everything."""
     found = Account(quiet)
     accepted = accepted_by(servers.smtp.taken, servers.pipeline)
     taken = Counter(mail.key for mail in accepted)
@@ -78,7 +77,7 @@ def account(servers: Servers, *, quiet: bool) -> Account:
         found.sends[str(status)] += 1
         if status == "unknown":
             knows = "has" if mails else "has not"
-            found.unknown[f"{reason}; the server {knows} taken the mail"] += 1
+            found.unknown[f"{reason}; the server {knows} accepted the mail"] += 1
         elif status not in SPENT:
             found.open[f"{status}: {reason}"] += 1
         if (status == "sent") != bool(mails) and status != "unknown":
@@ -87,29 +86,30 @@ def account(servers: Servers, *, quiet: bool) -> Account:
     return found
 
 
-# An active contact that is due, has no row and no reason to wait: nobody would ever mail it.
+# Active contacts that are due but have neither a row nor a deferral: no plan would ever mail them.
 _LOST = """
 SELECT count(*) FROM sequences_contacts e
 WHERE e.status = 'active' AND e.next_send <= current_date
-    AND NOT EXISTS (SELECT FROM plan_deferrals d WHERE d.sequence_id = e.sequence_id AND d.contact_id = e.contact_id)
+    AND NOT EXISTS (SELECT FROM plan_deferrals d
+        WHERE d.sequence_id = e.sequence_id AND d.contact_id = e.contact_id)
     AND NOT EXISTS (SELECT FROM sends s WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
         AND s.round = e.round AND s.advanced_at IS NULL)"""
 _WAITING = """
 SELECT coalesce(d.reason, 'no reason'), count(*) FROM sequences_contacts e
 LEFT JOIN plan_deferrals d ON d.sequence_id = e.sequence_id AND d.contact_id = e.contact_id
-WHERE e.status = 'active' AND e.next_send <= current_date AND NOT EXISTS (
-    SELECT FROM sends s WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.round = e.round
-        AND s.status = 'unknown')
+WHERE e.status = 'active' AND e.next_send <= current_date
+    AND NOT EXISTS (SELECT FROM sends s WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
+        AND s.round = e.round AND s.status = 'unknown')
 GROUP BY 1"""
 _WRONG = """
-SELECT 'a sent mail has not moved its contact on' FROM sends WHERE status = 'sent' AND advanced_at IS NULL
+SELECT 'a sent mail has not advanced its contact' FROM sends WHERE status = 'sent' AND advanced_at IS NULL
 UNION ALL
-SELECT 'an enrolment moved by more or less than its sent mails' FROM sequences_contacts e
-JOIN (SELECT sequence_id, contact_id, round, count(*) AS mails FROM sends WHERE status = 'sent' GROUP BY 1, 2, 3) s
-    USING (sequence_id, contact_id, round)
+SELECT 'the step of an enrolment differs from the number of its sent mails' FROM sequences_contacts e
+JOIN (SELECT sequence_id, contact_id, round, count(*) AS mails
+    FROM sends WHERE status = 'sent' GROUP BY 1, 2, 3) s USING (sequence_id, contact_id, round)
 WHERE e.current_step <> 1 + s.mails
 UNION ALL
-SELECT 'a mailbox counts other than it mailed' FROM mailbox_days d
+SELECT 'the count of a mailbox differs from its mails' FROM mailbox_days d
 JOIN (SELECT mailbox_id, send_day, count(*) FILTER (WHERE status IN ('sent', 'unknown')) AS mails
     FROM sends GROUP BY 1, 2) s USING (mailbox_id, send_day)
 WHERE d.used <> s.mails"""
@@ -119,13 +119,13 @@ def print_account(
     found: Account, faults: Counter[str], traffic: Counter[str], resources: Resources, work: Work
 ) -> None:
     rows: list[tuple[str, object]] = [
-        ("**mails** taken by the server", found.taken),
+        ("**mails** accepted by the server", found.taken),
         *((f"sends that ended `{status}`", count) for status, count in sorted(found.sends.items())),
         ("**duplicates**", found.duplicates),
         ("**lost**", found.lost),
         ("**violations** of the invariants", len(found.violations)),
-        ("**disagreements** of ledger, server and counts at rest", len(found.wrong)),
-        ("dead letters, each of a send that ended: received five times", found.spent),
+        ("**disagreements** between ledger, server and counts at rest", len(found.wrong)),
+        ("dead letters of sends that have ended (received five times)", found.spent),
         ("**unknown**", found.unknown.total()),
         *((f"… {reason}", count) for reason, count in sorted(found.unknown.items())),
         *((f"not mailed, {reason}", count) for reason, count in sorted(found.open.items())),
@@ -134,15 +134,15 @@ def print_account(
         *((f"… {kind}", count) for kind, count in sorted(faults.items())),
         ("**requests** to the API", traffic.total()),
         *((f"… {kind}", count) for kind, count in sorted(traffic.items())),
-        ("**runs**", f"{work.runs.total()}, {work.interrupted.total()} broken off by a fault"),
+        ("**runs**", f"{work.runs.total()}, {work.interrupted.total()} interrupted by a fault"),
         *((f"… {kind}", f"{count}, {work.interrupted[kind]}") for kind, count in sorted(work.runs.items())),
     ]
     print("\n| | |\n|---|---|", *(f"| {what} | {count} |" for what, count in rows), sep="\n")
-    print("\n| resources | first third | last third | most |\n|---|---|---|---|")
+    print("\n| resources | first third | last third | maximum |\n|---|---|---|---|")
     for name, what, first, last, most in resources.summary():
         print(f"| {name}, {what} | {first:.0f} | {last:.0f} | {most:.0f} |")
     for violation in found.violations:
         print(f"{violation.invariant}: {violation.message} {violation.key or ''}")
     for line, count in Counter(found.wrong).items():
-        print(f"WRONG: {line} ({count})")
+        print(f"DISAGREEMENT: {line} ({count})")
     print(f"\nin order: {found.in_order}, quiet: {found.quiet}, flat: {resources.flat()}", flush=True)

@@ -1,4 +1,4 @@
-"""What goes wrong, one thing every few seconds, chosen by a seed."""
+"""Injects one random fault every few seconds, chosen by a seed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SMTP = {
     "the server drops the connection at MAIL": ("MAIL", DROP),
     "the server drops the connection at RCPT": ("RCPT", DROP),
     "the server drops the connection before the body": ("DATA", DROP),
-    "the server takes the mail and drops the connection without an answer": ("dot", DROP),
+    "the server accepts the mail and drops the connection without a reply": ("dot", DROP),
     "the server defers the recipient": ("RCPT", "450 4.2.1 try later"),
     "the server defers the mail": ("dot", "451 4.3.0 try later"),
     "the server refuses the recipient": ("RCPT", "550 5.1.1 no such user"),
@@ -27,7 +27,7 @@ CHANCE = 0.1
 
 
 class Faults:
-    """`injected` counts by kind; the queue's own faults are counted by its proxy."""
+    """Injects faults; `injected` counts them by kind, without those of the queue's proxy."""
 
     def __init__(self, servers: Servers, choice: random.Random) -> None:
         self._servers = servers
@@ -64,13 +64,13 @@ class Faults:
         self._servers.start_worker()
 
     def _terminate(self) -> None:
-        self.injected["a worker is asked to end (SIGTERM)"] += 1
+        self.injected["a worker is terminated (SIGTERM)"] += 1
         self._servers.end_worker(self._a_worker(), signal.SIGTERM)
         self._servers.start_worker()
 
     def _stop(self) -> None:
-        """Let a worker sleep past its lease while the others go on."""
-        self.injected["a worker sleeps past its lease (SIGSTOP)"] += 1
+        """Pause a worker past its lease while the others continue."""
+        self.injected["a worker is paused past its lease (SIGSTOP)"] += 1
         worker = self._a_worker()
         worker.process.send_signal(signal.SIGSTOP)
         self._ended.wait(STOPPED_SECONDS)
@@ -89,7 +89,7 @@ class Faults:
     def _end_sessions(self) -> None:
         import psycopg
 
-        self.injected["every session of Postgres is ended"] += 1
+        self.injected["all sessions of Postgres are ended"] += 1
         with psycopg.connect(self._servers.postgres.url("postgres"), autocommit=True) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -97,7 +97,7 @@ class Faults:
             )
 
     def _lose_valkey(self) -> None:
-        self.injected["Valkey is killed and comes back empty"] += 1
+        self.injected["Valkey is killed and restarted empty"] += 1
         self._servers.kill_valkey()
         self._ended.wait(2)
         self._servers.start_valkey()

@@ -1,4 +1,4 @@
-"""Whether what runs all the time stays as small as it was: memory, file descriptors, connections."""
+"""Measures memory, file descriptors and connections of the processes, and checks that they do not grow."""
 
 from __future__ import annotations
 
@@ -11,33 +11,31 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from step_mailing_worker import mailbox_connections, store
-from step_mailing_worker import quota_counters as day_counters
-from step_mailing_worker import sqs_consumer as inbox
+from step_mailing_worker import mailbox_connections, quota_counters, sqs_consumer, store
 from tests.soak.servers import Servers
 from tests.soak.work import AWAY, MAILBOXES
 
 WARM_UP_SECONDS = 60
 GROWTH = 1.15
 SPARE = {"memory_mb": 8.0, "descriptors": 12.0, "connections": 12.0}
-# What a worker keeps at most, by whom it is connected to; what is no connection may only grow as the rest does.
+# Maximum number of a worker's connections by peer; the other measures have the bound of GROWTH and SPARE.
 MOST = {
     "to mail servers": mailbox_connections.CONNECTIONS_PER_MAILBOX * MAILBOXES,
     "to Postgres": store.SHARED_CONNECTIONS + store.OWN_CONNECTIONS,
-    "to the queue": inbox.CALLS + 1,
-    "to Valkey": day_counters.CONNECTIONS,
+    "to the queue": sqs_consumer.CALLS + 1,
+    "to Valkey": quota_counters.CONNECTIONS,
 }
 
 
 class Resources:
-    """Looks at the worker that is never killed, at the API and at Postgres's sessions."""
+    """Measures the worker that is never killed, the API and the sessions of Postgres."""
 
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self._began = time.monotonic()
         self.seen: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
 
-    def look(self) -> None:
+    def measure(self) -> None:
         steady = next(worker for worker in self._servers.workers if worker.steady)
         processes = {"worker": steady.process.pid}
         if self._servers.api:
@@ -46,8 +44,8 @@ class Resources:
             with suppress(OSError):
                 self._note(name, "memory_mb", _resident(pid) / 2**20)
                 self._note(name, "descriptors", len(list(Path(f"/proc/{pid}/fd").iterdir())))
-        for whom, connections in self._connected(steady.process.pid).items():
-            self._note("worker", whom, connections)
+        for peer, connections in self._connected(steady.process.pid).items():
+            self._note("worker", peer, connections)
         with suppress(*AWAY), self._servers.connect() as connection:
             row = connection.execute(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = 'soak'"
@@ -55,7 +53,7 @@ class Resources:
             self._note("Postgres", "connections", float(str(row[0] if row else 0)))
 
     def summary(self) -> list[tuple[str, str, float, float, float]]:
-        """Return who, what, the medians of the first and the last third after the start, and the most."""
+        """Return per measure: process, name, medians of the first and last third after warm-up, maximum."""
         lines = []
         for (name, what), seen in self.seen.items():
             warm = [value for at, value in seen if at > WARM_UP_SECONDS] or [value for _, value in seen]
@@ -72,7 +70,7 @@ class Resources:
         )
 
     def _connected(self, pid: int) -> dict[str, int]:
-        """Return how many connections a worker has to whom."""
+        """Return the number of a process's connections by peer."""
         peers = {
             self._servers.smtp.port: "to mail servers",
             self._servers.postgres.port: "to Postgres",
@@ -82,8 +80,8 @@ class Resources:
         found = dict.fromkeys(MOST, 0)
         with suppress(psutil.Error):
             for one in psutil.Process(pid).net_connections("tcp"):
-                if one.raddr and (whom := peers.get(one.raddr.port)):
-                    found[whom] += 1
+                if one.raddr and (peer := peers.get(one.raddr.port)):
+                    found[peer] += 1
         return found
 
     def _note(self, name: str, what: str, value: float) -> None:

@@ -1,4 +1,4 @@
-"""What a soak runs on: Postgres, SQS behind chaos, Valkey, an SMTP server that breaks, the API and workers."""
+"""Starts the servers of a soak: Postgres, SQS behind a proxy, Valkey, SMTP, the API and workers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ VISIBILITY_SECONDS = 12
 
 
 class BreakingSmtp(ScriptedSmtp):
-    """Keeps every mail whose final dot arrived, unless it says that it did not take it."""
+    """Records every mail whose final dot arrived, unless its reply refuses the mail."""
 
     def __post_init__(self) -> None:
         self.taken: list[Mail] = []
@@ -64,7 +64,7 @@ class BreakingSmtp(ScriptedSmtp):
                 break
             content += line
         else:
-            return  # the sender vanished
+            return  # the client closed the connection
         reply = self.once.pop("dot", None)
         if reply and reply != DROP:
             peer.sendall(reply.encode() + b"\r\n")
@@ -78,7 +78,7 @@ class BreakingSmtp(ScriptedSmtp):
 
 @dataclass
 class Worker:
-    """One worker process; it is ended by this object alone."""
+    """One worker process, which only `Servers` ends."""
 
     process: subprocess.Popen[bytes]
     steady: bool
@@ -86,7 +86,7 @@ class Worker:
 
 @dataclass
 class Servers:
-    """Everything that runs; `environment` is what a program of the product gets."""
+    """All running servers; `environment` holds the variables for the product's programs."""
 
     folder: Path
     postgres: Postgres
@@ -112,12 +112,12 @@ class Servers:
         return Queues(self.pipeline)
 
     def waiting(self) -> int:
-        """Return how many messages the two queues hold, whether or not they can be received now."""
+        """Return the number of visible, hidden and delayed messages in both queues."""
         both = (self.queues().sends(), self.queues().delivery_results())
         return sum(count for queue in both for kind, count in queue.counts().items() if kind != "dead")
 
     def dead_letters(self, queue: Queue) -> list[str]:
-        """Return the bodies of a queue's dead letters; each is told once."""
+        """Return the bodies of a queue's dead letters; each is returned once."""
         bodies = []
         while messages := queue.client.receive_message(
             QueueUrl=queue.dead_letter_url, MaxNumberOfMessages=10, WaitTimeSeconds=1

@@ -1,4 +1,4 @@
-"""People at work meanwhile: they import, pause, resume, unsubscribe by the link of their mail, and look."""
+"""Simulates API users: imports, pauses, resumes, unsubscribes by a mail's link, and reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS = 15
 
 
 class Traffic:
-    """Asks the API one thing at a time; a refusal while Postgres is away is counted, not repeated."""
+    """Makes one API request at a time; a failure while Postgres is unavailable is counted, not retried."""
 
     def __init__(self, servers: Servers, choice: random.Random) -> None:
         self._servers = servers
@@ -28,18 +28,18 @@ class Traffic:
     def end(self) -> None:
         self._ended.set()
 
-    def ask(self) -> None:
+    def request(self) -> None:
         if self._ended.is_set():
             return
         kinds = {self._import: 3, self._pause_or_resume: 4, self._unsubscribe: 2, self._look: 4}
-        ask = self._random.choices(list(kinds), list(kinds.values()))[0]
+        action = self._random.choices(list(kinds), list(kinds.values()))[0]
         try:
-            answer = ask()
+            response = action()
         except (httpx.TransportError, *AWAY):
-            self.done["no answer"] += 1
+            self.done["no response"] += 1
             return
-        if answer is not None:
-            self.done[f"{ask.__name__[1:].replace('_', ' ')}: {answer.status_code}"] += 1
+        if response is not None:
+            self.done[f"{action.__name__[1:].replace('_', ' ')}: {response.status_code}"] += 1
 
     def _import(self) -> httpx.Response:
         sequence = self._random.choice(self._sequences())

@@ -1,4 +1,4 @@
-"""The contacts of a soak, and what Dagster's jobs would do for them."""
+"""Creates the contacts of a soak, and runs the work of Dagster's jobs for them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_stack.processes import wait_until
-from sequence_pipelines.assets.delivery_results import drain, sweep
 from sequence_pipelines.dispatch.dispatcher import dispatch
 from sequence_pipelines.dispatch.quota_counters import set_quota_counters
-from sequence_pipelines.jobs.reconcile import reconcile_ledger
+from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.planning.planner import make_plan
+from sequence_pipelines.results.consumer import apply_without_message, consume_results
+from sequence_store.domain.states import LIVE
 from sequence_store.postgres.connection import connect
 from tests.history import record_history
 from tests.soak.servers import Servers
@@ -25,7 +26,7 @@ AWAY = (psycopg.OperationalError, psycopg.InterfaceError, BotoCoreError, ClientE
 
 
 class Work:
-    """Half of the contacts are there at the start; the imports of the traffic bring more."""
+    """Inserts half of the contacts at the start; the imports of the traffic add the others."""
 
     def __init__(self, servers: Servers, *, minutes: float, mails: int) -> None:
         self._servers = servers
@@ -36,22 +37,24 @@ class Work:
 
     def jobs(self) -> tuple[tuple[float, Callable[[], None]], ...]:
         return (
-            (20.0, self._surviving("plan", self._plan)),
-            (2.0, self._surviving("dispatch", self._dispatch)),
-            (2.0, self._surviving("results", self._results)),
-            (5.0, self._surviving("reconcile", self._reconcile)),
+            (20.0, self._counted("plan", self._plan)),
+            (2.0, self._counted("dispatch", self._dispatch)),
+            (2.0, self._counted("results", self._results)),
+            (5.0, self._counted("reconcile", self._reconcile)),
         )
 
-    def enter(self) -> None:
-        """Enter mailboxes whose window closes a minute after the faults do, and make the day's first plan."""
+    def prepare(self) -> None:
+        """Insert mailboxes whose window closes a minute after the last fault, and make the first plan."""
         start = datetime.now(UTC).replace(second=0, microsecond=0)
         end = start + timedelta(minutes=self._minutes + 2)
         day = self._servers.pipeline.calendar.day_of(start)
         with self._servers.connect() as connection:
             record_history(connection)
             connection.execute(
-                "INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time, min_gap_seconds) "
-                "SELECT 'box' || n || '@sender.example', 100000, %s, %s, n %% 2 FROM generate_series(1, %s) n",
+                "INSERT INTO mailboxes"
+                " (address, send_limit, send_start_time, send_end_time, min_gap_seconds)"
+                " SELECT 'box' || n || '@sender.example', 100000, %s, %s, n %% 2"
+                " FROM generate_series(1, %s) n",
                 (start.time(), end.time(), MAILBOXES),
             )
             connection.execute(
@@ -89,23 +92,22 @@ class Work:
         return {str(status): int(str(count)) for status, count in rows}
 
     def wait_until_quiet(self, seconds: float) -> bool:
-        """Return whether nothing was under way and no message was left, within so long after the faults ended."""
-        live = {"planned", "dispatched", "claimed", "transmitting"}
+        """Wait until no send is live and no message is left; return False after `seconds`."""
 
         def quiet() -> bool:
             found = self.statuses()
-            return bool(found) and not live & found.keys() and not self._servers.waiting()
+            return bool(found) and not LIVE & found.keys() and not self._servers.waiting()
 
         return wait_until(quiet, seconds)
 
-    def end(self) -> None:
-        """Apply what is left, and plan once more: who got no mail is told why."""
+    def finish(self) -> None:
+        """Apply the remaining results and plan once more, so that each waiting contact has a deferral."""
         self._results()
         self._reconcile()
         self._plan()
 
-    def _surviving(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
-        """A run that fails is the next one's to make up for; how often that was is counted."""
+    def _counted(self, name: str, job: Callable[[], None]) -> Callable[[], None]:
+        """Return a job that counts its runs and its failures instead of raising; the next run catches up."""
 
         def run() -> None:
             self.runs[name] += 1
@@ -131,10 +133,10 @@ class Work:
     def _results(self) -> None:
         settings = self._servers.pipeline
         with connect(settings.pipeline_database_url, name="soak results") as connection:
-            drain(connection, self._servers.queues().delivery_results(), settings)
+            consume_results(connection, self._servers.queues().delivery_results(), settings)
 
     def _reconcile(self) -> None:
         settings = self._servers.pipeline
         with connect(settings.pipeline_database_url, name="soak reconcile") as connection:
             reconcile_ledger(connection, settings)
-            sweep(connection, settings)
+            apply_without_message(connection, settings)

@@ -1,4 +1,4 @@
-"""An authority of the tests' own, and server certificates that are right or wrong in one way."""
+"""Creates a test certificate authority, and server certificates that are valid or invalid in one way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HERE = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
 class Authority:
-    """Issues certificates; `file` is what a client has to trust."""
+    """Issues certificates; `file` is the CA certificate that a client must trust."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -33,7 +33,7 @@ class Authority:
         self.file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def context(self, kind: str) -> ssl.SSLContext:
-        """Return a server's context: `right`, `wrong_host`, `expired` or `self_signed`."""
+        """Return the TLS context of a server: `right`, `wrong_host`, `expired` or `self_signed`."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name("server")
         host = x509.DNSName("other.example") if kind == "wrong_host" else _HERE

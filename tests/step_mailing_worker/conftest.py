@@ -1,4 +1,4 @@
-"""A team with one mailbox and one sequence on real servers, and workers that run in threads or as processes."""
+"""Fixtures: a team with one mailbox and one sequence on real servers, workers in threads or processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from local_stack.processes import wait_until
 from sequence_store.domain.messages import DeliveryResult, SendMessage
 from sequence_store.settings import WorkerSettings
 from sequence_store.sqs import Outgoing
-from step_mailing_worker import sqs_consumer as inbox
+from step_mailing_worker import sqs_consumer
 from step_mailing_worker.worker import Worker
 from tests.conftest import Database, Queues, SmtpSink
 from tests.step_mailing_worker.scripted_smtp import ScriptedSmtp
@@ -30,7 +30,7 @@ QUICK = {"smtp_timeout_seconds": 2, "smtp_final_dot_seconds": 2, "claim_lease_se
 
 
 class ThreadWorker:
-    """A worker that runs in this process; `stop` returns once it has ended, and raises what it raised."""
+    """A worker in a thread of this process; `stop` returns when it has ended, and raises its error."""
 
     def __init__(self, settings: WorkerSettings, queues: Queues) -> None:
         self._queues = queues
@@ -53,23 +53,23 @@ class ThreadWorker:
         self._made.set()
         await self._worker.run()
 
-    def ask_to_stop(self) -> None:
-        """Stop it, and wake its long poll, so that a test need not wait for that to end."""
+    def request_stop(self) -> None:
+        """Request a stop, and send a message to end the long poll early."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._worker.stop)
             list(self._queues.sends.send([Outgoing("0", "wake up")], threads=1))
 
     def stop(self, seconds: float = 20) -> None:
-        self.ask_to_stop()
+        self.request_stop()
         self._thread.join(seconds)
-        assert not self._thread.is_alive(), "the worker does not stop"
+        assert not self._thread.is_alive(), "the worker did not stop"
         if self._failure:
             raise self._failure
 
 
 @dataclass
 class Team:
-    """Enters rows by SQL, and messages as the dispatcher would."""
+    """Inserts rows by SQL, and publishes messages as the dispatcher does."""
 
     database: Database
     queues: Queues
@@ -123,7 +123,8 @@ class Team:
             address or f"bob{next(self.numbers)}@people.example",
         )
         self.run(
-            "INSERT INTO sequences_contacts (sequence_id, contact_id, next_send) VALUES (%s, %s, current_date)",
+            "INSERT INTO sequences_contacts (sequence_id, contact_id, next_send)"
+            " VALUES (%s, %s, current_date)",
             self.sequence,
             contact,
         )
@@ -138,7 +139,7 @@ class Team:
         lives: float = 3600,
         **sends: Any,
     ) -> SendMessage:
-        """Enter a dispatched send and return its message, not yet sent."""
+        """Insert a dispatched send and return its message without publishing it."""
         at = (datetime.now(UTC) + timedelta(seconds=due_in)).replace(microsecond=0)
         values = {
             "sequence_id": self.sequence,
@@ -168,16 +169,16 @@ class Team:
             environment="local",
         )
 
-    def tell(self, *messages: SendMessage, times: int = 1) -> None:
-        self.tell_raw(*(message.model_dump_json() for message in messages for _ in range(times)))
+    def publish(self, *messages: SendMessage, times: int = 1) -> None:
+        self.publish_raw(*(message.model_dump_json() for message in messages for _ in range(times)))
 
-    def tell_raw(self, *bodies: str) -> None:
+    def publish_raw(self, *bodies: str) -> None:
         told = self.queues.sends.send([Outgoing(str(n), body) for n, body in enumerate(bodies)], threads=1)
         assert sum(len(batch) for batch in told) == len(bodies)
 
     def send(self, **values: Any) -> SendMessage:
         message = self.dispatch(**values)
-        self.tell(message)
+        self.publish(message)
         return message
 
     def settings(self, **changes: Any) -> WorkerSettings:
@@ -189,7 +190,10 @@ class Team:
         return worker
 
     def start_process(self, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a process that handles one message at a time: dying, it leaves no poll that would swallow the next."""
+        """Start a worker process that handles one message at a time.
+
+        With more, a killed process could leave a long poll behind that receives the next message.
+        """
         settings = self.settings()
         variables = {
             "WORKER_DATABASE_URL": self.database.worker,
@@ -210,7 +214,7 @@ class Team:
         return process
 
     def row(self, message: SendMessage) -> Any:
-        """Return status, reason and attempt of the message's send."""
+        """Return the status, reason and attempt of the message's send."""
         return self.one("SELECT status, reason, attempt FROM sends WHERE (contact_id, step_id) = (%s, %s)",
                         message.contact_id, message.sequence_step_id)  # fmt: skip
 
@@ -224,7 +228,7 @@ class Team:
         return wait_until(lambda: self.messages() == (0, 0), seconds)
 
     def messages(self) -> tuple[int, int]:
-        """Return how many messages are visible and how many hidden."""
+        """Return the number of visible and of hidden messages."""
         answer = self.queues.client.get_queue_attributes(
             QueueUrl=self.queues.sends.url, AttributeNames=["All"]
         )
@@ -232,7 +236,7 @@ class Team:
         return int(found["ApproximateNumberOfMessages"]), int(found["ApproximateNumberOfMessagesNotVisible"])
 
     def results(self) -> list[str]:
-        """Take what has been reported."""
+        """Receive the published results and return their outcomes."""
         received = self.queues.delivery_results.receive()
         return [DeliveryResult.model_validate_json(one.body).outcome.value for one in received]
 
@@ -245,7 +249,7 @@ class Team:
                 process.kill()
             process.wait(10)
         for worker in self.workers:
-            worker.ask_to_stop()
+            worker.request_stop()
         for worker in self.workers:
             worker.stop()
 
@@ -255,7 +259,7 @@ def team(
     database: Database, queues: Queues, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Team]:
     """A team whose mails go to `smtp_sink`."""
-    monkeypatch.setattr(inbox, "RECEIVE_WAIT_SECONDS", 1)
+    monkeypatch.setattr(sqs_consumer, "RECEIVE_WAIT_SECONDS", 1)
     smtp = {"smtp_host": smtp_sink.host, "smtp_port": smtp_sink.port}
     with database.connect(autocommit=True) as connection:
         team = Team(database, queues, smtp, tmp_path / "worker.log", connection)
@@ -268,7 +272,7 @@ def team(
 
 @pytest.fixture
 def scripted() -> Iterator[ScriptedSmtp]:
-    """A server that breaks where it is told to; a test points its team at it by `team.smtp`."""
+    """A scripted SMTP server; a test configures its team to use it with `team.smtp`."""
     server = ScriptedSmtp()
     try:
         yield server

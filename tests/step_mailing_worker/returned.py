@@ -1,4 +1,4 @@
-"""Mails as they come back, written as servers and people write them."""
+"""Builds incoming mails: replies, delivery status notifications and complaints."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def id_of(key: SendKey) -> str:
 def mail(
     key: SendKey, *, headers: str = "", body: str = "Thanks, call me.", sender: str = "bob@people.example"
 ) -> bytes:
-    """Return an answer to the send's mail; `headers` are put in front."""
+    """Return a reply to the send's mail; `headers` are prepended."""
     lines = (
         f"{headers}From: Bob <{sender}>\nTo: ann@sender.example\nSubject: Re: Hello\n"
         f"Message-ID: <answer-{abs(hash((key, headers, body)))}@people.example>\n"

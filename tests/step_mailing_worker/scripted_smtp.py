@@ -1,4 +1,4 @@
-"""An SMTP server on raw sockets that breaks where it is told to."""
+"""SMTP server on raw sockets that fails at a chosen stage."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _GREETINGS = {
 
 @dataclass
 class ScriptedSmtp:
-    """`script` answers a stage otherwise: a reply, DROP or HANG; `once` does so for one time only.
+    """SMTP server; `script` maps a stage to a reply, DROP or HANG, and `once` does so for one time.
 
-    Stages are `banner`, the commands, `body` (while it is read), `dot` and `answered`. `mails` holds what was
-    received up to the dot, whatever was answered.
+    Stages are `banner`, the commands, `body` (while it is read), `dot` and `answered` (after the reply to the
+    dot). `mails` holds every mail received up to the dot, whether or not it was accepted.
     """
 
     script: dict[str, str] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class ScriptedSmtp:
         self._threads[0].start()
 
     def release(self) -> None:
-        """Let what hangs go on, by breaking it off."""
+        """Close the connections that hang."""
         self._released.set()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A provider's token endpoint, and SMTP servers that want TLS or a sign-in, all on loopback."""
+"""Loopback servers: an OAuth token endpoint, and SMTP servers that require TLS or a sign-in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ from local_stack.ports import LOOPBACK, free_port
 
 @dataclass
 class TokenEndpoint:
-    """Gives `token-1`, `token-2`, …; `answers` are given first, one a request, `replaces` a refresh token."""
+    """Returns `token-1`, `token-2`, …, after `answers`, one per request.
+
+    With `replaces`, each response contains a new refresh token.
+    """
 
     answers: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     replaces: bool = False
@@ -71,7 +74,7 @@ def token_endpoint() -> Iterator[TokenEndpoint]:
 
 @dataclass
 class Server:
-    """An SMTP server that keeps what it takes and whom it let in; `passes` are the words that open it."""
+    """An SMTP server that records mails and sign-ins; `passes` holds the valid passwords and tokens."""
 
     port: int = 0
     passes: set[str] = field(default_factory=set)
@@ -115,7 +118,7 @@ def smtp_server(
     auth_excluded: list[str] | None = None,
     wants_sign_in: bool = False,
 ) -> Iterator[Server]:
-    """Serve SMTP with implicit TLS, with STARTTLS (then nothing goes without), or in the clear."""
+    """Serve SMTP with implicit TLS, with STARTTLS (then required), or without TLS."""
     kept = Server(free_port())
     controller = Controller(
         kept,
@@ -131,10 +134,12 @@ def smtp_server(
         ready_timeout=20,
     )
     if implicit_tls:
-        controller._trigger_server = lambda: _greet(kept.port)  # its own greets with the server's context
+        controller._trigger_server = lambda: _greet(
+            kept.port
+        )  # the original connects with the server's TLS context
     controller.start()
     try:
         yield kept
     finally:
         controller.stop()
-        gc.collect()  # aiosmtpd leaves the transport below TLS open, and says so where it is collected
+        gc.collect()  # aiosmtpd leaves the transport below TLS open and warns when it is collected

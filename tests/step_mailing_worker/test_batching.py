@@ -1,4 +1,4 @@
-"""Many attempts share a call, and none of them notices: not by its answer, nor by the failure of another."""
+"""Tests of batched calls: each attempt gets its own result, and a failure affects only its own call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.step_mailing_worker.conftest import Team
 
 
 class _Calls:
-    """Squares numbers, but none with a negative one among them; `gate` holds a call back."""
+    """Squares numbers; raises ValueError if one is negative. `gate` delays a call."""
 
     def __init__(self) -> None:
         self.seen: list[list[int]] = []
@@ -39,8 +39,8 @@ def test_what_arrives_during_a_call_forms_the_next_and_a_failure_is_one_calls_ow
         others = [asyncio.create_task(batches.submit(number)) for number in (2, -3, 4, 5)]
         await asyncio.sleep(0)
         calls.gate.set()
-        answers = await asyncio.gather(first, *others, return_exceptions=True)
-        assert [a if isinstance(a, int) else type(a) for a in answers] == [1, *[ValueError] * 3, 25]
+        results = await asyncio.gather(first, *others, return_exceptions=True)
+        assert [r if isinstance(r, int) else type(r) for r in results] == [1, *[ValueError] * 3, 25]
         assert calls.seen == [[1], [2, -3, 4], [5]]
         await batches.close()
 
@@ -55,16 +55,16 @@ def test_who_is_cancelled_goes_on_when_its_call_is_over_or_was_never_made() -> N
         under_way, waiting = (asyncio.create_task(batches.submit(number)) for number in (1, 2))
         await calls.begun.wait()
         waiting.cancel()
-        (gone,) = await asyncio.gather(waiting, return_exceptions=True)
-        assert isinstance(gone, asyncio.CancelledError)
+        (error,) = await asyncio.gather(waiting, return_exceptions=True)
+        assert isinstance(error, asyncio.CancelledError)
         under_way.cancel()
         await asyncio.sleep(0)
         under_way.cancel()
         await asyncio.sleep(0)
         assert not under_way.done()
         calls.gate.set()
-        (gone,) = await asyncio.gather(under_way, return_exceptions=True)
-        assert isinstance(gone, asyncio.CancelledError)
+        (error,) = await asyncio.gather(under_way, return_exceptions=True)
+        assert isinstance(error, asyncio.CancelledError)
         assert calls.seen == [[1]]
         await batches.close()
 
@@ -72,11 +72,11 @@ def test_who_is_cancelled_goes_on_when_its_call_is_over_or_was_never_made() -> N
 
 
 def test_send_whose_row_somebody_holds_is_waited_for_by_itself(team: Team, smtp_sink: SmtpSink) -> None:
-    """Claims share a transaction, which does not wait: the others go out while one's row is locked for long."""
+    """Claims share a transaction with a short lock timeout, so one locked row does not delay the others."""
     held, *others = [team.dispatch() for _ in range(8)]
     with team.database.connect() as holder:
         holder.execute("SELECT FROM sends WHERE contact_id = %s FOR UPDATE", [held.contact_id])
-        team.tell(held, *others)
+        team.publish(held, *others)
         team.start()
         for message in others:
             team.becomes(message, "sent")
@@ -92,7 +92,7 @@ def test_contact_that_somebody_holds_keeps_only_its_own_mail_waiting_at_the_gate
     held, *others = [team.dispatch() for _ in range(8)]
     with team.database.connect() as holder:
         holder.execute("SELECT FROM contacts WHERE id = %s FOR UPDATE", [held.contact_id])
-        team.tell(held, *others)
+        team.publish(held, *others)
         team.start()
         for message in others:
             team.becomes(message, "sent")

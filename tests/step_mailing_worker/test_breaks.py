@@ -1,4 +1,4 @@
-"""Connections that break or hang anywhere, answers of every kind, and a database that goes away."""
+"""Tests with connections that break or hang, SMTP replies of every kind, and an unavailable database."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_connection_that_breaks_after_the_dot_is_unknown_and_never_tried_again(
     message = team.send()
     team.start()
     team.becomes(message, "unknown")
-    team.tell(message)
+    team.publish(message)
     assert team.handled()
     assert len(server.mails) == 1
     assert team.one("SELECT used FROM mailbox_days") == 1
@@ -68,7 +68,7 @@ def test_connection_that_breaks_after_the_dot_is_unknown_and_never_tried_again(
 
 def test_three_unknown_outcomes_in_a_row_park_the_mailbox(team: Team, server: ScriptedSmtp) -> None:
     server.script["dot"] = DROP
-    team.tell(*[team.dispatch(team.contact()) for _ in range(3)])
+    team.publish(*[team.dispatch(team.contact()) for _ in range(3)])
     team.start()
     assert team.handled()
     assert team.one("SELECT parked_until > now() FROM mailboxes")
@@ -208,7 +208,7 @@ def test_answer_of_a_megabyte_harms_nobody(team: Team, server: ScriptedSmtp) -> 
 def test_mail_whose_transfer_outlives_visibility_and_lease_goes_out_once(
     team: Team, smtp_sink: SmtpSink
 ) -> None:
-    """The other worker is handed the message again and again unless it is kept hidden, and the claim leased."""
+    """Without renewal of the visibility timeout and the lease, the other worker would claim the send."""
     team.queues.client.set_queue_attributes(
         QueueUrl=team.queues.sends.url, Attributes={"VisibilityTimeout": "2"}
     )
@@ -228,7 +228,7 @@ def test_mail_whose_transfer_outlives_visibility_and_lease_goes_out_once(
 
 
 def _end_sessions(team: Team) -> None:
-    """End the workers' sessions, as a restart does; a role may do that to its own."""
+    """End the workers' sessions, as a restart does; a role may end its own sessions."""
     with team.database.connect("worker", autocommit=True) as connection:
         connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -248,7 +248,7 @@ def _waits_for_a_lock(team: Team) -> bool:
 
 @contextmanager
 def _database_away(team: Team) -> Iterator[None]:
-    """Let nobody in and throw the workers out, as a server that stops does."""
+    """Refuse new connections and end the workers' sessions, as a server that stops does."""
     limit = f"ALTER DATABASE {team.database.name} CONNECTION LIMIT"
     with team.database.connect("worker", autocommit=True) as inside:
         team.run(f"{limit} 0")
@@ -302,7 +302,7 @@ def test_database_that_is_away_at_the_claim_is_waited_for_and_nothing_is_sent_me
 def test_database_lost_at_the_gate_sends_nothing_and_gives_the_count_back(
     team: Team, server: ScriptedSmtp
 ) -> None:
-    """The gate waits for the contact's lock; its session ends there, so no answer says whether it was passed."""
+    """The session ends while the gate waits for the contact's lock: its result is unknown to the worker."""
     message = team.send()
     with team.database.connect() as blocker:
         blocker.execute("SELECT FROM contacts WHERE id = %s FOR UPDATE", [message.contact_id])
@@ -320,7 +320,7 @@ def test_private_host_is_a_mailboxs_in_the_local_environment_alone(team: Team, s
     team.run(
         "UPDATE mailboxes SET smtp_host = '127.0.0.1', smtp_port = %s, smtp_security = 'none'", server.port
     )
-    team.tell(message)
+    team.publish(message)
     team.start(sequence_environment="staging")
     assert team.becomes(message, "cancelled") == "private_host"
     assert server.commands == []
@@ -378,7 +378,7 @@ def test_deferral_past_the_windows_end_expires_and_the_contact_stays_due(
 def test_sent_that_cannot_be_recorded_is_recorded_later_and_its_message_waits(
     team: Team, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database goes away between DATA and the answer 250."""
+    """The database becomes unavailable between DATA and the reply 250."""
     with ExitStack() as outage:
 
         class Leaving(dict[str, str]):
@@ -401,7 +401,7 @@ def test_claim_without_an_answer_is_made_again_and_sends_once(team: Team, smtp_s
     message = team.dispatch()
     with team.database.connect() as blocker:
         blocker.execute("SELECT FROM sends WHERE contact_id = %s FOR UPDATE", [message.contact_id])
-        team.tell(message)
+        team.publish(message)
         team.start()
         assert wait_until(lambda: _waits_for_a_lock(team), 10)
         _end_sessions(team)
@@ -427,10 +427,10 @@ datetime.datetime = Shifted
 def test_worker_whose_clock_is_wrong_does_all_the_same(
     team: Team, smtp_sink: SmtpSink, tmp_path: Path, hours: int
 ) -> None:
-    """The database's clock decides what is due, early or over; mails carry the planned minute."""
+    """The database's clock decides if a send is due, early or expired; mails carry the planned time."""
     (tmp_path / "sitecustomize.py").write_text(SHIFTED.format(shift=hours * 3600))
     due, early, over = team.dispatch(), team.dispatch(due_in=600), team.dispatch(due_in=-100, lives=50)
-    team.tell(due, early, over)
+    team.publish(due, early, over)
     team.start_process(PYTHONPATH=str(tmp_path), WORKER_CONCURRENCY="3")
     team.becomes(due, "sent")
     team.becomes(over, "expired")

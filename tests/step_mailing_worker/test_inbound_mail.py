@@ -1,4 +1,4 @@
-"""What a mail that came back means, from the bytes alone."""
+"""Tests of the classification of incoming mails."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sequence_store.domain.messages import SendKey
+from sequence_store.domain.states import FeedbackKind
 from sequence_store.settings import LOCAL_ADDRESS_KEY
-from step_mailing_worker.inbound_mail import Feedback, Kind, feedback_of
+from step_mailing_worker.inbound_mail import Feedback, feedback_of
 from tests.step_mailing_worker.returned import complaint, id_of, mail, report
 
 KEY = SendKey(1, 2, 3, 1)
@@ -139,7 +140,7 @@ def test_any_bytes_can_be_read(content: bytes) -> None:
 def test_broken_report_is_read_or_left(noise: bytes, place: int) -> None:
     content = report(KEY)
     feedback = read(content[:place] + noise + content[place:])
-    assert feedback is None or feedback.kind in Kind
+    assert feedback is None or feedback.kind in FeedbackKind
 
 
 @pytest.mark.parametrize(

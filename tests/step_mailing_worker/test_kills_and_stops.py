@@ -1,4 +1,4 @@
-"""Worker processes that are stopped for a while, or asked to end; tests/faults/test_crash_matrix.py has every point."""
+"""Tests of worker processes that are paused or get SIGTERM; tests/faults/test_crash_matrix.py kills them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.step_mailing_worker.scripted_smtp import HANG, ScriptedSmtp
 
 
 def _take_over(team: Team, *messages: SendMessage) -> None:
-    """Let leases run out and messages come back, and start the worker that finds them."""
+    """Expire the leases, publish the messages again, and start another worker."""
     team.run("UPDATE sends SET lease_until = now() - interval '1 s' WHERE status = 'claimed'")
-    team.tell(*messages)
+    team.publish(*messages)
     team.start()
 
 
@@ -111,7 +111,7 @@ def test_message_that_arrives_as_the_worker_is_asked_to_end_is_visible_again(
     team.becomes(team.send(), "sent")
     assert team.handled()
     message = team.dispatch()
-    worker.ask_to_stop()
-    team.tell(message, times=5)
+    worker.request_stop()
+    team.publish(message, times=5)
     worker.stop()
     assert team.messages()[1] == 0

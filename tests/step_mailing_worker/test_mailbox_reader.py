@@ -1,4 +1,4 @@
-"""Replies and bounces read from real IMAP servers: pymap always, Dovecot where it is installed."""
+"""Tests of reading replies and bounces from real IMAP servers: pymap, and Dovecot if it is installed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class ImapServer:
     port: int
 
     def deliver(self, *mails: bytes) -> None:
-        """Put mails into the INBOX, as a delivery agent would."""
+        """Put mails into the INBOX, as a delivery agent does."""
         with IMAPClient(LOOPBACK, self.port, ssl=False) as client:
             client.login("ann", PASSWORD)
             for content in mails:
@@ -95,7 +95,7 @@ def _pymap(folder: Path, port: int) -> list[str]:
 
 
 def _dovecot(folder: Path, port: int) -> list[str]:
-    """Run as root its processes have accounts of their own, which its package makes; else all are ours."""
+    """Configure Dovecot; as root it uses the accounts that its package creates, else this user."""
     root = os.geteuid() == 0
     own = pwd.getpwuid(os.getuid())
     mails = pwd.getpwnam("nobody") if root else own
@@ -116,14 +116,14 @@ def _dovecot(folder: Path, port: int) -> list[str]:
 
 @pytest.fixture
 def imap_folder() -> Iterator[Path]:
-    """Make a folder that an unprivileged account can enter, which pytest's own are not."""
+    """Create a folder that an unprivileged account can enter; pytest's folders allow only their owner."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 
 
 @pytest.fixture(params=["pymap", "dovecot"])
 def inbox(request: pytest.FixtureRequest, imap_folder: Path, team: Team) -> Iterator[ImapServer]:
-    """An IMAP server on which the team's mailbox has its INBOX."""
+    """An IMAP server with the INBOX of the team's mailbox."""
     if request.param == "dovecot" and not DOVECOT:
         pytest.skip("Dovecot is not installed (apt-get install dovecot-imapd)")
     port = free_port()
@@ -143,7 +143,7 @@ def inbox(request: pytest.FixtureRequest, imap_folder: Path, team: Team) -> Iter
         end(process)
 
 
-def look(team: Team, **changes: Any) -> dict[str, int]:
+def read_once(team: Team, **changes: Any) -> dict[str, int]:
     return dict(asyncio.run(MailboxReader(team.settings(**changes)).run_once()))
 
 
@@ -156,7 +156,7 @@ def test_reply_ends_its_sequence_and_an_out_of_office_does_not(team: Team, inbox
     inbox.deliver(
         mail(replied.key), mail(away.key, headers="Auto-Submitted: auto-replied\n"), b"Subject: x\r\n\r\n"
     )
-    assert look(team) == {"reply": 1, "auto_reply": 1}
+    assert read_once(team) == {"reply": 1, "auto_reply": 1}
     states = [team.status_of(message.contact_id) for message in (replied, away, silent)]
     assert states == ["replied", "active", "active"]
     assert inbox.unseen() == 3
@@ -179,7 +179,7 @@ def test_command_looks_once_and_tells_a_program_what_it_recorded(team: Team, inb
 def test_reply_stops_the_next_step_though_it_is_dispatched(team: Team, inbox: ImapServer) -> None:
     first = sent(team)
     inbox.deliver(mail(first.key))
-    look(team)
+    read_once(team)
     second = team.send(contact=first.contact_id, step=team.enter_step(2))
     team.start()
     assert team.becomes(second, "cancelled") == "enrolment_replied"
@@ -189,7 +189,7 @@ def test_bounce_and_complaint_suppress_and_a_full_mailbox_does_not(team: Team, i
     gone, angry, full = (sent(team) for _ in range(3))
     full_report = report(full.key, status="5.2.2", diagnostic="smtp; 552 5.2.2 over quota")
     inbox.deliver(report(gone.key), complaint(angry.key), full_report)
-    assert look(team) == {"bounce": 1, "complaint": 1, "soft_bounce": 1}
+    assert read_once(team) == {"bounce": 1, "complaint": 1, "soft_bounce": 1}
     states = [team.status_of(message.contact_id) for message in (gone, angry, full)]
     assert states == ["bounced", "unsubscribed", "active"]
     reasons = team.connection.execute("SELECT reason FROM suppressions ORDER BY 1").fetchall()
@@ -202,12 +202,14 @@ def test_only_what_is_new_is_read_and_a_mail_counts_once_though_its_folder_is_ma
     monkeypatch.setattr(imap, "MAILS_AT_ONCE", 2)
     first, second = sent(team), sent(team)
     inbox.deliver(*[b"Subject: nothing\r\n\r\n"] * 3, mail(first.key))
-    assert look(team) == {"reply": 1}
-    assert look(team) == {}
+    assert read_once(team) == {"reply": 1}
+    assert read_once(team) == {}
     inbox.deliver(mail(second.key))
-    assert look(team) == {"reply": 1}
-    team.run("UPDATE inbox_positions SET uid_validity = uid_validity - 1")  # the server's is another now
-    assert look(team) == {}
+    assert read_once(team) == {"reply": 1}
+    team.run(
+        "UPDATE inbox_positions SET uid_validity = uid_validity - 1"
+    )  # as if the server had assigned a new UIDVALIDITY
+    assert read_once(team) == {}
     assert team.one("SELECT count(*) FROM send_events WHERE kind = 'reply'") == 2
 
 
@@ -220,21 +222,21 @@ def test_wrong_password_costs_no_other_mailbox(team: Team, inbox: ImapServer) ->
     )
     message = sent(team)
     inbox.deliver(mail(message.key))
-    assert look(team) == {"reply": 1}
+    assert read_once(team) == {"reply": 1}
 
 
-def test_server_that_is_away_is_looked_at_again_at_the_next_look(team: Team, inbox: ImapServer) -> None:
+def test_server_that_is_away_is_looked_at_again_at_the_next_read_once(team: Team, inbox: ImapServer) -> None:
     team.run("UPDATE mailboxes SET imap_port = %s", free_port())
-    assert look(team) == {}
+    assert read_once(team) == {}
     team.run("UPDATE mailboxes SET imap_port = %s", inbox.port)
     message = sent(team)
     inbox.deliver(mail(message.key))
-    assert look(team) == {"reply": 1}
+    assert read_once(team) == {"reply": 1}
 
 
 def test_password_does_not_go_in_the_clear_outside_local(team: Team, inbox: ImapServer) -> None:
     inbox.deliver(mail(sent(team).key))
-    assert look(team, sequence_environment="staging") == {}
+    assert read_once(team, sequence_environment="staging") == {}
 
 
 @pytest.mark.parametrize("inbox", ["dovecot"], indirect=True)
@@ -243,9 +245,9 @@ def test_inbox_is_read_over_tls_and_only_where_its_certificate_fits(
 ) -> None:
     team.run("UPDATE mailboxes SET imap_security = 'starttls'")
     inbox.deliver(mail(sent(team).key))
-    assert look(team) == {}
+    assert read_once(team) == {}
     monkeypatch.setenv("SSL_CERT_FILE", str(imap_folder / "authority.pem"))
-    assert look(team) == {"reply": 1}
+    assert read_once(team) == {"reply": 1}
 
 
 def test_process_reads_until_it_is_asked_to_stop(team: Team, inbox: ImapServer) -> None:

@@ -1,4 +1,4 @@
-"""MAIL and RCPT go out together where the server offers it, and no answer is taken for another's."""
+"""Tests of pipelined MAIL and RCPT: each reply is matched to its own command."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def server(team: Team, scripted: ScriptedSmtp) -> ScriptedSmtp:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What was written at once, as verbs."""
-    told: list[list[str]] = []
-    ask = SmtpProtocol.ask
+    """Record the verbs of the commands that are written together."""
+    verbs: list[list[str]] = []
+    send = SmtpProtocol.send
 
-    def told_first(dialogue: SmtpProtocol, *commands: bytes) -> None:
-        told.append([command[:4].decode() for command in commands])
-        ask(dialogue, *commands)
+    def recorded(protocol: SmtpProtocol, *commands: bytes) -> None:
+        verbs.append([command[:4].decode() for command in commands])
+        send(protocol, *commands)
 
-    monkeypatch.setattr(SmtpProtocol, "ask", told_first)
-    return told
+    monkeypatch.setattr(SmtpProtocol, "send", recorded)
+    return verbs
 
 
 @pytest.mark.parametrize("offered", [True, False])

@@ -1,4 +1,4 @@
-"""Valkey's counters: they spare connections and never decide; a real server, killed at mid-day."""
+"""Tests of the quota counters on a real Valkey: they save connections, and Postgres decides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import valkey
 
 from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 from sequence_store.quota_counters import counter_name
-from step_mailing_worker import quota_counters as day_counters
+from step_mailing_worker import quota_counters
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import ScriptedSmtp
@@ -22,7 +22,7 @@ TODAY = datetime.now(UTC).date()
 
 
 class Valkey(ValkeyServer):
-    """The counters that it holds."""
+    """A Valkey server with access to its counters."""
 
     def left(self, mailbox: int, day: date) -> int | None:
         with valkey.Valkey.from_url(self.url) as client:
@@ -36,7 +36,7 @@ class Valkey(ValkeyServer):
 
 @pytest.fixture
 def counters(team: Team, tmp_path: Path) -> Iterator[Valkey]:
-    """A Valkey that the team's workers use."""
+    """The Valkey server that the team's workers use."""
     server = Valkey(tmp_path)
     server.start()
     team.smtp["valkey_url"] = server.url
@@ -47,7 +47,7 @@ def counters(team: Team, tmp_path: Path) -> Iterator[Valkey]:
 
 
 def plan(team: Team, allowed: int) -> None:
-    """Enter a day's limit and tell the counters, as a plan does."""
+    """Set the limit of the day in Postgres and Valkey, as a plan does."""
     team.run(
         "INSERT INTO mailbox_days (mailbox_id, send_day, allowed) VALUES (%s, %s, %s)"
         " ON CONFLICT (mailbox_id, send_day) DO UPDATE SET allowed = excluded.allowed",
@@ -61,8 +61,8 @@ def plan(team: Team, allowed: int) -> None:
 
 
 def send_all(team: Team, count: int) -> dict[str, int]:
-    """Send so many mails; return how many sends have which status."""
-    team.tell(*[team.dispatch(team.contact(), send_day=TODAY) for _ in range(count)])
+    """Publish `count` sends and wait until they are handled; return the number of all sends by status."""
+    team.publish(*[team.dispatch(team.contact(), send_day=TODAY) for _ in range(count)])
     if not team.workers:
         team.start()
     assert team.handled(30)
@@ -118,7 +118,7 @@ def test_mail_that_did_not_go_out_gives_its_place_back(
 def test_valkey_that_is_lost_at_mid_day_changes_nothing_but_speed(
     team: Team, counters: Valkey, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch, returns: bool
 ) -> None:
-    monkeypatch.setattr(day_counters, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(quota_counters, "PAUSE_SECONDS", 0.0)
     plan(team, 5)
     assert send_all(team, 3) == {"sent": 3}
     counters.kill()
@@ -134,19 +134,19 @@ def test_many_mails_at_once_ask_over_few_connections(team: Team, counters: Valke
     settings = team.settings()
     counters.put(1, TODAY, 1000)
 
-    async def ask() -> list[object]:
-        asked = day_counters.DayCounters(settings)
+    async def reserve_all() -> list[object]:
+        quota = quota_counters.QuotaCounters(settings)
         try:
-            answers = await asyncio.gather(*(asked.take(1, TODAY) for _ in range(500)))
+            results = await asyncio.gather(*(quota.reserve(1, TODAY) for _ in range(500)))
             with valkey.Valkey.from_url(counters.url) as client:
                 connected = int(client.info("clients")["connected_clients"])  # type: ignore[index,arg-type]
-            return [*answers, connected - 1]
+            return [*results, connected - 1]
         finally:
-            await asked.close()
+            await quota.close()
 
-    *answers, connected = asyncio.run(ask())
-    assert answers == ["taken"] * 500
-    assert connected == day_counters.CONNECTIONS
+    *results, connected = asyncio.run(reserve_all())
+    assert results == ["reserved"] * 500
+    assert connected == quota_counters.CONNECTIONS
     assert counters.left(1, TODAY) == 500
 
 

@@ -1,4 +1,4 @@
-"""A mailbox is parked and a sequence switched off in the moment in which a rate is reached, and not before."""
+"""Tests of reputation limits: reaching a rate parks the mailbox or switches the sequence off at once."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ def server(team: Team, scripted: ScriptedSmtp) -> ScriptedSmtp:
 
 
 def finish(team: Team, outcome: str, connection: Any = None) -> SendMessage:
-    """Finish one more send as its claim's holder would."""
+    """Insert and finish one more send, as the holder of its claim does."""
     claim = uuid4()
     message = team.dispatch(status="transmitting", claim=claim, transmitting_at="2026-01-01")
     (connection or team.connection).execute(
-        "SELECT finish_send(%s, %s, %s, 1::smallint, %s, %s, %s, 'why', %s, NULL, NULL, NULL, '0', '1 hour', %s)",
+        "SELECT finish_send(%s, %s, %s, 1::smallint, %s, %s, %s, 'why', %s,"
+        " NULL, NULL, NULL, '0', '1 hour', %s)",
         (message.sequence_id, message.contact_id, message.sequence_step_id, claim, outcome,
          "recipient" if outcome == "hard_failed" else None, 550 if outcome == "hard_failed" else None,
          team.settings().address_pads),
@@ -33,12 +34,12 @@ def finish(team: Team, outcome: str, connection: Any = None) -> SendMessage:
 
 
 def grow(team: Team, mails: int) -> None:
-    """Let the mailbox send so many mails more."""
+    """Count `mails` more sent mails for the mailbox and the sequence."""
     team.run("UPDATE send_counts SET mails = mails + %s", mails)
 
 
 def judged(team: Team) -> tuple[str | None, bool]:
-    """Return why the mailbox is parked, and whether the sequence is still switched on."""
+    """Return the reason for which the mailbox is parked, and whether the sequence is switched on."""
     reason = team.one("SELECT max(parked_reason) FROM mailboxes WHERE parked_until > now()")
     return reason, team.one("SELECT is_active FROM sequences")
 
@@ -170,8 +171,8 @@ def test_feedback_to_what_never_went_out_changes_nothing(team: Team) -> None:
 def test_no_index_of_the_ledger_names_what_a_send_that_goes_well_changes(team: Team) -> None:
     columns = team.connection.execute(
         """SELECT DISTINCT a.attname FROM pg_index i
-        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum > 0
-            AND (a.attnum = ANY (i.indkey) OR pg_get_expr(i.indpred, i.indrelid) ~ ('\\m' || a.attname || '\\M'))
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum > 0 AND (
+            a.attnum = ANY (i.indkey) OR pg_get_expr(i.indpred, i.indrelid) ~ ('\\m' || a.attname || '\\M'))
         WHERE i.indrelid = 'sends'::regclass ORDER BY 1"""
     )
     kept = ["contact_id", "reason", "round", "send_at", "sequence_id", "step_id"]

@@ -1,4 +1,4 @@
-"""Amazon SES as a mailbox's transport: moto takes mails, a scripted endpoint refuses and breaks."""
+"""Tests of sending through Amazon SES: moto accepts mails, a scripted endpoint refuses and breaks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DROP, HANG = "drop", "hang"
 
 @dataclass
 class ScriptedSes:
-    """Accepts mails, or answers `refusal` (HTTP status, kind, text), or breaks as `breaks` says."""
+    """Accepts mails, returns `refusal` (HTTP status, error code, text), or breaks as set in `breaks`."""
 
     refusal: tuple[int, str, str] | None = None
     breaks: str = ""

@@ -1,4 +1,4 @@
-"""Passwords and OAuth 2 tokens, with a real token endpoint and servers that let nobody else in."""
+"""Tests of sign-in with passwords and OAuth 2 tokens, on a token endpoint and servers that require it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sequence_store.settings import LOCAL_SECRET_KEY
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.servers import Server, TokenEndpoint, smtp_server, token_endpoint
 
-# The server says so of itself; its tests run on loopback.
+# aiosmtpd warns that it requires AUTH without TLS; the tests run on loopback.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
 
 BOX = SecretBox([LOCAL_SECRET_KEY], takes_unsealed=False)
@@ -28,7 +28,7 @@ def provider() -> Iterator[TokenEndpoint]:
 
 @pytest.fixture
 def server(team: Team) -> Iterator[Server]:
-    """A server that wants a sign-in, and takes tokens and passwords."""
+    """An SMTP server that requires a sign-in with a token or a password."""
     with smtp_server(wants_sign_in=True) as server:
         team.smtp = {"smtp_host": "127.0.0.1", "smtp_port": server.port}
         yield server
@@ -111,7 +111,7 @@ def test_token_is_asked_for_once_however_many_mails_wait_for_it(
     server.passes.add("token-1")
     give(team, grant(provider))
     messages = [team.dispatch(team.contact()) for _ in range(12)]
-    team.tell(*messages)
+    team.publish(*messages)
     team.start()
     for message in messages:
         team.becomes(message, "sent")
@@ -124,13 +124,13 @@ def test_token_that_has_ended_is_replaced_and_so_is_one_that_the_server_refuses(
 ) -> None:
     monkeypatch.setattr("step_mailing_worker.mailbox_connections.MAILS_PER_CONNECTION", 1)
     server.passes.update({"token-1", "token-2", "token-3"})
-    provider.lives = 30  # less than the margin: ended as soon as it is given
+    provider.lives = 30  # less than the margin, so the token counts as expired at once
     give(team, grant(provider))
     team.start(worker_concurrency=1)
     team.becomes(team.send(), "sent")
     provider.lives = 3600
     team.becomes(team.send(), "sent")
-    server.passes.discard("token-2")  # revoked before its time
+    server.passes.discard("token-2")  # revoked before it expires
     team.becomes(team.send(), "sent")
     assert server.tried == ["token-1", "token-2", "token-2", "token-3"]
     assert team.one("SELECT count(*) FROM send_events") == 0
@@ -194,7 +194,7 @@ def test_token_url_in_the_clear_is_refused_outside_local(
 ) -> None:
     give(team, grant(provider))
     message = team.dispatch().model_copy(update={"environment": "staging"})
-    team.tell(message)
+    team.publish(message)
     team.run("UPDATE mailboxes SET smtp_security = 'tls'")
     team.start(sequence_environment="staging")
     assert team.becomes(message, "cancelled") == "token_url_without_tls"

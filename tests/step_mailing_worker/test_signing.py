@@ -1,3 +1,5 @@
+"""Tests of DKIM signatures and of the keys that the worker refuses."""
+
 from __future__ import annotations
 
 import base64
@@ -43,7 +45,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 def record(name: bytes, **_: object) -> bytes | None:
-    """Answer as the domain's DNS would."""
+    """Return the DKIM record, as the domain's DNS does."""
     public = KEY.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return b"v=DKIM1; k=rsa; p=" + base64.b64encode(public) if name == NAME.encode() + b"." else None
 
@@ -91,8 +93,8 @@ def test_received_mail_carries_a_signature_that_holds(team: Team, smtp_sink: Smt
     [
         ("mail.pem", pem(KEY), "is not named"),
         ("other._domainkey.sender.example.pem", pem(KEY), "has two keys"),
-        ("a._domainkey.other.example.pem", b"nothing", "holds no private key"),
-        ("a._domainkey.other.example.pem", pem(ec.generate_private_key(ec.SECP256R1())), "is no RSA key"),
+        ("a._domainkey.other.example.pem", b"nothing", "contains no readable private key"),
+        ("a._domainkey.other.example.pem", pem(ec.generate_private_key(ec.SECP256R1())), "is not an RSA key"),
     ],
 )
 def test_worker_refuses_to_start_with_keys_that_would_sign_nothing(
@@ -104,5 +106,5 @@ def test_worker_refuses_to_start_with_keys_that_would_sign_nothing(
 
 
 def test_worker_refuses_to_start_with_a_folder_without_keys(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no key in the folder"):
+    with pytest.raises(SettingsError, match="contains no key"):
         Signer.of(str(tmp_path))

@@ -1,4 +1,4 @@
-"""The table of answers, row by row: whose fault an answer is, and what it costs."""
+"""Tests of the table of SMTP replies: outcome, fault and reason of each."""
 
 from __future__ import annotations
 

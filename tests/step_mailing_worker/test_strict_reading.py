@@ -1,4 +1,4 @@
-"""Mails as a strict receiver reads them: RFC 5322's lines and headers, RFC 2045's parts, no defect anywhere."""
+"""Tests that built mails parse strictly by RFC 5322 and RFC 2045, without any defect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ HTML = (
 )
 SAMPLES: dict[str, dict[str, Any]] = {
     "text": {},
-    "letters": {"mail_subject": "Grüße " * 40, "contact_name": "Jürgen Groß", "mailbox_display_name": "Änne 😀"},
+    "letters": {
+        "mail_subject": "Grüße " * 40, "contact_name": "Jürgen Groß", "mailbox_display_name": "Änne 😀",
+    },
     "long words": {"mail_subject": "x" * 900, "mail_content": "y" * 5_000},
     "html": {"mail_content": HTML},
     "tracked": {"mail_content": HTML, "links": links(opens=True, clicks=True)},
@@ -48,7 +50,7 @@ def assert_reads_strictly(mail: Mail) -> None:
     assert max(map(len, body.split(b"\r\n"))) <= WANTED_LINE
     for line in head.split(b"\r\n"):
         assert len(line) <= LONGEST_LINE
-        # A longer one than is wanted holds one word, which cannot be folded.
+        # Only a line of a single word, which cannot be folded, may be longer.
         assert len(line) <= WANTED_LINE or len(line.split()) <= 2, line
         assert re.match(rb"[!-9;-~]+: ?\S?|[ \t]+\S", line), line
     read: Any = message_from_bytes(content, policy=STRICT)

@@ -1,4 +1,4 @@
-"""TLS against real servers: what is not verified is given neither a password nor a mail."""
+"""Tests of TLS on real servers: an unverified server gets neither a password nor a mail."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.scripted_smtp import ScriptedSmtp
 from tests.step_mailing_worker.servers import smtp_server
 
-# The server's own transports, below TLS that the client broke off.
+# The server does not close its transport if the client breaks off TLS.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An authority that the worker trusts, as it would one of the system's."""
+    """A certificate authority that the worker trusts as one of the system's."""
     authority = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     smtp.tls_context.cache_clear()
@@ -37,10 +37,11 @@ def _sign_in_to(team: Team, port: int, security: str) -> None:
 @pytest.mark.parametrize("security", ["tls", "starttls"])
 def test_mail_and_password_go_over_verified_tls(team: Team, authority: Authority, security: str) -> None:
     kind = "implicit_tls" if security == "tls" else "starttls"
-    with smtp_server(wants_sign_in=security == "starttls", **{kind: authority.context("right")}) as server:  # type: ignore[arg-type]
+    served: Any = {kind: authority.context("right")}
+    with smtp_server(wants_sign_in=security == "starttls", **served) as server:
         server.passes.add("horse")
         _sign_in_to(team, server.port, security)
-        if security == "tls":  # aiosmtpd offers AUTH over STARTTLS alone
+        if security == "tls":  # aiosmtpd offers AUTH only with STARTTLS
             team.run("UPDATE mailboxes SET smtp_username = NULL")
         team.start()
         messages = [team.send() for _ in range(2)]

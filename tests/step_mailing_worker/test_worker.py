@@ -1,4 +1,4 @@
-"""What the worker promises, on real Postgres, SQS and SMTP."""
+"""Tests of the worker's guarantees on real Postgres, SQS and SMTP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_mail_goes_out_once_at_its_second_from_two_workers_that_were_each_told_t
     team: Team, smtp_sink: SmtpSink
 ) -> None:
     message = team.dispatch(due_in=2)
-    team.tell(message, times=4)
+    team.publish(message, times=4)
     team.start(claim_lease_seconds=2)
     team.start(claim_lease_seconds=2)
     team.becomes(message, "sent")
@@ -42,9 +42,9 @@ def test_mail_goes_out_once_at_its_second_from_two_workers_that_were_each_told_t
 
 def test_two_workers_that_race_for_many_sends_mail_each_once(team: Team, smtp_sink: SmtpSink) -> None:
     messages = [team.dispatch(team.contact()) for _ in range(40)]
-    team.tell(*messages[:20], times=1)
-    team.tell(*messages[20:], times=1)
-    team.tell(*messages[:20], times=1)
+    team.publish(*messages[:20], times=1)
+    team.publish(*messages[20:], times=1)
+    team.publish(*messages[:20], times=1)
     team.start(claim_lease_seconds=2)
     team.start(claim_lease_seconds=2, worker_concurrency=4)
     assert wait_until(lambda: team.one("SELECT bool_and(status = 'sent') FROM sends"), 20)
@@ -120,7 +120,7 @@ def test_follow_up_from_another_mailbox_keeps_the_subject_and_begins_a_new_threa
 def test_message_of_an_older_attempt_is_deleted_and_nothing_is_sent(team: Team, smtp_sink: SmtpSink) -> None:
     message = team.dispatch()
     team.run("UPDATE sends SET attempt = 2")
-    team.tell(message)
+    team.publish(message)
     team.start()
     assert team.handled()
     assert team.row(message)[0] == "dispatched"
@@ -128,7 +128,7 @@ def test_message_of_an_older_attempt_is_deleted_and_nothing_is_sent(team: Team, 
 
 
 def test_message_of_an_unknown_send_is_deleted(team: Team) -> None:
-    team.tell(team.dispatch().model_copy(update={"round": 9}))
+    team.publish(team.dispatch().model_copy(update={"round": 9}))
     team.start()
     assert team.handled()
     assert team.results() == []
@@ -149,9 +149,9 @@ def test_message_of_a_send_that_is_held_by_another_is_hidden_and_kept(
     team.run(
         "UPDATE sends SET status = 'claimed', claim = gen_random_uuid(), lease_until = now() + interval '2 s'"
     )
-    team.tell(message)
+    team.publish(message)
     team.start()
-    team.becomes(message, "sent")  # once the lease has run out
+    team.becomes(message, "sent")  # after the lease has expired
     assert len(smtp_sink.wait_for(1)) == 1
 
 
@@ -188,13 +188,13 @@ def _close_gate(team: Team, statement: str) -> None:
 def test_what_is_closed_after_dispatch_or_even_after_the_claim_is_never_sent(
     team: Team, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch, statement: str, reason: str
 ) -> None:
-    """One send is claimed before and reaches the gate before DATA, one is claimed after."""
+    """One send is claimed before the change and reaches the gate before DATA; the other is claimed after."""
     claimed = team.send()
     later = team.dispatch()
 
     def close_after_rcpt(*_: object) -> str:
         _close_gate(team, statement)
-        team.tell(later)
+        team.publish(later)
         return "250 2.1.5 ok"
 
     monkeypatch.setattr(smtp_sink, "replies", _Computed(close_after_rcpt))
@@ -208,7 +208,7 @@ def test_what_is_closed_after_dispatch_or_even_after_the_claim_is_never_sent(
 
 
 class _Computed(dict[str, str]):
-    """Answers RCPT by a call, the first time."""
+    """Computes the reply to the first RCPT with a function."""
 
     def __init__(self, answer: Any) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class _Computed(dict[str, str]):
 
 def test_limit_lets_no_mail_through_that_it_does_not_count(team: Team, smtp_sink: SmtpSink) -> None:
     team.run("UPDATE mailboxes SET send_limit = 3")
-    team.tell(*[team.dispatch(team.contact()) for _ in range(8)])
+    team.publish(*[team.dispatch(team.contact()) for _ in range(8)])
     team.start()
     assert team.handled()
     assert len(smtp_sink.mails) == 3
@@ -234,7 +234,7 @@ def test_gap_of_a_moment_is_waited_for_and_a_longer_one_gets_a_later_place(
     team: Team, smtp_sink: SmtpSink
 ) -> None:
     team.run("UPDATE mailboxes SET min_gap_seconds = 2")
-    team.tell(*[team.dispatch(team.contact()) for _ in range(2)])
+    team.publish(*[team.dispatch(team.contact()) for _ in range(2)])
     team.start()
     first, second = (mail.at for mail in smtp_sink.wait_for(2))
     assert second - first > timedelta(seconds=1.5)
@@ -285,13 +285,13 @@ def test_what_cannot_be_built_is_never_begun_and_costs_only_whose_fault_it_is(
     assert smtp_sink.mails == []
 
 
-def test_malformed_and_foreign_messages_are_buried_with_their_reason_and_their_neighbours_go_on(
+def test_malformed_and_foreign_messages_are_dead_lettered_with_their_reason_and_their_neighbours_go_on(
     team: Team, smtp_sink: SmtpSink
 ) -> None:
     good = team.dispatch()
     foreign = team.dispatch().model_copy(update={"environment": "production"})
-    team.tell_raw("no json", good.model_dump_json(exclude={"attempt"}), foreign.model_dump_json(), "{}")
-    team.tell(good)
+    team.publish_raw("no json", good.model_dump_json(exclude={"attempt"}), foreign.model_dump_json(), "{}")
+    team.publish(good)
     team.start()
     team.becomes(good, "sent")
     assert team.handled()
@@ -311,7 +311,7 @@ def test_malformed_and_foreign_messages_are_buried_with_their_reason_and_their_n
 def test_mail_says_what_its_template_says_at_the_claim(team: Team, smtp_sink: SmtpSink) -> None:
     message = team.dispatch()
     team.run("UPDATE steps SET mail_content = 'Corrected since, {{ contact.name }}'")
-    team.tell(message)
+    team.publish(message)
     team.start()
     team.becomes(message, "sent")
     (mail,) = smtp_sink.wait_for(1)
@@ -326,7 +326,7 @@ def test_worker_waits_for_a_queue_that_is_away_and_can_be_stopped_meanwhile(team
 def test_what_is_received_is_byte_for_byte_what_was_built(
     team: Team, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lines of dots, long lines, no line at the end: SMTP's own characters come back as they were."""
+    """Content with lines of dots, long lines and no final line end arrives unchanged."""
     built: list[bytes] = []
     connection = SmtpConnection.transfer
 
