@@ -1,25 +1,32 @@
-"""Runs the migrations over one connection, under a lock, waiting for no other session's lock for long."""
+"""Runs the migrations and then the functions over one connection, in one transaction, under a lock."""
 
 from __future__ import annotations
 
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
+from migrations import refuse_unknown_revision
+from migrations.revision import apply_functions
+
 MIGRATION_LOCK = 7_236_001
-LOCK_TIMEOUT = "10s"  # who waits for a lock on a table lets everybody else wait behind it
+LOCK_TIMEOUT = "10s"  # a session that waits for a table's lock makes all later sessions wait behind it
 STATEMENT_TIMEOUT = "30min"
 
+attributes = context.config.attributes
 engine = create_engine(
-    context.config.attributes["url"],
+    attributes["url"],
     poolclass=NullPool,
     connect_args={"application_name": "sequences migrate", "options": "-c timezone=UTC"},
 )
 with engine.connect() as connection:
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
     bounds = {"lock_timeout": LOCK_TIMEOUT, "statement_timeout": STATEMENT_TIMEOUT}
-    for name, bound in (bounds | context.config.attributes["bounds"]).items():
+    for name, bound in (bounds | attributes["bounds"]).items():
         connection.execute(text("SELECT set_config(:name, :bound, false)"), {"name": name, "bound": bound})
     connection.commit()
-    context.configure(connection=connection, transaction_per_migration=True)
+    context.configure(connection=connection)
     with context.begin_transaction():
+        refuse_unknown_revision(context.get_context().get_current_heads())
         context.run_migrations()
+        if attributes["functions"]:
+            apply_functions()

@@ -1,4 +1,4 @@
-"""`sequences migrate`: the schema."""
+"""Command `sequences migrate`: makes or updates the database's schema."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pydantic import SecretStr
 
 
 def migrate() -> None:
-    """Bring the database (DATABASE_URL) to the newest schema and create roles that are missing.
+    """Migrate the database (DATABASE_URL) to the newest schema, with its functions, and create missing roles.
 
-    A missing role can log in if its URL (API_DATABASE_URL, …) is set: it gets that URL's password.
+    A role that is created can log in if its URL (API_DATABASE_URL, …) is set: it gets that URL's password.
     """
     from psycopg.errors import LockNotAvailable, QueryCanceled
     from sqlalchemy.exc import OperationalError
@@ -31,8 +31,8 @@ def migrate() -> None:
         raise StoreError(f"DATABASE_URL: {reason}. `sequences stack up` starts a local one.") from error
     except (LockNotAvailable, QueryCanceled) as error:
         raise StoreError(
-            "A table was in use for longer than a migration waits. What is migrated so far is whole: "
-            "run `sequences migrate` again when less is going on."
+            "A table was locked for longer than a migration waits. Nothing was changed: "
+            "run `sequences migrate` again when the database is less busy."
         ) from error
 
 

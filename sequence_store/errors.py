@@ -8,6 +8,7 @@ StoreError
 ├── SecretError            a mailbox's secret cannot be decrypted; `reason` parks the mailbox
 ├── LedgerChangedError     the ledger changed since the plan read it; nothing of the plan is written
 ├── ProgramsAtWorkError    programs are connected to a database that must be idle
+├── UnknownSchemaError     the database is at a revision that this release does not have
 └── UnknownQueryError      no .sql file defines the named query
 """
 
@@ -45,6 +46,10 @@ class LedgerChangedError(StoreError):
 
 
 class ProgramsAtWorkError(StoreError):
+    pass
+
+
+class UnknownSchemaError(StoreError):
     pass
 
 

@@ -1,6 +1,6 @@
-"""The statements of the ledger. Each finds the rows of one page by a key, and joins only those.
+"""Reads past and planned sends. Each statement finds the rows of one page by a key, and joins only those.
 
-A view of the ledger is two lists in one order: the sends, and who is due and waits for a place.
+A history merges two lists in the same order: the sends, and the enrolments that are due and wait for a slot.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ from crud_api.tables import (
     sequences_contacts,
     steps,
 )
-from sequence_store.domain.states import REUSABLE, EnrolmentStatus
+from sequence_store.domain.states import EnrolmentStatus
 
 Statement = Select[Any]
 enrolment = sequences_contacts.c
 
 
 def _archived(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the archive's column of that name, or what stands for one that it does not keep."""
+    """Return the column of the archive with the same name, or NULL if the archive does not have it."""
     if column.name in archived_sends.c:
         return archived_sends.c[column.name]
     return cast(null(), column.type).label(column.name)
 
 
-# What was mailed long ago is told like the rest.
-ledger = union_all(select(sends), select(*(_archived(column) for column in sends.c))).subquery("ledger")
-SEND_AT_EPOCH = cast(func.extract("epoch", ledger.c.send_at), BigInteger)
+# Archived sends are listed like the others.
+all_sends = union_all(select(sends), select(*(_archived(column) for column in sends.c))).subquery("all_sends")
+SEND_AT_EPOCH = cast(func.extract("epoch", all_sends.c.send_at), BigInteger)
 
 
 def _waiting(enrolled: FromClause) -> Statement:
-    """Select what is shown of a deferral and of its enrolment."""
+    """Select the columns of a deferral and of its enrolment that the API returns."""
     shown = ("sequence_id", "contact_id", "round", "current_step", "mailbox_id")
     return select(
         *(enrolled.c[name] for name in shown),
@@ -67,13 +67,13 @@ def _waiting(enrolled: FromClause) -> Statement:
     )
 
 
-_SENDS = select(ledger, SEND_AT_EPOCH.label("epoch"))
+_SENDS = select(all_sends, SEND_AT_EPOCH.label("epoch"))
 _DEFERRED = and_(
     enrolment.sequence_id == plan_deferrals.c.sequence_id,
     enrolment.contact_id == plan_deferrals.c.contact_id,
     enrolment.status == EnrolmentStatus.ACTIVE,
 )
-# Of a sequence's deferrals each looks up its enrolment: the limit keeps Postgres from joining all of both first.
+# Each deferral of a sequence looks up its enrolment. LIMIT keeps Postgres from joining both tables first.
 _ENROLLED = select(sequences_contacts).where(_DEFERRED).correlate(plan_deferrals).limit(1).lateral("enrolled")
 _WAITING_OF_SEQUENCE = _waiting(_ENROLLED).select_from(plan_deferrals).join(_ENROLLED, true())
 _WAITING_OF_CONTACT = (
@@ -82,9 +82,11 @@ _WAITING_OF_CONTACT = (
 
 
 def sends_of_contact(contact_id: int) -> Statement:
-    """Select through the enrolments, whose index by contact leads to the ledger's key."""
-    through = and_(ledger.c.sequence_id == enrolment.sequence_id, ledger.c.contact_id == enrolment.contact_id)
-    return _SENDS.join(sequences_contacts, through).where(enrolment.contact_id == contact_id)
+    """Select the sends of a contact through its enrolments, whose index by contact gives the key."""
+    same_enrolment = and_(
+        all_sends.c.sequence_id == enrolment.sequence_id, all_sends.c.contact_id == enrolment.contact_id
+    )
+    return _SENDS.join(sequences_contacts, same_enrolment).where(enrolment.contact_id == contact_id)
 
 
 def waiting_of_contact(contact_id: int) -> Statement:
@@ -93,8 +95,8 @@ def waiting_of_contact(contact_id: int) -> Statement:
 
 
 def sends_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
-    statement = _SENDS.where(ledger.c.sequence_id == sequence_id)
-    return statement if contact_id is None else statement.where(ledger.c.contact_id == contact_id)
+    statement = _SENDS.where(all_sends.c.sequence_id == sequence_id)
+    return statement if contact_id is None else statement.where(all_sends.c.contact_id == contact_id)
 
 
 def waiting_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
@@ -103,14 +105,15 @@ def waiting_of_sequence(sequence_id: int, contact_id: int | None) -> Statement:
     return statement if contact_id is None else statement.where(plan_deferrals.c.contact_id == contact_id)
 
 
-def chosen(statement: Statement, wanted: bool) -> Statement:  # noqa: FBT001
-    return statement if wanted else statement.where(false())
+def only_if(condition: bool, statement: Statement) -> Statement:  # noqa: FBT001
+    """Return the statement, or one that selects no rows if `condition` is false."""
+    return statement if condition else statement.where(false())
 
 
 def after(
     statement: Statement, columns: Sequence[Any], values: Sequence[int] | None, *, backwards: bool = False
 ) -> Statement:
-    """Select in the order of `columns`, and where `values` are given only what comes after them."""
+    """Order by `columns`; if `values` are given, select only the rows after them."""
     ordered = statement.order_by(*(column.desc() if backwards else column for column in columns))
     if values is None:
         return ordered
@@ -119,12 +122,12 @@ def after(
 
 
 def waiting_after(statement: Statement, key: str, value: int | None, *, backwards: bool = False) -> Statement:
-    """Do the same for who waits, by a column of the deferrals."""
+    """Do the same for waiting enrolments, by one column of the deferrals."""
     return after(statement, [plan_deferrals.c[key]], None if value is None else [value], backwards=backwards)
 
 
 def read_sends(connection: Connection, statement: Statement) -> Sequence[AnyRow]:
-    """Read the sends that `statement` selects, with the public ids of all that they name."""
+    """Read the sends that `statement` selects, with the public ids of the records they refer to."""
     page = statement.subquery("page")
     names = {"sequence_id", "contact_id", "step_id", "mailbox_id"}
     shown = select(
@@ -174,28 +177,9 @@ def _joined(shown: Statement, page: Any) -> Statement:
 
 
 def _due_step(page: Any) -> Any:
-    """Return the lowest live step at or above the current one whose send is absent or open."""
-    spent_or_live = (
-        select(1)
-        .where(
-            sends.c.sequence_id == page.c.sequence_id,
-            sends.c.contact_id == page.c.contact_id,
-            sends.c.step_id == steps.c.id,
-            sends.c.round == page.c.round,
-            sends.c.status.not_in(REUSABLE),
-        )
-        .correlate(page, steps)
-        .exists()
-    )
+    """Return the next step of each enrolment of the page that was not mailed: external_id, step_number."""
     return (
-        select(steps.c.external_id, steps.c.step_number)
-        .where(
-            steps.c.sequence_id == page.c.sequence_id,
-            steps.c.step_number >= page.c.current_step,
-            steps.c.deleted_at.is_(None),
-            ~spent_or_live,
-        )
-        .order_by(steps.c.step_number)
-        .limit(1)
+        func.next_unmailed_step(page.c.sequence_id, page.c.contact_id, page.c.round, page.c.current_step)
+        .table_valued("external_id", "step_number")
         .lateral("due")
     )

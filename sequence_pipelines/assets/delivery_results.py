@@ -1,25 +1,20 @@
-"""What workers reported, applied to the enrolments."""
+"""Delivery results: applies the outcomes that workers reported to the enrolments."""
 
-from collections import Counter
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, RESULTS
-from sequence_pipelines.maintenance.invariants import Invariant, Violation
-from sequence_pipelines.maintenance.verify import Period, verify
+from sequence_pipelines.maintenance.invariants import Invariant
+from sequence_pipelines.maintenance.verify import check_since_yesterday
 from sequence_pipelines.reporting.metadata import links, table
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_pipelines.results.consumer import apply_without_message, consume_results
+from sequence_store.domain.states import FeedbackKind, SendStatus
 from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import Traces
-
-BATCH = 200  # results in one transaction: twenty receives
-MOST_SECONDS = 240  # a run ends then; what is left is the next one's
-MOST_EXAMPLES = 20
 
 
 @dg.asset(
@@ -36,18 +31,24 @@ def delivery_results(
     queues: dg.ResourceParam[Queues],
     traces: dg.ResourceParam[Traces],
 ) -> dg.MaterializeResult:
-    """Outcomes applied to enrolments: who was mailed moves to the next step and its day.
+    """Outcomes of sends, applied to the enrolments: a mailed contact advances to its next step and due day.
 
-    The message is a wake-up, the row in `sends` is the truth: applying anything twice changes nothing, and
-    what finished without its message is found in the ledger.
+    A message of the queue only triggers the work, and the row in `sends` holds the outcome. So applying a result
+    twice changes nothing, and a finished send whose message was lost is found in the ledger.
+
+    **Metadata:** `results` counts messages of workers, `malformed` messages that were dead-lettered. `sends_applied`
+    counts sends that advanced their enrolments; `swept_up_without_message` counts those of them that had no result
+    message. `sent`, `hard_failed` and `unknown_settled` split them by state; an unknown send settles, and counts as
+    sent, after UNKNOWN_SETTLES seconds. `stopped_reason` is `drained` if the queue is empty, and `time is up` if the
+    next run must continue.
     """
     queue = queues.delivery_results()
     with database.connect() as connection:
         consumed = consume_results(connection, queue, settings, traces=traces)
         without_message = apply_without_message(connection, settings, traces)
     context.log.info(
-        f"{consumed.results} results; {consumed.applied.advanced} sends applied, and "
-        f"{without_message.advanced} without a message."
+        f"Received {consumed.results} results. Advanced {consumed.applied.advanced} enrolments for them, and "
+        f"{without_message.advanced} for finished sends without a result message."
     )
     total = consumed.applied
     total.add(without_message)
@@ -55,13 +56,13 @@ def delivery_results(
         metadata={
             "results": consumed.results,
             "malformed": consumed.malformed,
-            "bounces_reported": consumed.feedback["bounce"],
-            "complaints_reported": consumed.feedback["complaint"],
+            "bounces_reported": consumed.feedback[FeedbackKind.BOUNCE],
+            "complaints_reported": consumed.feedback[FeedbackKind.COMPLAINT],
             "sends_applied": total.advanced,
             "swept_up_without_message": without_message.advanced,
-            "sent": total.by_status["sent"],
-            "hard_failed": total.by_status["hard_failed"],
-            "unknown_settled": total.by_status["unknown"],
+            "sent": total.by_status[SendStatus.SENT],
+            "hard_failed": total.by_status[SendStatus.HARD_FAILED],
+            "unknown_settled": total.by_status[SendStatus.UNKNOWN],
             "enrolments_completed": total.completed,
             "stopped_reason": consumed.stopped,
             **links(settings, "are-mails-going-out-now"),
@@ -71,36 +72,23 @@ def delivery_results(
 
 @dg.asset_check(
     asset=delivery_results,
-    description="Since yesterday's planning day nothing was mailed twice, lost, late, after a stop, over a limit or "
-    "within a gap, and every outcome moved its contact once (docs/reliability.md). If not: `sequences verify` names "
-    "the sends; stop the worker where mails go out wrong, and report it.",
+    description="Since the previous planning day, no send violated a delivery invariant: none was mailed twice, "
+    "lost, late, sent after a stop, over a limit or within a gap, and every outcome advanced its enrolment once "
+    "(docs/reliability.md). If one did: `sequences verify` lists the sends. Stop the worker if it sends wrong mails, "
+    "and report the violation.",
 )
 def promises_kept(
     settings: dg.ResourceParam[PipelineSettings], database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
-    now = datetime.now(UTC)
-    since = settings.calendar.day_of(now) - timedelta(days=1)
-    seen: list[int] = [0]
     with database.connect() as connection:
-        period = Period.from_day(since, settings, now)
-        counts, examples = _counted(verify(connection, settings, period, now, seen.append))
+        found = check_since_yesterday(connection, settings, datetime.now(UTC))
     return dg.AssetCheckResult(
-        passed=not counts,
+        passed=found.passed,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={
-            "sends": seen[-1],
-            "violations": counts.total(),
-            **{f"violations_{name.value}": counts[name] for name in Invariant},
-            "examples": table(pd.DataFrame(examples, columns=["invariant", "message", "key"]).astype(str)),
+            "sends": found.sends,
+            "violations": found.counts.total(),
+            **{f"violations_{name.value}": found.counts[name] for name in Invariant},
+            "examples": table(pd.DataFrame(found.examples, columns=["invariant", "message", "key"]).astype(str)),
         },
     )
-
-
-def _counted(violations: Iterable[Violation]) -> tuple[Counter[Invariant], list[Violation]]:
-    counts: Counter[Invariant] = Counter()
-    examples: list[Violation] = []
-    for violation in violations:
-        counts[violation.invariant] += 1
-        if len(examples) < MOST_EXAMPLES:
-            examples.append(violation)
-    return counts, examples

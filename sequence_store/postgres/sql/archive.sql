@@ -1,9 +1,9 @@
 -- name: archive_sends
--- One batch, from a moment on; the function says which sends may go.
+-- One batch from a time on; the function decides which sends can be archived.
 SELECT * FROM archive_sends(%(from)s, %(before)s, %(batch)s)
 
 -- name: count_archivable
--- What a first run would move: every send that is old enough, and those whose enrolment has ended.
+-- What a first run would look at (every send that is old enough) and move (those whose enrolment has ended).
 SELECT count(*) AS examined, count(*) FILTER (
     WHERE (s.advanced_at IS NOT NULL OR s.status IN ('cancelled', 'expired'))
         AND (e.round > s.round OR e.status NOT IN ('active', 'paused'))) AS archivable

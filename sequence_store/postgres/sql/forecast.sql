@@ -1,7 +1,7 @@
 -- name: name_mailboxes
--- What people call the mailboxes that a forecast numbers.
+-- Addresses of the mailboxes, which a forecast has by id.
 SELECT id, address FROM mailboxes WHERE deleted_at IS NULL
 
 -- name: name_sequences
--- What people call the sequences that a forecast numbers.
+-- Names of the sequences, which a forecast has by id.
 SELECT id, sequence_name FROM sequences WHERE deleted_at IS NULL

@@ -1,22 +1,28 @@
 -- name: take_slot
--- An import holds a connection for as long as its file takes to arrive: a few at once, whoever serves them.
+-- An import holds a connection until its whole file has arrived, so only a few run at once, over all
+-- processes.
 SELECT pg_try_advisory_xact_lock(72366, %(slot)s)
 
 -- name: allow_time
--- A file may take longer than a request's statements, comes with pauses, and sorts what no page does.
+-- An import runs longer than a request's statements, pauses while the file arrives, and sorts more rows
+-- than a page.
 SELECT set_config('statement_timeout', '1800000', true), set_config('work_mem', '128MB', true),
     set_config('idle_in_transaction_session_timeout', '120000', true)
 
 -- name: mark_alive
--- Held by the import's transaction: whoever gets it while the state says otherwise knows that the import is gone.
+-- The import's transaction holds this lock. If it is free while the import's state is unfinished, the
+-- import died.
 SELECT pg_advisory_xact_lock_shared(72367, %(import_id)s::int)
 
 -- name: find_gone
+-- Imports whose process died: unfinished, and their lock is free.
 SELECT id FROM imports
-WHERE id = ANY(%(ids)s) AND state IN ('reading', 'merging') AND created < clock_timestamp() - interval '5 seconds'
+WHERE id = ANY(%(ids)s) AND state IN ('reading', 'merging')
+    AND created < clock_timestamp() - interval '5 seconds'
     AND pg_try_advisory_xact_lock(72367, id::int)
 
 -- name: wait_for_other_merges
+-- One merge at a time.
 SELECT pg_advisory_xact_lock(72368)
 
 -- name: begin_import
@@ -34,8 +40,9 @@ UPDATE imports SET state = 'failed', message = %(message)s, finished_at = clock_
 WHERE id = %(import_id)s AND state IN ('reading', 'merging')
 
 -- name: finish_import
-UPDATE imports i SET state = 'done', finished_at = clock_timestamp(), rows_read = %(rows_read)s, added = %(added)s,
-    changed = %(changed)s, enrolled = %(enrolled)s, ignored_columns = %(ignored_columns)s,
+UPDATE imports i SET state = 'done', finished_at = clock_timestamp(),
+    rows_read = %(rows_read)s, added = %(added)s, changed = %(changed)s, enrolled = %(enrolled)s,
+    ignored_columns = %(ignored_columns)s,
     merged = l.merged, refused = l.refused, flagged = l.flagged, not_enrolled = l.not_enrolled
 FROM (SELECT count(*) FILTER (WHERE outcome = 'merged') AS merged,
         count(*) FILTER (WHERE outcome = 'refused') AS refused,
@@ -45,7 +52,8 @@ FROM (SELECT count(*) FILTER (WHERE outcome = 'merged') AS merged,
 WHERE i.id = %(import_id)s
 
 -- name: create_staging
--- `outcome` is null where nothing is to be said of the row; a refused row has nothing but its line and the reason.
+-- `outcome` is null for a row that is simply imported; a refused row has only its line, its outcome and the
+-- reason.
 CREATE TEMP TABLE import_rows (
     line bigint NOT NULL,
     name text,
@@ -69,13 +77,14 @@ DELETE FROM import_rows WHERE outcome = 'refused'
 
 -- name: refuse_suppressed
 WITH suppressed AS (
-    DELETE FROM import_rows r USING suppressions x WHERE x.address_hmac = address_hmac(r.mail_address, %(pads)s)
+    DELETE FROM import_rows r USING suppressions x
+    WHERE x.address_hmac = address_hmac(r.mail_address, %(pads)s)
     RETURNING r.line)
 INSERT INTO import_lines (import_id, line, outcome, reason)
 SELECT %(import_id)s, line, 'refused', 'mailAddress: is suppressed; it must not be mailed' FROM suppressed
 
 -- name: merge_repeated
--- The first row of an address stays; what later ones say replaces what it said, attribute by attribute.
+-- Of several rows with one address the first stays; later rows overwrite its values, attribute by attribute.
 WITH repeated AS MATERIALIZED (
     SELECT key, min(line) AS line FROM import_rows GROUP BY key HAVING count(*) > 1
 ), said AS (
@@ -84,7 +93,8 @@ WITH repeated AS MATERIALIZED (
     FROM repeated p JOIN import_rows r USING (key) GROUP BY p.line
 ), attributed AS (
     SELECT p.line, jsonb_object_agg(a.key, a.value ORDER BY r.line) AS attributes
-    FROM repeated p JOIN import_rows r USING (key) CROSS JOIN LATERAL jsonb_each(r.attributes) a GROUP BY p.line
+    FROM repeated p JOIN import_rows r USING (key) CROSS JOIN LATERAL jsonb_each(r.attributes) a
+    GROUP BY p.line
 ), kept AS (
     UPDATE import_rows r SET name = s.name, is_active = s.is_active, attributes = coalesce(a.attributes, '{}')
     FROM said s LEFT JOIN attributed a USING (line) WHERE r.line = s.line
@@ -106,7 +116,8 @@ WHERE c.deleted_at IS NULL
 ANALYZE import_known
 
 -- name: change_known
--- What the file does not say stays: attributes are added to, and activity is changed where it has that column.
+-- Updates contacts. Attributes that the file does not have stay, and so does is_active if it has no such
+-- column.
 UPDATE contacts c SET name = r.name, is_active = coalesce(r.is_active, c.is_active),
     attributes = c.attributes || r.attributes
 FROM import_known k JOIN import_rows r USING (line)
@@ -114,17 +125,19 @@ WHERE c.id = k.contact_id AND (c.name, c.is_active, c.attributes) IS DISTINCT FR
     (r.name, coalesce(r.is_active, c.is_active), c.attributes || r.attributes)
 
 -- name: add_new
--- No ON CONFLICT: an address that somebody enters meanwhile ends the import, which is sent again. The HMAC is kept
--- at once, since a plan would have to change every row for it.
+-- No ON CONFLICT: if the address is entered meanwhile, the import fails and can be sent again. The HMAC is
+-- stored at once; otherwise the next plan would have to update every row.
 INSERT INTO contacts (name, mail_address, is_active, attributes, address_hmac)
-SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes, address_hmac(r.mail_address, %(pads)s)
+SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes,
+    address_hmac(r.mail_address, %(pads)s)
 FROM import_rows r
 WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.line = r.line) ORDER BY r.line
 
 -- name: add_and_enrol_new
 WITH added AS (
     INSERT INTO contacts (name, mail_address, is_active, attributes, address_hmac)
-    SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes, address_hmac(r.mail_address, %(pads)s)
+    SELECT r.name, r.mail_address, coalesce(r.is_active, true), r.attributes,
+        address_hmac(r.mail_address, %(pads)s)
     FROM import_rows r
     WHERE NOT EXISTS (SELECT FROM import_known k WHERE k.line = r.line) ORDER BY r.line
     RETURNING id, is_active
@@ -135,7 +148,8 @@ WITH added AS (
 SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM enrolled) AS enrolled
 
 -- name: enrol_known
--- Whoever has ever been in the sequence stays as it is, so that a file that is sent twice mails nobody twice.
+-- A contact that is or was in the sequence is not enrolled, so that sending a file twice does not mail it
+-- twice.
 WITH enrolled AS (
     INSERT INTO sequences_contacts (sequence_id, contact_id, next_send)
     SELECT %(sequence_id)s, c.id, %(next_send)s FROM import_known k JOIN contacts c ON c.id = k.contact_id
@@ -165,7 +179,7 @@ SELECT address_hmac(r.mail_address, %(pads)s), r.name FROM import_rows r ORDER B
 ON CONFLICT DO NOTHING
 
 -- name: export_contacts
--- A cell that a spreadsheet would take for a formula is quoted as spreadsheets do it; an import takes that off again.
+-- A cell that a spreadsheet would read as a formula gets a leading apostrophe; an import removes it again.
 COPY (
     SELECT external_id AS "id",
         regexp_replace(name, '^(''*[=+@\t\r＝＋－＠-])', '''\1') AS "name",

@@ -1,10 +1,10 @@
 -- name: count_programs
--- Who is at work in this database: workers, pipelines and API must stand still while it is guarded.
+-- Connections of workers, pipelines and API, which must be stopped while the database is guarded.
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND usename IN ('sequence_worker', 'sequence_pipeline', 'sequence_api')
 
 -- name: create_evidence
--- What is known to have gone out since the snapshot.
+-- Sends that are known to have gone out since the snapshot.
 CREATE TEMPORARY TABLE evidence (
     sequence_id bigint, contact_id bigint, step_id bigint, round smallint, outcome text,
     PRIMARY KEY (sequence_id, contact_id, step_id, round)) ON COMMIT DROP
@@ -13,10 +13,11 @@ CREATE TEMPORARY TABLE evidence (
 INSERT INTO evidence VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 
 -- name: spend_live
--- Rows that the snapshot holds as under way: what is known is written down; of the others nobody knows, if their
--- minute has passed or a plan may have moved them since. An old minute is moved to where the sweep looks.
-UPDATE sends s SET status = coalesce(k.outcome, 'unknown'), reason = 'restored', finished_at = clock_timestamp(),
-    claim = NULL, lease_until = NULL, send_at = greatest(s.send_at, clock_timestamp() - interval '1 day')
+-- Finishes rows that are live in the snapshot: with the known outcome, or as unknown if their time has
+-- passed or a later plan may have moved them. An old send_at is moved to where the sweep finds it.
+UPDATE sends s SET status = coalesce(k.outcome, 'unknown'), reason = 'restored',
+    finished_at = clock_timestamp(), claim = NULL, lease_until = NULL,
+    send_at = greatest(s.send_at, clock_timestamp() - interval '1 day')
 FROM sends x LEFT JOIN evidence k USING (sequence_id, contact_id, step_id, round)
 WHERE (x.sequence_id, x.contact_id, x.step_id, x.round) = (s.sequence_id, s.contact_id, s.step_id, s.round)
     AND ((s.status IN ('planned', 'dispatched', 'claimed', 'transmitting')
@@ -26,24 +27,19 @@ WHERE (x.sequence_id, x.contact_id, x.step_id, x.round) = (s.sequence_id, s.cont
 RETURNING s.status
 
 -- name: spend_due
--- Steps that may have been planned and mailed since, without a row in the snapshot or with an open one: each live
--- step that may have fallen due by now, had everything before it been mailed at once. And all that is known.
+-- Spends steps that may have been planned and mailed since the snapshot and have no row in it, or a
+-- reusable one: each live step that would be due by now if every step before it had been mailed on its
+-- first day. And all evidence.
 WITH RECURSIVE reach AS (
-    SELECT e.sequence_id, e.contact_id, e.round, st.id AS step_id, st.step_number,
+    SELECT e.sequence_id, e.contact_id, e.round, st.step_id, st.step_number,
         greatest(e.next_send, %(since_day)s) AS day
     FROM sequences_contacts e
-    CROSS JOIN LATERAL (
-        SELECT id, step_number FROM steps
-        WHERE sequence_id = e.sequence_id AND deleted_at IS NULL AND step_number >= e.current_step
-        ORDER BY step_number LIMIT 1) st
+    CROSS JOIN LATERAL next_live_step(e.sequence_id, e.current_step) st
     WHERE e.status IN ('active', 'paused') AND e.next_send <= %(today)s
     UNION ALL
-    SELECT r.sequence_id, r.contact_id, r.round, st.id, st.step_number, r.day + st.delay_days
+    SELECT r.sequence_id, r.contact_id, r.round, st.step_id, st.step_number, r.day + st.delay_days
     FROM reach r
-    CROSS JOIN LATERAL (
-        SELECT id, step_number, delay_days FROM steps
-        WHERE sequence_id = r.sequence_id AND deleted_at IS NULL AND step_number > r.step_number
-        ORDER BY step_number LIMIT 1) st
+    CROSS JOIN LATERAL next_live_step(r.sequence_id, r.step_number::bigint + 1) st
     WHERE r.day + st.delay_days <= %(today)s
 ), spent AS (
     SELECT sequence_id, contact_id, round, step_id, coalesce(r.day, %(today)s) AS day,
@@ -51,24 +47,28 @@ WITH RECURSIVE reach AS (
     FROM (SELECT * FROM reach WHERE NOT %(complete)s AND NOT %(keep_places)s) r
     FULL JOIN evidence k USING (sequence_id, contact_id, step_id, round)
 )
-INSERT INTO sends AS s (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at,
-    not_after, status, reason, finished_at)
-SELECT p.sequence_id, p.contact_id, p.step_id, p.round, coalesce(e.mailbox_id, m.ids[1 + p.contact_id %% cardinality(m.ids)]),
-    p.day, p.day, p.day, clock_timestamp(), clock_timestamp(), p.outcome, 'restored', clock_timestamp()
+INSERT INTO sends AS s (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
+    send_at, not_after, status, reason, finished_at)
+SELECT p.sequence_id, p.contact_id, p.step_id, p.round,
+    coalesce(e.mailbox_id, m.ids[1 + p.contact_id %% cardinality(m.ids)]), p.day, p.day, p.day,
+    clock_timestamp(), clock_timestamp(), p.outcome, 'restored', clock_timestamp()
 FROM spent p
-JOIN sequences_contacts e ON e.sequence_id = p.sequence_id AND e.contact_id = p.contact_id AND e.round = p.round
+JOIN sequences_contacts e
+    ON e.sequence_id = p.sequence_id AND e.contact_id = p.contact_id AND e.round = p.round
 JOIN steps st ON st.id = p.step_id AND st.sequence_id = p.sequence_id
 CROSS JOIN LATERAL (
-    SELECT array_agg(mailbox_id ORDER BY mailbox_id) AS ids FROM sequences_mailboxes WHERE sequence_id = p.sequence_id) m
+    SELECT array_agg(mailbox_id ORDER BY mailbox_id) AS ids FROM sequences_mailboxes
+    WHERE sequence_id = p.sequence_id) m
 WHERE e.mailbox_id IS NOT NULL OR m.ids IS NOT NULL
 ON CONFLICT (sequence_id, contact_id, step_id, round) DO UPDATE SET
     status = excluded.status, reason = excluded.reason, finished_at = excluded.finished_at,
-    plan_day = excluded.plan_day, send_day = excluded.send_day, send_at = excluded.send_at, not_after = excluded.not_after
+    plan_day = excluded.plan_day, send_day = excluded.send_day, send_at = excluded.send_at,
+    not_after = excluded.not_after
     WHERE s.status IN ('cancelled', 'expired')
 RETURNING s.status
 
 -- name: end_bounced
--- Who is known to have bounced since the snapshot is bounced, and suppressed.
+-- Ends enrolments that are known to have bounced since the snapshot, and suppresses their addresses.
 WITH bounced AS (
     UPDATE sequences_contacts e SET status = 'bounced', status_reason = 'restored', next_send = NULL
     FROM evidence k
@@ -76,11 +76,12 @@ WITH bounced AS (
         AND e.round = k.round AND e.status IN ('active', 'paused')
     RETURNING e.contact_id)
 INSERT INTO suppressions (address_hmac, reason)
-SELECT DISTINCT address_hmac(c.mail_address, %(pads)s), 'hard_bounce' FROM bounced b JOIN contacts c ON c.id = b.contact_id
+SELECT DISTINCT address_hmac(c.mail_address, %(pads)s), 'hard_bounce'
+FROM bounced b JOIN contacts c ON c.id = b.contact_id
 ON CONFLICT DO NOTHING
 
 -- name: count_days
--- A mailbox's day counts what may have gone out.
+-- Counts against a mailbox's day every mail that may have gone out.
 INSERT INTO mailbox_days AS d (mailbox_id, send_day, allowed, used)
 SELECT s.mailbox_id, s.send_day, max(m.send_limit), count(*)
 FROM sends s JOIN mailboxes m ON m.id = s.mailbox_id
@@ -89,7 +90,7 @@ GROUP BY s.mailbox_id, s.send_day
 ON CONFLICT (mailbox_id, send_day) DO UPDATE SET used = greatest(d.used, excluded.used)
 
 -- name: skip_ids
--- What was entered after the snapshot is lost, but its ids stand in mails: they name nobody else.
+-- Rows entered after the snapshot are lost, but mails contain their ids; new rows must not reuse them.
 SELECT setval(pg_get_serial_sequence(name, 'id'), nextval(pg_get_serial_sequence(name, 'id')) + 1000000)
 FROM unnest(ARRAY['contacts', 'sequences', 'steps', 'mailboxes']) name
 

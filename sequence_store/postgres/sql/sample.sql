@@ -1,13 +1,13 @@
 -- name: lock_loading
--- Two loadings at once: the second waits, and then finds that it is not needed.
+-- One loading at a time; a second one waits and then finds the data.
 SELECT pg_advisory_xact_lock(7236005)
 
 -- name: count_sequences
--- Deleted ones count: such a database is somebody's.
+-- Deleted sequences count too: a database that has them is in use.
 SELECT count(*) FROM sequences
 
 -- name: count_sample
--- Whether what is there is the sample.
+-- Whether the sequences in the database are the sample's.
 SELECT count(*) FROM sequences WHERE sequence_name = ANY (%(names)s)
 
 -- name: copy_sequences
@@ -19,13 +19,13 @@ COPY sequences (sequence_name, is_active, priority, max_new_per_day) FROM STDIN
 COPY steps (sequence_id, step_number, step_name, delay_days, mail_subject, mail_content) FROM STDIN
 
 -- name: copy_mailboxes
--- Their windows are moved to now already.
+-- The windows have been moved to the current time.
 COPY mailboxes (address, display_name, send_limit, send_start_time, send_end_time, time_zone, send_days,
-    min_gap_seconds, holiday_calendar, max_first_mails, ramp_up_start, ramp_up_daily_increment, ramp_up_started,
-    is_active, parked_until, parked_reason) FROM STDIN
+    min_gap_seconds, holiday_calendar, max_first_mails, ramp_up_start, ramp_up_daily_increment,
+    ramp_up_started, is_active, parked_until, parked_reason) FROM STDIN
 
 -- name: copy_contacts
--- What the export knows beyond name and address becomes attributes, for the templates.
+-- The export's other columns become attributes, for the templates.
 COPY contacts (name, mail_address, is_active, attributes) FROM STDIN
 
 -- name: copy_routes
@@ -33,8 +33,9 @@ COPY contacts (name, mail_address, is_active, attributes) FROM STDIN
 COPY sequences_mailboxes (sequence_id, mailbox_id) FROM STDIN
 
 -- name: copy_enrolments
--- Where each contact stands.
-COPY sequences_contacts (sequence_id, contact_id, status, current_step, next_send, last_send, mailbox_id) FROM STDIN
+-- The enrolments.
+COPY sequences_contacts (sequence_id, contact_id, status, current_step, next_send, last_send, mailbox_id)
+FROM STDIN
 
 -- name: read_sequence_ids
 -- Names to ids.
@@ -49,7 +50,7 @@ SELECT address, id FROM mailboxes WHERE deleted_at IS NULL
 SELECT mail_address, id FROM contacts WHERE deleted_at IS NULL
 
 -- name: suppress_ended
--- Who bounced or unsubscribed must not be mailed again by any sequence.
+-- Contacts that bounced or unsubscribed must not be mailed by any sequence.
 INSERT INTO suppressions (address_hmac, reason)
 SELECT DISTINCT ON (c.id) address_hmac(c.mail_address, %(pads)s),
     CASE e.status WHEN 'bounced' THEN 'hard_bounce' ELSE 'unsubscribed' END
@@ -58,11 +59,11 @@ WHERE e.status IN ('bounced', 'unsubscribed')
 ON CONFLICT DO NOTHING
 
 -- name: gather_statistics
--- The first plan comes seconds later, before autovacuum has looked.
+-- The first plan follows within seconds, before autovacuum gathers statistics.
 ANALYZE sequences, steps, mailboxes, contacts, sequences_mailboxes, sequences_contacts
 
 -- name: summarise_enrolments
--- What was loaded, as seen on this planning day.
+-- The loaded enrolments, as they stand on this planning day.
 SELECT CASE
     WHEN status <> 'active' THEN status
     WHEN next_send = %(day)s THEN 'due today'

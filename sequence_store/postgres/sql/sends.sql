@@ -1,7 +1,7 @@
 -- name: list_sends
--- What an operator looks at: sends from the latest back, from a place on; without a day those of the last so many.
-SELECT s.contact_id, s.step_id, s.round, s.sequence_id, q.sequence_name AS sequence, m.address AS mailbox, s.plan_day,
-    s.status, s.send_at, s.reason, s.attempt, s.smtp_code
+-- A page of sends, the latest first, after a cursor. Without a day it lists the sends since `since`.
+SELECT s.contact_id, s.step_id, s.round, s.sequence_id, q.sequence_name AS sequence, m.address AS mailbox,
+    s.plan_day, s.status, s.send_at, s.reason, s.attempt, s.smtp_code
 FROM sends s
 LEFT JOIN sequences q ON q.id = s.sequence_id
 LEFT JOIN mailboxes m ON m.id = s.mailbox_id
@@ -11,10 +11,12 @@ WHERE s.send_at >= %(since)s
     AND (%(sequence)s::text IS NULL OR q.sequence_name = %(sequence)s)
     AND (%(mailbox)s::text IS NULL OR lower(m.address) = lower(%(mailbox)s))
     AND (%(reason)s::text IS NULL OR s.reason = %(reason)s)
-    AND (%(before)s::timestamptz IS NULL OR s.send_at <= %(before)s AND (s.send_at, s.sequence_id, s.contact_id,
-        s.step_id, s.round) < (%(before)s, %(before_sequence)s, %(before_contact)s, %(before_step)s, %(before_round)s))
+    AND (%(before)s::timestamptz IS NULL OR s.send_at <= %(before)s
+        AND (s.send_at, s.sequence_id, s.contact_id, s.step_id, s.round)
+        < (%(before)s, %(before_sequence)s, %(before_contact)s, %(before_step)s, %(before_round)s))
 ORDER BY s.send_at DESC, s.sequence_id DESC, s.contact_id DESC, s.step_id DESC, s.round DESC LIMIT %(limit)s
 
 -- name: resolve_send
--- Settles an unknown send once; a step belongs to one sequence.
-SELECT resolve_send(st.sequence_id, %(contact_id)s, st.id, %(round)s, %(as)s) FROM steps st WHERE st.id = %(step_id)s
+-- Resolves an unknown send, once. The step's row names the sequence.
+SELECT resolve_send(st.sequence_id, %(contact_id)s, st.id, %(round)s, %(as)s) FROM steps st
+WHERE st.id = %(step_id)s

@@ -1,9 +1,10 @@
 -- name: read_sends
--- Rows of the ledger in the order of send_at, with what they are judged by; columns as invariants.Send has them.
-SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, s.plan_day, s.send_day, s.send_at, s.not_after,
-    s.status, s.attempt, s.reason, s.smtp_reply, s.dispatched_at, s.lease_until, s.transmitting_at, s.finished_at,
-    s.advanced_at, s.claim IS NOT NULL, st.step_number, st.updated, e.round, e.current_step, e.last_send,
-    x.at, a.status, coalesce(m.min_gap_seconds, 0), m.updated,
+-- Rows of the ledger in order of send_at, with what the invariants need; the columns are those of
+-- invariants.Send.
+SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, s.plan_day, s.send_day, s.send_at,
+    s.not_after, s.status, s.attempt, s.reason, s.smtp_reply, s.dispatched_at, s.lease_until,
+    s.transmitting_at, s.finished_at, s.advanced_at, s.claim IS NOT NULL, st.step_number, st.updated,
+    e.round, e.current_step, e.last_send, x.at, a.status, coalesce(m.min_gap_seconds, 0), m.updated,
     coalesce(v.sent, 0)::integer, coalesce(v.retry, 0)::integer
 FROM sends s
 LEFT JOIN steps st ON st.id = s.step_id
@@ -17,17 +18,18 @@ LEFT JOIN LATERAL (
     SELECT count(*) FILTER (WHERE d.detail->>'as' = 'sent') AS sent,
         count(*) FILTER (WHERE d.detail->>'as' = 'retry') AS retry
     FROM send_events d
-    WHERE (s.attempt > 1 OR s.reason = 'resolved') AND d.sequence_id = s.sequence_id AND d.contact_id = s.contact_id
-        AND d.step_id = s.step_id AND d.round = s.round AND d.kind = 'resolved') v ON true
+    WHERE (s.attempt > 1 OR s.reason = 'resolved')
+        AND d.sequence_id = s.sequence_id AND d.contact_id = s.contact_id AND d.step_id = s.step_id
+        AND d.round = s.round AND d.kind = 'resolved') v ON true
 WHERE s.send_at >= %(since)s AND s.send_at < %(until)s
 ORDER BY s.send_at
 
 -- name: count_sends
--- How far there is to go, for a person who waits.
+-- How many rows there are, for the progress bar.
 SELECT count(*) FROM sends WHERE send_at >= %(since)s AND send_at < %(until)s
 
 -- name: read_mailbox_days
--- What was counted on the local days that these sends can have.
+-- The counts of the local days that these sends can have.
 SELECT d.mailbox_id, d.send_day, d.allowed, m.send_limit, d.used, d.last_at, m.updated
 FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id
 WHERE d.send_day BETWEEN (%(since)s::timestamptz)::date - 1 AND (%(until)s::timestamptz)::date + 1

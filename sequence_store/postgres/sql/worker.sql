@@ -1,56 +1,67 @@
--- Claims, gates and outcomes are each asked for many sends in one transaction: `calls` is a JSON array of objects, `n`
--- a call's number in it, and the functions run in its order.
+-- Claims, gates and outcomes are each called for many sends in one transaction: `calls` is a JSON array of
+-- objects, `n` a call's number in it, and the functions run in the array's order.
 
 -- name: claim_send
--- Waits are told in seconds of the database's clock: the worker's own may be wrong. The commit waits for no disk: a
--- claim that a crash of the server loses is fenced at the gate, and made again.
+-- Waits are seconds by the database's clock, because the worker's clock may be wrong. The commit does not
+-- wait for the disk: if a crash of the server loses a claim, the gate fences it and the send is claimed
+-- again.
 SELECT k.n, c.*, extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds,
     set_config('synchronous_commit', 'off', true)
-FROM jsonb_to_recordset(%(calls)s) k (n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
+FROM jsonb_to_recordset(%(calls)s) k (
+        n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
         attempt integer, claim uuid),
     claim_send(k.sequence_id, k.contact_id, k.step_id, k.round, k.attempt, k.claim,
         make_interval(secs => %(lease_seconds)s), %(pads)s) c
 
 -- name: renew_claim
+-- Extends the lease; false: the claim is no longer held.
 SELECT renew_claim(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s,
     make_interval(secs => %(lease_seconds)s))
 
 -- name: release_claim
+-- Lets another worker claim the send now.
 SELECT release_claim(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s)
 
 -- name: mark_transmitting
--- The gate: what it says is the last word before DATA.
+-- The gate: the last check before DATA.
 SELECT k.n, g.verdict, g.reason, extract(epoch FROM g.retry_at - clock_timestamp())::float8 AS retry_seconds
-FROM jsonb_to_recordset(%(calls)s) k (n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
+FROM jsonb_to_recordset(%(calls)s) k (
+        n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
         claim uuid),
     mark_transmitting(k.sequence_id, k.contact_id, k.step_id, k.round, k.claim, %(pads)s) g
 
 -- name: confirm_limit
--- A counter refused: the database says whether the limit is reached, and cancels the send if it is.
+-- A Valkey counter is used up: the database decides whether the limit is reached, and cancels the send if
+-- it is.
 SELECT l.cancelled, l.remaining
 FROM confirm_limit(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s) l
 
 -- name: finish_send
--- No row: the claim is not the caller's any more, or an earlier call of the same outcome has landed.
+-- No row: the caller no longer holds the claim, or an earlier call recorded the outcome.
 SELECT k.n, f.status, f.reason
-FROM jsonb_to_recordset(%(calls)s) k (n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
-        claim uuid, outcome text, fault text, reason text, smtp_code integer, enhanced_code text, smtp_reply text,
-        provider_message_id text, retry_seconds float8, park_seconds float8),
-    finish_send(k.sequence_id, k.contact_id, k.step_id, k.round, k.claim, k.outcome, k.fault, k.reason, k.smtp_code,
-        k.enhanced_code, k.smtp_reply, k.provider_message_id, make_interval(secs => k.retry_seconds),
+FROM jsonb_to_recordset(%(calls)s) k (
+        n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
+        claim uuid, outcome text, fault text, reason text, smtp_code integer, enhanced_code text,
+        smtp_reply text, provider_message_id text, retry_seconds float8, park_seconds float8),
+    finish_send(k.sequence_id, k.contact_id, k.step_id, k.round, k.claim, k.outcome, k.fault, k.reason,
+        k.smtp_code, k.enhanced_code, k.smtp_reply, k.provider_message_id,
+        make_interval(secs => k.retry_seconds),
         make_interval(secs => k.park_seconds), %(pads)s) f
 
 -- name: read_inboxes
+-- The inboxes to read, with their sign-in and position.
 SELECT * FROM read_inboxes()
 
 -- name: keep_inbox_position
+-- Once the mails up to this position are recorded.
 SELECT keep_inbox_position(%(mailbox_id)s, %(uid_validity)s, %(last_uid)s)
 
 -- name: record_feedback
--- recorded, known, or absent: whatever it is, telling it again changes nothing.
+-- Records feedback to a send, once: recorded, known, or absent.
 SELECT record_feedback(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(kind)s, %(detail)s,
     make_interval(secs => %(park_seconds)s), %(pads)s) AS verdict
 
 -- name: keep_secret
--- A provider may replace a refresh token; the one before works until it ends, so losing a race costs nothing.
+-- Stores a refresh token that a provider replaced. The previous one works until it expires, so losing a
+-- race is harmless.
 SELECT keep_secret(%(mailbox_id)s, %(before)s, %(after)s)

@@ -1,0 +1,22 @@
+-- The rules of mail addresses that SQL needs. An index names is_valid_address, so the baseline applies this
+-- file first.
+
+-- The shape without which a contact is not planned: one @, something on both sides, and no white space or
+-- separator. The index contacts_unmailable holds the contacts that fail it: a migration that changes the
+-- rule rebuilds the index. sequence_store/domain/addresses.py has the stricter rules of the API and of the
+-- worker, and compares all three.
+CREATE OR REPLACE FUNCTION is_valid_address(address text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN address ~ '^[^@[:space:]<>,;]+@[^@[:space:]<>,;]+$';
+
+-- The HMAC-SHA256 of an address, ignoring case and surrounding blanks. `pads` is the key as its inner and
+-- outer block, 64 bytes each (Settings.address_pads).
+CREATE OR REPLACE FUNCTION address_hmac(address text, pads bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN sha256(
+    substr(pads, 65, 64) || sha256(substr(pads, 1, 64) || convert_to(lower(btrim(address)), 'UTF8')));
+
+REVOKE EXECUTE ON FUNCTION is_valid_address, address_hmac
+    FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
+-- Writing a contact evaluates the predicate of the index contacts_unmailable.
+GRANT EXECUTE ON FUNCTION is_valid_address, address_hmac TO sequence_api, sequence_pipeline;

@@ -1,0 +1,55 @@
+-- What may keep a send from going out at its time.
+
+-- Returns the reason why a send must not go out, or null if every gate is open. claim_send and
+-- mark_transmitting both call it. A parked mailbox closes the gate if it is parked beyond the send's time
+-- or, if that is later, beyond now. The planner does the same with arrays: find_revoked in
+-- sequence_pipelines/planning/engine/revocation.py.
+CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        -- The archive knows the mail, so it went out before, whatever happened to the enrolment's row.
+        WHEN EXISTS (SELECT FROM archived_sends a WHERE a.sequence_id = s.sequence_id
+            AND a.contact_id = s.contact_id AND a.step_id = s.step_id AND a.round = s.round
+            AND a.status NOT IN ('cancelled', 'expired')) THEN 'mailed_before'
+        WHEN e.contact_id IS NULL OR e.round <> s.round THEN 'enrolment_removed'
+        WHEN e.status <> 'active' THEN 'enrolment_' || e.status
+        WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
+        -- Computed from the address as it is now: the stored HMAC may be missing or old.
+        WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, pads))
+            THEN 'suppressed'
+        WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
+        WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
+        WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
+        WHEN m.parked_until > greatest(s.send_at, clock_timestamp()) THEN 'mailbox_parked'
+    END
+    FROM (SELECT) one_row
+    LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
+    LEFT JOIN contacts c ON c.id = s.contact_id
+    LEFT JOIN steps st ON st.id = s.step_id
+    LEFT JOIN sequences q ON q.id = s.sequence_id
+    LEFT JOIN mailboxes m ON m.id = s.mailbox_id
+$$;
+
+-- Returns the first second in [earliest, latest] that is the start of a free cell of the mailbox's grid;
+-- null if there is none. The grid's cells are `gap` seconds wide and counted from the epoch; each mailbox
+-- has its own offset, which comes from the prime 7919. A cell is free if no live send of the mailbox is
+-- nearer than `gap` to its start. The planner uses the same grid: GRID_PRIME and free_cells in
+-- sequence_pipelines/planning/engine/capacity.py.
+CREATE OR REPLACE FUNCTION next_free_place(
+    p_mailbox_id bigint, gap integer, earliest timestamptz, latest timestamptz)
+RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT to_timestamp(cell * gap + p_mailbox_id * 7919 % gap)
+    FROM generate_series(
+        ceil((extract(epoch FROM earliest) - p_mailbox_id * 7919 % gap) / gap)::bigint,
+        floor((extract(epoch FROM latest) - p_mailbox_id * 7919 % gap) / gap)::bigint
+    ) AS cell
+    WHERE NOT EXISTS (
+        SELECT FROM sends o
+        WHERE o.mailbox_id = p_mailbox_id AND o.status IN ('planned', 'dispatched', 'claimed', 'transmitting')
+            AND o.send_at > to_timestamp((cell - 1) * gap + p_mailbox_id * 7919 % gap)
+            AND o.send_at < to_timestamp((cell + 1) * gap + p_mailbox_id * 7919 % gap)
+    )
+    ORDER BY cell LIMIT 1
+$$;
+
+REVOKE EXECUTE ON FUNCTION closed_gate, next_free_place
+    FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;

@@ -1,0 +1,36 @@
+-- The functions of the triggers. The triggers belong to their tables and stand in the migrations, because
+-- making one locks its table; the baseline therefore applies this file before it creates the tables.
+
+CREATE OR REPLACE FUNCTION touch_updated() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.updated := now();
+    RETURN NEW;
+END $$;
+
+-- A new address has no HMAC until the pipeline computes it.
+CREATE OR REPLACE FUNCTION forget_address_hmac() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.address_hmac := NULL;
+    RETURN NEW;
+END $$;
+
+-- The stored response of a creating request shows the contact's address. When the address changes or is
+-- erased, the response is deleted.
+CREATE OR REPLACE FUNCTION forget_answers() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    UPDATE idempotency_keys SET answer = NULL WHERE created_id = NEW.external_id;
+    RETURN NULL;
+END $$;
+
+-- An ended enrolment is never reopened; enrolling the contact again raises its round. The update is refused
+-- because the sends that would prevent a second mail may already be in the archive.
+CREATE OR REPLACE FUNCTION refuse_to_reopen() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION
+        'the enrolment of contact % in sequence % has ended (%): enrol it again, which raises its round',
+        OLD.contact_id, OLD.sequence_id, OLD.status USING ERRCODE = 'check_violation';
+END $$;
+
+REVOKE EXECUTE ON FUNCTION touch_updated, forget_address_hmac, forget_answers, refuse_to_reopen
+    FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;

@@ -1,1 +1,0 @@
-DROP INDEX sends_with_reason;

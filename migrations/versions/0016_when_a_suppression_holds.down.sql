@@ -1,1 +1,0 @@
-ALTER TABLE suppressions ALTER COLUMN at SET DEFAULT now();

@@ -1,2 +1,0 @@
-CREATE INDEX contacts_address_hmac ON contacts (address_hmac);
-DROP INDEX contacts_address_hmac_id;
