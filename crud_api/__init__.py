@@ -1,1 +1,1 @@
-"""The Sequence API: sequences, mailboxes and contacts in, and what was and will be sent out."""
+"""The Sequence API: manages sequences, mailboxes and contacts, and lists past and planned sends."""

@@ -1,4 +1,4 @@
-"""Binds the API: `uvicorn --factory crud_api.app:create_app`."""
+"""Assembles the FastAPI application; to serve it, run `uvicorn --factory crud_api.app:create_app`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
-from crud_api import openapi as documentation
+from crud_api import openapi
 from crud_api.assignments.endpoints import router as assignments
 from crud_api.body_limit import BodyLimit
 from crud_api.contacts.endpoints import router as contacts
 from crud_api.database import Database
 from crud_api.dependencies import Clock, utc_now
 from crud_api.enrolments.endpoints import router as enrolments
-from crud_api.exception_handlers import answer_errors
+from crud_api.exception_handlers import add_exception_handlers
 from crud_api.health.endpoints import router as health
 from crud_api.imports.endpoints import router as imports
 from crud_api.keys import KeyRequired, scope_of
@@ -34,12 +34,12 @@ from sequence_store.settings import ApiSettings, read_settings
 
 log = logging.getLogger("crud_api")
 
-# Every route needs a key with the scope of its tag and method, but for those of the open routers.
+# Each route of these routers requires an API key. Its tag and method determine the required scope.
 KEYED: tuple[APIRouter, ...] = (
     sequences,
     steps,
     mailboxes,
-    imports,  # before contacts, whose ids stand where its names do
+    imports,  # before contacts: /contacts/export must match before /contacts/{contact_id}
     contacts,
     assignments,
     enrolments,
@@ -50,20 +50,20 @@ OPEN: tuple[APIRouter, ...] = (health, tracking)
 
 
 def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -> FastAPI:
-    """Make the API; without `settings` they are read from the environment.
+    """Create the application. Without `settings`, read them from the environment.
 
-    Raise SettingsError for settings that cannot be.
+    Raise SettingsError if a setting is missing or invalid.
     """
     settings = settings or read_settings(ApiSettings)
     if not settings.keys_needed:
-        log.warning("API_AUTH is off: no key is needed; bind loopback addresses alone")
-    app = FastAPIOffline(  # /docs works where nothing outside is reached
-        title=documentation.TITLE,
-        description=documentation.DESCRIPTION,
+        log.warning("API_AUTH is off: requests need no API key; bind the API to loopback addresses only")
+    app = FastAPIOffline(  # serves the scripts of /docs itself, so that /docs works without internet access
+        title=openapi.TITLE,
+        description=openapi.DESCRIPTION,
         version="1",
-        openapi_tags=documentation.TAGS,
-        generate_unique_id_function=documentation.operation_id,
-        lifespan=_closing_the_database,
+        openapi_tags=openapi.TAGS,
+        generate_unique_id_function=openapi.operation_id,
+        lifespan=_close_database_at_exit,
     )
     app.state.settings = settings
     app.state.clock = clock
@@ -76,14 +76,14 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
         app.include_router(router, dependencies=[key])
     for router in OPEN:
         app.include_router(router)
-    documentation.complete(app, scope_of)
-    answer_errors(app)
+    openapi.extend_document(app, scope_of)
+    add_exception_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
     return app
 
 
 @asynccontextmanager
-async def _closing_the_database(app: FastAPI) -> AsyncIterator[None]:
+async def _close_database_at_exit(app: FastAPI) -> AsyncIterator[None]:
     yield
     app.state.database.close()

@@ -1,4 +1,7 @@
-"""What all bodies have in common: camelCase names, matched without regard to case, and nothing unknown."""
+"""Defines the base classes of request and response bodies.
+
+Field names are camelCase. Requests match them case-insensitively and may not contain unknown fields.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from crud_api.json_body import NotJson
 from crud_api.tables import AnyRow
 
-# The default of a PATCH's field: it is not read, `changes` returns only what the client sent.
+# Default of each field of a PATCH body. It is never used: `changes` returns only the fields that were sent.
 UNSENT: Any = None
 
 EXAMPLE_ID = "0d5c9d3e-6f1b-4c8e-9a53-2f1c1f7e8a10"
@@ -19,13 +22,13 @@ EXAMPLE_ID = "0d5c9d3e-6f1b-4c8e-9a53-2f1c1f7e8a10"
 
 @cache
 def _names(model: type[BaseModel]) -> dict[str, str]:
-    """Map each field's name in lower case to the name that the model takes."""
+    """Map each field name in lower case to the name that the model accepts."""
     names = (field.alias or name for name, field in model.model_fields.items())
     return {name.lower(): name for name in names}
 
 
-class Body(BaseModel):
-    """A body that a client sends. Types are not guessed: "5" is no number."""
+class RequestBody(BaseModel):
+    """A request body. Types are strict: the string "5" is not accepted as a number."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, extra="forbid", strict=True, hide_input_in_errors=True
@@ -35,7 +38,8 @@ class Body(BaseModel):
     @classmethod
     def _match_names_without_case(cls, body: Any) -> Any:
         if isinstance(body, NotJson):
-            raise ValueError(f"is not JSON: {body.why}")  # noqa: TRY004 - Pydantic takes it for a refusal
+            # Pydantic reports only a ValueError as a validation error.
+            raise ValueError(f"is not JSON: {body.reason}")  # noqa: TRY004
         if not isinstance(body, dict):
             return body
         known = _names(cls)
@@ -48,12 +52,12 @@ def _without_defaults(schema: dict[str, Any]) -> None:
 
 
 def example(body: dict[str, Any]) -> ConfigDict:
-    """Document a body by an example."""
+    """Return a model configuration that adds an example to the OpenAPI document."""
     return ConfigDict(json_schema_extra={"examples": [body]})
 
 
 def example_of_changes(body: dict[str, Any]) -> ConfigDict:
-    """Document a PATCH's body by an example; its fields have no defaults that a client could see."""
+    """Do the same for a PATCH body, and omit the defaults of its fields, which clients never see."""
 
     def document(schema: dict[str, Any]) -> None:
         _without_defaults(schema)
@@ -62,20 +66,26 @@ def example_of_changes(body: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra=document)
 
 
-class Changes(Body):
-    """The body of a PATCH: what is absent stays as it is; null is taken where the value may be absent."""
+class PatchBody(RequestBody):
+    """The body of a PATCH request. Absent fields stay unchanged; null clears a field that is optional."""
 
     def changes(self) -> dict[str, Any]:
-        """Return what the client sent, by field name."""
+        """Return the fields that the client sent, by field name."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-class Answer(BaseModel):
-    """A body that the API sends."""
+class Query(BaseModel):
+    """Query parameters of a route; unknown names are rejected."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class ResponseBody(BaseModel):
+    """A response body."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
     @classmethod
-    def of(cls, row: AnyRow) -> Self:
-        """Make it of a row whose columns have its fields' names, among others."""
-        return cls.model_validate(row._asdict(), by_alias=False, by_name=True)
+    def of(cls, row: AnyRow, **values: Any) -> Self:
+        """Create the model from the columns of a row that its fields name; `values` take precedence."""
+        return cls.model_validate(row._asdict() | values, by_alias=False, by_name=True)

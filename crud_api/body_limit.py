@@ -1,4 +1,4 @@
-"""Bounds what a request may send."""
+"""Limits the size of request bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ FILES = frozenset({"/contacts/imports", "/suppressions/imports"})
 
 
 class BodyLimit:
-    """Refuses a body above the limit: at once where its length is declared, else when it gets there."""
+    """Middleware that rejects a body above the limit.
+
+    If Content-Length is above the limit, the body is rejected before it is read, otherwise as soon as the
+    bytes received exceed the limit.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -23,7 +27,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = FILE_LIMIT if scope["path"] in FILES else LIMIT
-        refusal = f"body: is larger than {limit} bytes. Send it in parts."
+        message_text = f"body: is larger than {limit} bytes. Split it into several requests."
         declared = Headers(scope=scope).get("content-length", "")
         too_large = declared.isdecimal() and (len(declared) > 10 or int(declared) > limit)  # noqa: PLR2004
         received = 0
@@ -31,11 +35,11 @@ class BodyLimit:
         async def receive_within_limit() -> Message:
             nonlocal received
             if too_large:
-                raise TooLargeError(refusal)
+                raise TooLargeError(message_text)
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise TooLargeError(refusal)
+                raise TooLargeError(message_text)
             return message
 
         await self._app(scope, receive_within_limit, send)

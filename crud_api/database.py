@@ -1,4 +1,4 @@
-"""The API's connections: one request is one transaction, and a database's refusal becomes an answer."""
+"""Manages database connections, and translates database errors to API errors."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ STATEMENT_TIMEOUT_MS = 5_000
 IDLE_TIMEOUT_MS = 10_000
 WAIT_FOR_CONNECTION_SECONDS = 5
 
-TAKEN = {
-    "sequences_name_key": "name: another sequence has it",
-    "steps_number_key": "stepNumber: another step of the sequence has it",
-    "mailboxes_address_key": "address: another mailbox has it",
-    "contacts_mail_address_key": "mailAddress: another contact has it",
+UNIQUE_MESSAGES = {
+    "sequences_name_key": "name: is already used by another sequence",
+    "steps_number_key": "stepNumber: is already used by another step of this sequence",
+    "mailboxes_address_key": "address: is already used by another mailbox",
+    "contacts_mail_address_key": "mailAddress: is already used by another contact",
 }
 
-# The first that fits answers: the later kinds are the earlier ones' parents.
-REFUSALS: tuple[tuple[tuple[type[psycopg.Error], ...], type[ApiError], str], ...] = (
+# The first match applies: later entries list base classes of earlier ones, so the order matters.
+API_ERRORS: tuple[tuple[tuple[type[psycopg.Error], ...], type[ApiError], str], ...] = (
     (
         (pg.ForeignKeyViolation,),
         ConflictError,
-        "Something that this refers to has just gone. Read it again.",
+        "A record that this request refers to was deleted in the meantime. Read it again.",
     ),
     (
         (pg.QueryCanceled,),
         UnavailableError,
-        "The database took too long. Ask for less, or try again later.",
+        "The database query took too long. Request less data, or try again later.",
     ),
     (
         (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable),
         UnavailableError,
-        "Another change was in the way. Try again.",
+        "The request conflicted with a concurrent change. Try again.",
     ),
     ((pg.CheckViolation, psycopg.DataError), InvalidInputError, "A value is out of range."),
     (
@@ -55,7 +55,7 @@ REFUSALS: tuple[tuple[tuple[type[psycopg.Error], ...], type[ApiError], str], ...
 
 
 class Database:
-    """A pool of at most `api_database_connections`; it connects when it is first used."""
+    """A pool of at most `api_database_connections` connections, opened when they are first needed."""
 
     def __init__(self, settings: ApiSettings) -> None:
         options = {
@@ -68,7 +68,7 @@ class Database:
             pool_size=settings.api_database_connections,
             max_overflow=0,
             pool_timeout=WAIT_FOR_CONNECTION_SECONDS,
-            hide_parameters=True,  # an error's text may reach a log, and parameters are addresses
+            hide_parameters=True,  # error texts may be logged, and parameters contain mail addresses
             connect_args={
                 "application_name": "sequence_api",
                 "connect_timeout": WAIT_FOR_CONNECTION_SECONDS,
@@ -80,14 +80,20 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Commit what the request did when it ends well; raise an ApiError for what the database refuses."""
-        with _answers(), self._engine.begin() as connection:
+        """Open a transaction; commit it on success, roll it back on an error.
+
+        Raise ApiError if the database rejects a statement or is unavailable.
+        """
+        with _translated_errors(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Read without a transaction: each statement sees what is committed when it starts."""
-        with _answers(), self._reading.connect() as connection:
+        """Open a connection in autocommit mode: each statement sees the data committed when it starts.
+
+        Raise ApiError if the database is unavailable.
+        """
+        with _translated_errors(), self._reading.connect() as connection:
             yield connection
 
     @property
@@ -103,34 +109,41 @@ class Database:
 def run(
     connection: Connection, file: str, name: str, values: Mapping[str, object] | None = None
 ) -> CursorResult[Any]:
-    """Run a statement of sequence_store/postgres/sql, where the expression language would say it less clearly."""
+    """Run the statement `name` of `sequence_store/postgres/sql/<file>.sql`.
+
+    The API keeps a statement there if SQL is clearer than SQLAlchemy's expression language.
+    """
     return connection.exec_driver_sql(query(file, name).decode(), dict(values or {}))
 
 
-def copying(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
-    """Return a cursor of the driver's, in the connection's transaction, for COPY."""
+def copy_cursor(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
+    """Return a psycopg cursor in the connection's transaction, for COPY."""
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101
     return driver.cursor()
 
 
 @contextmanager
-def _answers() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     try:
         yield
     except PoolTimeoutError:
         raise UnavailableError("All database connections are in use. Try again in a moment.") from None
     except DBAPIError as error:
-        if answer := _answer_to(error.orig):
-            raise answer from None
+        if api_error := _api_error_of(error.orig):
+            raise api_error from None
         raise
-    except psycopg.Error as error:  # of COPY, which SQLAlchemy does not know
-        if answer := _answer_to(error):
-            raise answer from None
+    except psycopg.Error as error:  # from COPY, which bypasses SQLAlchemy
+        if api_error := _api_error_of(error):
+            raise api_error from None
         raise
 
 
-def _answer_to(error: BaseException | None) -> ApiError | None:
+def _api_error_of(error: BaseException | None) -> ApiError | None:
     if isinstance(error, pg.UniqueViolation):
-        return ConflictError(TAKEN.get(error.diag.constraint_name or "", "It exists already."))
-    return next((answer(message) for kinds, answer, message in REFUSALS if isinstance(error, kinds)), None)
+        return ConflictError(
+            UNIQUE_MESSAGES.get(error.diag.constraint_name or "", "The record already exists.")
+        )
+    return next(
+        (to_raise(message) for kinds, to_raise, message in API_ERRORS if isinstance(error, kinds)), None
+    )

@@ -1,4 +1,7 @@
-"""What a route is handed: the database, the settings and the time. Made once, in create_app."""
+"""Defines the dependencies of routes: database, settings, secrets, planning day and key id.
+
+`create_app` creates the shared objects once.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ async def _today(request: Request) -> date:
 
 
 async def _key_id(request: Request) -> int:
-    """Return the id of the key in use, 0 where none is needed."""
+    """Return the id of the API key of the request, or 0 if API_AUTH is off."""
     key_id: int = request.state.key_id
     return key_id
 

@@ -1,15 +1,15 @@
-"""The errors of the API; each carries its HTTP status, and its message is what the client reads.
+"""Defines the API errors. Each class sets the HTTP status; the message is sent to the client.
 
 ApiError
-├── InvalidInputError       400  names the field and what is wrong with it
-├── UnauthorizedError       401  no key, or none that is valid
-├── ForbiddenError          403  the key lacks the scope
-├── NotFoundError           404  an id that nothing live has
-├── ConflictError           409  what is there already forbids it
-├── PreconditionFailedError 412  it is no longer as the client saw it
-├── TooLargeError           413  a body above the limit
-├── TooManyRequestsError    429  the key asks too often
-└── UnavailableError        503  the database is away, busy or too slow; the same request may succeed later
+├── InvalidInputError       400  a value is invalid; the message names the field
+├── UnauthorizedError       401  the key is missing or invalid
+├── ForbiddenError          403  the key lacks the required scope
+├── NotFoundError           404  no live record has the id
+├── ConflictError           409  the request conflicts with existing data
+├── PreconditionFailedError 412  the resource changed after the client read it
+├── TooLargeError           413  the body exceeds the size limit
+├── TooManyRequestsError    429  the key exceeds its rate limit
+└── UnavailableError        503  the database is unreachable, busy or too slow; a retry may succeed
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from starlette.exceptions import HTTPException
 
 
 class ApiError(HTTPException):
-    """An answer other than success. Being FastAPI's own kind, it passes also where a body is read."""
+    """Base class of all API errors.
+
+    It is an HTTPException because FastAPI replaces any other error that occurs while it reads a body.
+    """
 
     status: ClassVar[int]
 

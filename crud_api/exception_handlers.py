@@ -1,8 +1,9 @@
-"""Turns what went wrong into `{"message": …}`; the message names the field and repeats no input."""
+"""Converts exceptions to `{"message": …}` responses. A message names the field and never contains input."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,10 +30,10 @@ _PHRASES = {
 }
 
 
-def answer_errors(app: FastAPI) -> None:
-    """Answer every refusal of `app` in the API's one form."""
+def add_exception_handlers(app: FastAPI) -> None:
+    """Register handlers that return every error of `app` in the API's error format."""
     app.add_exception_handler(RequestValidationError, _invalid_input)
-    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(HTTPException, _http_error)
 
 
 async def _invalid_input(_request: Request, error: Exception) -> JSONResponse:
@@ -41,14 +42,16 @@ async def _invalid_input(_request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"message": message}, status_code=400)
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
-    refused = error if isinstance(error, HTTPException) else HTTPException(500)
-    headers = {"Allow": ", ".join(_allowed(request))} if refused.status_code == 405 else refused.headers  # noqa: PLR2004
-    return JSONResponse({"message": refused.detail}, refused.status_code, headers)
+async def _http_error(request: Request, error: Exception) -> JSONResponse:
+    http_error = error if isinstance(error, HTTPException) else HTTPException(500)
+    headers = http_error.headers
+    if http_error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": ", ".join(_allowed_methods(request))}
+    return JSONResponse({"message": http_error.detail}, http_error.status_code, headers)
 
 
-def _allowed(request: Request) -> list[str]:
-    """Return all methods of a path; the router names those of the first route that has it."""
+def _allowed_methods(request: Request) -> list[str]:
+    """Return all methods of a path. The router itself names only those of the first matching route."""
     path = request.url.path
     contexts = iter_route_contexts(request.app.routes)
     matching = [
@@ -58,16 +61,16 @@ def _allowed(request: Request) -> list[str]:
 
 
 def describe(fault: dict[str, Any]) -> str:
-    """Return one fault as `steps[0].mailContent: is required`."""
+    """Format a Pydantic error, for example as `steps[0].mailContent: is required`."""
     message = str(fault["msg"]).removeprefix("Value error, ")
     phrase = _PHRASES.get(fault["type"], message[:1].lower() + message[1:])
-    return f"{_place(fault['loc'])}: {phrase}"
+    return f"{_field_path(fault['loc'])}: {phrase}"
 
 
-def _place(location: Sequence[str | int]) -> str:
-    """Name the field; the body itself where the fault is in no field of it."""
-    _where, *names = location
-    place = ""
+def _field_path(location: Sequence[str | int]) -> str:
+    """Return the path of the field, or `body` or the like if the error is not in a field."""
+    source, *names = location
+    path = ""
     for name in names:
-        place += f"[{name}]" if isinstance(name, int) else f".{name[:LONGEST_NAME]}"
-    return place.removeprefix(".") or str(_where)
+        path += f"[{name}]" if isinstance(name, int) else f".{name[:LONGEST_NAME]}"
+    return path.removeprefix(".") or str(source)

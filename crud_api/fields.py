@@ -1,4 +1,4 @@
-"""What the API takes as a value: lines, addresses, zones, times; each refusal says what would be taken."""
+"""Defines the types of API fields (lines of text, addresses, time zones, times) and their validation."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
-# The same rules as the document tells them.
+# The same rules as JSON Schema patterns, for the OpenAPI document.
 _LINE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
 NO_NUL_PATTERN = r"^[^\u0000]*$"
 
@@ -48,7 +48,7 @@ def _without_nul(value: str) -> str:
 
 
 def _one_line(value: str) -> str:
-    """Refuse what could start a header of its own in a mail."""
+    """Reject text that could inject a header into a mail."""
     if _CONTROL.search(value):
         raise ValueError("must be one line without control characters")
     if _ENCODED_WORD.search(value):
@@ -58,7 +58,7 @@ def _one_line(value: str) -> str:
 
 def _host_name(value: str) -> str:
     if not _HOST_NAME.fullmatch(value):
-        raise ValueError("must be a host name, an international one as xn--…")
+        raise ValueError("must be a host name; write an internationalised name as xn--…")
     return value
 
 
@@ -73,7 +73,7 @@ def _address(value: str) -> str:
     if len(ascii_domain) > 253 or not _HOST_NAME.fullmatch(ascii_domain):  # noqa: PLR2004
         raise ValueError("must be a mail address with a valid domain")
     if "." not in domain:
-        raise ValueError("must be a mail address with a full domain")
+        raise ValueError("must be a mail address with a fully qualified domain")
     return value
 
 
@@ -84,13 +84,16 @@ def _zones() -> frozenset[str]:
 
 @cache
 def _holiday_calendars() -> frozenset[str]:
-    import holidays  # half a second: only who uses it pays
+    import holidays  # takes half a second, so it is imported on first use
 
     return frozenset(holidays.list_supported_countries())
 
 
 def _documented_zones() -> Iterable[str]:
-    """Leave out Etc/GMT+1 and its like: generated clients make one name of it and Etc/GMT-1."""
+    """Return the zones without Etc/GMT+1 and the like.
+
+    Client generators create the same identifier for Etc/GMT+1 and Etc/GMT-1.
+    """
     return (zone for zone in _zones() if not re.search(r"GMT[+-]", zone))
 
 
@@ -102,7 +105,7 @@ def _zone(value: str) -> str:
 
 def _holiday_calendar(value: str) -> str:
     if value not in _holiday_calendars():
-        raise ValueError("must be the code of a country with known holidays, such as DE")
+        raise ValueError("must be a country code with a known holiday calendar, such as DE")
     return value
 
 
@@ -115,18 +118,18 @@ def _local_time(value: Any) -> time:
 
 
 def _whole(value: Any) -> Any:
-    """Take 5.0 for 5, as JSON Schema does."""
+    """Convert 5.0 to 5: JSON Schema accepts both as an integer."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _send_days(days: list[int]) -> list[int]:
     if len(set(days)) < len(days):
-        raise ValueError("names a day twice")
+        raise ValueError("must not contain a day twice")
     return sorted(days)
 
 
 def _template(value: str) -> str:
-    """Refuse what no contact's mail could be made of."""
+    """Reject a template that cannot be rendered for any contact."""
     try:
         check(value)
     except TemplateError as error:
@@ -147,7 +150,7 @@ def _plausible_instant(value: datetime) -> datetime:
 
 
 def _one_of(names: Callable[[], Iterable[str]], *, example: str) -> Any:
-    """Document a value as one of many names, which are read when the document is made."""
+    """Document a value as an enum. `names` is called only when the OpenAPI document is generated."""
 
     def document(schema: dict[str, Any]) -> None:
         schema.update(enum=sorted(names()), examples=[example])
@@ -177,7 +180,7 @@ Address = Annotated[
     AfterValidator(_address),
     Field(json_schema_extra={"format": "email"}),
 ]
-SubjectLine = Annotated[str, AfterValidator(_one_line)]  # as it is sent, of any length
+SubjectLine = Annotated[str, AfterValidator(_one_line)]  # a rendered subject: of any length
 TemplateLine = Annotated[Line, AfterValidator(_template)]
 TemplateProse = Annotated[Prose, AfterValidator(_template)]
 SearchText = Annotated[

@@ -1,7 +1,7 @@
-"""Creating things: a request that names an Idempotency-Key is carried out once, however often it comes.
+"""Makes creating requests idempotent: a request with an Idempotency-Key is executed once.
 
-The key is taken in the transaction that creates, so a second request waits for the first one, and is answered
-what that was; where the first one fails, it has taken nothing.
+The key is stored in the transaction that creates the resource. A concurrent request with the same key waits
+for that transaction, then returns its response. If the transaction rolls back, the key is free again.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from fastapi import Depends, Header, Request, Response
 from sqlalchemy import Connection, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from crud_api.answers import answer, written
 from crud_api.database import Database
 from crud_api.dependencies import KeyId, Store
 from crud_api.errors import ConflictError
+from crud_api.responses import json_response, to_json_bytes
 from crud_api.tables import AnyRow, idempotency_keys
 
-REMEMBERED_FOR = timedelta(hours=24)
-FORGOTTEN_AT_ONCE = 100
+KEY_LIFETIME = timedelta(hours=24)
+DELETE_BATCH = 100
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 _rows = idempotency_keys.c
-_over = _rows.created < func.now() - REMEMBERED_FOR
+_expired = _rows.created < func.now() - KEY_LIFETIME
 
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
         pattern=r"^[!-~]{1,255}$",
-        description="Any word of the client's: the same request with it is carried out once within 24 hours",
+        description="A string chosen by the client. Requests with it are executed once within 24 hours",
     ),
 ]
 
 
-class Creation:
-    """One creating request."""
+class IdempotentRequest:
+    """A request that creates a resource."""
 
     def __init__(
         self, store: Database, path: str, *, client: int, key: str | None, fingerprint: bytes
@@ -50,53 +50,59 @@ class Creation:
         self._key = key
         self._fingerprint = fingerprint
 
-    def answer(self, create: Callable[[Connection], Any]) -> Response:
-        """Answer 201 with what `create` returns, or with what it returned when the request came first."""
+    def create(self, create: Callable[[Connection], Any]) -> Response:
+        """Call `create` in a transaction and return what it created as a 201 response.
+
+        If the key was used before by the same request, return the stored response instead.
+
+        Raise ConflictError if the key was used for another request, or if the stored response was deleted.
+        """
         with self._store.transaction() as connection:
             if self._key is None or self._is_first(connection):
                 created = create(connection)
-                content = written(created)
+                content = to_json_bytes(created)
                 created_id = getattr(created, "id", None)
                 if self._key is not None:
-                    connection.execute(self._mine().values(answer=content, created_id=created_id))
+                    connection.execute(self._update_own_row().values(answer=content, created_id=created_id))
                 location = {"Location": f"{self._path}/{created_id}"} if created_id else {}
-                return answer(content, 201, headers=location)
-            return self._again(connection)
+                return json_response(content, 201, headers=location)
+            return self._replay(connection)
 
     def _is_first(self, connection: Connection) -> bool:
-        """Take the key; wait for a request that is just taking it."""
-        _forget_old_ones(connection)
-        taking = insert(idempotency_keys).values(**self._row, fingerprint=self._fingerprint)
-        anew = taking.on_conflict_do_update(
+        """Store the key; return whether it was free. Wait for a concurrent request with the same key."""
+        _delete_expired_keys(connection)
+        new_key = insert(idempotency_keys).values(**self._row, fingerprint=self._fingerprint)
+        reserved = new_key.on_conflict_do_update(
             index_elements=["api_key_id", "idempotency_key"],
             set_={"fingerprint": self._fingerprint, "answer": None, "created": func.now()},
-            where=_over,
+            where=_expired,
         )
-        return connection.execute(anew.returning(_rows.created)).first() is not None
+        return connection.execute(reserved.returning(_rows.created)).first() is not None
 
-    def _again(self, connection: Connection) -> Response:
-        statement = select(_rows.fingerprint, _rows.answer, _rows.created_id).where(self._is_mine())
+    def _replay(self, connection: Connection) -> Response:
+        statement = select(_rows.fingerprint, _rows.answer, _rows.created_id).where(self._is_own_row())
         first: AnyRow = connection.execute(statement).one()
         if first.fingerprint != self._fingerprint:
-            raise ConflictError("Idempotency-Key: was used for another request")
+            raise ConflictError("Idempotency-Key: was already used for a different request")
         if first.answer is None:
             raise ConflictError(
-                "Idempotency-Key: what the request created has another address since; read it"
+                "Idempotency-Key: the stored response was deleted because the address of the created contact "
+                "has changed since. Read the contact instead."
             )
         location = {"Location": f"{self._path}/{first.created_id}"} if first.created_id else {}
-        return answer(first.answer, 201, headers=location | REPLAYED)
+        return json_response(first.answer, 201, headers=location | REPLAYED)
 
-    def _is_mine(self) -> Any:
+    def _is_own_row(self) -> Any:
         return and_(*(_rows[name] == value for name, value in self._row.items()))
 
-    def _mine(self) -> Any:
-        return update(idempotency_keys).where(self._is_mine())
+    def _update_own_row(self) -> Any:
+        return update(idempotency_keys).where(self._is_own_row())
 
 
-def _forget_old_ones(connection: Connection) -> None:
-    """Delete some answers that nobody may ask for any more; those that another request is deleting are its."""
-    old = select(_rows.api_key_id, _rows.idempotency_key).where(_over).limit(FORGOTTEN_AT_ONCE)
-    chosen = old.with_for_update(skip_locked=True).cte("chosen")
+def _delete_expired_keys(connection: Connection) -> None:
+    """Delete a batch of expired keys, except those that another request is deleting."""
+    expired = select(_rows.api_key_id, _rows.idempotency_key).where(_expired).limit(DELETE_BATCH)
+    chosen = expired.with_for_update(skip_locked=True).cte("chosen")
     connection.execute(
         delete(idempotency_keys).where(
             _rows.api_key_id == chosen.c.api_key_id, _rows.idempotency_key == chosen.c.idempotency_key
@@ -104,12 +110,14 @@ def _forget_old_ones(connection: Connection) -> None:
     )
 
 
-async def _creation(request: Request, store: Store, client: KeyId, key: IdempotencyKey = None) -> Creation:
+async def _idempotent_request(
+    request: Request, store: Store, client: KeyId, key: IdempotencyKey = None
+) -> IdempotentRequest:
     fingerprint = b""
     if key is not None:
-        asked = f"{request.method} {request.url.path}\n".encode() + await request.body()
-        fingerprint = hashlib.sha256(asked).digest()
-    return Creation(store, request.url.path, client=client, key=key, fingerprint=fingerprint)
+        content = f"{request.method} {request.url.path}\n".encode() + await request.body()
+        fingerprint = hashlib.sha256(content).digest()
+    return IdempotentRequest(store, request.url.path, client=client, key=key, fingerprint=fingerprint)
 
 
-Once = Annotated[Creation, Depends(_creation)]
+Idempotent = Annotated[IdempotentRequest, Depends(_idempotent_request)]

@@ -1,4 +1,4 @@
-"""Reads a body as JSON whatever its Content-Type says, as the API's first server did."""
+"""Parses request bodies as JSON whatever their Content-Type is, as the first version of the API did."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _JSON = (b"content-type", b"application/json")
 
 @dataclass(frozen=True)
 class NotJson:
-    """A body that could not be read: refused where bodies are validated, which is after the key is checked."""
+    """A body that is not JSON. Validation rejects it later, after the API key has been checked."""
 
-    why: str
+    reason: str
 
 
 class JsonRequest(Request):
-    """A request whose body is strict JSON: UTF-8, finite numbers, whole characters, no endless nesting."""
+    """A request whose body is parsed as strict JSON: valid UTF-8, finite numbers, limited nesting."""
 
     async def json(self) -> Any:
         try:
@@ -31,7 +31,7 @@ class JsonRequest(Request):
 
 
 class JsonRoute(APIRoute):
-    """A route that takes every body for JSON."""
+    """A route that parses every body as JSON."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()

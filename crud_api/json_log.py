@@ -1,4 +1,7 @@
-"""Logs: one JSON object a line on stderr. What an event holds is in its `fields`; no address, no query, no key."""
+"""Formats logs as JSON lines on stderr.
+
+The data of an event is in its `fields`. Logs contain no mail address, query string or API key.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ def configure() -> None:
 
 
 class JsonLines(logging.Formatter):
-    """Writes a record as a JSON object."""
+    """Formats a log record as a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = getattr(record, "fields", {})
         if record.exc_info and record.exc_info[1]:
-            fields = {**fields, "error": places(record.exc_info[1])}
+            fields = {**fields, "error": error_locations(record.exc_info[1])}
         line = {
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -33,7 +36,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def places(error: BaseException) -> str:
-    """Return an error's kind and where it passed, without its text, which may hold an address."""
+def error_locations(error: BaseException) -> str:
+    """Return the type and the stack locations of an error, without its text, which may contain an address."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} at " + " < ".join(f"{f.filename}:{f.lineno}" for f in reversed(frames))

@@ -1,4 +1,4 @@
-"""Who asks: the key in `Authorization: Bearer …`, what it may do, and how often it may ask."""
+"""Authenticates requests: checks the key in `Authorization: Bearer …`, its scopes and its rate limit."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ from crud_api.tables import api_keys
 from sequence_store.secrets.api_keys import Scope, hash_key
 
 NO_KEY = 0
-DESCRIPTION = "A key that `sequences keys create` made. Each operation names the scope that it needs."
-SAFE = frozenset({"GET", "HEAD"})
+DESCRIPTION = (
+    "An API key, created with `sequences keys create`. Each operation lists the scope that it requires."
+)
+READ_METHODS = frozenset({"GET", "HEAD"})
 
-# The area of a tag that is none itself.
+# Tags that have no scope of their own, and the area whose scopes apply to them.
 AREAS = {
     "steps": "sequences",
     "assignments": "sequences",
@@ -38,15 +40,17 @@ _FIND = select(
 
 
 def scope_of(tags: Collection[str], method: str) -> Scope:
-    """Return the scope that a route of these tags needs."""
+    """Return the scope that a route with these tags requires for `method`."""
     area = next(iter(tags))
-    return Scope(f"{AREAS.get(area, area)}:{'read' if method in SAFE else 'write'}")
+    return Scope(f"{AREAS.get(area, area)}:{'read' if method in READ_METHODS else 'write'}")
 
 
 class KeyRequired(HTTPBearer):
-    """Lets a request pass whose key is valid and has the route's scope; counts it.
+    """Dependency that checks the key of a request and counts the request against the rate limit.
 
-    One dependency for all of it, as each costs every request.
+    The checks share one dependency because each dependency adds time to every request.
+
+    Raise UnauthorizedError, ForbiddenError or TooManyRequestsError.
     """
 
     def __init__(self) -> None:
@@ -61,16 +65,16 @@ class KeyRequired(HTTPBearer):
         route: APIRoute = request.scope["route"]
         scope = scope_of([str(tag) for tag in route.tags], request.scope["method"])
         request.state.key_id = await run_in_threadpool(
-            _counted_key, scope, state.database, state.rate_limit, credentials
+            _check_key, scope, state.database, state.rate_limit, credentials
         )
 
 
-def _counted_key(
+def _check_key(
     scope: Scope, store: Database, rate_limit: RateLimit, credentials: HTTPAuthorizationCredentials | None
 ) -> int:
-    """Return the id of the key, if it is valid, has the scope and has not asked too often."""
+    """Return the id of the key if it is valid, has the scope and is within its rate limit."""
     if credentials is None:
-        raise UnauthorizedError("Authorization: a key is needed, as `Bearer <key>`")
+        raise UnauthorizedError("Authorization: an API key is required, as `Bearer <key>`")
     with store.reading() as connection:
         key = connection.execute(_FIND, {"key_hash": hash_key(credentials.credentials)}).first()
     if key is None:

@@ -1,4 +1,4 @@
-"""What Prometheus reads of a process, named as OpenTelemetry's conventions name it."""
+"""Collects Prometheus metrics of one process, named by OpenTelemetry's semantic conventions."""
 
 from __future__ import annotations
 
@@ -13,38 +13,39 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"}
 
 
 class Metrics:
-    """One process's numbers. A route is its pattern, so that no label holds an id or an address."""
+    """The metrics of one process. Routes are labelled by pattern: no label contains an id or an address."""
 
     def __init__(self, pool: QueuePool) -> None:
         self._registry = CollectorRegistry()
         self._duration = Histogram(
             "http_server_request_duration_seconds",
-            "Time from a request's start to the end of its answer",
+            "Time from the start of a request to the end of its response",
             ("http_request_method", "http_route", "http_response_status_code"),
             registry=self._registry,
         )
-        self._active = Gauge(
-            "http_server_active_requests", "Requests that are being answered", registry=self._registry
-        )
+        self._active = Gauge("http_server_active_requests", "Requests in progress", registry=self._registry)
         self._refused = Counter(
-            "http_server_rate_limited_requests", "Requests refused with 429", registry=self._registry
+            "http_server_rate_limited_requests", "Requests rejected with 429", registry=self._registry
         )
         connections = Gauge(
-            "db_client_connection_count", "Connections of the pool", ("state",), registry=self._registry
+            "db_client_connection_count",
+            "Connections in the pool, by state",
+            ("state",),
+            registry=self._registry,
         )
         connections.labels("used").set_function(lambda: float(pool.checkedout()))
         connections.labels("idle").set_function(lambda: float(pool.checkedin()))
         most = Gauge(
-            "db_client_connection_max", "Connections that the pool may have", registry=self._registry
+            "db_client_connection_max", "Maximum number of connections in the pool", registry=self._registry
         )
         most.set_function(lambda: float(pool.size()))
 
     def active(self) -> AbstractContextManager[None]:
         return self._active.track_inprogress()
 
-    def answered(self, method: str, route: str, status: int | None, seconds: float) -> None:
-        shown = method if method in METHODS else "_OTHER"
-        self._duration.labels(shown, route, str(status or "")).observe(seconds)
+    def record(self, method: str, route: str, status: int | None, seconds: float) -> None:
+        label = method if method in METHODS else "_OTHER"
+        self._duration.labels(label, route, str(status or "")).observe(seconds)
         if status == 429:  # noqa: PLR2004
             self._refused.inc()
 

@@ -1,4 +1,4 @@
-"""What /docs and the OpenAPI document say about the API as a whole."""
+"""Defines the general texts of the OpenAPI document, and adds scopes, errors and headers to it."""
 
 from __future__ import annotations
 
@@ -9,84 +9,93 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import Field
 
-from crud_api.base_schema import Answer
+from crud_api.base_schema import ResponseBody
 
 TITLE = "Sequence API"
 
 DESCRIPTION = """
-Sequences are series of mails; contacts are enrolled in them, and mailboxes send them. Enter all three here, and
-look up what was and will be sent.
+A sequence is a series of mails. Contacts are enrolled in sequences, and mailboxes send the mails. Use this
+API to manage sequences, contacts and mailboxes, and to list past and planned sends.
 
-**Conventions.** Bodies are JSON whatever `Content-Type` says; field names are matched without regard to case and
-unknown ones are refused. `PATCH` changes what it names; `null` empties a field that may be empty. Lists are
-arrays in pages of `size` (50, at most 100): take the next one by `page` (from 0), or, at the same cost however
-long the list is, by `after` with the `X-Next-Cursor` of the page before; `sort` names the order, `-` before it turns it round.
-`X-Total-Count` is there where the list has at most 10,000 items. Every answer carries an `X-Request-Id`.
+**Conventions.** Request bodies are JSON, whatever the `Content-Type` is. Field names are case-insensitive;
+unknown fields are rejected. `PATCH` changes only the fields that it contains; `null` clears an optional
+field.
 
-**Keys.** `Authorization: Bearer <key>`; `sequences keys create` makes one. Each operation names the scope that it
-needs. Without a key the answer is 401, without the scope 403, and 429 says in `Retry-After` when to ask again.
+**Lists** are JSON arrays, in pages of `size` items (default 50, at most 100). To get the next page, increase
+`page` (it starts at 0), or set `after` to the `X-Next-Cursor` of the previous page, which is equally fast at
+any position. `sort` sets the order; the prefix `-` reverses it. `X-Total-Count` is present if the list has at
+most 10,000 items. Every response has an `X-Request-Id`.
 
-**Once, and of what you saw.** A creating request with an `Idempotency-Key` is carried out once within 24 hours,
-however often it is sent; a repetition is answered like the first. What is shown by itself has an `ETag`; a change or
-a deletion that sends it back in `If-Match` is refused with 412 where somebody else was faster.
+**API keys.** Send `Authorization: Bearer <key>`. Create a key with `sequences keys create`. Each operation
+lists the scope that it requires. A request without a valid key gets 401, without the scope 403, and above the
+rate limit 429; `Retry-After` then says how many seconds to wait.
 
-**Errors** are `{"message": "…"}`: 400 names the field at fault, 404 the id that nothing has, 409 what forbids the
-change; 503 means that the same request may succeed in a moment.
+**Idempotency.** A creating request with an `Idempotency-Key` is executed once: if it is repeated within 24
+hours, it returns the first response.
+
+**Concurrent changes.** A response with one resource has an `ETag`. To change or delete the resource only if
+it is unchanged, send the `ETag` as `If-Match`; if the resource has changed, the request gets 412.
+
+**Errors** are `{"message": "…"}`. With 400 the message names the invalid field, with 404 the unknown id, and
+with 409 the conflict. After 503 the same request may succeed; retry it later.
 """
 
 TAGS = [
-    {"name": "sequences", "description": "A series of mails and how it is paced."},
+    {"name": "sequences", "description": "A series of mails, with its limits and its priority."},
     {
         "name": "steps",
-        "description": "One mail of a sequence, and how many days after the one before it is due.",
+        "description": "One mail of a sequence, and its delay in days after the previous step.",
     },
-    {"name": "mailboxes", "description": "Who sends: the daily limit, the send window, the server."},
-    {"name": "contacts", "description": "Who is mailed."},
-    {"name": "assignments", "description": "Which mailboxes send a sequence."},
-    {"name": "enrolments", "description": "Which contacts are in a sequence, and how far they are."},
-    {"name": "sends", "description": "What was and will be sent, and why a due contact waits."},
+    {
+        "name": "mailboxes",
+        "description": "A sender address, with its daily limit, send window and mail server.",
+    },
+    {"name": "contacts", "description": "A person who receives mails."},
+    {"name": "assignments", "description": "The mailboxes that send a sequence."},
+    {"name": "enrolments", "description": "The contacts of a sequence, with their progress."},
+    {"name": "sends", "description": "Past and planned sends, and the reason if a due contact has to wait."},
     {
         "name": "suppressions",
-        "description": "Which addresses must not be mailed again, whatever happens to their contacts.",
+        "description": "Addresses that must not be mailed, even if a contact is deleted or added again.",
     },
     {
         "name": "imports",
-        "description": "Files that were sent, how far they are, and what became of their rows.",
+        "description": "Imported files, with their progress and the outcome of their rows.",
     },
-    {"name": "health", "description": "For probes."},
+    {"name": "health", "description": "Liveness, readiness and metrics."},
 ]
 
 
-class ErrorAnswer(Answer):
-    """Any answer other than success."""
+class ErrorAnswer(ResponseBody):
+    """An error."""
 
     message: str = Field(examples=["steps[0].mailContent: is required"])
-    request_id: str | None = Field(None, description="With status 500: what to tell us", examples=["4f1c…"])
+    request_id: str | None = Field(None, description="With status 500: the id to report", examples=["4f1c…"])
 
 
 _MEANINGS = {
-    400: "The input is invalid; the message names the field",
-    401: "No key, or none that is valid",
-    403: "The key lacks the scope that this needs",
-    404: "Nothing has this id",
-    409: "What is there already forbids it",
-    412: "It is no longer as If-Match says",
-    413: "The body is too large",
-    429: "The key asks too often; Retry-After says in how many seconds to try again",
-    500: "Something failed on our side; the message holds the request's id",
-    503: "The database is away, busy or too slow; try again in a moment",
+    400: "The request is invalid; the message names the field",
+    401: "The API key is missing or invalid",
+    403: "The API key lacks the required scope",
+    404: "No resource has this id",
+    409: "The request conflicts with existing data",
+    412: "The resource has changed: its ETag is not in If-Match",
+    413: "The request body is too large",
+    429: "The API key exceeds its rate limit; wait for the seconds in Retry-After",
+    500: "An internal error; the message contains the request id",
+    503: "The database is unreachable, busy or too slow; retry later",
 }
 _EVERYWHERE = (400, 500, 503)
 _WITH_KEY = (401, 403, 429)
 
 
-def answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document the errors of a route that needs a key: those of every such route, and `statuses`."""
-    return open_answers(*_WITH_KEY, *statuses)
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the errors of a route that requires an API key: `statuses`, and those of every such route."""
+    return open_error_responses(*_WITH_KEY, *statuses)
 
 
-def open_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Document the errors of a route that needs no key."""
+def open_error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Document the errors of a route that requires no API key."""
     documented: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": _MEANINGS[status]}
         for status in sorted({*_EVERYWHERE, *statuses})
@@ -94,24 +103,24 @@ def open_answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {**documented, "default": {"model": ErrorAnswer, "description": "Any other error"}}
 
 
-_ALWAYS = {"X-Request-Id": "The request's id: the client's own where it sent a plain word"}
+_EVERY_RESPONSE = {"X-Request-Id": "The id of the request: the one that the client sent, if it is valid"}
 _OF_A_LIST = {
-    "X-Total-Count": "Items of the whole list, where it has at most 10,000",
-    "X-Next-Cursor": "What `after` takes to go on; absent at the end",
+    "X-Total-Count": "Number of items in the whole list; absent above 10,000",
+    "X-Next-Cursor": "Value of `after` for the next page; absent on the last page",
 }
-_OF_ONE = {"ETag": "What `If-Match` takes"}
+_OF_ONE = {"ETag": "Version of the resource, for `If-Match`"}
 _OF_STATUS = {
     "201": {
-        "Location": "Where the created thing is",
-        "Idempotency-Replayed": "`true` where the request had come before",
+        "Location": "Path of the created resource",
+        "Idempotency-Replayed": "`true` if this is the stored response of an earlier request",
     },
     "401": {"WWW-Authenticate": "`Bearer`"},
-    "429": {"Retry-After": "Seconds"},
+    "429": {"Retry-After": "Seconds to wait before the next request"},
 }
 
 
-def complete(app: FastAPI, scope_of: Callable[[list[str], str], str]) -> None:
-    """Add to the document that `app` generates each operation's scope and the headers of its answers."""
+def extend_document(app: FastAPI, scope_of: Callable[[list[str], str], str]) -> None:
+    """Add the scope of each operation and the headers of each response to the OpenAPI document of `app`."""
     generate = app.openapi
 
     def document() -> dict[str, Any]:
@@ -124,11 +133,11 @@ def complete(app: FastAPI, scope_of: Callable[[list[str], str], str]) -> None:
                     response["headers"] = _headers(operation, status, response)
         return generated
 
-    app.openapi = document  # type: ignore[method-assign]  # FastAPI's way to change its document
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI documents this as the way to extend it
 
 
 def _headers(operation: dict[str, Any], status: str, response: dict[str, Any]) -> dict[str, Any]:
-    texts = _ALWAYS | _OF_STATUS.get(status, {})
+    texts = _EVERY_RESPONSE | _OF_STATUS.get(status, {})
     schema = response.get("content", {}).get("application/json", {}).get("schema", {})
     if status in {"200", "201"} and "security" in operation:
         is_list = any(parameter["name"] == "after" for parameter in operation.get("parameters", ()))

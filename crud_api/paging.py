@@ -1,4 +1,4 @@
-"""Lists come in pages: by number, or after a cursor, which costs the same however far in it is."""
+"""Reads lists in pages, by page number or after a cursor. A cursor costs the same at any position."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
 
-from crud_api.answers import written
+from crud_api.base_schema import Query
+from crud_api.responses import to_json_bytes
 from crud_api.tables import AnyRow
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 100
 LARGEST_PAGE = 10_000
-COUNTED_UP_TO = 10_000
+COUNT_LIMIT = 10_000
 TOTAL_COUNT = "X-Total-Count"
 NEXT_CURSOR = "X-Next-Cursor"
 
-LONG = "_long"  # ends the cursors of a list that has too many items to count: its other pages do not try
+AFTER = f"The {NEXT_CURSOR} of the previous page; `page` then counts from there"
+SORT = "Order of the list; the prefix - reverses it"
+
+LONG = "_long"  # ends the cursors of a list that is too long to count, so that later pages skip the count
 
 _NUMBER = "-?[0-9]{1,18}"
 
@@ -30,21 +34,19 @@ Key = tuple[int, ...]
 
 
 def cursor_pattern(length: int) -> str:
-    """Return what a cursor of so many numbers looks like."""
+    """Return the pattern of a cursor that has `length` numbers."""
     return "^" + "_".join([_NUMBER] * length) + f"({LONG})?$"
 
 
-class Paging(BaseModel):
-    """The query of a list. An empty size or page counts as none; an unknown name is refused."""
+class Paging(Query):
+    """The query parameters of a list. An empty `size` or `page` is ignored; unknown names are rejected."""
 
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
-
-    size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Items in a page; empty for 50")
-    page: int = Field(0, ge=0, le=LARGEST_PAGE, description="Number of the page, from 0; empty for 0")
+    size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Items per page; 50 if empty")
+    page: int = Field(0, ge=0, le=LARGEST_PAGE, description="Number of the page, from 0; 0 if empty")
     after: str | None = Field(
         None,
         pattern=cursor_pattern(1),
-        description=f"The {NEXT_CURSOR} of the page before; `page` then counts from there",
+        description=AFTER,
     )
 
     @model_validator(mode="before")
@@ -56,14 +58,14 @@ class Paging(BaseModel):
 
     @property
     def cursor(self) -> Key | None:
-        """The key after which the page starts."""
+        """The key of the row after which the page starts."""
         if self.after is None:
             return None
         return tuple(int(part) for part in self.after.removesuffix(LONG).split("_"))
 
     @property
     def is_long(self) -> bool:
-        """Whether the page before found too many items to count."""
+        """Whether the previous page found the list too long to count."""
         return self.after is not None and self.after.endswith(LONG)
 
     @property
@@ -73,7 +75,7 @@ class Paging(BaseModel):
 
 @dataclass(frozen=True)
 class Page(Generic[Item]):
-    """Some items of a list; `total` is None where there are too many to count, `next` at the end."""
+    """One page of a list. `total` is None if the list is too long to count, `next` on the last page."""
 
     items: list[Item]
     total: int | None
@@ -82,11 +84,11 @@ class Page(Generic[Item]):
     def with_items(self, items: Sequence[Other]) -> Page[Other]:
         return Page(list(items), self.total, self.next)
 
-    def shown(self) -> Response:
-        """Answer with the items, and with the page's headers."""
+    def response(self) -> Response:
+        """Return the items as JSON, with the headers of the page."""
         headers = {TOTAL_COUNT: self.total, NEXT_CURSOR: self.next}
-        told = {name: str(value) for name, value in headers.items() if value is not None}
-        return Response(written(self.items), headers=told, media_type="application/json")
+        present = {name: str(value) for name, value in headers.items() if value is not None}
+        return Response(to_json_bytes(self.items), headers=present, media_type="application/json")
 
 
 def read_page(
@@ -95,17 +97,18 @@ def read_page(
     paging: Paging,
     *,
     key: ColumnElement[int],
-    begins: Callable[[int], ColumnElement[bool]] | None = None,
+    page_start: Callable[[int], ColumnElement[bool]] | None = None,
 ) -> Page[AnyRow]:
     """Read one page of `statement` in the order of `key`, which the statement also selects as `row_key`.
 
-    `begins` says behind which row of a joined table a page starts that comes after a `key`: Postgres does not
-    infer by itself that a page far in starts far in there, too, and would walk up to it.
+    If a joined table has an index in the same order, `page_start(key)` returns the condition that skips its
+    rows up to `key`. Postgres does not infer it, and would read all of these rows for a page far into the
+    list.
     """
     cursor = paging.cursor
     rows = statement.order_by(key)
     if cursor is not None:
-        rows = rows.where(key > cursor[0], *([begins(cursor[0])] if begins else []))
+        rows = rows.where(key > cursor[0], *([page_start(cursor[0])] if page_start else []))
     return _read(connection, rows, paging, total=count(connection, statement.order_by(key), paging))
 
 
@@ -118,16 +121,16 @@ def read_sorted_page(
     sort: str,
     orders: Mapping[str, ColumnElement[Any]],
 ) -> Page[AnyRow]:
-    """Read one page of `statement` in the order that `sort` names: one of `orders`, with `-` the other way.
+    """Read one page of `statement` in the order `sort`: a name in `orders`, reversed by the prefix `-`.
 
-    A cursor is the `key` of the row before, whatever the order, so that it holds nobody's address.
+    The cursor is the `key` of the last row in every order, so that it contains no address.
     """
     cursor = paging.cursor
     column, descending = orders[sort.removeprefix("-")], sort.startswith("-")
     rows = statement.order_by(column.desc() if descending else column.asc())
     if cursor is not None:
-        before = select(column).where(key == cursor[0]).correlate(None).scalar_subquery()
-        rows = rows.where(column < before if descending else column > before)
+        last_value = select(column).where(key == cursor[0]).correlate(None).scalar_subquery()
+        rows = rows.where(column < last_value if descending else column > last_value)
     return _read(connection, rows, paging, total=count(connection, statement.order_by(key), paging))
 
 
@@ -138,7 +141,7 @@ def _read(connection: Connection, ordered: Select[Any], paging: Paging, *, total
 
 
 def page_of(found: Sequence[Item], paging: Paging, *, total: int | None, key: Any) -> Page[Item]:
-    """Make a page of up to `size` + 1 items; the one too many says that there is a next page."""
+    """Build a page from up to `size` + 1 rows; the extra row shows that there is a next page."""
     items = list(found[: paging.size])
     if len(found) <= paging.size:
         return Page(items, total, None)
@@ -147,12 +150,12 @@ def page_of(found: Sequence[Item], paging: Paging, *, total: int | None, key: An
 
 
 def count(connection: Connection, statement: Select[Any], paging: Paging) -> int | None:
-    """Count the rows of `statement`, but no further than 10,000: None means more.
+    """Count the rows of `statement`; return None if there are more than COUNT_LIMIT.
 
-    Where it names an order, an index leads to the rows, past those that are deleted or filtered out.
+    With an ORDER BY, Postgres reads the rows through an index and skips deleted and filtered rows cheaply.
     """
     if paging.is_long:
         return None
-    some = statement.with_only_columns(literal(1)).limit(COUNTED_UP_TO + 1).subquery()
+    some = statement.with_only_columns(literal(1)).limit(COUNT_LIMIT + 1).subquery()
     found = connection.execute(select(func.count()).select_from(some)).scalar_one()
-    return found if found <= COUNTED_UP_TO else None
+    return found if found <= COUNT_LIMIT else None

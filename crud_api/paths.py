@@ -1,7 +1,8 @@
-"""Where an id stands in a path beside words that are none, such as `/contacts/export`.
+"""Defines the path segment for an id next to fixed words, such as `/contacts/export`.
 
-Any other segment is taken for an id; whether it is one, its validation says, with 400. A word is never taken for
-one, so that a method that its route does not know is answered 405, and with the methods that it knows.
+The segment matches everything but the fixed words, and validation rejects what is not an id with 400. It
+never matches a fixed word, so that a wrong method on `/contacts/export` gives 405 with the methods of that
+route.
 """
 
 from __future__ import annotations
@@ -19,5 +20,5 @@ register_url_convertor("id", _IdConvertor())
 
 
 def id_segment(name: str) -> str:
-    """Return the last segment of a path, an id that the route takes as `name`."""
+    """Return the last segment of a path: an id that is passed to the route as `name`."""
     return f"/{{{name}:id}}"

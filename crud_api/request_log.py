@@ -1,7 +1,7 @@
-"""One line a request, an id that the client can name, and the answer when nothing else knows one.
+"""Logs and counts each request, assigns its id, and responds with 500 to unexpected errors.
 
-A line holds the route's pattern, never the address that was asked for: paths and queries hold people's data.
-For the same reason an unexpected error is logged with its kind and its places, not with its text.
+A log line contains the pattern of the route, never the requested URL: paths and queries contain personal
+data. For the same reason an unexpected error is logged with its type and stack locations, without its text.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from crud_api.json_log import places
+from crud_api.json_log import error_locations
 from crud_api.metrics import Metrics
 
 log = logging.getLogger("crud_api.requests")
 
 REQUEST_ID = "X-Request-Id"
 NO_ROUTE = "(no route)"
-ALWAYS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+FIXED_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _GOOD_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestLog:
-    """Names, times, counts and logs each request; answers 500 with the request's id where a route failed."""
+    """Middleware that assigns an id to each request, then times, counts and logs it.
+
+    If a route fails, it responds with 500 and the request id.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -38,9 +41,8 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         request_id = _request_id(scope)
-        scope.setdefault(
-            "state", {}
-        )  # one for all that handle the request: a route works on a copy of its scope
+        # A route works on a copy of the scope. With one shared dict, its changes are visible here.
+        scope.setdefault("state", {})
         started = time.perf_counter()
         status: int | None = None
 
@@ -48,21 +50,22 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message).update({**ALWAYS, REQUEST_ID: request_id})
+                MutableHeaders(scope=message).update({**FIXED_HEADERS, REQUEST_ID: request_id})
             await send(message)
 
         try:
             with self._metrics.active():
                 await self._app(scope, receive, send_with_headers)
-        except Exception as error:  # noqa: BLE001 - whatever a route fails with
-            failure = {"request_id": request_id, "error": places(error)}
-            log.error("request failed", extra={"fields": failure})  # noqa: TRY400 - the text may hold an address
+        except Exception as error:  # noqa: BLE001 - any error of a route
+            failure = {"request_id": request_id, "error": error_locations(error)}
+            # Without the text of the error, which may contain an address.
+            log.error("request failed", extra={"fields": failure})  # noqa: TRY400
             if status is not None:
-                raise ConnectionAbortedError("the answer broke off") from None
-            await _sorry(request_id)(scope, receive, send_with_headers)
+                raise ConnectionAbortedError("the response was interrupted") from None
+            await _internal_error(request_id)(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.answered(scope["method"], _route(scope), status, seconds)
+            self._metrics.record(scope["method"], _route(scope), status, seconds)
             log.info("request", extra={"fields": _fields(scope, request_id, status, seconds)})
 
 
@@ -78,7 +81,7 @@ def _fields(scope: Scope, request_id: str, status: int | None, seconds: float) -
 
 
 def _request_id(scope: Scope) -> str:
-    """Take the client's id where it is a plain word."""
+    """Return the client's id if it is valid, otherwise a new one."""
     given = Headers(scope=scope).get(REQUEST_ID, "")
     return given if _GOOD_ID.fullmatch(given) else uuid4().hex
 
@@ -87,6 +90,6 @@ def _route(scope: Scope) -> str:
     return getattr(scope.get("route"), "path_format", NO_ROUTE)
 
 
-def _sorry(request_id: str) -> JSONResponse:
-    message = f"Something failed on our side. Tell us the request id {request_id}."
+def _internal_error(request_id: str) -> JSONResponse:
+    message = f"An internal error occurred. Report it with the request id {request_id}."
     return JSONResponse({"message": message, "requestId": request_id}, status_code=500)

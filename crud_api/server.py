@@ -10,19 +10,19 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from crud_api import json_log
 from crud_api.app import create_app
-from crud_api.request_log import ALWAYS, REQUEST_ID
+from crud_api.request_log import FIXED_HEADERS, REQUEST_ID
 from sequence_store.settings import ApiSettings, read_settings
 
 DRAIN_SECONDS = 20
-NOT_HTTP = "The request is not HTTP, or its address is longer than 65,535 characters."
+NOT_HTTP = "The request is not valid HTTP, or its URL is longer than 65,535 characters."
 
 
 class Http(HttpToolsProtocol):
-    """HTTP in which also what never becomes a request is refused in the API's one form."""
+    """HTTP protocol that responds in the API's error format also if a request cannot be parsed."""
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's word helps nobody
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the message does not help a client
         body = json.dumps({"message": NOT_HTTP})
-        headers = ALWAYS | {
+        headers = FIXED_HEADERS | {
             REQUEST_ID: uuid4().hex,
             "Content-Type": "application/json",
             "Content-Length": str(len(body)),
@@ -34,7 +34,10 @@ class Http(HttpToolsProtocol):
 
 
 def serve(settings: ApiSettings | None = None) -> None:
-    """Serve until SIGTERM or SIGINT, finishing what has begun. One log: uvicorn's own would hold queries."""
+    """Serve until SIGTERM or SIGINT, then complete the requests in progress.
+
+    Uvicorn's access log is off because it contains query strings; RequestLog logs each request.
+    """
     settings = settings or read_settings(ApiSettings)
     json_log.configure()
     uvicorn.run(

@@ -1,4 +1,4 @@
-"""The tables that the API reads and writes; the migrations make them, and a test compares the two."""
+"""Describes the tables that the API uses. The migrations create them, and a test compares the two."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Instant = DateTime(timezone=True)
 
 
 def _public() -> list[Column[object]]:
-    """Return the columns of what has a public id and is deleted softly."""
+    """Return the common columns of tables with a public id and soft deletion."""
     return [
         Column("id", BigInteger, primary_key=True),
         Column("external_id", Uuid),
@@ -89,7 +89,7 @@ mailboxes = Table(
     Column("smtp_port", Integer),
     Column("smtp_security", Text),
     Column("smtp_username", Text),
-    Column("smtp_secret", Text),  # written only: the API's role may not read it
+    Column("smtp_secret", Text),  # write-only: the database role of the API may not read it
     Column("imap_host", Text),
     Column("imap_port", Integer),
     Column("imap_security", Text),

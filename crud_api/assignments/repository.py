@@ -1,4 +1,4 @@
-"""The statements of the mailboxes of a sequence."""
+"""Reads and writes the mailboxes of a sequence."""
 
 from __future__ import annotations
 
@@ -34,29 +34,29 @@ def read(connection: Connection, sequence_id: int, paging: Paging) -> Page[AnyRo
     )
     link = tuple_(sequences_mailboxes.c.sequence_id, sequences_mailboxes.c.mailbox_id)
 
-    def begins(after: int) -> ColumnElement[bool]:
+    def page_start(after: int) -> ColumnElement[bool]:
         return link > tuple_(literal(sequence_id, BigInteger), literal(after, BigInteger))
 
-    return read_page(connection, statement, paging, key=mailboxes.c.id, begins=begins)
+    return read_page(connection, statement, paging, key=mailboxes.c.id, page_start=page_start)
 
 
-def named(connection: Connection, ids: Collection[UUID]) -> Sequence[AnyRow]:
-    """Return the live mailboxes of these ids, in the order of their creation."""
-    asked = mailboxes.c.external_id == any_(literal(list(ids), ARRAY(Uuid)))
-    statement = select(*SHOWN).where(asked, LIVE).order_by(mailboxes.c.id)
+def find_mailboxes(connection: Connection, ids: Collection[UUID]) -> Sequence[AnyRow]:
+    """Return the live mailboxes with these ids, in order of creation."""
+    requested = mailboxes.c.external_id == any_(literal(list(ids), ARRAY(Uuid)))
+    statement = select(*SHOWN).where(requested, LIVE).order_by(mailboxes.c.id)
     return connection.execute(statement).all()
 
 
 def assign(connection: Connection, sequence_id: int, mailbox_ids: Collection[int]) -> None:
-    chosen = select(literal(sequence_id), func.unnest(literal(list(mailbox_ids), ARRAY(BigInteger))))
-    link = insert(sequences_mailboxes).from_select(["sequence_id", "mailbox_id"], chosen)
+    pairs = select(literal(sequence_id), func.unnest(literal(list(mailbox_ids), ARRAY(BigInteger))))
+    link = insert(sequences_mailboxes).from_select(["sequence_id", "mailbox_id"], pairs)
     connection.execute(link.on_conflict_do_nothing())
 
 
 def withdraw(connection: Connection, sequence_id: int, ids: Collection[UUID]) -> None:
-    asked = select(mailboxes.c.id).where(mailboxes.c.external_id == any_(literal(list(ids), ARRAY(Uuid))))
+    requested = select(mailboxes.c.id).where(mailboxes.c.external_id == any_(literal(list(ids), ARRAY(Uuid))))
     connection.execute(
         delete(sequences_mailboxes).where(
-            sequences_mailboxes.c.sequence_id == sequence_id, sequences_mailboxes.c.mailbox_id.in_(asked)
+            sequences_mailboxes.c.sequence_id == sequence_id, sequences_mailboxes.c.mailbox_id.in_(requested)
         )
     )

@@ -1,4 +1,4 @@
-"""The mailboxes of a sequence, as they are named."""
+"""Defines the request body for assigning mailboxes."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from crud_api.base_schema import EXAMPLE_ID, Body, example
+from crud_api.base_schema import EXAMPLE_ID, RequestBody, example
 from crud_api.fields import Id
 
 MOST_MAILBOXES = 10_000
 
 
-class MailboxIds(Body):
-    """Some mailboxes."""
+class MailboxIds(RequestBody):
+    """A list of mailboxes."""
 
     model_config = example({"mailboxIds": [EXAMPLE_ID]})
 

@@ -1,4 +1,4 @@
-"""Which mailboxes send a sequence."""
+"""Lists, assigns and unassigns the mailboxes of a sequence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from crud_api.assignments import repository
 from crud_api.mailboxes.schemas import Mailbox
-from crud_api.mailboxes.service import unknown
+from crud_api.mailboxes.service import not_found
 from crud_api.paging import Page, Paging
 from crud_api.sequences.service import internal_id
 
@@ -20,16 +20,16 @@ def read(connection: Connection, sequence: UUID, paging: Paging) -> Page[Mailbox
 
 
 def assign(connection: Connection, sequence: UUID, mailboxes: Collection[UUID]) -> list[Mailbox]:
-    """Assign all of the mailboxes, or none where one is unknown; return them."""
+    """Assign the mailboxes and return them. Raise NotFoundError, and assign none, if one does not exist."""
     sequence_id = internal_id(connection, sequence)
-    found = repository.named(connection, mailboxes)
+    found = repository.find_mailboxes(connection, mailboxes)
     if missing := set(mailboxes) - {row.id for row in found}:
-        raise unknown(min(missing))
+        raise not_found(min(missing))
     repository.assign(connection, sequence_id, [row.row_key for row in found])
     return [Mailbox.of(row) for row in found]
 
 
 def withdraw(connection: Connection, sequence: UUID, mailboxes: Collection[UUID]) -> None:
-    """Withdraw the mailboxes; one that is not assigned stays so."""
+    """Unassign the mailboxes; skip those that are not assigned."""
     sequence_id = internal_id(connection, sequence)
     repository.withdraw(connection, sequence_id, mailboxes)

@@ -1,4 +1,4 @@
-"""A contact's attributes: any JSON object that Postgres gives back as it was."""
+"""Defines the attributes of a contact: a JSON object that Postgres can store without loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crud_api.fields import NO_NUL_PATTERN
 
 LARGEST_BYTES = 65_536
 DEEPEST = 10
-LARGEST_INT = 9 * 10**18  # of 64 bits, and the same number wherever it is written as 9e18
+LARGEST_INT = 9 * 10**18  # fits in 64 bits, and a double represents it exactly
 
 
 def _check(value: Any, depth: int = 0) -> None:
@@ -31,9 +31,9 @@ def _check(value: Any, depth: int = 0) -> None:
         case str() if "\x00" in value:
             raise ValueError("must not contain the character NUL")
         case float() if not math.isfinite(value):
-            raise ValueError("must not hold a number beyond a double's range")
+            raise ValueError("must not contain a number outside the range of a double")
         case int() if abs(value) > LARGEST_INT:
-            raise ValueError("must not hold a whole number beyond 9e18; send it as a string")
+            raise ValueError("must not contain an integer beyond ±9e18; send it as a string")
 
 
 def _storable(attributes: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +51,8 @@ Attributes = Annotated[
     dict[str, Any],
     AfterValidator(_storable),
     Field(
-        description="Any JSON; templates read it as contact.attributes.<name>. No character NUL, no whole number beyond 9e18",
+        description="Any JSON object. Templates use it as contact.attributes.<name>. It must not contain the "
+        "character NUL or an integer beyond ±9e18",
         examples=[{"company": "Acme"}],
         json_schema_extra=_with_names,
     ),

@@ -1,4 +1,4 @@
-"""Routes of contacts."""
+"""Defines the routes for contacts."""
 
 from __future__ import annotations
 
@@ -7,67 +7,74 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from crud_api.answers import IfMatch, shown
 from crud_api.contacts import service
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
 from crud_api.dependencies import Settings, Store
-from crud_api.idempotency import Once
+from crud_api.idempotency import Idempotent
 from crud_api.json_body import JsonRoute
-from crud_api.openapi import answers
+from crud_api.openapi import error_responses
 from crud_api.paths import id_segment
+from crud_api.responses import IfMatch, model_response
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 CONTACT = id_segment("contact_id")
 
 
 @router.post(
-    "", status_code=201, summary="Create a contact", response_model=Contact, responses=answers(409, 413)
+    "",
+    status_code=201,
+    summary="Create a contact",
+    response_model=Contact,
+    responses=error_responses(409, 413),
 )
-def create_contact(body: ContactCreate, once: Once) -> Response:
-    """Refuse an address that another contact has, without regard to case."""
-    return once.answer(lambda connection: service.create(connection, body))
+def create_contact(body: ContactCreate, idempotent: Idempotent) -> Response:
+    """Create a contact. Its mail address must be unique; case is ignored."""
+    return idempotent.create(lambda connection: service.create(connection, body))
 
 
-@router.get("", summary="List contacts", response_model=list[Contact], responses=answers())
+@router.get("", summary="List contacts", response_model=list[Contact], responses=error_responses())
 def list_contacts(query: Annotated[ContactQuery, Query()], store: Store) -> Response:
     with store.reading() as connection:
-        return service.read(connection, query).shown()
+        return service.read(connection, query).response()
 
 
-@router.get(CONTACT, summary="Get a contact", response_model=Contact, responses=answers(404))
+@router.get(CONTACT, summary="Get a contact", response_model=Contact, responses=error_responses(404))
 def get_contact(contact_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
-        return shown(service.find(connection, contact_id))
+        return model_response(service.find(connection, contact_id))
 
 
 @router.patch(
     CONTACT,
     summary="Change a contact",
     response_model=Contact,
-    responses=answers(404, 409, 412, 413),
+    responses=error_responses(404, 409, 412, 413),
 )
 def change_contact(contact_id: UUID, body: ContactChanges, store: Store, match: IfMatch) -> Response:
-    """Change what is named. An inactive contact is mailed nothing, also nothing that is planned already."""
+    """Change only the fields in the body. An inactive contact gets no mails, not even planned ones."""
     with store.transaction() as connection:
         match.require(lambda: service.find(connection, contact_id, lock=True))
-        return shown(service.change(connection, contact_id, body))
+        return model_response(service.change(connection, contact_id, body))
 
 
-@router.delete(CONTACT, status_code=204, summary="Delete a contact", responses=answers(404, 412))
+@router.delete(CONTACT, status_code=204, summary="Delete a contact", responses=error_responses(404, 412))
 def delete_contact(contact_id: UUID, store: Store, match: IfMatch) -> None:
-    """Take it out of all sequences, too; what it was sent stays in their histories."""
+    """Delete a contact and remove it from all sequences. Its past sends stay in the history."""
     with store.transaction() as connection:
         match.require(lambda: service.find(connection, contact_id, lock=True))
         service.delete(connection, contact_id)
 
 
-@router.post("/{contact_id}/erasure", status_code=204, summary="Erase a contact", responses=answers(404))
+@router.post(
+    "/{contact_id}/erasure", status_code=204, summary="Erase a contact", responses=error_responses(404)
+)
 def erase_contact(contact_id: UUID, store: Store, settings: Settings) -> None:
-    """Forget the person on request, also where the contact was deleted before.
+    """Delete the personal data of a contact, also if the contact was deleted before.
 
-    Name, address, attributes and the stored replies of mail servers are blanked, in every contact that has had
-    the address; enrolments end and what is planned is cancelled. What remains says nothing of the person: that
-    mails were sent, and that the address is suppressed, so that entering it again mails nobody.
+    The name, address, attributes and stored replies of mail servers are cleared in every contact that has had
+    this address. Its enrolments end, and its planned sends are cancelled. The records that mails were sent
+    remain, without personal data. The address is suppressed, so that it gets no mails even if it is entered
+    again.
     """
     with store.transaction() as connection:
         service.erase(connection, contact_id, settings.address_pads)

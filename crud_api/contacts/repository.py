@@ -1,4 +1,4 @@
-"""The statements of contacts."""
+"""Reads and writes contacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN = (
     contacts.c.created.label("created_at"),
     contacts.c.updated.label("last_updated_at"),
 )
-_FIND = select(*SHOWN).where(contacts.c.external_id == bindparam("asked"), LIVE)
+_FIND = select(*SHOWN).where(contacts.c.external_id == bindparam("contact"), LIVE)
 _FIND_LOCKED = _FIND.with_for_update()
 
 
@@ -42,7 +42,7 @@ def read(connection: Connection, query: ContactQuery) -> Page[AnyRow]:
 
 
 def find(connection: Connection, contact: UUID, *, lock: bool = False) -> AnyRow | None:
-    return connection.execute(_FIND_LOCKED if lock else _FIND, {"asked": contact}).first()
+    return connection.execute(_FIND_LOCKED if lock else _FIND, {"contact": contact}).first()
 
 
 def find_id(connection: Connection, contact: UUID) -> int | None:
@@ -52,13 +52,13 @@ def find_id(connection: Connection, contact: UUID) -> int | None:
 
 
 def find_ids(connection: Connection, ids: Collection[UUID]) -> Sequence[int]:
-    """Return the internal ids of those that are live contacts."""
-    asked = contacts.c.external_id == any_(literal(list(ids), ARRAY(Uuid)))
-    return connection.execute(select(contacts.c.id).where(asked, LIVE)).scalars().all()
+    """Return the internal ids of the live contacts among `ids`."""
+    requested = contacts.c.external_id == any_(literal(list(ids), ARRAY(Uuid)))
+    return connection.execute(select(contacts.c.id).where(requested, LIVE)).scalars().all()
 
 
-def find_id_ever(connection: Connection, contact: UUID) -> int | None:
-    """Return the internal id of a contact, also of a deleted one: its history is still there."""
+def find_id_with_deleted(connection: Connection, contact: UUID) -> int | None:
+    """Return the internal id of a contact, including a deleted one, whose history remains."""
     return connection.execute(
         select(contacts.c.id).where(contacts.c.external_id == contact)
     ).scalar_one_or_none()
@@ -70,7 +70,7 @@ def change(connection: Connection, contact: UUID, values: Mapping[str, Any]) -> 
 
 
 def delete(connection: Connection, contact: UUID) -> int | None:
-    """Mark a live contact deleted; return its internal id."""
+    """Mark a live contact as deleted; return its internal id, or None if there is none."""
     statement = update(contacts).where(contacts.c.external_id == contact, LIVE)
     return connection.execute(
         statement.values(deleted_at=func.now()).returning(contacts.c.id)
@@ -78,5 +78,5 @@ def delete(connection: Connection, contact: UUID) -> int | None:
 
 
 def erase(connection: Connection, contact: UUID, pads: bytes) -> bool:
-    """Erase a contact, live or deleted; return whether there is one."""
+    """Erase a live or deleted contact; return whether it exists."""
     return connection.execute(select(func.erase_contact(contact, literal(pads)))).scalar_one()

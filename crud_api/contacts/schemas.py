@@ -1,4 +1,4 @@
-"""Contacts, as they are sent and received."""
+"""Defines the request and response bodies of contacts."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.base_schema import UNSENT, Answer, Body, Changes, example, example_of_changes
+from crud_api.base_schema import UNSENT, PatchBody, RequestBody, ResponseBody, example, example_of_changes
 from crud_api.contacts.attributes import Attributes
 from crud_api.fields import Address, Line, SearchText
-from crud_api.paging import Paging
+from crud_api.paging import SORT, Paging
 
 EXAMPLE: dict[str, Any] = {
     "name": "Grace Hopper",
@@ -20,7 +20,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class ContactCreate(Body):
+class ContactCreate(RequestBody):
     """A new contact."""
 
     model_config = example(EXAMPLE)
@@ -31,8 +31,8 @@ class ContactCreate(Body):
     attributes: Attributes = Field(default={})
 
 
-class ContactChanges(Changes):
-    """What is to change of a contact; `attributes` are replaced as a whole."""
+class ContactChanges(PatchBody):
+    """The fields of a contact to change; `attributes` are replaced as a whole."""
 
     model_config = example_of_changes({"isActive": False})
 
@@ -42,8 +42,8 @@ class ContactChanges(Changes):
     attributes: Attributes = UNSENT
 
 
-class Contact(Answer):
-    """Who is mailed."""
+class Contact(ResponseBody):
+    """A person who receives mails."""
 
     id: UUID
     name: str
@@ -55,12 +55,12 @@ class Contact(Answer):
 
 
 class ContactQuery(Paging):
-    """The query of the list of contacts."""
+    """Query parameters of the list of contacts."""
 
     mail_address: SearchText | None = Field(
-        None, alias="mailAddress", description="Exactly this address, without regard to case"
+        None, alias="mailAddress", description="Only the contact with this address; case is ignored"
     )
     is_active: bool | None = Field(None, alias="isActive")
     sort: Literal["createdAt", "-createdAt", "mailAddress", "-mailAddress"] = Field(
-        "createdAt", description="In this order; with - the other way"
+        "createdAt", description=SORT
     )

@@ -1,4 +1,4 @@
-"""What may be done with contacts."""
+"""Creates, reads, changes, deletes and erases contacts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from crud_api.enrolments import repository as enrolments
 from crud_api.errors import NotFoundError
 from crud_api.paging import Page
 from crud_api.tables import AnyRow
+from sequence_store.domain.states import EnrolmentReason
 
 
 def create(connection: Connection, body: ContactCreate) -> Contact:
@@ -35,40 +36,40 @@ def change(connection: Connection, contact: UUID, body: ContactChanges) -> Conta
 
 
 def delete(connection: Connection, contact: UUID) -> None:
-    """Delete the contact and take it out of every sequence that it is still in."""
+    """Delete the contact and end its enrolments."""
     contact_id = repository.delete(connection, contact)
     if contact_id is None:
-        raise unknown(contact)
-    enrolments.remove_from_all(connection, contact_id, reason="contact_deleted")
+        raise not_found(contact)
+    enrolments.remove_from_all(connection, contact_id, reason=EnrolmentReason.CONTACT_DELETED)
 
 
 def erase(connection: Connection, contact: UUID, pads: bytes) -> None:
-    """Blank all that is known of the person; doing so again changes nothing."""
+    """Delete the personal data of the contact. Erasing it again changes nothing."""
     if not repository.erase(connection, contact, pads):
-        raise unknown(contact)
+        raise not_found(contact)
 
 
 def internal_id(connection: Connection, contact: UUID) -> int:
-    """Return the internal id of a live contact; raise NotFoundError where there is none."""
+    """Return the internal id of a live contact; raise NotFoundError if there is none."""
     found = repository.find_id(connection, contact)
     if found is None:
-        raise unknown(contact)
+        raise not_found(contact)
     return found
 
 
-def internal_id_ever(connection: Connection, contact: UUID) -> int:
+def internal_id_with_deleted(connection: Connection, contact: UUID) -> int:
     """Do the same for a contact that may be deleted."""
-    found = repository.find_id_ever(connection, contact)
+    found = repository.find_id_with_deleted(connection, contact)
     if found is None:
-        raise unknown(contact)
+        raise not_found(contact)
     return found
 
 
-def unknown(contact: UUID) -> NotFoundError:
+def not_found(contact: UUID) -> NotFoundError:
     return NotFoundError(f"No contact has the id {contact}.")
 
 
 def _shown(row: AnyRow | None, contact: UUID) -> Contact:
     if row is None:
-        raise unknown(contact)
+        raise not_found(contact)
     return Contact.of(row)

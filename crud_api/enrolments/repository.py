@@ -1,4 +1,4 @@
-"""The statements of enrolments: sets, however many contacts a request names."""
+"""Reads and writes enrolments, with one statement per request however many contacts it names."""
 
 from __future__ import annotations
 
@@ -53,9 +53,11 @@ _shown = (
 
 
 def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Page[AnyRow]:
-    """Read a page of each status by its index and merge them, so that a million others cost nothing.
+    """Read one page of enrolments, in order of contact id.
 
-    The comparison with a whole key of that index keeps Postgres from walking another one in the same order.
+    The statement reads a page of each status from the index (sequence_id, status, contact_id) and merges
+    them, so that it never reads enrolments with other statuses. It compares with the whole key of that index;
+    otherwise Postgres may scan another index that has the same order.
     """
     statuses = literal(LISTED if query.status is None else (query.status,), ARRAY(Text))
     of_sequence = enrolment.sequence_id == sequence_id
@@ -89,7 +91,7 @@ def find(connection: Connection, sequence_id: int, contact: UUID, *, lock: bool 
 def candidates(
     connection: Connection, sequence_id: int, ids: Collection[UUID], pads: bytes
 ) -> Sequence[AnyRow]:
-    """Return the live contacts of these ids with all that may forbid their enrolment."""
+    """Return the live contacts with these ids, and the columns that decide if they can be enrolled."""
     suppressed = (
         select(1)
         .where(suppressions.c.address_hmac == func.address_hmac(contacts.c.mail_address, literal(pads)))
@@ -112,9 +114,12 @@ def candidates(
 def enrol(
     connection: Connection, sequence_id: int, contact_ids: Collection[int], next_send: date
 ) -> set[int]:
-    """Enrol, or enrol anew who has ended; return whom. Whoever is in the sequence already is left alone."""
-    asked = func.unnest(literal(sorted(contact_ids), ARRAY(BigInteger))).column_valued("asked")
-    rows = select(literal(sequence_id), asked, literal(next_send))
+    """Enrol contacts; return the internal ids of those enrolled.
+
+    Contacts whose enrolment has ended start a new round. Contacts that are enrolled already stay unchanged.
+    """
+    requested = func.unnest(literal(sorted(contact_ids), ARRAY(BigInteger))).column_valued("requested")
+    rows = select(literal(sequence_id), requested, literal(next_send))
     fresh = insert(sequences_contacts).from_select(["sequence_id", "contact_id", "next_send"], rows)
     anew = fresh.on_conflict_do_update(
         index_elements=["sequence_id", "contact_id"],
@@ -140,7 +145,7 @@ def change(
     expected: Collection[EnrolmentStatus],
     values: Mapping[str, Any],
 ) -> bool:
-    """Change an enrolment that has one of the expected statuses; return whether it had."""
+    """Change an enrolment if its status is one of `expected`; return whether it was changed."""
     statement = update(sequences_contacts).where(
         enrolment.sequence_id == sequence_id,
         enrolment.contact_id == contact_id,
@@ -150,19 +155,21 @@ def change(
 
 
 def remove(connection: Connection, sequence_id: int, contact_ids: Collection[int]) -> int:
-    """End the enrolments of these contacts, whatever they are; return how many those were."""
+    """End the enrolments of these contacts, whatever their status; return the number of enrolments."""
     statement = update(sequences_contacts).where(
         enrolment.sequence_id == sequence_id,
         enrolment.contact_id == any_(literal(list(contact_ids), ARRAY(BigInteger))),
     )
-    removed = {"status": EnrolmentStatus.REMOVED, "status_reason": None, "next_send": None}
-    return connection.execute(statement.values(**removed)).rowcount
+    return connection.execute(statement.values(**_removed(reason=None))).rowcount
 
 
 def remove_from_all(connection: Connection, contact_id: int, *, reason: str) -> None:
-    """End every enrolment of a contact that has not ended."""
+    """End all active and paused enrolments of a contact."""
     statement = update(sequences_contacts).where(
         enrolment.contact_id == contact_id, enrolment.status.in_(ENROLLED)
     )
-    removed = {"status": EnrolmentStatus.REMOVED, "status_reason": reason, "next_send": None}
-    connection.execute(statement.values(**removed))
+    connection.execute(statement.values(**_removed(reason=reason)))
+
+
+def _removed(*, reason: str | None) -> dict[str, Any]:
+    return {"status": EnrolmentStatus.REMOVED, "status_reason": reason, "next_send": None}

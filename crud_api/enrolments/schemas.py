@@ -1,4 +1,4 @@
-"""Enrolments, as they are sent and received."""
+"""Defines the request and response bodies of enrolments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.base_schema import EXAMPLE_ID, Answer, Body, example
+from crud_api.base_schema import EXAMPLE_ID, RequestBody, ResponseBody, example
 from crud_api.fields import Id
 from crud_api.paging import Paging
 from sequence_store.domain.states import EnrolmentStatus
@@ -16,52 +16,56 @@ from sequence_store.domain.states import EnrolmentStatus
 MOST_CONTACTS = 50_000
 
 
-class ContactIds(Body):
-    """Some contacts."""
+class ContactIds(RequestBody):
+    """A list of contacts."""
 
     model_config = example({"contactIds": [EXAMPLE_ID]})
 
     contact_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CONTACTS)]
 
 
-class Refusal(Answer):
+class Refusal(ResponseBody):
     """A contact that was not enrolled."""
 
     contact_id: UUID
-    message: str = Field(examples=["is in the sequence already"])
+    message: str = Field(examples=["is already in the sequence"])
 
 
-class EnrolmentReport(Answer):
-    """What became of a request to enrol."""
+class EnrolmentReport(ResponseBody):
+    """The result of a request to enrol contacts."""
 
     enrolled: int
     refused: list[Refusal]
 
 
-class EnrolmentChange(Body):
-    """The status that an enrolment is to have."""
+class EnrolmentChange(RequestBody):
+    """The new status of an enrolment."""
 
     model_config = example({"status": "paused"})
 
     status: Literal["paused", "active", "replied"]
 
 
-class Enrolment(Answer):
-    """A contact in a sequence. The days are planning days."""
+class Enrolment(ResponseBody):
+    """A contact in a sequence. All dates are planning days."""
 
     contact_id: UUID
     status: EnrolmentStatus
     status_reason: str | None
-    round: int = Field(description="How often the contact has been enrolled")
-    current_step: int = Field(description="The lowest stepNumber at or above it is due next")
+    round: int = Field(description="How many times the contact has been enrolled in this sequence")
+    current_step: int = Field(
+        description="The next step is the one with the lowest stepNumber that is at least this number"
+    )
     next_send: date | None
     last_send: date | None
-    mailbox_id: UUID | None = Field(description="The mailbox of the first mail; follow-ups stay with it")
+    mailbox_id: UUID | None = Field(
+        description="The mailbox that sent the first mail; it also sends the follow-ups"
+    )
 
 
 class EnrolmentQuery(Paging):
-    """The query of the list of a sequence's contacts."""
+    """Query parameters of the list of the contacts of a sequence."""
 
     status: EnrolmentStatus | None = Field(
-        None, description="Only these; without it, all but those that were removed"
+        None, description="Only enrolments with this status; by default, all except removed ones"
     )

@@ -1,4 +1,4 @@
-"""Who is in a sequence, and how an enrolment may change."""
+"""Enrols contacts in sequences, and pauses, resumes and ends enrolments."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from crud_api.steps import repository as steps
 from crud_api.tables import AnyRow, sequences_contacts
 from sequence_store.domain.states import EnrolmentStatus
 
-ALREADY = "is in the sequence already"
+ALREADY_ENROLLED = "is already in the sequence"
 
-# A reply may come to the last mail, when the enrolment is completed; it opens nothing.
-BEFORE = {
+# The statuses from which an enrolment may change to each status. A reply to the last mail may arrive when the
+# enrolment is already completed; the enrolment stays closed.
+ALLOWED_FROM = {
     EnrolmentStatus.PAUSED: (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED),
     EnrolmentStatus.ACTIVE: (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED),
     EnrolmentStatus.REPLIED: (
@@ -41,22 +42,37 @@ def read(connection: Connection, sequence: UUID, query: EnrolmentQuery) -> Page[
 
 
 def enrol(
-    connection: Connection, sequence: UUID, asked: Collection[UUID], *, today: date, pads: bytes
+    connection: Connection, sequence: UUID, requested: Collection[UUID], *, today: date, pads: bytes
 ) -> EnrolmentReport:
-    """Enrol whom nothing forbids, from the planning day `today` on; say why the others are refused."""
+    """Enrol the contacts that can be enrolled, and return the reason for each of the others.
+
+    The first step is due `delayDays` after the planning day `today`. Raise ConflictError if there are no
+    steps.
+    """
     sequence_id = sequence_id_of(connection, sequence)
+    first_due = first_due_day(connection, sequence_id, today)
+    rows = repository.candidates(connection, sequence_id, requested, pads)
+    candidates = {row.external_id: row for row in rows}
+    reasons = {contact: _refusal_reason(candidates.get(contact)) for contact in requested}
+    allowed = {candidates[contact].id: contact for contact, reason in reasons.items() if reason is None}
+    enrolled = repository.enrol(connection, sequence_id, allowed, first_due)
+    # A concurrent request may have enrolled some of them since the candidates were read.
+    reasons.update(
+        {contact: ALREADY_ENROLLED for row_id, contact in allowed.items() if row_id not in enrolled}
+    )
+    refusals = [Refusal(contact_id=contact, message=reason) for contact, reason in reasons.items() if reason]
+    return EnrolmentReport(enrolled=len(enrolled), refused=refusals)
+
+
+def first_due_day(connection: Connection, sequence_id: int, today: date) -> date:
+    """Return the day on which the first step is due for a contact enrolled on the planning day `today`.
+
+    Raise ConflictError if the sequence has no steps.
+    """
     first_step = steps.first(connection, sequence_id)
     if first_step is None:
-        raise ConflictError("The sequence has no steps: add one before enrolling contacts.")
-    candidates = {row.external_id: row for row in repository.candidates(connection, sequence_id, asked, pads)}
-    refused = {contact: _objection(candidates.get(contact)) for contact in asked}
-    wanted = {candidates[contact].id: contact for contact, objection in refused.items() if objection is None}
-    enrolled = repository.enrol(
-        connection, sequence_id, wanted, today + timedelta(days=first_step.delay_days)
-    )
-    refused.update({contact: ALREADY for row_id, contact in wanted.items() if row_id not in enrolled})
-    refusals = [Refusal(contact_id=contact, message=why) for contact, why in refused.items() if why]
-    return EnrolmentReport(enrolled=len(enrolled), refused=refusals)
+        raise ConflictError("The sequence has no steps. Add a step before you enrol contacts.")
+    return today + timedelta(days=first_step.delay_days)
 
 
 def find(connection: Connection, sequence: UUID, contact: UUID, *, lock: bool = False) -> Enrolment:
@@ -68,31 +84,31 @@ def find(connection: Connection, sequence: UUID, contact: UUID, *, lock: bool = 
 def change(
     connection: Connection, sequence: UUID, contact: UUID, status: EnrolmentStatus, *, today: date
 ) -> Enrolment:
-    """Pause, resume or end an enrolment; raise ConflictError where it has ended."""
+    """Pause, resume or end an enrolment; raise ConflictError if it has already ended."""
     sequence_id = sequence_id_of(connection, sequence)
     contact_id = contact_id_of(connection, contact)
-    expected = BEFORE[status]
+    expected = ALLOWED_FROM[status]
     values = _values(status, today)
     changed = repository.change(connection, sequence_id, contact_id, expected=expected, values=values)
     now = _found(repository.find(connection, sequence_id, contact))
     if not changed:
         raise ConflictError(
-            f"status: the enrolment is {now.status}, which is final; enrol the contact again to start anew"
+            f"status: the enrolment is {now.status}, which is final. Enrol the contact again to restart it."
         )
     return Enrolment.of(now)
 
 
 def remove(connection: Connection, sequence: UUID, contact: UUID) -> None:
-    """End the enrolment, whatever it is; what is planned of it is stopped by the gates of a send."""
+    """End the enrolment, whatever its status. The checks before each send stop what is already planned."""
     sequence_id = sequence_id_of(connection, sequence)
     if not repository.remove(connection, sequence_id, [contact_id_of(connection, contact)]):
         raise _not_enrolled()
 
 
-def remove_all(connection: Connection, sequence: UUID, asked: Collection[UUID]) -> None:
-    """End the enrolments of all these contacts; who is not in the sequence stays out of it."""
+def remove_all(connection: Connection, sequence: UUID, requested: Collection[UUID]) -> None:
+    """End the enrolments of these contacts; skip contacts that are not in the sequence."""
     sequence_id = sequence_id_of(connection, sequence)
-    repository.remove(connection, sequence_id, contacts.find_ids(connection, asked))
+    repository.remove(connection, sequence_id, contacts.find_ids(connection, requested))
 
 
 def _values(status: EnrolmentStatus, today: date) -> dict[str, Any]:
@@ -104,12 +120,12 @@ def _values(status: EnrolmentStatus, today: date) -> dict[str, Any]:
     return values
 
 
-def _objection(candidate: AnyRow | None) -> str | None:
-    """Return why a contact cannot be enrolled; None where nothing forbids it."""
+def _refusal_reason(candidate: AnyRow | None) -> str | None:
+    """Return the reason why a contact cannot be enrolled, or None if it can."""
     if candidate is None:
-        return "is no contact"
+        return "does not exist"
     if candidate.status in repository.ENROLLED:
-        return ALREADY
+        return ALREADY_ENROLLED
     if candidate.suppressed:
         return "is suppressed: its address must not be mailed"
     if not candidate.is_active:

@@ -1,4 +1,4 @@
-"""Routes for probes."""
+"""Defines the routes for liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from crud_api.dependencies import Store
 from crud_api.errors import UnavailableError
 from crud_api.health.schemas import Health, PartState, Readiness
 from crud_api.metrics import CONTENT_TYPE, Metrics
-from crud_api.openapi import open_answers
+from crud_api.openapi import open_error_responses
 from crud_api.tables import sequences
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="Does the process answer", responses=open_answers())
+@router.get("/healthz", summary="Check liveness", responses=open_error_responses())
 async def get_health() -> Health:
     return Health()
 
 
 @router.get(
     "/readyz",
-    summary="Can requests be served",
+    summary="Check readiness",
     response_model=Readiness,
-    responses=open_answers() | {503: {"model": Readiness, "description": "A part is down"}},
+    responses=open_error_responses() | {503: {"model": Readiness, "description": "A component is down"}},
 )
 def get_readiness(store: Store) -> JSONResponse:
-    """Names each part that the API needs, and whether it is up."""
+    """Return the state of each component that the API depends on. The status is 503 if one is down."""
     parts: dict[str, PartState] = {"database": _database(store)}
     down = [name for name, state in parts.items() if state == "down"]
     readiness = Readiness(message=f"down: {', '.join(down)}" if down else "ready", parts=parts)
@@ -38,18 +38,21 @@ def get_readiness(store: Store) -> JSONResponse:
 
 @router.get(
     "/metrics",
-    summary="Numbers for Prometheus",
+    summary="Get Prometheus metrics",
     response_class=Response,
-    responses=open_answers() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    responses=open_error_responses() | {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
 )
 async def get_metrics(request: Request) -> Response:
-    """Of this process: requests by route and status, their duration, the pool. They hold no id and no address."""
+    """Return the metrics of this process: requests by route and status, durations, and the connection pool.
+
+    The metrics contain no ids and no addresses.
+    """
     metrics: Metrics = request.app.state.metrics
     return Response(metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
 
 def _database(store: Store) -> PartState:
-    """Read a table, so that a database without the schema is not taken for one that is up."""
+    """Read a table, so that a database without the schema counts as down."""
     try:
         with store.reading() as connection:
             connection.execute(select(sequences.c.id).limit(1))

@@ -1,22 +1,22 @@
-"""What a probe is told."""
+"""Defines the responses to health checks."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from crud_api.base_schema import Answer
+from crud_api.base_schema import ResponseBody
 
 PartState = Literal["up", "down"]
 
 
-class Health(Answer):
-    """The process answers."""
+class Health(ResponseBody):
+    """The process is running."""
 
     status: Literal["ok"] = "ok"
 
 
-class Readiness(Answer):
-    """Whether requests can be served, and which part is in the way."""
+class Readiness(ResponseBody):
+    """Whether the API can serve requests, with the state of each component."""
 
     message: str
     parts: dict[str, PartState]

@@ -1,4 +1,4 @@
-"""A request's body as a file: a thread reads what the connection brings, and no more is held than it reads."""
+"""Reads a request body as a file in a worker thread, with bounded memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer: only the last one is short."""
+        """Fill the buffer completely; only the last read returns less."""
         filled = 0
         while filled < len(buffer):
             if not self._rest:
@@ -42,11 +42,11 @@ class _Body(io.RawIOBase):
         try:
             return await asyncio.wait_for(anext(self._chunks, None), LONGEST_PAUSE_SECONDS)
         except TimeoutError:
-            raise InvalidInputError(f"body: nothing came for {LONGEST_PAUSE_SECONDS} s") from None
+            raise InvalidInputError(f"body: no data was received for {LONGEST_PAUSE_SECONDS} s") from None
         except ClientDisconnect:
-            raise InvalidInputError("body: the connection broke before its end") from None
+            raise InvalidInputError("body: the connection was closed before the body was complete") from None
 
 
 def body_file(chunks: AsyncIterator[bytes]) -> io.BufferedReader:
-    """Return the chunks as a file that a worker thread of the event loop reads."""
+    """Return the chunks as a file. Read it in a worker thread of the event loop."""
     return io.BufferedReader(_Body(chunks), BUFFERED)

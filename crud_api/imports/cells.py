@@ -1,16 +1,17 @@
-"""What a cell says, and how it is kept from being a formula.
+"""Removes the escaping of formulas from CSV cells.
 
-A spreadsheet takes a cell that starts with = + - @ (also their wide forms, also behind a tab) for a formula. The
-export puts an apostrophe before it, which spreadsheets take for "this is text"; the import takes it off again.
+A spreadsheet runs a cell that starts with = + - @ (or their full-width forms, or a tab or line end) as a
+formula. The export puts an apostrophe before such a cell, which marks it as text. The import removes the
+apostrophe.
 """
 
 from __future__ import annotations
 
 import re
 
-_QUOTED = re.compile(r"'+[=+@\t\r＝＋－＠-]")
+_ESCAPED_FORMULA = re.compile(r"'+[=+@\t\r＝＋－＠-]")
 
 
-def original(cell: str) -> str:
-    """Return what a cell said before it was kept from being a formula."""
-    return cell[1:] if cell[:1] == "'" and _QUOTED.match(cell) else cell
+def unescape(cell: str) -> str:
+    """Return the value of a cell without the apostrophe that escapes a formula."""
+    return cell[1:] if cell[:1] == "'" and _ESCAPED_FORMULA.match(cell) else cell

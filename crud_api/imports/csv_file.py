@@ -1,4 +1,4 @@
-"""Reads a CSV file row by row, whatever program wrote it, in bounded memory."""
+"""Reads CSV files of various dialects and encodings row by row, in bounded memory."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ _LETTERS = re.compile(r"[\W_]+")
 
 @dataclass(frozen=True)
 class Row:
-    """A row's cells and the line on which it starts, counted from 1."""
+    """The cells of a row, and the number of the line on which it starts, from 1."""
 
     line: int
     cells: list[str]
 
 
 class CsvFile:
-    """A file with a header. Raise InvalidInputError, with the line, for what is no such file."""
+    """A CSV file with a header.
+
+    Raise InvalidInputError, with the line number, if the file is not valid.
+    """
 
     def __init__(self, file: io.BufferedReader, *, encoding: Encoding, delimiter: Delimiter | None) -> None:
         start = file.peek(4)[:4]
@@ -47,20 +50,20 @@ class CsvFile:
         self._reader = csv.reader(self._lines(first), delimiter=character, strict=True)
         self.header = next(self.rows(), Row(1, [])).cells
         if not self.header:
-            raise InvalidInputError("body: is empty; its first line must name the columns")
+            raise InvalidInputError("body: is empty. Its first line must contain the column names.")
         if len(self.header) > MOST_COLUMNS:
             raise InvalidInputError(f"body: has more than {MOST_COLUMNS} columns")
 
     def rows(self) -> Iterator[Row]:
-        """Return the rows after the header, but for blank lines."""
+        """Yield the rows that are not blank. The header is read first, by the constructor."""
         while True:
             line, self._unread = self._reader.line_num + 1, 0
             try:
                 cells = next(self._reader, None)
             except csv.Error as error:
-                raise InvalidInputError(f"body: line {line}: is no CSV: {error}") from None
+                raise InvalidInputError(f"body: line {line}: is not valid CSV: {error}") from None
             except UnicodeError:
-                raise self._no_text(line) from None
+                raise self._encoding_error(line) from None
             if cells is None:
                 return
             if cells:
@@ -70,11 +73,11 @@ class CsvFile:
         try:
             return self._text.readline(LONGEST_LINE)
         except UnicodeError:
-            raise self._no_text(1) from None
+            raise self._encoding_error(1) from None
 
-    def _no_text(self, line: int) -> InvalidInputError:
+    def _encoding_error(self, line: int) -> InvalidInputError:
         return InvalidInputError(
-            f"body: near line {line}: is not {self._encoding} text; name the encoding that it has"
+            f"body: near line {line}: is not valid {self._encoding}. Set `encoding` to that of the file."
         )
 
     def _lines(self, first: str) -> Iterator[str]:
@@ -82,7 +85,7 @@ class CsvFile:
         while line:
             self._unread += 1
             if len(line) == LONGEST_LINE or self._unread > MOST_LINES_OF_A_ROW:
-                raise csv.Error("the row does not end; is a quote not closed?")
+                raise csv.Error("the row does not end; a closing quote may be missing")
             yield line
             line = self._text.readline(LONGEST_LINE)
 
@@ -93,7 +96,7 @@ def _delimiter_of(line: str) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which cell of a row is which field."""
+    """Maps the cells of a row to fields and attributes, by position."""
 
     width: int
     fields: Mapping[str, int]
@@ -109,31 +112,40 @@ def lay_out(
     columns: Sequence[str] = (),
     others_are_attributes: bool = False,
 ) -> Layout:
-    """Find each field's column: by `columns` (`field:column`), else by its names in `known`, whatever their case."""
+    """Find the column of each field.
+
+    An entry `field:column` in `columns` applies first, then the column names of the field in `known`. Names
+    are compared without case, spaces and punctuation. Raise InvalidInputError if a required field has no
+    column.
+    """
     names = [name.strip() for name in header]
-    _refuse_bad_names(names)
+    _check_names(names)
     chosen = _chosen(columns, names, known)
     by_letters = {_letters(word): field for field, words in known.items() for word in words}
     fields: dict[str, int] = {}
     attributes: list[tuple[str, int]] = []
     ignored: list[str] = []
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         field = chosen.get(name) or (name if _is_attribute(name) else by_letters.get(_letters(name)))
         if field is not None and field in chosen.values() and name not in chosen:
-            field = None  # another column was chosen for it
+            field = None  # `columns` selects another column for this field
         if field is None and others_are_attributes and name:
             field = f"attributes.{name}"
         if field is None or (_is_attribute(field) and "attributes" not in known):
             ignored.append(name)
         elif _is_attribute(field):
-            attributes.append((field.partition(".")[2], place))
+            attributes.append((field.partition(".")[2], position))
         elif field in fields:
-            raise InvalidInputError(f"body: two columns are {field}; say which one with column={field}:…")
+            raise InvalidInputError(
+                f"body: two columns match {field}. Select one with column={field}:<column name>."
+            )
         else:
-            fields[field] = place
+            fields[field] = position
     for field in required:
         if field not in fields:
-            raise InvalidInputError(f"body: no column is {field}; say which one with column={field}:…")
+            raise InvalidInputError(
+                f"body: no column matches {field}. Select one with column={field}:<column name>."
+            )
     return Layout(len(names), fields, attributes, ignored)
 
 
@@ -145,19 +157,21 @@ def _chosen(
         field, colon, name = one.partition(":")
         if not colon or not (field in known or (_is_attribute(field) and "attributes" in known)):
             raise InvalidInputError(
-                f"column: must be a field and its column, such as {next(iter(known))}:Title"
+                f"column: must be a field and a column name, such as {next(iter(known))}:Title"
             )
         if name not in names:
-            raise InvalidInputError(f"column: the file has no column for {field[:LONGEST_COLUMN_NAME]}")
+            raise InvalidInputError(
+                f"column: the file does not have the column given for {field[:LONGEST_COLUMN_NAME]}"
+            )
         if name in chosen or field in chosen.values():
-            raise InvalidInputError("column: names a field or a column twice")
+            raise InvalidInputError("column: contains a field or a column twice")
         chosen[name] = field
     return chosen
 
 
-def _refuse_bad_names(names: Sequence[str]) -> None:
+def _check_names(names: Sequence[str]) -> None:
     if any(len(name) > LONGEST_COLUMN_NAME or not name.isprintable() for name in names):
-        raise InvalidInputError("body: line 1: a column's name is too long or no plain text")
+        raise InvalidInputError("body: line 1: a column name is too long or contains control characters")
     named = [name for name in names if name]
     if len(set(named)) < len(named):
         raise InvalidInputError("body: line 1: two columns have the same name")

@@ -1,4 +1,4 @@
-"""Routes of files: contacts in and out, suppressions in, and what became of each import."""
+"""Defines the routes for file imports and exports, and for the state and report of each import."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from crud_api.dependencies import Settings, Store, Today
 from crud_api.imports import service
 from crud_api.imports.body_file import body_file
 from crud_api.imports.schemas import ContactExportQuery, ContactFileQuery, FileQuery, Import, ImportQuery
-from crud_api.openapi import answers
+from crud_api.openapi import error_responses
 
 router = APIRouter()
 
 
 def _csv_body(example: str) -> dict[str, Any]:
-    """Document a body as a file: programs offer to choose one, and generated clients send its bytes."""
+    """Document the body as a file: Swagger UI shows a file picker, and generated clients send bytes."""
     file = {"schema": {"type": "string", "format": "binary"}, "example": example}
     return {"requestBody": {"required": True, "content": {"application/octet-stream": file}}}
 
 
-def _csv_answer(description: str) -> dict[str, Any]:
+def _csv_response(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"text/csv": {"schema": {"type": "string"}}}}
 
 
 def _download(name: str, blocks: Iterator[bytes]) -> StreamingResponse:
-    """Answer with a file; what goes wrong before its first block is an answer of its own."""
+    """Return a file. An error before its first block still becomes a normal error response."""
     first = next(blocks)
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(chain([first], blocks), media_type="text/csv; charset=utf-8", headers=headers)
@@ -42,7 +42,7 @@ def _download(name: str, blocks: Iterator[bytes]) -> StreamingResponse:
     status_code=201,
     summary="Import contacts",
     tags=["contacts"],
-    responses=answers(409, 413),
+    responses=error_responses(409, 413),
     openapi_extra=_csv_body("name,mailAddress,attributes.company\nGrace Hopper,grace@example.com,Navy\n"),
 )
 async def import_contacts(
@@ -52,16 +52,16 @@ async def import_contacts(
     settings: Settings,
     today: Today,
 ) -> Import:
-    """Send a CSV file as the body, whatever its `Content-Type`; its first line names the columns.
+    """Send a CSV file as the body, with any `Content-Type`. Its first line contains the column names.
 
-    `name` and `mailAddress` are needed; `isActive`, `attributes` (a JSON object) and `attributes.<name>` are taken,
-    too. Rows of one address are merged, the later one's word last; contacts that exist are changed by what the file
-    says, attribute by attribute, unless `existing=keep`. With `sequenceId` they are enrolled; whoever has ever been
-    in that sequence is not enrolled again.
+    The columns `name` and `mailAddress` are required; `isActive`, `attributes` (a JSON object) and
+    `attributes.<name>` are optional. Rows with the same address are merged; later values replace earlier
+    ones. Existing contacts are updated, attribute by attribute, unless `existing=keep`. With `sequenceId`,
+    the contacts are enrolled, except those that are or were in that sequence.
 
-    All of the file goes in, or nothing. A row that is refused (bad syntax, suppressed address, …) keeps none of the
-    others out: the import's report has its line and the reason. While it runs, the list of imports shows how far it
-    is.
+    The import runs in one transaction: if it fails, nothing is imported. An invalid row (bad syntax,
+    suppressed address and the like) is skipped; the report of the import lists its line and the reason. The
+    list of imports shows the progress of a running import.
     """
     file = body_file(request.stream())
     return await run_in_threadpool(
@@ -74,12 +74,12 @@ async def import_contacts(
     summary="Export contacts",
     tags=["contacts"],
     response_class=StreamingResponse,
-    responses={200: _csv_answer("All contacts, as an import takes them"), **answers()},
+    responses={200: _csv_response("All contacts, in the format of an import"), **error_responses()},
 )
 def export_contacts(query: Annotated[ContactExportQuery, Query()], store: Store) -> Response:
-    """Get all contacts as a CSV file that a spreadsheet can open: no cell of it is a formula.
+    """Return all contacts as a CSV file that is safe to open in a spreadsheet.
 
-    Where one would be, an apostrophe stands before it; an import takes it off again.
+    A cell that a spreadsheet would run as a formula starts with an apostrophe. An import removes it again.
     """
     return _download("contacts.csv", service.export_contacts(store, query))
 
@@ -89,13 +89,16 @@ def export_contacts(query: Annotated[ContactExportQuery, Query()], store: Store)
     status_code=201,
     summary="Import suppressions",
     tags=["suppressions"],
-    responses=answers(409, 413),
+    responses=error_responses(409, 413),
     openapi_extra=_csv_body("mailAddress,reason\ngrace@example.com,complaint\n"),
 )
 async def import_suppressions(
     request: Request, query: Annotated[FileQuery, Query()], store: Store, settings: Settings
 ) -> Import:
-    """Send a CSV file with a column `mailAddress`, and `reason` if there is one; see the import of contacts."""
+    """Send a CSV file with the column `mailAddress` and, optionally, `reason`.
+
+    Format and errors are those of the import of contacts.
+    """
     file = body_file(request.stream())
     return await run_in_threadpool(
         service.import_suppressions, store, file, query, pads=settings.address_pads
@@ -103,17 +106,21 @@ async def import_suppressions(
 
 
 @router.get(
-    "/imports", summary="List imports", response_model=list[Import], tags=["imports"], responses=answers()
+    "/imports",
+    summary="List imports",
+    response_model=list[Import],
+    tags=["imports"],
+    responses=error_responses(),
 )
 def list_imports(query: Annotated[ImportQuery, Query()], store: Store) -> Response:
-    """In the order in which they began, also those that are running. They are kept for 90 days."""
+    """List imports in order of their start, including running ones. Imports are deleted after 90 days."""
     with store.reading() as connection:
-        return service.read(connection, query).shown()
+        return service.read(connection, query).response()
 
 
-@router.get("/imports/{import_id}", summary="Get an import", tags=["imports"], responses=answers(404))
+@router.get("/imports/{import_id}", summary="Get an import", tags=["imports"], responses=error_responses(404))
 def get_import(import_id: UUID, store: Store) -> Import:
-    """See how far it is, or what became of it."""
+    """Return the progress or the result of an import."""
     with store.reading() as connection:
         return service.find(connection, import_id)
 
@@ -123,8 +130,11 @@ def get_import(import_id: UUID, store: Store) -> Import:
     summary="Get an import's report",
     tags=["imports"],
     response_class=StreamingResponse,
-    responses={200: _csv_answer("line, outcome, reason"), **answers(404)},
+    responses={200: _csv_response("line, outcome, reason"), **error_responses(404)},
 )
 def get_import_report(import_id: UUID, store: Store) -> Response:
-    """Get a CSV file with a line for each row that was refused, flagged, merged or not enrolled, and why."""
+    """Return a CSV file with a line for each row that was refused, flagged, merged or not enrolled.
+
+    Each line contains the line number in the imported file, the outcome and the reason.
+    """
     return _download("report.csv", service.report(store, import_id))

@@ -1,4 +1,4 @@
-"""The statements of imports: a file is copied beside the tables, then merged in sets, in one transaction."""
+"""Imports files in one transaction: copies rows to temporary tables, then merges them with set statements."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, select
 
-from crud_api.database import copying, run
+from crud_api.database import copy_cursor, run
 from crud_api.errors import UnavailableError
 from crud_api.imports.schemas import ContactExportQuery, ImportQuery
 from crud_api.paging import Page, read_page
 from crud_api.tables import AnyRow, imports
 from sequence_store.postgres.queries import query
 
-AT_ONCE = 2  # of all processes: each import holds a connection for as long as its file takes to arrive
+MOST_RUNNING = 2  # across all processes: an import holds a connection until its file is completely received
 BLOCK = 64 * 1024
 
 SHOWN = (
@@ -27,8 +27,8 @@ SHOWN = (
 )
 
 
-def read(connection: Connection, asked: ImportQuery) -> Page[AnyRow]:
-    return read_page(connection, select(*SHOWN).select_from(imports), asked, key=imports.c.id)
+def read(connection: Connection, paging: ImportQuery) -> Page[AnyRow]:
+    return read_page(connection, select(*SHOWN).select_from(imports), paging, key=imports.c.id)
 
 
 def find(connection: Connection, wanted: UUID) -> AnyRow | None:
@@ -39,8 +39,8 @@ def finished(connection: Connection, import_id: int) -> AnyRow:
     return connection.execute(select(*SHOWN).where(imports.c.id == import_id)).one()
 
 
-def find_gone(connection: Connection, ids: Sequence[int]) -> set[int]:
-    """Return which of these imports ended without a word, since their process did."""
+def find_interrupted(connection: Connection, ids: Sequence[int]) -> set[int]:
+    """Return which of these imports were interrupted because their process ended."""
     return set(_run(connection, "find_gone", ids=list(ids)).scalars())
 
 
@@ -57,23 +57,23 @@ def fail(connection: Connection, import_id: int, message: str) -> None:
 
 
 def start(connection: Connection, import_id: int) -> None:
-    """Begin the import's transaction; raise UnavailableError where too many imports are running."""
+    """Prepare the transaction of an import; raise UnavailableError if too many imports are running."""
     _run(connection, "allow_time")
     _run(connection, "mark_alive", import_id=import_id)
-    if not any(_run(connection, "take_slot", slot=slot).scalar_one() for slot in range(AT_ONCE)):
-        raise UnavailableError("Other imports are running. Try again when one of them is done.")
+    if not any(_run(connection, "take_slot", slot=slot).scalar_one() for slot in range(MOST_RUNNING)):
+        raise UnavailableError("Too many imports are running. Try again when one of them has finished.")
 
 
 def stage(connection: Connection, lines: Iterable[str]) -> None:
-    """Copy lines of COPY's text format beside the tables."""
+    """Copy lines in COPY text format to a temporary table."""
     _run(connection, "create_staging")
-    with copying(connection) as cursor, cursor.copy(query("imports", "copy_rows")) as copy:
+    with copy_cursor(connection) as cursor, cursor.copy(query("imports", "copy_rows")) as copy:
         for block in _blocks(lines):
             copy.write(block)
 
 
 def settle_rows(connection: Connection, import_id: int) -> None:
-    """Leave one good row an address, and write the report's lines for the others."""
+    """Keep one valid row per address, and add the other rows to the report."""
     _run(connection, "wait_for_other_merges")
     _run(connection, "report_rows", import_id=import_id)
     _run(connection, "drop_refused")
@@ -86,7 +86,7 @@ def refuse_suppressed(connection: Connection, import_id: int, pads: bytes) -> No
 
 
 def merge_contacts(connection: Connection, pads: bytes, *, change: bool) -> dict[str, int]:
-    """Add the contacts that are not there yet, and change the others where the file may."""
+    """Add new contacts and, if `change` is true, update existing ones; return the counts."""
     _find_known(connection)
     changed = _run(connection, "change_known").rowcount if change else 0
     return {"added": _run(connection, "add_new", pads=pads).rowcount, "changed": changed, "enrolled": 0}
@@ -95,18 +95,18 @@ def merge_contacts(connection: Connection, pads: bytes, *, change: bool) -> dict
 def merge_and_enrol(
     connection: Connection, import_id: int, pads: bytes, sequence_id: int, next_send: date, *, change: bool
 ) -> dict[str, int]:
-    """Add or change the contacts, and enrol whoever has never been in the sequence."""
+    """Do the same, and enrol the contacts that have never been in the sequence."""
     _find_known(connection)
     changed = _run(connection, "change_known").rowcount if change else 0
-    place = {"sequence_id": sequence_id, "next_send": next_send}
-    known = _run(connection, "enrol_known", import_id=import_id, **place).scalar_one()
-    new = _run(connection, "add_and_enrol_new", pads=pads, **place).one()
+    enrolment = {"sequence_id": sequence_id, "next_send": next_send}
+    known = _run(connection, "enrol_known", import_id=import_id, **enrolment).scalar_one()
+    new = _run(connection, "add_and_enrol_new", pads=pads, **enrolment).one()
     _run(connection, "report_inactive_new", import_id=import_id)
     return {"added": new.added, "changed": changed, "enrolled": known + new.enrolled}
 
 
 def merge_suppressions(connection: Connection, pads: bytes) -> dict[str, int]:
-    """Suppress the addresses and stop everything for them."""
+    """Suppress the addresses, end their enrolments and cancel their sends; return the counts."""
     _run(connection, "stop_suppressed")
     return {"added": _run(connection, "add_suppressions", pads=pads).rowcount, "changed": 0, "enrolled": 0}
 
@@ -119,9 +119,9 @@ def finish(
     _run(connection, "finish_import", **values)
 
 
-def export_contacts(connection: Connection, asked: ContactExportQuery) -> Iterator[bytes]:
+def export_contacts(connection: Connection, selection: ContactExportQuery) -> Iterator[bytes]:
     _run(connection, "allow_time")
-    return _copied(connection, "export_contacts", is_active=asked.is_active)
+    return _copied(connection, "export_contacts", is_active=selection.is_active)
 
 
 def export_report(connection: Connection, import_id: int) -> Iterator[bytes]:
@@ -135,7 +135,7 @@ def _find_known(connection: Connection) -> None:
 
 
 def _copied(connection: Connection, name: str, **values: object) -> Iterator[bytes]:
-    with copying(connection) as cursor, cursor.copy(query("imports", name), values) as copy:
+    with copy_cursor(connection) as cursor, cursor.copy(query("imports", name), values) as copy:
         block = bytearray()
         for data in copy:
             block += data
@@ -146,7 +146,7 @@ def _copied(connection: Connection, name: str, **values: object) -> Iterator[byt
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:
-    """Join lines into pieces of a size that is worth a write."""
+    """Join lines into blocks of at least BLOCK characters, to limit the number of writes."""
     block: list[str] = []
     size = 0
     for line in lines:

@@ -1,4 +1,4 @@
-"""From a row of a file to a line of COPY: what the API would refuse is refused here, with the same words."""
+"""Converts rows of a file to lines for COPY, with the same validation and messages as the API."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pydantic_core import from_json, to_json
 from crud_api.contacts.attributes import Attributes
 from crud_api.exception_handlers import describe
 from crud_api.fields import Address, Line
-from crud_api.imports.cells import original
+from crud_api.imports.cells import unescape
 from crud_api.imports.csv_file import Layout, Row
+from sequence_store.domain.states import ImportOutcome, SuppressionReason
 
-# RFC 2142 and what else is read by a program or by whoever is on duty.
+# Local parts of RFC 2142, and others that a program or a changing group of people reads.
 ROLES = frozenset(
     [
         "abuse",
@@ -51,16 +52,16 @@ ROLES = frozenset(
         "www",
     ]
 )
-ROLE_ADDRESS = "mailAddress: is a role's address, such as postmaster@, and may be nobody's"
+ROLE_ADDRESS = "mailAddress: is a role address, such as postmaster@, and may not belong to one person"
 BOOLEANS = {"true": "t", "false": "f", "yes": "t", "no": "f", "1": "t", "0": "f", "": "\\N"}
 
-# What these take, the API's own fields take, too; only the rest is asked of them.
+# Fast checks for the common case. The field types accept all values that pass them, and validate the others.
 _PLAIN_ADDRESS = re.compile(
     r"[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}",
     re.IGNORECASE | re.ASCII,
 )
 _PLAIN_LENGTH = 255
-_PLAIN_ADDRESS_LENGTH = 64  # so its part before the @ is no longer, either
+_PLAIN_ADDRESS_LENGTH = 64  # also ensures that the part before the @ is not longer than 64
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
 _LINE: TypeAdapter[str] = TypeAdapter(Line)
@@ -68,37 +69,37 @@ _ATTRIBUTES: TypeAdapter[dict[str, Any]] = TypeAdapter(Attributes)
 
 
 class _RefusedError(Exception):
-    """It never leaves this module: the row is written as refused."""
+    """Marks a row as refused; it is always caught in this module."""
 
 
 @dataclass(frozen=True)
 class ContactRows:
-    """Writes rows of contacts for COPY."""
+    """Converts rows of contacts to lines for COPY."""
 
     layout: Layout
     refuse_roles: bool
 
     def __call__(self, row: Row) -> str:
-        return _written(row, self.layout, self._contact)
+        return _to_copy_line(row, self.layout, self._contact)
 
     def _contact(self, line: int, cells: Sequence[str]) -> str:
         fields = self.layout.fields
         address = _address(cells[fields["mailAddress"]])
-        name = _line("name", original(cells[fields["name"]]))
+        name = _line("name", unescape(cells[fields["name"]]))
         active = _boolean(cells[fields["isActive"]]) if "isActive" in fields else "\\N"
         attributes = self._attributes(cells)
-        said = "\\N\t\\N"
+        report = "\\N\t\\N"
         if address.partition("@")[0].lower() in ROLES:
             if self.refuse_roles:
                 raise _RefusedError(ROLE_ADDRESS)
-            said = f"flagged\t{ROLE_ADDRESS}"
-        return f"{line}\t{_escaped(name)}\t{address}\t{active}\t{_escaped(attributes)}\t{said}\n"
+            report = f"{ImportOutcome.FLAGGED}\t{ROLE_ADDRESS}"
+        return f"{line}\t{_escaped(name)}\t{address}\t{active}\t{_escaped(attributes)}\t{report}\n"
 
     def _attributes(self, cells: Sequence[str]) -> str:
-        """Return the attributes as JSON: those of the column `attributes`, and those with a column of their own."""
-        place = self.layout.fields.get("attributes")
-        found = _json(cells[place]) if place is not None and cells[place] else {}
-        texts = {name: original(cells[place]) for name, place in self.layout.attributes if cells[place]}
+        """Return the attributes as JSON, from the column `attributes` and the columns `attributes.<name>`."""
+        position = self.layout.fields.get("attributes")
+        found = _json(cells[position]) if position is not None and cells[position] else {}
+        texts = {name: unescape(cells[at]) for name, at in self.layout.attributes if cells[at]}
         if found or not _is_plain("".join(texts.values())):
             found = _checked("attributes", _ATTRIBUTES, found | texts)
         return to_json(found or texts).decode()
@@ -106,24 +107,24 @@ class ContactRows:
 
 @dataclass(frozen=True)
 class SuppressionRows:
-    """Writes rows of suppressions for COPY: the reason stands where a contact has its name."""
+    """Converts rows of suppressions to lines for COPY; the reason is in the column of the contact's name."""
 
     layout: Layout
 
     def __call__(self, row: Row) -> str:
-        return _written(row, self.layout, self._suppression)
+        return _to_copy_line(row, self.layout, self._suppression)
 
     def _suppression(self, line: int, cells: Sequence[str]) -> str:
-        place = self.layout.fields.get("reason")
-        reason = original(cells[place]) if place is not None else ""
-        reason = _line("reason", reason) if reason else "imported"
+        position = self.layout.fields.get("reason")
+        reason = unescape(cells[position]) if position is not None else ""
+        reason = _line("reason", reason) if reason else SuppressionReason.IMPORTED
         address = _address(cells[self.layout.fields["mailAddress"]])
         return f"{line}\t{_escaped(reason)}\t{address}\t\\N\t{{}}\t\\N\t\\N\n"
 
 
-def _written(row: Row, layout: Layout, write: Callable[[int, Sequence[str]], str]) -> str:
+def _to_copy_line(row: Row, layout: Layout, write: Callable[[int, Sequence[str]], str]) -> str:
     if len(row.cells) != layout.width:
-        return _refused(row, f"has {len(row.cells)} columns, and the first line {layout.width}")
+        return _refused(row, f"has {len(row.cells)} columns, but the first line has {layout.width}")
     try:
         return write(row.line, row.cells)
     except _RefusedError as error:
@@ -131,11 +132,11 @@ def _written(row: Row, layout: Layout, write: Callable[[int, Sequence[str]], str
 
 
 def _refused(row: Row, reason: str) -> str:
-    return f"{row.line}\t\\N\t\\N\t\\N\t\\N\trefused\t{reason}\n"
+    return f"{row.line}\t\\N\t\\N\t\\N\t\\N\t{ImportOutcome.REFUSED}\t{reason}\n"
 
 
 def _address(cell: str) -> str:
-    address = original(cell.strip())
+    address = unescape(cell.strip())
     if len(address) <= _PLAIN_ADDRESS_LENGTH and _PLAIN_ADDRESS.fullmatch(address):
         return address
     return _escaped(_checked("mailAddress", _ADDRESS, address))
@@ -177,5 +178,5 @@ def _checked(field: str, kind: TypeAdapter[Any], value: Any) -> Any:
 
 
 def _escaped(value: str) -> str:
-    """Return a value, which has no control characters, as COPY's text format writes it."""
+    """Escape a value for COPY text format. The value has no control characters."""
     return value.replace("\\", "\\\\") if "\\" in value else value

@@ -1,4 +1,4 @@
-"""Imports, as they are asked for and answered."""
+"""Defines the query parameters and response bodies of imports and exports."""
 
 from __future__ import annotations
 
@@ -6,66 +6,76 @@ from datetime import datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
-from crud_api.base_schema import Answer
+from crud_api.base_schema import Query, ResponseBody
 from crud_api.imports.csv_file import LONGEST_COLUMN_NAME, Delimiter, Encoding
 from crud_api.paging import Paging
 
-MOST_CHOSEN = 100  # more is longer than an address may be; a file's own first line can name them all
+MOST_CHOSEN = (
+    100  # more would exceed the maximum length of a URL; the first line of the file can name all columns
+)
 Column = Annotated[str, StringConstraints(max_length=2 * LONGEST_COLUMN_NAME)]
 
 
-class FileQuery(BaseModel):
-    """How a file is to be read."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class FileQuery(Query):
+    """How to read a file."""
 
     column: list[Column] = Field(
         [],
         max_length=MOST_CHOSEN,
-        description="Which column a field is in, `field:column`, such as `name:Full name`; without it a column "
-        "is found by its name, in any case",
+        description="The column of a field, as `field:column`, for example `name:Full name`. By default, "
+        "columns are found by name; case is ignored",
     )
-    delimiter: Delimiter | None = Field(None, description="Without it, what the first line has most of")
-    encoding: Encoding = Field("utf-8", description="A byte order mark in the file comes first")
+    delimiter: Delimiter | None = Field(
+        None, description="By default, the delimiter that is most frequent in the first line"
+    )
+    encoding: Encoding = Field("utf-8", description="Encoding of the file, if it has no byte order mark")
 
 
 class ContactFileQuery(FileQuery):
-    """How a file of contacts is to be read, and what is to become of its rows."""
+    """How to read a file of contacts, and how to import its rows."""
 
-    sequence_id: UUID | None = Field(None, alias="sequenceId", description="Enrol them in this sequence, too")
+    sequence_id: UUID | None = Field(
+        None, alias="sequenceId", description="Enrol the contacts in this sequence"
+    )
     existing: Literal["update", "keep"] = Field(
-        "update", description="Whether the file changes contacts that are there already"
+        "update", description="`update` changes existing contacts; `keep` leaves them unchanged"
     )
-    other_columns: Literal["ignore", "attributes"] = Field("ignore", alias="otherColumns")
+    other_columns: Literal["ignore", "attributes"] = Field(
+        "ignore",
+        alias="otherColumns",
+        description="`attributes` imports other columns as attributes of the contact",
+    )
     role_addresses: Literal["flag", "refuse"] = Field(
-        "flag", alias="roleAddresses", description="What becomes of postmaster@ and its like"
+        "flag",
+        alias="roleAddresses",
+        description="`flag` imports addresses such as postmaster@ and reports them; `refuse` skips them",
     )
 
 
-class ContactExportQuery(BaseModel):
-    """Which contacts are exported."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class ContactExportQuery(Query):
+    """Query parameters of the export of contacts."""
 
     is_active: bool | None = Field(None, alias="isActive")
 
 
-class Import(Answer):
-    """A file that was sent, and what became of its rows. No cell of it is kept here."""
+class Import(ResponseBody):
+    """An imported file, with the number of rows for each outcome. It contains no data from the file."""
 
     id: UUID
     kind: Literal["contacts", "suppressions"]
     state: Literal["reading", "merging", "done", "failed"]
-    message: str | None = Field(description="Why it failed; then nothing of it was kept")
+    message: str | None = Field(
+        description="The reason if the import failed; a failed import changes nothing"
+    )
     rows_read: int
     added: int
     changed: int
     enrolled: int
-    merged: int = Field(description="Rows whose address an earlier row of the file has")
+    merged: int = Field(description="Rows with the same address as an earlier row")
     refused: int
-    flagged: int = Field(description="Rows that went in, and should be looked at")
+    flagged: int = Field(description="Rows that were imported, but should be checked")
     not_enrolled: int
     ignored_columns: list[str]
     created_at: datetime
@@ -73,4 +83,4 @@ class Import(Answer):
 
 
 class ImportQuery(Paging):
-    """The query of the list of imports."""
+    """Query parameters of the list of imports."""

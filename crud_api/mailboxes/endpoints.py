@@ -1,4 +1,4 @@
-"""Routes of mailboxes."""
+"""Defines the routes for mailboxes."""
 
 from __future__ import annotations
 
@@ -7,55 +7,64 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from crud_api.answers import IfMatch, shown
 from crud_api.dependencies import Secrets, Store
-from crud_api.idempotency import Once
+from crud_api.idempotency import Idempotent
 from crud_api.json_body import JsonRoute
 from crud_api.mailboxes import service
 from crud_api.mailboxes.schemas import Mailbox, MailboxChanges, MailboxCreate, MailboxQuery
-from crud_api.openapi import answers
+from crud_api.openapi import error_responses
+from crud_api.responses import IfMatch, model_response
 
 router = APIRouter(prefix="/mailboxes", tags=["mailboxes"], route_class=JsonRoute)
 
 
 @router.post(
-    "", status_code=201, summary="Create a mailbox", response_model=Mailbox, responses=answers(409, 413)
+    "",
+    status_code=201,
+    summary="Create a mailbox",
+    response_model=Mailbox,
+    responses=error_responses(409, 413),
 )
-def create_mailbox(body: MailboxCreate, once: Once, secrets: Secrets) -> Response:
-    """Refuse an address that another mailbox has. `smtpSecret` is encrypted and never shown."""
-    return once.answer(lambda connection: service.create(connection, body, secrets))
+def create_mailbox(body: MailboxCreate, idempotent: Idempotent, secrets: Secrets) -> Response:
+    """Create a mailbox. Its address must be unique; `smtpSecret` is stored encrypted and never returned."""
+    return idempotent.create(lambda connection: service.create(connection, body, secrets))
 
 
-@router.get("", summary="List mailboxes", response_model=list[Mailbox], responses=answers())
+@router.get("", summary="List mailboxes", response_model=list[Mailbox], responses=error_responses())
 def list_mailboxes(query: Annotated[MailboxQuery, Query()], store: Store) -> Response:
     with store.reading() as connection:
-        return service.read(connection, query).shown()
+        return service.read(connection, query).response()
 
 
-@router.get("/{mailbox_id}", summary="Get a mailbox", response_model=Mailbox, responses=answers(404))
+@router.get("/{mailbox_id}", summary="Get a mailbox", response_model=Mailbox, responses=error_responses(404))
 def get_mailbox(mailbox_id: UUID, store: Store) -> Response:
     with store.reading() as connection:
-        return shown(service.find(connection, mailbox_id))
+        return model_response(service.find(connection, mailbox_id))
 
 
 @router.patch(
     "/{mailbox_id}",
     summary="Change a mailbox",
     response_model=Mailbox,
-    responses=answers(404, 409, 412, 413),
+    responses=error_responses(404, 409, 412, 413),
 )
 def change_mailbox(
     mailbox_id: UUID, body: MailboxChanges, store: Store, secrets: Secrets, match: IfMatch
 ) -> Response:
-    """Change what is named. A lower limit holds at once, a new window from the next plan on."""
+    """Change only the fields in the body.
+
+    A lower `sendLimit` applies immediately; a new send window applies from the next plan on.
+    """
     with store.transaction() as connection:
         match.require(lambda: service.find(connection, mailbox_id, lock=True))
-        return shown(service.change(connection, mailbox_id, body, secrets))
+        return model_response(service.change(connection, mailbox_id, body, secrets))
 
 
-@router.delete("/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=answers(404, 412))
+@router.delete(
+    "/{mailbox_id}", status_code=204, summary="Delete a mailbox", responses=error_responses(404, 412)
+)
 def delete_mailbox(mailbox_id: UUID, store: Store, match: IfMatch) -> None:
-    """Send nothing more from it; its contacts go on with the other mailboxes of their sequences."""
+    """Delete a mailbox. Its contacts continue with the other mailboxes of their sequences."""
     with store.transaction() as connection:
         match.require(lambda: service.find(connection, mailbox_id, lock=True))
         service.delete(connection, mailbox_id)

@@ -1,4 +1,4 @@
-"""The statements of mailboxes. None reads the secret: the API's role may only write it."""
+"""Reads and writes mailboxes. The secret is write-only: the database role of the API may not read it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = (
     mailboxes.c.created.label("created_at"),
     mailboxes.c.updated.label("last_updated_at"),
 )
-_FIND = select(*SHOWN).where(mailboxes.c.external_id == bindparam("asked"), LIVE)
+_FIND = select(*SHOWN).where(mailboxes.c.external_id == bindparam("mailbox"), LIVE)
 _FIND_LOCKED = _FIND.with_for_update()
 
 
@@ -40,7 +40,7 @@ def read(connection: Connection, query: MailboxQuery) -> Page[AnyRow]:
 
 
 def find(connection: Connection, mailbox: UUID, *, lock: bool = False) -> AnyRow | None:
-    return connection.execute(_FIND_LOCKED if lock else _FIND, {"asked": mailbox}).first()
+    return connection.execute(_FIND_LOCKED if lock else _FIND, {"mailbox": mailbox}).first()
 
 
 def change(connection: Connection, mailbox_id: int, values: Mapping[str, Any]) -> AnyRow:

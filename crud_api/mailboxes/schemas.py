@@ -1,4 +1,4 @@
-"""Mailboxes, as they are sent and received."""
+"""Defines the request and response bodies of mailboxes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.base_schema import UNSENT, Answer, Body, Changes, example, example_of_changes
+from crud_api.base_schema import UNSENT, PatchBody, RequestBody, ResponseBody, example, example_of_changes
 from crud_api.fields import (
     Address,
     Count,
@@ -25,7 +25,7 @@ from crud_api.fields import (
     TimeZone,
     Whole,
 )
-from crud_api.paging import Paging
+from crud_api.paging import SORT, Paging
 
 EXAMPLE: dict[str, Any] = {
     "address": "ada@example.com",
@@ -37,27 +37,35 @@ EXAMPLE: dict[str, Any] = {
     "sendDays": [1, 2, 3, 4, 5],
 }
 
-SendLimit = Annotated[Count, Field(description="Mails a day, over all sequences")]
-StartTime = Annotated[LocalTime, Field(description="Wall-clock time at which the send window opens")]
-EndTime = Annotated[LocalTime, Field(description="At or before the start: it closes on the next day")]
-MinGapSeconds = Annotated[int, Field(ge=0, le=86_400, description="Least time between two mails"), Whole]
-MaxFirstMails = Annotated[Count | None, Field(description="First mails a day; null for no bound")]
-RampUp = Annotated[Count | None, Field(description="The three rampUp… fields go together, or are null")]
-RampUpStarted = Annotated[Day | None, Field(description="The day on which the limit is rampUpStart")]
-ParkedUntil = Annotated[Instant | None, Field(description="Sends nothing until then; null unparks")]
-TrackingHost = Annotated[HostName | None, Field(description="Host of this mailbox's tracking links")]
+SendLimit = Annotated[Count, Field(description="Mails per day, across all sequences")]
+StartTime = Annotated[LocalTime, Field(description="Local time at which the send window opens")]
+EndTime = Annotated[
+    LocalTime,
+    Field(description="Local time at which the send window closes; on the next day if not after the start"),
+]
+MinGapSeconds = Annotated[int, Field(ge=0, le=86_400, description="Minimum time between two mails"), Whole]
+MaxFirstMails = Annotated[Count | None, Field(description="First mails per day; null for no limit")]
+RampUp = Annotated[Count | None, Field(description="The three rampUp… fields are either all set or all null")]
+RampUpStarted = Annotated[Day | None, Field(description="The day on which the daily limit is rampUpStart")]
+ParkedUntil = Annotated[
+    Instant | None, Field(description="The mailbox sends no mails until then; null releases it")
+]
+TrackingHost = Annotated[
+    HostName | None, Field(description="Host name in the tracking links of this mailbox")
+]
 SmtpHost = Annotated[
     HostName | SesRegion | None,
-    Field(description="null: the deployment's own server; `ses:eu-west-1`: Amazon SES in that region"),
+    Field(description="null: the server in the settings; `ses:eu-west-1`: Amazon SES in that region"),
 ]
-SmtpPort = Annotated[int, Field(ge=1, le=65_535), Whole]
-ImapHost = Annotated[HostName | None, Field(description="Where replies and bounces are read; null: nowhere")]
-ImapPort = Annotated[int, Field(ge=1, le=65_535), Whole]
+ImapHost = Annotated[
+    HostName | None, Field(description="Server from which replies and bounces are read; null to read none")
+]
+Port = Annotated[int, Field(ge=1, le=65_535), Whole]
 SmtpSecret = Annotated[Secret | None, Field(json_schema_extra={"writeOnly": True})]
 Security = Literal["none", "starttls", "tls"]
 
 
-class MailboxCreate(Body):
+class MailboxCreate(RequestBody):
     """A new mailbox."""
 
     model_config = example(EXAMPLE)
@@ -80,17 +88,17 @@ class MailboxCreate(Body):
     parked_reason: Line | None = None
     tracking_host: TrackingHost = None
     smtp_host: SmtpHost = None
-    smtp_port: SmtpPort | None = None
+    smtp_port: Port | None = None
     smtp_security: Security | None = None
     smtp_username: Line | None = None
     smtp_secret: SmtpSecret = None
     imap_host: ImapHost = None
-    imap_port: ImapPort | None = None
+    imap_port: Port | None = None
     imap_security: Security | None = None
 
 
-class MailboxChanges(Changes):
-    """What is to change of a mailbox."""
+class MailboxChanges(PatchBody):
+    """The fields of a mailbox to change."""
 
     model_config = example_of_changes({"sendLimit": 40, "minGapSeconds": 90})
 
@@ -112,17 +120,17 @@ class MailboxChanges(Changes):
     parked_reason: Line | None = UNSENT
     tracking_host: TrackingHost = UNSENT
     smtp_host: SmtpHost = UNSENT
-    smtp_port: SmtpPort | None = UNSENT
+    smtp_port: Port | None = UNSENT
     smtp_security: Security | None = UNSENT
     smtp_username: Line | None = UNSENT
     smtp_secret: SmtpSecret = UNSENT
     imap_host: ImapHost = UNSENT
-    imap_port: ImapPort | None = UNSENT
+    imap_port: Port | None = UNSENT
     imap_security: Security | None = UNSENT
 
 
-class Mailbox(Answer):
-    """Who sends. What it signs in with is never shown."""
+class Mailbox(ResponseBody):
+    """A sender address. Its SMTP password is never returned."""
 
     id: UUID
     address: str
@@ -154,10 +162,8 @@ class Mailbox(Answer):
 
 
 class MailboxQuery(Paging):
-    """The query of the list of mailboxes."""
+    """Query parameters of the list of mailboxes."""
 
-    address: SearchText | None = Field(None, description="Exactly this address")
+    address: SearchText | None = Field(None, description="Only the mailbox with this address")
     is_active: bool | None = Field(None, alias="isActive")
-    sort: Literal["createdAt", "-createdAt", "address", "-address"] = Field(
-        "createdAt", description="In this order; with - the other way"
-    )
+    sort: Literal["createdAt", "-createdAt", "address", "-address"] = Field("createdAt", description=SORT)

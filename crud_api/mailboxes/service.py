@@ -1,4 +1,4 @@
-"""What may be done with mailboxes."""
+"""Creates, reads, changes and deletes mailboxes."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def change(connection: Connection, mailbox: UUID, body: MailboxChanges, secrets:
 
 
 def delete(connection: Connection, mailbox: UUID) -> None:
-    """Delete the mailbox; its contacts go on with the other mailboxes of their sequences."""
+    """Delete the mailbox. Its contacts continue with the other mailboxes of their sequences."""
     if not repository.delete(connection, mailbox):
-        raise unknown(mailbox)
+        raise not_found(mailbox)
 
 
-def unknown(mailbox: UUID) -> NotFoundError:
+def not_found(mailbox: UUID) -> NotFoundError:
     return NotFoundError(f"No mailbox has the id {mailbox}.")
 
 
@@ -63,12 +63,12 @@ def _columns(fields: Mapping[str, Any], secrets: SecretBox) -> dict[str, Any]:
 def _check_ramp_up(values: Mapping[str, Any]) -> None:
     if len({values[name] is None for name in RAMP_UP}) > 1:
         raise InvalidInputError(
-            "rampUpStart: rampUpStart, rampUpDailyIncrement and rampUpStarted go together; "
-            "give all three, or null for all three"
+            "rampUpStart: rampUpStart, rampUpDailyIncrement and rampUpStarted must be set together. "
+            "Set all three, or set all three to null."
         )
 
 
 def _found(row: AnyRow | None, mailbox: UUID) -> AnyRow:
     if row is None:
-        raise unknown(mailbox)
+        raise not_found(mailbox)
     return row

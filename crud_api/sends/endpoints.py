@@ -1,4 +1,4 @@
-"""Routes of the ledger."""
+"""Defines the routes for past and planned sends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from crud_api.dependencies import Store
-from crud_api.openapi import answers
+from crud_api.openapi import error_responses
 from crud_api.sends import service
 from crud_api.sends.schemas import ContactSendQuery, Send, SequenceSendQuery
 
@@ -19,31 +19,33 @@ router = APIRouter(tags=["sends"])
     "/contacts/{contact_id}/sends",
     summary="List a contact's sends",
     response_model=list[Send],
-    responses=answers(404),
+    responses=error_responses(404),
 )
 def list_contact_sends(
     contact_id: UUID, query: Annotated[ContactSendQuery, Query()], store: Store
 ) -> Response:
-    """Show what it was and will be sent, by time; last, as `waiting`, what is due and why it has no place.
+    """List the sends of a contact in order of time.
 
-    A deleted contact keeps its history.
+    Due steps that have no slot come last, with the status `waiting` and the reason. The history of a deleted
+    contact remains available.
     """
     with store.reading() as connection:
-        return service.of_contact(connection, contact_id, query).shown()
+        return service.of_contact(connection, contact_id, query).response()
 
 
 @router.get(
     "/sequences/{sequence_id}/sends",
     summary="List a sequence's sends",
     response_model=list[Send],
-    responses=answers(404),
+    responses=error_responses(404),
 )
 def list_sequence_sends(
     sequence_id: UUID, query: Annotated[SequenceSendQuery, Query()], store: Store
 ) -> Response:
-    """Show what its contacts were and will be sent, contact by contact; a due one without a place is `waiting`.
+    """List the sends of a sequence, grouped by contact.
 
-    A deleted sequence keeps its history.
+    A due step that has no slot is listed with the status `waiting` and the reason. The history of a deleted
+    sequence remains available.
     """
     with store.reading() as connection:
-        return service.of_sequence(connection, sequence_id, query).shown()
+        return service.of_sequence(connection, sequence_id, query).response()

@@ -1,4 +1,4 @@
-"""What was and will be sent, as it is shown."""
+"""Defines the query parameters and response bodies of sends."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.base_schema import Answer
-from crud_api.paging import NEXT_CURSOR, Paging, cursor_pattern
+from crud_api.base_schema import ResponseBody
+from crud_api.paging import AFTER, SORT, Paging, cursor_pattern
 from sequence_store.domain.states import SendStatus
 
 WAITING: Literal["waiting"] = "waiting"
 
 
-class Send(Answer):
-    """One step of one enrolment: planned, on its way, ended, or due and waiting for a place."""
+class Send(ResponseBody):
+    """One step of one enrolment: planned, in progress, finished, or due and waiting for a slot."""
 
     sequence_id: UUID
     contact_id: UUID
     step_id: UUID | None
     step_number: int | None
     round: int
-    mailbox_id: UUID | None = Field(description="Who sends it; of a waiting first mail nobody yet")
+    mailbox_id: UUID | None = Field(
+        description="The mailbox that sends it; null for a first mail that is waiting"
+    )
     status: SendStatus | Literal["waiting"]
-    reason: str | None = Field(description="Why it ended so, or why it waits")
+    reason: str | None = Field(description="The reason for the status, or the reason why it waits")
     due_day: date | None
-    plan_day: date = Field(description="The planning day in which it was planned, or found no place")
+    plan_day: date = Field(description="The planning day on which it was planned or deferred")
     send_day: date | None = None
-    send_at: datetime | None = Field(None, description="Its minute, as planned")
+    send_at: datetime | None = Field(None, description="The planned time")
     not_after: datetime | None = None
     attempt: int | None = None
     dispatched_at: datetime | None = None
@@ -41,29 +43,31 @@ class Send(Answer):
 
 
 FURTHEST_PAGE = 100
-AFTER = f"The {NEXT_CURSOR} of the page before; `page` then counts from there"
 
 
 class SendQuery(Paging):
-    """The query of a history."""
+    """Query parameters of a history."""
 
     page: int = Field(
-        0, ge=0, le=FURTHEST_PAGE, description="Number of the page, from 0; farther in with after"
+        0,
+        ge=0,
+        le=FURTHEST_PAGE,
+        description="Number of the page, from 0; use `after` for pages beyond the maximum",
     )
     waiting: bool | None = Field(
-        None, description="true: only who is due and waits for a place; false: only what has one"
+        None, description="true: only steps that wait for a slot; false: only steps that have one"
     )
 
 
 class ContactSendQuery(SendQuery):
-    """The query of a contact's history."""
+    """Query parameters of the history of a contact."""
 
     after: str | None = Field(None, pattern=cursor_pattern(5), description=AFTER)
-    sort: Literal["sendAt", "-sendAt"] = Field("sendAt", description="In this order; with - the latest first")
+    sort: Literal["sendAt", "-sendAt"] = Field("sendAt", description=SORT)
 
 
 class SequenceSendQuery(SendQuery):
-    """The query of a sequence's history."""
+    """Query parameters of the history of a sequence."""
 
     after: str | None = Field(None, pattern=cursor_pattern(4), description=AFTER)
-    contact_id: UUID | None = Field(None, alias="contactId", description="Only this contact's")
+    contact_id: UUID | None = Field(None, alias="contactId", description="Only sends to this contact")

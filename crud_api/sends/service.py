@@ -1,4 +1,4 @@
-"""The history and the future of a contact and of a sequence: the ledger, and who waits for a place."""
+"""Lists past and planned sends of a contact or a sequence, and due steps that wait for a slot."""
 
 from __future__ import annotations
 
@@ -10,66 +10,67 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from crud_api.contacts.service import internal_id_ever as contact_id_of
-from crud_api.paging import COUNTED_UP_TO, Key, Page, Paging, count, page_of
+from crud_api.contacts.service import internal_id_with_deleted as contact_id_of
+from crud_api.paging import COUNT_LIMIT, Key, Page, Paging, count, page_of
 from crud_api.sends import repository
 from crud_api.sends.schemas import WAITING, ContactSendQuery, Send, SequenceSendQuery
-from crud_api.sequences.service import internal_id_ever as sequence_id_of
+from crud_api.sequences.service import internal_id_with_deleted as sequence_id_of
 from crud_api.tables import AnyRow
 
 CHRONOLOGICAL = (
     repository.SEND_AT_EPOCH,
-    repository.ledger.c.sequence_id,
-    repository.ledger.c.step_id,
-    repository.ledger.c.round,
+    repository.all_sends.c.sequence_id,
+    repository.all_sends.c.step_id,
+    repository.all_sends.c.round,
 )
-BY_CONTACT = (repository.ledger.c.contact_id, repository.ledger.c.step_id, repository.ledger.c.round)
+BY_CONTACT = (repository.all_sends.c.contact_id, repository.all_sends.c.step_id, repository.all_sends.c.round)
 
 
 def of_contact(connection: Connection, contact: UUID, query: ContactSendQuery) -> Page[Send]:
-    """Return what the contact was and will be sent, by time, and where it is due and waits: that comes last."""
+    """Return one page of the sends of a contact, in order of time, followed by its waiting steps."""
     contact_id = contact_id_of(connection, contact)
     cursor, most = query.cursor, query.offset + query.size + 1
-    some_sends = repository.chosen(repository.sends_of_contact(contact_id), query.waiting is not True)
-    waiting = repository.chosen(repository.waiting_of_contact(contact_id), query.waiting is not False)
+    selected_sends = repository.only_if(query.waiting is not True, repository.sends_of_contact(contact_id))
+    waiting = repository.only_if(query.waiting is not False, repository.waiting_of_contact(contact_id))
     backwards = query.sort.startswith("-")
     sent: Iterable[AnyRow] = ()
     waits: Iterable[AnyRow] = ()
-    # The cursor's first number tells whether it names a send or a waiting: the page may be past all of one kind.
-    of_send, of_waiting = _apart(cursor)
+    # The first number of the cursor says if it points to a send or to a waiting step. All rows of the other
+    # kind come either before the cursor, and are skipped, or after it.
+    of_send, of_waiting = _split_cursor(cursor)
     if of_waiting is None or backwards:
-        start = repository.after(some_sends, CHRONOLOGICAL, of_send, backwards=backwards)
+        start = repository.after(selected_sends, CHRONOLOGICAL, of_send, backwards=backwards)
         sent = repository.read_sends(connection, start.limit(most))
     if of_send is None or not backwards:
         start = repository.waiting_after(waiting, "sequence_id", of_waiting, backwards=backwards)
         waits = repository.read_waiting(connection, start.limit(most))
-    total = _sum(count(connection, some_sends, query), count(connection, waiting, query))
+    total = _sum(count(connection, selected_sends, query), count(connection, waiting, query))
     return _page(sent, waits, query, total=total, key=_chronological, backwards=backwards)
 
 
 def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery) -> Page[Send]:
-    """Return what the sequence's contacts were and will be sent, and who waits, contact by contact."""
+    """Return one page of the sends of a sequence and its waiting steps, grouped by contact."""
     sequence_id = sequence_id_of(connection, sequence)
     contact_id = None if query.contact_id is None else contact_id_of(connection, query.contact_id)
     cursor, most = query.cursor, query.offset + query.size + 1
-    some_sends = repository.chosen(
-        repository.sends_of_sequence(sequence_id, contact_id), query.waiting is not True
+    selected_sends = repository.only_if(
+        query.waiting is not True, repository.sends_of_sequence(sequence_id, contact_id)
     )
-    waiting = repository.chosen(
-        repository.waiting_of_sequence(sequence_id, contact_id), query.waiting is not False
+    waiting = repository.only_if(
+        query.waiting is not False, repository.waiting_of_sequence(sequence_id, contact_id)
     )
-    # A contact's waiting comes after its sends: the cursor's second number tells which of the two it names.
-    start = repository.after(some_sends, BY_CONTACT, cursor and _after_contact(cursor))
+    # The waiting step of a contact comes after its sends. The second number of the cursor is 1 for it.
+    start = repository.after(selected_sends, BY_CONTACT, cursor and _after_contact(cursor))
     sent = repository.read_sends(connection, start.limit(most))
-    behind = cursor[0] - (cursor[1] == 0) if cursor else None
-    start = repository.waiting_after(waiting, "contact_id", behind)
+    last_contact = cursor[0] - (cursor[1] == 0) if cursor else None
+    start = repository.waiting_after(waiting, "contact_id", last_contact)
     waits = repository.read_waiting(connection, start.limit(most))
-    total = _sum(count(connection, some_sends, query), count(connection, waiting, query))
+    total = _sum(count(connection, selected_sends, query), count(connection, waiting, query))
     return _page(sent, waits, query, total=total, key=_by_contact)
 
 
-def _apart(cursor: Key | None) -> tuple[Key | None, int | None]:
-    """Return the key of the send that a cursor names, or the sequence of the waiting."""
+def _split_cursor(cursor: Key | None) -> tuple[Key | None, int | None]:
+    """Return the key of the send in a cursor, or the sequence id of the waiting step in it."""
     if cursor is None:
         return None, None
     return (None, cursor[2]) if cursor[0] else (cursor[1:], None)
@@ -111,4 +112,4 @@ def _by_contact(row: AnyRow) -> Key:
 def _sum(*counts: int | None) -> int | None:
     known = [number for number in counts if number is not None]
     together = sum(known)
-    return together if len(known) == len(counts) and together <= COUNTED_UP_TO else None
+    return together if len(known) == len(counts) and together <= COUNT_LIMIT else None

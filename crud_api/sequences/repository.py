@@ -1,4 +1,4 @@
-"""The statements of sequences."""
+"""Reads and writes sequences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHOWN = (
     sequences.c.created.label("created_at"),
     sequences.c.updated.label("last_updated_at"),
 )
-_FIND = select(*SHOWN).where(sequences.c.external_id == bindparam("asked"), LIVE)
+_FIND = select(*SHOWN).where(sequences.c.external_id == bindparam("sequence"), LIVE)
 _FIND_LOCKED = _FIND.with_for_update()
 
 
@@ -44,7 +44,7 @@ def read(connection: Connection, query: SequenceQuery) -> Page[AnyRow]:
 
 
 def find(connection: Connection, sequence: UUID, *, lock: bool = False) -> AnyRow | None:
-    return connection.execute(_FIND_LOCKED if lock else _FIND, {"asked": sequence}).first()
+    return connection.execute(_FIND_LOCKED if lock else _FIND, {"sequence": sequence}).first()
 
 
 def find_id(connection: Connection, sequence: UUID) -> int | None:
@@ -53,8 +53,8 @@ def find_id(connection: Connection, sequence: UUID) -> int | None:
     return connection.execute(statement).scalar_one_or_none()
 
 
-def find_id_ever(connection: Connection, sequence: UUID) -> int | None:
-    """Return the internal id of a sequence, also of a deleted one: its history is still there."""
+def find_id_with_deleted(connection: Connection, sequence: UUID) -> int | None:
+    """Return the internal id of a sequence, including a deleted one, whose history remains."""
     return connection.execute(
         select(sequences.c.id).where(sequences.c.external_id == sequence)
     ).scalar_one_or_none()

@@ -1,4 +1,4 @@
-"""Sequences, as they are sent and received."""
+"""Defines the request and response bodies of sequences."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from uuid import UUID
 
 from pydantic import Field, field_validator
 
-from crud_api.base_schema import UNSENT, Answer, Body, Changes, example, example_of_changes
+from crud_api.base_schema import UNSENT, PatchBody, RequestBody, ResponseBody, example, example_of_changes
 from crud_api.fields import AnyInt, Count, Line, SearchText
-from crud_api.paging import Paging
+from crud_api.paging import SORT, Paging
 from crud_api.steps.schemas import EXAMPLE as STEP_EXAMPLE
 from crud_api.steps.schemas import Step, StepCreate
 
 MOST_STEPS = 1000
 
-MaxNewPerDay = Annotated[Count | None, Field(description="First mails a day; null for no bound")]
-Priority = Annotated[AnyInt, Field(description="The larger goes first where there is not room for all")]
-IsActive = Annotated[bool, Field(description="An inactive sequence sends nothing")]
+MaxNewPerDay = Annotated[Count | None, Field(description="First mails per day; null for no limit")]
+Priority = Annotated[
+    AnyInt, Field(description="If capacity is short, sequences with a higher priority are planned first")
+]
+IsActive = Annotated[bool, Field(description="An inactive sequence sends no mails")]
 
 
-class SequenceCreate(Body):
+class SequenceCreate(RequestBody):
     """A new sequence with its steps."""
 
     model_config = example({"name": "Welcome", "steps": [STEP_EXAMPLE]})
@@ -35,7 +37,7 @@ class SequenceCreate(Body):
     steps: list[StepCreate] = Field(
         min_length=1,
         max_length=MOST_STEPS,
-        description="Their stepNumbers differ",
+        description="Each step has a different stepNumber",
         json_schema_extra={"uniqueItems": True},
     )
 
@@ -43,12 +45,12 @@ class SequenceCreate(Body):
     @classmethod
     def _numbers_are_unique(cls, steps: list[StepCreate]) -> list[StepCreate]:
         if len({step.step_number for step in steps}) < len(steps):
-            raise ValueError("two steps have the same stepNumber")
+            raise ValueError("must not contain two steps with the same stepNumber")
         return steps
 
 
-class SequenceChanges(Changes):
-    """What is to change of a sequence; its steps have routes of their own."""
+class SequenceChanges(PatchBody):
+    """The fields of a sequence to change. Steps are changed through their own routes."""
 
     model_config = example_of_changes({"openTrackingEnabled": True})
 
@@ -60,7 +62,7 @@ class SequenceChanges(Changes):
     priority: Priority = UNSENT
 
 
-class Sequence(Answer):
+class Sequence(ResponseBody):
     """A series of mails."""
 
     id: UUID
@@ -76,10 +78,8 @@ class Sequence(Answer):
 
 
 class SequenceQuery(Paging):
-    """The query of the list of sequences."""
+    """Query parameters of the list of sequences."""
 
-    name: SearchText | None = Field(None, description="Exactly this name")
+    name: SearchText | None = Field(None, description="Only the sequence with this name")
     is_active: bool | None = Field(None, alias="isActive")
-    sort: Literal["createdAt", "-createdAt", "name", "-name"] = Field(
-        "createdAt", description="In this order; with - the other way"
-    )
+    sort: Literal["createdAt", "-createdAt", "name", "-name"] = Field("createdAt", description=SORT)

@@ -1,4 +1,4 @@
-"""What may be done with sequences."""
+"""Creates, reads, changes and deletes sequences."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def create(connection: Connection, body: SequenceCreate) -> Sequence:
 
 def read(connection: Connection, query: SequenceQuery) -> Page[Sequence]:
     page = repository.read(connection, query)
-    theirs = steps.of_sequences(connection, [row.row_key for row in page.items])
-    return page.with_items([_shown(row, theirs[row.row_key]) for row in page.items])
+    steps_of = steps.of_sequences(connection, [row.row_key for row in page.items])
+    return page.with_items([_shown(row, steps_of[row.row_key]) for row in page.items])
 
 
 def find(connection: Connection, sequence: UUID, *, lock: bool = False) -> Sequence:
@@ -41,24 +41,24 @@ def change(connection: Connection, sequence: UUID, body: SequenceChanges) -> Seq
 
 
 def delete(connection: Connection, sequence: UUID) -> None:
-    """Delete the sequence; what is planned of it is stopped by the gates of a send."""
+    """Delete the sequence. The checks before each send stop what is already planned."""
     if not repository.delete(connection, sequence):
-        raise _unknown(sequence)
+        raise _not_found(sequence)
 
 
 def internal_id(connection: Connection, sequence: UUID) -> int:
-    """Return the internal id of a live sequence; raise NotFoundError where there is none."""
+    """Return the internal id of a live sequence; raise NotFoundError if there is none."""
     found = repository.find_id(connection, sequence)
     if found is None:
-        raise _unknown(sequence)
+        raise _not_found(sequence)
     return found
 
 
-def internal_id_ever(connection: Connection, sequence: UUID) -> int:
+def internal_id_with_deleted(connection: Connection, sequence: UUID) -> int:
     """Do the same for a sequence that may be deleted."""
-    found = repository.find_id_ever(connection, sequence)
+    found = repository.find_id_with_deleted(connection, sequence)
     if found is None:
-        raise _unknown(sequence)
+        raise _not_found(sequence)
     return found
 
 
@@ -68,11 +68,11 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _found(row: AnyRow | None, sequence: UUID) -> AnyRow:
     if row is None:
-        raise _unknown(sequence)
+        raise _not_found(sequence)
     return row
 
 
-def _unknown(sequence: UUID) -> NotFoundError:
+def _not_found(sequence: UUID) -> NotFoundError:
     return NotFoundError(f"No sequence has the id {sequence}.")
 
 
@@ -80,6 +80,5 @@ def _with_steps(connection: Connection, row: AnyRow) -> Sequence:
     return _shown(row, steps.of_sequences(connection, [row.row_key])[row.row_key])
 
 
-def _shown(row: AnyRow, theirs: list[AnyRow]) -> Sequence:
-    steps_shown = [Step.of(step) for step in theirs]
-    return Sequence.model_validate({**row._asdict(), "steps": steps_shown}, by_alias=False, by_name=True)
+def _shown(row: AnyRow, step_rows: list[AnyRow]) -> Sequence:
+    return Sequence.of(row, steps=[Step.of(step) for step in step_rows])

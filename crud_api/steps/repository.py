@@ -1,4 +1,4 @@
-"""The statements of steps."""
+"""Reads and writes steps."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ SHOWN = (
 
 
 def add(connection: Connection, sequence_id: int, values: Sequence[Mapping[str, Any]]) -> list[AnyRow]:
-    """Insert steps of one sequence; return them by their number."""
+    """Insert the steps of one sequence; return them in order of step number."""
     rows = [{**step, "sequence_id": sequence_id} for step in values]
     added = connection.execute(insert(steps).values(rows).returning(*SHOWN)).all()
     return sorted(added, key=lambda step: step.step_number)
 
 
 def of_sequences(connection: Connection, sequence_ids: Sequence[int]) -> dict[int, list[AnyRow]]:
-    """Return the live steps of each sequence, by their number."""
+    """Return the live steps of each sequence, in order of step number."""
     statement = select(*SHOWN).where(steps.c.sequence_id.in_(sequence_ids), LIVE)
     found: dict[int, list[AnyRow]] = defaultdict(list)
     for step in connection.execute(statement.order_by(steps.c.sequence_id, steps.c.step_number)):
@@ -42,7 +42,7 @@ def of_sequences(connection: Connection, sequence_ids: Sequence[int]) -> dict[in
 
 
 def first(connection: Connection, sequence_id: int) -> AnyRow | None:
-    """Return the live step that an enrolment starts with."""
+    """Return the live step with the lowest number, at which an enrolment starts."""
     statement = select(*SHOWN).where(steps.c.sequence_id == sequence_id, LIVE)
     return connection.execute(statement.order_by(steps.c.step_number).limit(1)).first()
 
@@ -58,7 +58,7 @@ def change(connection: Connection, sequence_id: int, step: UUID, values: Mapping
 
 
 def delete(connection: Connection, sequence_id: int, step: UUID) -> int | None:
-    """Mark a live step deleted; return its internal id."""
+    """Mark a live step as deleted; return its internal id, or None if there is none."""
     statement = update(steps).where(steps.c.external_id == step, steps.c.sequence_id == sequence_id, LIVE)
     return connection.execute(
         statement.values(deleted_at=func.now()).returning(steps.c.id)
@@ -66,5 +66,5 @@ def delete(connection: Connection, sequence_id: int, step: UUID) -> int | None:
 
 
 def cancel_sends(connection: Connection, step_id: int) -> int:
-    """Cancel what is not yet being transmitted of a step; return how many sends that were."""
+    """Cancel the sends of a step that are not yet being transmitted; return their number."""
     return connection.execute(select(func.cancel_step_sends(step_id))).scalar_one()

@@ -1,4 +1,4 @@
-"""Steps, as they are sent and received."""
+"""Defines the request and response bodies of steps."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from crud_api.base_schema import UNSENT, Answer, Body, Changes, example, example_of_changes
+from crud_api.base_schema import (
+    UNSENT,
+    PatchBody,
+    Query,
+    RequestBody,
+    ResponseBody,
+    example,
+    example_of_changes,
+)
 from crud_api.fields import Line, Number, TemplateLine, TemplateProse, Whole
 from sequence_store.mail.templates import KNOWN
 
@@ -17,13 +25,20 @@ LONGEST_DELAY_DAYS = 36_500
 DelayDays = Annotated[
     int,
     Field(
-        ge=0, le=LONGEST_DELAY_DAYS, description="Days after the step before; for the first, after enrolment"
+        ge=0,
+        le=LONGEST_DELAY_DAYS,
+        description="Days after the previous step; for the first step, after enrolment",
     ),
     Whole,
 ]
-StepNumber = Annotated[Number, Field(description="Its place; unique in the sequence, gaps are allowed")]
-Subject = Annotated[TemplateLine | None, Field(description="A Liquid template; null continues the thread")]
-Content = Annotated[TemplateProse, Field(description=f"A Liquid template; it may name {KNOWN}")]
+StepNumber = Annotated[
+    Number, Field(description="Position of the step; unique in the sequence, gaps are allowed")
+]
+Subject = Annotated[
+    TemplateLine | None,
+    Field(description="A Liquid template; null for a reply in the thread of the earlier mails"),
+]
+Content = Annotated[TemplateProse, Field(description=f"A Liquid template. Available fields: {KNOWN}")]
 
 EXAMPLE: dict[str, Any] = {
     "stepNumber": 1,
@@ -32,7 +47,7 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
-class StepCreate(Body):
+class StepCreate(RequestBody):
     """A new step."""
 
     model_config = example(EXAMPLE)
@@ -44,8 +59,8 @@ class StepCreate(Body):
     step_name: Line | None = None
 
 
-class StepChanges(Changes):
-    """What is to change of a step."""
+class StepChanges(PatchBody):
+    """The fields of a step to change."""
 
     model_config = example_of_changes({"delayDays": 3})
 
@@ -56,7 +71,7 @@ class StepChanges(Changes):
     step_name: Line | None = UNSENT
 
 
-class Step(Answer):
+class Step(ResponseBody):
     """One mail of a sequence."""
 
     id: UUID
@@ -69,21 +84,19 @@ class Step(Answer):
     last_updated_at: datetime | None
 
 
-class PreviewQuery(BaseModel):
-    """For whom a step is rendered, and from which mailbox."""
-
-    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+class PreviewQuery(Query):
+    """The contact and the mailbox for which a step is rendered."""
 
     contact_id: UUID = Field(alias="contactId")
     mailbox_id: UUID | None = Field(
         None,
         alias="mailboxId",
-        description="Without it, the mailbox of the contact's first mail, or the sequence's first",
+        description="By default, the mailbox of the contact's first mail, or the first one of the sequence",
     )
 
 
-class Preview(Answer):
-    """A mail that is not sent. Its link to unsubscribe unsubscribes nobody, and nothing in it is tracked."""
+class Preview(ResponseBody):
+    """A rendered mail that is not sent. Its unsubscribe link has no effect, and it is not tracked."""
 
     sender_name: str
     sender_address: str

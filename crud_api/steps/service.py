@@ -1,4 +1,4 @@
-"""What may be done with the steps of a sequence."""
+"""Adds, reads, changes and deletes the steps of a sequence."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def change(connection: Connection, sequence: UUID, step: UUID, body: StepChanges
 
 
 def delete(connection: Connection, sequence: UUID, step: UUID) -> None:
-    """Delete the step, if it is there, with the sends that are not yet being transmitted."""
+    """Delete the step if it exists, and cancel its sends that are not yet being transmitted."""
     sequence_id = sequences.find_id(connection, sequence)
     if sequence_id is None:
         return
@@ -42,7 +42,11 @@ def delete(connection: Connection, sequence: UUID, step: UUID) -> None:
         repository.cancel_sends(connection, step_id)
 
 
+def not_found(step: UUID) -> NotFoundError:
+    return NotFoundError(f"The sequence has no step with the id {step}.")
+
+
 def _shown(row: AnyRow | None, step: UUID) -> Step:
     if row is None:
-        raise NotFoundError(f"The sequence has no step with the id {step}.")
+        raise not_found(step)
     return Step.of(row)

@@ -1,1 +1,1 @@
-"""Who must not be mailed again, whatever happens to the contact."""
+"""Suppressions: addresses that must not be mailed, whatever happens to their contacts."""

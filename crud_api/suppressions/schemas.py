@@ -1,4 +1,4 @@
-"""Suppressions, as they are sent and received."""
+"""Defines the request and response bodies of suppressions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from crud_api.base_schema import Answer, Body
+from crud_api.base_schema import RequestBody, ResponseBody
 from crud_api.fields import Address, Line, SearchText
 from crud_api.paging import Paging
 
 EXAMPLE: dict[str, Any] = {"mailAddress": "grace@example.com", "reason": "asked by phone"}
 
 
-class SuppressionCreate(Body):
-    """An address that must not be mailed again."""
+class SuppressionCreate(RequestBody):
+    """An address that must not be mailed."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
@@ -24,15 +24,15 @@ class SuppressionCreate(Body):
     reason: Line
 
 
-class Lifting(Body):
-    """Why an address may be mailed again, and who says so; both are kept, with the key in use."""
+class Lifting(RequestBody):
+    """The reason why an address may be mailed again, and the person who decided it. Both are recorded."""
 
     reason: Line = Field(examples=["the mailbox exists again"])
     by: Line = Field(examples=["Grace Hopper"])
 
 
-class Suppression(Answer):
-    """That an address is suppressed. The address itself is not kept: look it up with `mailAddress`."""
+class Suppression(ResponseBody):
+    """A suppressed address. The address itself is not stored; to find it, use the filter `mailAddress`."""
 
     id: UUID
     reason: str = Field(examples=["unsubscribed", "hard_bounce", "complaint", "erased"])
@@ -40,8 +40,8 @@ class Suppression(Answer):
 
 
 class SuppressionQuery(Paging):
-    """The query of the list of suppressions."""
+    """Query parameters of the list of suppressions."""
 
     mail_address: SearchText | None = Field(
-        None, alias="mailAddress", description="That of this address alone, without regard to case"
+        None, alias="mailAddress", description="Only the suppression of this address; case is ignored"
     )

@@ -1,4 +1,4 @@
-"""What may be done with suppressions."""
+"""Creates, reads and lifts suppressions."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def read(connection: Connection, query: SuppressionQuery, pads: bytes) -> Page[S
 
 
 def suppress(connection: Connection, body: SuppressionCreate, pads: bytes) -> Suppression:
-    """Suppress an address; one that is suppressed already keeps its first reason."""
+    """Suppress an address. If it is suppressed already, the existing suppression keeps its reason."""
     return Suppression.of(repository.suppress(connection, body.mail_address, body.reason, pads))
 
 
 def find(connection: Connection, suppression: UUID) -> Suppression:
     row = repository.find(connection, suppression)
     if row is None:
-        raise _missing(suppression)
+        raise _not_found(suppression)
     return Suppression.of(row)
 
 
 def lift(connection: Connection, suppression: UUID, body: Lifting, key_id: int) -> None:
-    """Let the address be mailed again, and keep who said so and why, and with which key."""
+    """Allow mails to the address again; record the person, the reason and the API key."""
     lifted = repository.lift(connection, suppression)
     if lifted is None:
-        raise _missing(suppression)
+        raise _not_found(suppression)
     detail = {"by": body.by, "reason": body.reason, "was": lifted.reason}
-    repository.note_lifting(connection, {**detail, "address_hmac": lifted.address_hmac.hex()}, key_id)
+    repository.record_lifting(connection, {**detail, "address_hmac": lifted.address_hmac.hex()}, key_id)
 
 
-def _missing(suppression: UUID) -> NotFoundError:
+def _not_found(suppression: UUID) -> NotFoundError:
     return NotFoundError(f"No suppression has the id {suppression}.")

@@ -1,1 +1,1 @@
-"""Open pixel, click redirect and unsubscribing: what mails link to."""
+"""Tracking: open pixel, click redirect and unsubscribe links of mails."""

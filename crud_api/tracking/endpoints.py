@@ -1,4 +1,8 @@
-"""Routes that mails link to. Their tokens are the only key; they are for people, so no document lists them."""
+"""Defines the routes for links in mails.
+
+The signed token in the URL authenticates a request. The OpenAPI document omits these routes because they are
+for recipients of mails, not for API clients.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,7 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/t/{token}")
 def follow_link(token: str, store: Store, settings: Settings) -> Response:
-    """Answer the open pixel with a pixel, and a link with the target that stood in the mail."""
+    """Record the event; return the open pixel, or redirect to the target of the link."""
     link = settings.link_signer.read(token)
     if link is None or link.kind is LinkKind.UNSUBSCRIBE:
         return pages.unknown_link()
@@ -33,8 +37,8 @@ def follow_link(token: str, store: Store, settings: Settings) -> Response:
 
 
 @router.get("/u/{token}")
-def show_unsubscribing(token: str, settings: Settings) -> Response:
-    """Ask, and change nothing: mail programs and scanners follow every link (RFC 8058)."""
+def confirm_unsubscribe(token: str, settings: Settings) -> Response:
+    """Show a confirmation page. A GET changes nothing, because mail scanners follow every link (RFC 8058)."""
     link = settings.link_signer.read(token)
     if link is None or link.kind is not LinkKind.UNSUBSCRIBE:
         return pages.unknown_link()
@@ -43,7 +47,7 @@ def show_unsubscribing(token: str, settings: Settings) -> Response:
 
 @router.post("/u/{token}")
 def unsubscribe(token: str, store: Store, settings: Settings) -> Response:
-    """Stop everything for the address at once. The body is the page's or a mail program's; none is needed."""
+    """Unsubscribe the address immediately. The body, from the page or a mail program, is ignored."""
     link = settings.link_signer.read(token)
     if link is None or link.kind is not LinkKind.UNSUBSCRIBE:
         return pages.unknown_link()
@@ -53,9 +57,9 @@ def unsubscribe(token: str, store: Store, settings: Settings) -> Response:
 
 
 def _record(store: Store, link: Link) -> None:
-    """Note the event; a reader is not kept from a page because our database is away."""
+    """Record the event. If the database is unreachable, only log that: the recipient still gets the page."""
     try:
         with store.transaction() as connection:
             repository.record(connection, link)
     except UnavailableError:
-        log.warning("a link was followed while the database was away; its event is lost")
+        log.warning("The database is unreachable: the event of a tracking link was not recorded")

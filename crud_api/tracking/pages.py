@@ -1,4 +1,4 @@
-"""The pages that recipients see: short, calm, and without a word that a mail or a link could put there."""
+"""Renders the pages for recipients. They are static: a mail or a link cannot insert text into them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLE = (
 
 
 def ask_to_unsubscribe() -> HTMLResponse:
-    # The form posts to where it was read: no address of ours, and no token, needs to be written into it.
+    # Without an action, the form posts to its own URL, so the page contains no URL and no token.
     button = '<form method="post"><button type="submit">Unsubscribe</button></form>'
     return _page("Unsubscribe", f"<p>You will get no more mails from us.</p>{button}")
 
@@ -29,7 +29,7 @@ def unsubscribed() -> HTMLResponse:
 def unknown_link() -> HTMLResponse:
     return _page(
         "This link does not work",
-        "<p>It may have been cut off. Try the link in the mail again, or answer the mail.</p>",
+        "<p>The link may be incomplete. Try the link in the mail again, or reply to the mail.</p>",
         status=404,
     )
 

@@ -1,19 +1,20 @@
-"""The statements of tracking."""
+"""Records opened mails, followed links and unsubscriptions."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection
 
 from crud_api.database import run
+from sequence_store.domain.states import EventKind
 from sequence_store.mail.link_tokens import Link, LinkKind
 
-MOST_EVENTS = 100  # of a kind of a send
+MOST_EVENTS = 100  # per send and kind of event
 
-KINDS = {LinkKind.OPEN: "opened", LinkKind.CLICK: "clicked"}
+KINDS = {LinkKind.OPEN: EventKind.OPENED, LinkKind.CLICK: EventKind.CLICKED}
 
 
 def record(connection: Connection, link: Link) -> None:
-    """Note that a mail was opened or one of its links followed."""
+    """Record that a mail was opened or that one of its links was followed."""
     values = {**link.send._asdict(), "kind": KINDS[link.kind], "place": link.place, "most": MOST_EVENTS}
     run(connection, "tracking", "wait_a_second_at_most")
     run(connection, "tracking", "record_link_event", values)

@@ -1,4 +1,4 @@
-"""The API in process, on a database of its own; the ledger is filled by SQL, as the plan would."""
+"""Fixtures: the API in this process with its own database. SQL inserts sends, as a plan would."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAILBOX = {"sendLimit": 50, "sendStartTime": "09:00", "sendEndTime": "17:30"}
 
 @dataclass
 class Api:
-    """A client of the API; `database` reaches the rows behind it."""
+    """A client of the API; `database` gives access to the rows behind it."""
 
     app: FastAPI
     database: Database
@@ -57,7 +57,7 @@ class Api:
         return self.request("DELETE", path, **({} if body is None else {"json": body}))
 
     def made(self, path: str, body: Any) -> dict[str, Any]:
-        """Create something and return it."""
+        """Create a resource and return it."""
         response = self.post(path, body)
         assert response.status_code == 201, response.text
         answer: dict[str, Any] = response.json()
@@ -86,13 +86,13 @@ class Api:
         return next(one for one in listed if one["contactId"] == contact["id"])
 
     def sql(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run one statement as the owner; return its rows."""
+        """Run one statement as the owner of the database; return its rows."""
         with self.database.connect() as connection:
             cursor = connection.execute(statement, values)  # type: ignore[call-overload]
             return cursor.fetchall() if cursor.description else []
 
     def key(self, table: str, shown: dict[str, Any]) -> int:
-        """Return the internal id of something that the API has shown."""
+        """Return the internal id of a resource that the API has returned."""
         [(key,)] = self.sql(f"SELECT id FROM {table} WHERE external_id = %s", shown["id"])
         return int(key)
 
@@ -106,7 +106,7 @@ class Api:
         at: str = "2026-03-10 10:00Z",
         status: str = "planned",
     ) -> None:
-        """Put a row into the ledger for the sequence's step of that index."""
+        """Insert a row into `sends` for the step of the sequence with this index."""
         self.sql(
             """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,
                    send_day, send_at, not_after, status)
@@ -124,7 +124,7 @@ class Api:
 
 @pytest.fixture(scope="session")
 def shared_api(postgres: Postgres, template: str) -> Iterator[Api]:
-    """Serve all tests that leave nothing behind, or do not care what others left."""
+    """Return an API that is shared by all tests that do not depend on the data in it."""
     name = "shared_by_api_tests"
     postgres.create_database(name, template=template)
     urls = {role: postgres.url(f"sequence_{role}", name) for role in ROLES}

@@ -1,4 +1,4 @@
-"""What JSON Schema has no words for: schemathesis keeps these rules, too, in what it makes up."""
+"""Applies to generated requests the rules of the API that JSON Schema cannot express."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RAMP_UP = ("rampUpStart", "rampUpDailyIncrement", "rampUpStarted")
 
 
 def storable(value: Any) -> Any:
-    """Return JSON without the character NUL and without whole numbers of more than 64 bits."""
+    """Return JSON without the character NUL and without integers of more than 64 bits."""
     match value:
         case dict():
             return {storable(name): storable(item) for name, item in value.items()}
@@ -28,14 +28,14 @@ def storable(value: Any) -> Any:
 
 @schemathesis.hook
 def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
-    """Leave out an empty size or page, which is taken for none; an object or a list may be written as one."""
+    """Reject queries with an empty size or page (the API ignores them), and lists or objects as values."""
     sizes = [query[name] for name in ("size", "page") if query and name in query]
     return not any(size == "" or isinstance(size, dict | list) for size in sizes)
 
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make step numbers differ, the three fields of a ramp-up null where one is, attributes storable, and a file."""
+    """Make generated bodies valid: distinct step numbers, a complete ramp-up, storable attributes, a file."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     if case.media_type == "application/octet-stream" and isinstance(case.body, Binary):

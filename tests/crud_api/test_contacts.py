@@ -1,4 +1,4 @@
-"""Contacts."""
+"""Tests contacts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def test_contact_comes_back_as_it_was_entered(api: Api) -> None:
 def test_address_is_unique_without_regard_to_case_among_live_contacts(api: Api) -> None:
     contact, other = api.contact(mailAddress="ada@example.com"), api.contact()
     taken = api.post("/contacts", {"name": "Ada", "mailAddress": "ADA@EXAMPLE.COM"})
-    assert (taken.status_code, taken.json()) == (409, {"message": "mailAddress: another contact has it"})
+    assert (taken.status_code, taken.json()) == (
+        409,
+        {"message": "mailAddress: is already used by another contact"},
+    )
     assert api.patch(f"/contacts/{other['id']}", {"mailAddress": "Ada@example.com"}).status_code == 409
     api.delete(f"/contacts/{contact['id']}")
     assert api.contact(mailAddress="ADA@example.com")["id"] != contact["id"]
@@ -73,4 +76,4 @@ def test_deleted_contact_is_404_and_leaves_its_sequences(api: Api) -> None:
     removed = api.enrolment(sequence, contact, status="removed")
     assert (removed["statusReason"], removed["nextSend"]) == ("contact_deleted", None)
     again = api.post(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]}).json()
-    assert again == {"enrolled": 0, "refused": [{"contactId": contact["id"], "message": "is no contact"}]}
+    assert again == {"enrolled": 0, "refused": [{"contactId": contact["id"], "message": "does not exist"}]}

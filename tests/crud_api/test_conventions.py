@@ -1,4 +1,4 @@
-"""What holds on every route: paging, refusals, limits, headers."""
+"""Tests the conventions of all routes: paging, errors, limits, headers."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def test_body_above_two_mebibytes_is_413_whether_or_not_its_length_is_told(share
     for body in (content, chunks()):
         refused = shared_api.request("POST", "/sequences", content=body)
         assert refused.status_code == 413
-        assert refused.json() == {"message": "body: is larger than 2097152 bytes. Send it in parts."}
+        assert refused.json() == {
+            "message": "body: is larger than 2097152 bytes. Split it into several requests."
+        }
 
 
 def test_what_the_product_decides_is_no_field_of_any_body(shared_api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Enrolments: who gets in, how they pause, resume and end, and that thousands are one request."""
+"""Tests enrolments: enrolling, refusals, pausing, resuming, ending, and thousands of contacts per request."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def test_each_refusal_says_why_and_the_others_are_enrolled(api: Api, settings: S
     report = api.made(path, {"contactIds": asked})
     assert report["enrolled"] == 1
     assert {refusal["contactId"]: refusal["message"] for refusal in report["refused"]} == {
-        active["id"]: "is in the sequence already",
-        paused["id"]: "is in the sequence already",
+        active["id"]: "is already in the sequence",
+        paused["id"]: "is already in the sequence",
         idle["id"]: "is inactive",
         suppressed["id"]: "is suppressed: its address must not be mailed",
-        NOBODY: "is no contact",
+        NOBODY: "does not exist",
     }
     assert api.enrolment(sequence, active)["round"] == 1
     assert api.enrolment(sequence, fresh)["status"] == "active"
@@ -87,7 +87,7 @@ def test_sequence_without_steps_enrols_nobody(api: Api) -> None:
     api.delete(f"/sequences/{sequence['id']}/steps/{sequence['steps'][0]['id']}")
     refused = api.post(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]})
     assert refused.status_code == 409
-    assert refused.json() == {"message": "The sequence has no steps: add one before enrolling contacts."}
+    assert refused.json() == {"message": "The sequence has no steps. Add a step before you enrol contacts."}
 
 
 def test_pausing_keeps_the_day_and_resuming_sets_one_where_there_is_none(api: Api) -> None:

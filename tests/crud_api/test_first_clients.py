@@ -1,4 +1,4 @@
-"""The first server's clients work unchanged: its routes, statuses and fields, and bodies without Content-Type."""
+"""Tests that clients of the first version still work: routes, statuses, fields, and any Content-Type."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SEQUENCE = {
 
 @dataclass
 class FirstClient:
-    """Sends bodies as the first clients do: as bytes, with the Content-Type that they happen to have."""
+    """Sends bodies as the first clients do: as bytes, with any Content-Type or none."""
 
     api: Api
     headers: dict[str, str]

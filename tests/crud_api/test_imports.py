@@ -1,4 +1,4 @@
-"""Files of contacts: what goes in, what is refused and where that is told, and that a file comes out as it went in."""
+"""Tests imports and exports of files: parsing, refused rows, reports, and imports of exported files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def done(api: Api, file: str | bytes, path: str = "/contacts/imports", **query: 
 
 
 def refused(api: Api, file: str | bytes, **query: Any) -> str:
-    """Return why a file is refused as a whole; nothing of it is kept."""
+    """Import a file that is rejected as a whole, check that nothing is stored, and return the message."""
     before = api.sql("SELECT count(*) FROM contacts")
     answer = post(api, file, **query)
     assert answer.status_code == 400, answer.text
@@ -115,7 +115,7 @@ def test_file_is_read_whatever_program_wrote_it(api: Api, file: bytes, query: di
 
 def test_latin_letters_are_read_in_the_encoding_that_is_named(api: Api) -> None:
     file = "name,mailAddress\nMüller – €,m@example.com\n".encode("windows-1252")
-    assert refused(api, file) == "body: near line 1: is not utf-8 text; name the encoding that it has"
+    assert refused(api, file) == "body: near line 1: is not valid utf-8. Set `encoding` to that of the file."
     done(api, file, encoding="windows-1252")
     assert contacts(api)[0][0] == "Müller – €"
 
@@ -130,7 +130,7 @@ BAD_ROWS = [
     (",ada@example.com,,", "name: string should have at least 1 character"),
     ("Ada,,,", "mailAddress: string should have at least 3 characters"),
     ("Ada,ada,,", "mailAddress: must be a mail address, such as ada@example.com"),
-    ("Ada,ada@example,,", "mailAddress: must be a mail address with a full domain"),
+    ("Ada,ada@example,,", "mailAddress: must be a mail address with a fully qualified domain"),
     ("Ada,a b@example.com,,", "mailAddress: must be a mail address, such as ada@example.com"),
     (f"Ada,{'a' * 65}@example.com,,", "mailAddress: must be a mail address, such as ada@example.com"),
     (f"Ada,a@{'a.' * 130}com,,", "mailAddress: string should have at most 254 characters"),
@@ -142,8 +142,8 @@ BAD_ROWS = [
     ("Ada,ada@example.com,,[]", "attributes: must be a JSON object"),
     ("Ada,ada@example.com,,{", "attributes: must be a JSON object"),
     ('Ada,ada@example.com,,"{""a"": ""\\u0000""}"', "attributes: must not contain the character NUL"),
-    ("Ada,ada@example.com,", "has 3 columns, and the first line 4"),
-    ("Ada,ada@example.com,,,", "has 5 columns, and the first line 4"),
+    ("Ada,ada@example.com,", "has 3 columns, but the first line has 4"),
+    ("Ada,ada@example.com,,,", "has 5 columns, but the first line has 4"),
 ]
 
 
@@ -219,7 +219,7 @@ def test_suppressed_and_erased_addresses_are_refused(api: Api) -> None:
 
 def test_role_addresses_are_flagged_or_refused_where_that_is_asked(api: Api) -> None:
     file = "name,mailAddress\nAda,Postmaster@example.com\nGrace,grace@example.com\n"
-    reason = "mailAddress: is a role's address, such as postmaster@, and may be nobody's"
+    reason = "mailAddress: is a role address, such as postmaster@, and may not belong to one person"
     assert report(api, done(api, file, roleAddresses="refuse")) == [(2, "refused", reason)]
     assert len(contacts(api)) == 1
     assert report(api, done(api, file)) == [(2, "flagged", reason)]
@@ -258,8 +258,9 @@ def test_contacts_are_enrolled_but_never_a_second_time(api: Api) -> None:
         (7, "not_enrolled", "is inactive"),
     ]
     fresh = api.sql(
-        "SELECT c.mail_address, e.status, e.round, e.current_step, e.next_send::text FROM sequences_contacts e"
-        " JOIN contacts c ON c.id = e.contact_id WHERE c.mail_address > 'c' ORDER BY 1"
+        "SELECT c.mail_address, e.status, e.round, e.current_step, e.next_send::text"
+        " FROM sequences_contacts e JOIN contacts c ON c.id = e.contact_id"
+        " WHERE c.mail_address > 'c' ORDER BY 1"
     )
     assert fresh == [(f"{x}@example.com", "active", 1, 1, "2026-03-12") for x in "ce"]
     assert api.enrolment(sequence, active)["nextSend"] == "2026-03-12"
@@ -277,22 +278,25 @@ def test_sequence_that_cannot_take_contacts_is_told_before_the_file_is_read(api:
 
 
 BAD_FILES = [
-    ("", "body: is empty; its first line must name the columns"),
+    ("", "body: is empty. Its first line must contain the column names."),
     ("\n\n", "body: is empty"),
-    ("mailAddress\na@example.com\n", "body: no column is name; say which one with column=name:…"),
-    ("name\nAda\n", "body: no column is mailAddress"),
-    ("name,email,E-Mail\n", "body: two columns are mailAddress"),
+    (
+        "mailAddress\na@example.com\n",
+        "body: no column matches name. Select one with column=name:<column name>.",
+    ),
+    ("name\nAda\n", "body: no column matches mailAddress"),
+    ("name,email,E-Mail\n", "body: two columns match mailAddress"),
     ("name,email,email\n", "body: line 1: two columns have the same name"),
-    (f"name,email,{'x' * 300}\n", "body: line 1: a column's name is too long"),
+    (f"name,email,{'x' * 300}\n", "body: line 1: a column name is too long"),
     ("name,email," + ",".join(map(str, range(600))), "body: has more than 500 columns"),
-    (GRACE + 'Ada,"ada@example.com\n' * 3, "body: line 3: is no CSV"),
-    (GRACE + '"Ada"x,ada@example.com\n', "body: line 3: is no CSV"),
-    (GRACE + '"' + "x\n" * 2_000, "body: line 3: is no CSV: the row does not end"),
-    (GRACE + "x" * (LONGEST_LINE + 1), "body: line 3: is no CSV: the row does not end"),
-    (GRACE + f"Ada,{'x' * 200_000}\n", "body: line 3: is no CSV: field larger than field limit"),
+    (GRACE + 'Ada,"ada@example.com\n' * 3, "body: line 3: is not valid CSV"),
+    (GRACE + '"Ada"x,ada@example.com\n', "body: line 3: is not valid CSV"),
+    (GRACE + '"' + "x\n" * 2_000, "body: line 3: is not valid CSV: the row does not end"),
+    (GRACE + "x" * (LONGEST_LINE + 1), "body: line 3: is not valid CSV: the row does not end"),
+    (GRACE + f"Ada,{'x' * 200_000}\n", "body: line 3: is not valid CSV: field larger than field limit"),
     (GRACE.encode() + b"\xff\xff", "body: near line"),
     (GRACE.encode("utf-16") + b"\x00", "body: near line"),
-    (b"\x1f\x8b\x08\x00" * 100, "body: near line 1: is not utf-8 text"),
+    (b"\x1f\x8b\x08\x00" * 100, "body: near line 1: is not valid utf-8"),
     (b"PK\x03\x04" + b"\x00" * 100, "body: "),
 ]
 
@@ -339,7 +343,7 @@ def test_import_that_fails_in_the_middle_keeps_nothing(api: Api) -> None:
 
 
 def test_import_shows_how_far_it_is_while_it_runs(api: Api) -> None:
-    """A second look at the database while the first connection is in the middle of COPY."""
+    """The test reads the list of imports while another connection is in the middle of COPY."""
     seen: list[dict[str, Any]] = []
 
     async def body() -> Any:
@@ -361,10 +365,11 @@ def test_import_shows_how_far_it_is_while_it_runs(api: Api) -> None:
 
 def test_import_whose_process_died_is_said_to_have_failed(api: Api) -> None:
     api.sql(
-        "INSERT INTO imports (kind, created) VALUES ('contacts', now() - interval '1 minute'), ('contacts', now())"
+        "INSERT INTO imports (kind, created)"
+        " VALUES ('contacts', now() - interval '1 minute'), ('contacts', now())"
     )
     gone, fresh = api.get("/imports").json()
-    assert (gone["state"], gone["message"]) == ("failed", service.GONE)
+    assert (gone["state"], gone["message"]) == ("failed", service.INTERRUPTED)
     assert fresh["state"] == "reading"
     with api.database.connect() as alive:
         alive.execute("SELECT pg_advisory_xact_lock_shared(72367, min(id)::int) FROM imports")
@@ -385,7 +390,7 @@ def test_address_that_is_entered_during_an_import_ends_it_and_nothing_is_kept(ap
         yield GRACE.encode()
 
     with api.database.connect() as other:
-        other.execute("LOCK TABLE contacts IN SHARE MODE")  # the import waits where it writes
+        other.execute("LOCK TABLE contacts IN SHARE MODE")  # the import is blocked at its first write
         other.execute("SELECT 1")
         answers: list[Any] = []
         thread = threading.Thread(target=lambda: answers.append(post(api, GRACE)))

@@ -1,4 +1,4 @@
-"""Keys: every route asks for one, with the scope of what it does; only probes and the documentation do not."""
+"""Tests API keys: every route except probes and the documentation requires a key with its scope."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crud_api import rate_limit
 from crud_api.app import create_app
 from crud_api.json_log import JsonLines
 from crud_api.keys import scope_of
-from sequence_cli.main import app as roof
+from sequence_cli.main import app as cli
 from sequence_store.errors import SettingsError
 from sequence_store.secrets.api_keys import Scope
 from sequence_store.settings import ApiSettings, read_settings
@@ -39,7 +39,7 @@ PRODUCTION = {
 
 @pytest.fixture
 def keyed(database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    """Serve as in production: each request needs a key."""
+    """Return an API that requires a key, as in production."""
     monkeypatch.setenv("DATABASE_URL", database.owner)
     app = create_app(make_settings(**PRODUCTION).api, clock=lambda: NOW)
     with asyncio.Runner() as runner:
@@ -48,7 +48,7 @@ def keyed(database: Database, make_settings: MakeSettings, monkeypatch: pytest.M
 
 
 def make_key(*options: str) -> str:
-    made = CliRunner().invoke(roof, ["keys", "create", "a test", *options])
+    made = CliRunner().invoke(cli, ["keys", "create", "a test", *options])
     assert made.exit_code == 0, made.output
     return made.stdout.strip()
 
@@ -58,7 +58,7 @@ def bearing(key: str) -> dict[str, Any]:
 
 
 def requests(api: Api) -> list[tuple[str, str, Scope]]:
-    """Return method, a path and the scope of every route that is not open."""
+    """Return the method, a path and the scope of every route that requires a key."""
     asked = [
         (
             method,
@@ -76,18 +76,18 @@ def requests(api: Api) -> list[tuple[str, str, Scope]]:
 def test_every_route_refuses_no_key_a_wrong_one_an_expired_and_a_revoked_one(keyed: Api) -> None:
     expired, revoked = make_key("--expires-in-days", "1"), make_key()
     keyed.sql("UPDATE api_keys SET expires_at = now() WHERE expires_at IS NOT NULL")
-    assert CliRunner().invoke(roof, ["keys", "revoke", "2"]).exit_code == 0
+    assert CliRunner().invoke(cli, ["keys", "revoke", "2"]).exit_code == 0
     valid = make_key()
     [(stored,)] = keyed.sql("SELECT encode(key_hash, 'hex') FROM api_keys WHERE id = 3")
     refusals: list[tuple[dict[str, Any], str]] = [
-        ({}, "a key is needed, as `Bearer <key>`"),
-        ({"headers": {"Authorization": "Basic YTpi"}}, "a key is needed, as `Bearer <key>`"),
+        ({}, "an API key is required, as `Bearer <key>`"),
+        ({"headers": {"Authorization": "Basic YTpi"}}, "an API key is required, as `Bearer <key>`"),
         (bearing("seq_" + "x" * 43), "the key is unknown"),
         (bearing(expired), "the key has expired"),
         (bearing(revoked), "the key is revoked"),
         (bearing(stored), "the key is unknown"),
         (bearing(valid[:-1]), "the key is unknown"),
-        ({"params": {"key": valid, "api_key": valid}}, "a key is needed, as `Bearer <key>`"),
+        ({"params": {"key": valid, "api_key": valid}}, "an API key is required, as `Bearer <key>`"),
     ]
     for method, path, _ in requests(keyed):
         for request, why in refusals:
@@ -121,15 +121,15 @@ def test_key_is_revoked_at_once_and_only_its_hash_is_kept(keyed: Api) -> None:
     assert keyed.get("/sequences", **bearing(key)).status_code == 200
     [row] = keyed.sql("SELECT to_jsonb(api_keys)::text FROM api_keys")
     assert key not in row[0]
-    listed = CliRunner().invoke(roof, ["keys", "list"]).output
+    listed = CliRunner().invoke(cli, ["keys", "list"]).output
     assert "1\tvalid\t" in listed
     assert "a test" in listed
     assert key not in listed
     runner = CliRunner()
-    assert runner.invoke(roof, ["keys", "revoke", "1"]).exit_code == 0
+    assert runner.invoke(cli, ["keys", "revoke", "1"]).exit_code == 0
     assert keyed.get("/sequences", **bearing(key)).status_code == 401
-    assert runner.invoke(roof, ["keys", "revoke", "1"]).exit_code == 1
-    assert "1\trevoked\t" in runner.invoke(roof, ["keys", "list"]).output
+    assert runner.invoke(cli, ["keys", "revoke", "1"]).exit_code == 1
+    assert "1\trevoked\t" in runner.invoke(cli, ["keys", "list"]).output
 
 
 def test_who_lifts_a_suppression_is_kept_with_the_key_in_use(keyed: Api) -> None:
@@ -142,7 +142,7 @@ def test_who_lifts_a_suppression_is_kept_with_the_key_in_use(keyed: Api) -> None
 
 
 def test_unknown_scope_is_refused_when_a_key_is_made(keyed: Api) -> None:
-    assert CliRunner().invoke(roof, ["keys", "create", "x", "--scope", "everything"]).exit_code == 2
+    assert CliRunner().invoke(cli, ["keys", "create", "x", "--scope", "everything"]).exit_code == 2
     assert keyed.sql("SELECT count(*) FROM api_keys") == [(0,)]
 
 
@@ -157,7 +157,7 @@ def test_key_that_asks_too_often_is_told_when_to_come_back_and_others_go_on(
         assert [api.get("/sequences", **bearing(eager)).status_code for _ in range(4)] == [200, 200, 200, 429]
         refused = api.get("/sequences", **bearing(eager))
         assert 1 <= int(refused.headers["Retry-After"]) <= 60
-        assert refused.json()["message"].startswith("This key may ask 3 times a minute. Try again in ")
+        assert refused.json()["message"].startswith("This key may send 3 requests per minute. Try again in ")
         assert api.get("/sequences", **bearing(other)).status_code == 200
         assert api.get("/healthz").status_code == 200
     app.state.database.close()
@@ -167,7 +167,7 @@ def test_processes_count_a_key_together_and_each_for_itself_while_valkey_is_away
     database: Database, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database.owner)
-    monkeypatch.setattr(rate_limit, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(rate_limit, "VALKEY_RETRY_SECONDS", 0.0)
     valkey = ValkeyServer(tmp_path)
     valkey.start()
     settings = make_settings(api_auth="on", api_rate_limit_per_minute=3, valkey_url=valkey.url).api

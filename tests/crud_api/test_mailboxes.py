@@ -1,4 +1,4 @@
-"""Mailboxes."""
+"""Tests mailboxes."""
 
 from __future__ import annotations
 
@@ -121,7 +121,10 @@ def test_ramp_up_fields_go_together_also_in_a_patch(api: Api) -> None:
 def test_address_is_unique_among_live_mailboxes(api: Api) -> None:
     mailbox = api.mailbox()
     taken = api.post("/mailboxes", {"address": mailbox["address"]} | MAILBOX)
-    assert (taken.status_code, taken.json()) == (409, {"message": "address: another mailbox has it"})
+    assert (taken.status_code, taken.json()) == (
+        409,
+        {"message": "address: is already used by another mailbox"},
+    )
     assert api.delete(f"/mailboxes/{mailbox['id']}").status_code == 204
     assert api.mailbox(address=mailbox["address"])["id"] != mailbox["id"]
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document is complete: a generated client finds names, errors and examples."""
+"""Tests that the OpenAPI document has the names, errors and examples that generated clients need."""
 
 from __future__ import annotations
 
@@ -128,11 +128,12 @@ def fields_of(schema: dict[str, Any]) -> str:
 
 
 def test_operations_are_those_that_were_agreed(shared_api: Api) -> None:
-    """A change of the API's names is a change of operations.txt, which is reviewed: UPDATE_API=1 writes it."""
+    """Changes to API names must appear in operations.txt, for review. UPDATE_API=1 rewrites the file."""
     document = shared_api.app.openapi()
     operations = [
         f"{method.upper()} {path} {operation['operationId']} "
-        f"({' '.join(sorted(one['name'] for one in operation.get('parameters', ())))}) {' '.join(operation['responses'])}"
+        f"({' '.join(sorted(one['name'] for one in operation.get('parameters', ())))}) "
+        f"{' '.join(operation['responses'])}"
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]

@@ -1,4 +1,4 @@
-"""How the process behaves: probes, failures, logs, timeouts, its refusal to start."""
+"""Tests the running process: probes, failures, logs, timeouts, and startup with missing settings."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.crud_api.conftest import STEP, Api
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch, database: Database, settings: Services) -> Iterator[Api]:
-    """Serve with a statement timeout of 200 ms and one connection."""
+    """Return an API with a statement timeout of 200 ms and one connection."""
     monkeypatch.setattr(database_module, "STATEMENT_TIMEOUT_MS", 200)
     app = create_app(settings.api.model_copy(update={"api_database_connections": 1}))
     with asyncio.Runner() as runner:

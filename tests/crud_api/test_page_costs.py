@@ -1,4 +1,4 @@
-"""A page costs the same wherever it is and however long the list: no step of its plan walks up to it."""
+"""Tests, by the query plans, that a page costs the same at any position of a list of any length."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from crud_api.paging import COUNTED_UP_TO
+from crud_api.paging import COUNT_LIMIT
 from tests.crud_api.conftest import STEP, Api
 
 MANY = 30_000
-DELETED, INACTIVE = 12_000, 24_000  # so many from the start are deleted, and from there to here inactive
+DELETED = 12_000  # the rows up to this number are deleted
+INACTIVE = 24_000  # the rows after them, up to this number, are inactive
 FAR = 27_000
-MOST = 400  # rows that a page of 50 may touch in one step of its plan: one of each status, and one more each
+MOST = 400  # rows that one node of the plan may read for a page of 50: a page, plus one, of each status
 
 TABLES = {
     "contacts": """INSERT INTO contacts (name, mail_address, is_active, deleted_at)
         SELECT 'n', md5(n::text) || '@x.y', n > %s, CASE WHEN n <= %s THEN now() END
         FROM generate_series(1, %s) n""",
-    "mailboxes": """INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time, is_active, deleted_at)
+    "mailboxes": """INSERT INTO mailboxes
+            (address, send_limit, send_start_time, send_end_time, is_active, deleted_at)
         SELECT md5(n::text) || '@x.y', 1, '09:00', '17:00', n > %s, CASE WHEN n <= %s THEN now() END
         FROM generate_series(1, %s) n""",
     "sequences": """INSERT INTO sequences (sequence_name, is_active, deleted_at)
@@ -34,26 +36,26 @@ SORTS = {
 
 
 def touched(plan: dict[str, Any]) -> float:
-    """Return the most rows that one step of a plan read, whether it passed them on or not."""
+    """Return the maximum number of rows that one node of a plan read, including rows that it filtered out."""
     below = [touched(step) for step in plan.get("Plans", [])]
     removed = sum(value for name, value in plan.items() if name.startswith("Rows Removed by"))
     return max([(plan["Actual Rows"] + removed) * plan["Actual Loops"], *below])
 
 
 class Costs:
-    """What the statements of the requests so far have touched: those that read a page, and those that count."""
+    """The rows read by the statements of all requests so far: page statements and counts."""
 
     def __init__(self) -> None:
         self.pages: list[float] = []
         self.counts: list[float] = []
 
     def of(self, api: Api, path: str, **query: Any) -> list[dict[str, Any]]:
-        """Ask for a page and check what it cost."""
+        """Request a page and check its cost."""
         self.pages, self.counts = [], []
         answer = api.get(path, params=query)
         assert answer.status_code == 200, answer.text
         assert max(self.pages) <= MOST, (path, query, self.pages)
-        assert max(self.counts, default=0) <= COUNTED_UP_TO + 1, (path, query, self.counts)
+        assert max(self.counts, default=0) <= COUNT_LIMIT + 1, (path, query, self.counts)
         shown: list[dict[str, Any]] = answer.json()
         return shown
 
@@ -107,25 +109,27 @@ def test_few_among_many_others_cost_no_walk(api: Api, costs: Costs, table: str, 
 
 @pytest.fixture
 def enrolled(api: Api) -> dict[str, Any]:
-    """Enrol many contacts: most were removed, a few are paused at the far end; all were sent one mail.
+    """Enrol many contacts and send each one mail. Most are removed; of the last ones, a few are paused.
 
-    The mails of those who were removed are in the archive.
+    The sends of the removed contacts are in the archive.
     """
     sequence, mailbox = api.sequence(steps=[STEP, STEP | {"stepNumber": 2}]), api.mailbox()
     key = api.key("sequences", sequence)
     api.sql(TABLES["contacts"], 0, 0, MANY)
     api.sql(
         """INSERT INTO sequences_contacts (sequence_id, contact_id, status)
-           SELECT %s, id, CASE WHEN id <= %s THEN 'removed' WHEN id %% 1000 = 0 THEN 'paused' ELSE 'active' END
+           SELECT %s, id,
+               CASE WHEN id <= %s THEN 'removed' WHEN id %% 1000 = 0 THEN 'paused' ELSE 'active' END
            FROM contacts""",
         key,
         INACTIVE,
     )
     api.sql(
-        """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
-               send_at, not_after, status)
+        """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,
+               send_day, send_at, not_after, status)
            SELECT e.sequence_id, e.contact_id, s.id, 1, %s, day, day, day, day, day + 1, 'sent'
-           FROM sequences_contacts e, steps s, (VALUES (date '2026-03-10')) days (day) WHERE s.step_number = 1""",
+           FROM sequences_contacts e, steps s, (VALUES (date '2026-03-10')) days (day)
+           WHERE s.step_number = 1""",
         api.key("mailboxes", mailbox),
     )
     api.sql(

@@ -1,4 +1,4 @@
-"""Requests that come twice, and changes that meet: Idempotency-Key, ETag and If-Match."""
+"""Tests repeated requests and concurrent changes: Idempotency-Key, ETag and If-Match."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_repeated_creation_is_carried_out_once_and_answered_alike(api: Api, crea
     assert again.headers.get("Location") == first.headers.get("Location")
     refused = api.post(path, other, **once)
     assert refused.status_code == 409
-    assert refused.json() == {"message": "Idempotency-Key: was used for another request"}
+    assert refused.json() == {"message": "Idempotency-Key: was already used for a different request"}
 
 
 def test_created_thing_is_found_where_location_says(api: Api) -> None:
@@ -92,7 +92,9 @@ def test_key_is_forgotten_after_a_day(api: Api) -> None:
     api.post(path, body, **once)
     api.post(path, STEP | {"stepNumber": 9}, **key())
     api.sql("UPDATE idempotency_keys SET created = now() - interval '25 hours'")
-    assert api.post(path, body, **once).status_code == 409  # carried out again: the step's number is taken
+    assert (
+        api.post(path, body, **once).status_code == 409
+    )  # the request is executed again and fails, because the step number is in use
     assert api.post(path, STEP | {"stepNumber": 3}, **once).status_code == 201
     assert api.sql("SELECT count(*) FROM idempotency_keys") == [(1,)]
 
@@ -131,7 +133,7 @@ def test_stored_answer_goes_with_the_contacts_address(api: Api) -> None:
 
 
 def changing(api: Api) -> list[tuple[str, Any]]:
-    """Return the path of one of each kind that can be changed, with a change."""
+    """Return the path of a resource of each type that can be changed, with a change."""
     sequence = api.sequence()
     contact = api.enrolled(sequence)
     path = f"/sequences/{sequence['id']}"
@@ -153,7 +155,7 @@ def test_change_with_if_match_is_refused_once_the_thing_has_changed(api: Api) ->
         assert changed.headers["ETag"] == api.get(path).headers["ETag"] != seen
         refused = api.patch(path, change, headers={"If-Match": seen})
         assert refused.status_code == 412
-        assert refused.json() == {"message": "If-Match: it has changed since you read it. Read it again."}
+        assert refused.json()["message"].startswith("If-Match: the resource has changed since you read it.")
         for current in (f'"x", {changed.headers["ETag"]}', "*"):
             assert api.patch(path, change, headers={"If-Match": current}).status_code == 200
         assert api.patch(path, {}, headers={"If-Match": f"W/{seen}"}).status_code in (400, 412)

@@ -1,4 +1,4 @@
-"""schemathesis plays every operation of the document against the real server: all checks, a fixed seed."""
+"""Runs schemathesis against the real server: every operation, all checks, a fixed seed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PROGRAMS = Path(sys.executable).parent
 
 @pytest.fixture
 def key(database: Database) -> str:
-    """Make a key that may do everything."""
+    """Create a key with all scopes."""
     key = new_key()
     with database.connect() as connection:
         connection.execute(
@@ -32,7 +32,7 @@ def key(database: Database) -> str:
 
 @pytest.fixture
 def served(database: Database, tmp_path: Path) -> Iterator[str]:
-    """Serve the API in a process of its own, with keys; yield its URL."""
+    """Serve the API in its own process, with API keys required; yield its URL."""
     port, log = free_port(), tmp_path / "api.log"
     environment = {
         "API_DATABASE_URL": database.api,

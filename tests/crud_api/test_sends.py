@@ -1,4 +1,4 @@
-"""The history and the future: the ledger's rows, and why a due contact waits."""
+"""Tests the lists of past and planned sends, and of due steps that wait for a slot."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def test_due_contact_without_a_place_is_shown_with_the_reason_and_its_step(api: 
     api.plan(sequence, contact, mailbox, step=0, status="sent")
     api.plan(sequence, contact, mailbox, step=1, status="expired")
     api.sql(
-        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'no_capacity' FROM sequences_contacts"
+        "INSERT INTO plan_deferrals"
+        " SELECT sequence_id, contact_id, '2026-03-10', 'no_capacity' FROM sequences_contacts"
     )
     for path in (f"/contacts/{contact['id']}/sends", f"/sequences/{sequence['id']}/sends"):
         shown = api.get(path).json()
@@ -55,7 +56,7 @@ def test_due_contact_without_a_place_is_shown_with_the_reason_and_its_step(api: 
 
 
 @pytest.mark.parametrize("how", ["after", "page"])
-def test_ledger_pages_show_every_row_once_in_one_order(api: Api, how: str) -> None:
+def test_pages_of_sends_show_every_row_once_in_one_order(api: Api, how: str) -> None:
     sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
     contacts = [api.enrolled(sequence) for _ in range(4)]
     for contact in contacts[:3]:

@@ -1,4 +1,4 @@
-"""Sequences and their steps."""
+"""Tests sequences and their steps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from tests.crud_api.conftest import NOBODY, STEP, Api
 def test_name_is_unique_among_live_sequences(api: Api) -> None:
     first, other = api.sequence(name="Welcome"), api.sequence()
     taken = api.post("/sequences", {"name": "Welcome", "steps": [STEP]})
-    assert (taken.status_code, taken.json()) == (409, {"message": "name: another sequence has it"})
+    assert (taken.status_code, taken.json()) == (
+        409,
+        {"message": "name: is already used by another sequence"},
+    )
     assert api.patch(f"/sequences/{other['id']}", {"name": "Welcome"}).status_code == 409
     assert api.delete(f"/sequences/{first['id']}").status_code == 204
     assert api.sequence(name="Welcome")["id"] != first["id"]

@@ -1,4 +1,4 @@
-"""The API as a process of its own, as `sequences api` starts it."""
+"""Tests the API in its own process, as `sequences api` starts it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from crud_api.imports.service import GONE
+from crud_api.imports.service import INTERRUPTED
 from crud_api.server import NOT_HTTP
 from local_stack.ports import LOOPBACK, answers, free_port
 from local_stack.processes import launch, wait_ready, wait_until
@@ -76,7 +76,7 @@ def test_what_is_not_http_is_refused_in_the_same_form(server: Server) -> None:
 
 
 def begin_import(server: Server) -> socket.socket:
-    """Send the beginning of a file and leave the connection open."""
+    """Send the first part of a file and keep the connection open."""
     client = socket.create_connection((LOOPBACK, server.port))
     head = b"POST /contacts/imports HTTP/1.1\r\nHost: api\r\nContent-Length: 1000000\r\n\r\n"
     client.sendall(head + b"name,mailAddress\nAda,ada@example.com\n" * 2)
@@ -93,7 +93,7 @@ def test_import_whose_connection_breaks_has_failed_and_kept_nothing(server: Serv
     begin_import(server).close()
     assert wait_until(lambda: imports(server)[0]["state"] == "failed", 10)
     [shown] = imports(server)
-    assert shown["message"] == "body: the connection broke before its end"
+    assert shown["message"] == "body: the connection was closed before the body was complete"
     assert httpx.get(f"{server.url}/contacts").json() == []
 
 
@@ -104,4 +104,4 @@ def test_import_whose_process_is_killed_has_failed_for_whoever_asks_next(server:
         server.process.wait()
         api.sql("UPDATE imports SET created = created - interval '1 minute'")
         assert wait_until(lambda: api.get("/imports").json()[0]["state"] == "failed", 10)
-    assert api.get("/imports").json()[0]["message"] == GONE
+    assert api.get("/imports").json()[0]["message"] == INTERRUPTED

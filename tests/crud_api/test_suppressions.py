@@ -1,4 +1,4 @@
-"""Suppressions, and the erasure of a person."""
+"""Tests suppressions and the erasure of personal data."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ def test_suppressing_an_address_stops_everything_for_it_also_what_is_dispatched(
         "SELECT suppress_address('ada@people.example', 'removed', 'asked', %(pads)s)",
         "SELECT unsubscribe(1, 1, 1, 1, %(pads)s)",
         "SELECT erase_contact((SELECT external_id FROM contacts), %(pads)s)",
-        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('ada@people.example', %(pads)s), 'x')",
+        """INSERT INTO suppressions (address_hmac, reason)
+        VALUES (address_hmac('ada@people.example', %(pads)s), 'x')""",
     ],
 )
 def test_suppression_is_dated_when_it_holds_and_not_when_its_transaction_began(
     api: Api, settings: Services, stop: str
 ) -> None:
-    """A mail that went out while the stop waited for its contact's lock went out before it."""
+    """A mail sent while the suppression waited for the lock of the contact counts as sent before it."""
     api.contact(mailAddress="ada@people.example")
     with api.database.connect("owner") as stopping:
         stopping.execute("SELECT 1")

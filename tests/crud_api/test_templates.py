@@ -1,4 +1,4 @@
-"""A template that no mail can be made of is refused where it is written; a preview says what a mail will say."""
+"""Tests the validation of templates, and previews of mails."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_preview_is_from_the_mailbox_that_is_asked_for_or_that_the_contact_knows
     without = preview(api, sequence, **ask)
     assert (without.status_code, without.json()["message"]) == (
         409,
-        "The sequence has no mailbox: name one with mailboxId.",
+        "The sequence has no mailbox. Set mailboxId.",
     )
     first, own, other = api.mailbox(), api.mailbox(), api.mailbox()
     api.post(f"/sequences/{sequence['id']}/mailboxes", {"mailboxIds": [first["id"], own["id"]]})
@@ -160,7 +160,7 @@ def test_preview_says_why_a_contacts_mail_cannot_be_written(api: Api) -> None:
     ):
         refused = preview(api, sequence, step, contactId=who["id"], mailboxId=mailbox["id"])
         assert refused.status_code == 409
-        assert refused.json()["message"].startswith(f"This contact's mail cannot be written: {why}")
+        assert refused.json()["message"].startswith(f"The mail for this contact cannot be rendered: {why}")
         assert "evil" not in refused.text
     assert preview(api, sequence, contactId=line_end["id"], mailboxId=mailbox["id"]).status_code == 200
 

@@ -1,4 +1,4 @@
-"""What a mail links to: the pixel, the links it really had, and unsubscribing at once."""
+"""Tests the links in mails: open pixel, tracked links and unsubscribing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Sent = tuple[dict[str, Any], dict[str, Any], SendKey]
 
 @pytest.fixture
 def sent(api: Api) -> Sent:
-    """A sequence, a contact whose first mail went out, and that mail's key."""
+    """Return a sequence, a contact whose first mail was sent, and the key of that send."""
     sequence, mailbox = api.sequence(steps=[STEP, STEP | {"stepNumber": 2}]), api.mailbox()
     contact = api.enrolled(sequence, mailAddress="Ada@people.example")
     api.plan(sequence, contact, mailbox, status="sent")
@@ -160,7 +160,8 @@ def test_unsubscribing_twice_is_fine_and_leaves_one_event(api: Api, settings: Se
 
 def test_own_word_replaces_the_reason_that_a_bounce_left(api: Api, settings: Services, sent: Sent) -> None:
     api.sql(
-        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('ADA@people.example', %s), 'hard_bounce')",
+        "INSERT INTO suppressions (address_hmac, reason)"
+        " VALUES (address_hmac('ADA@people.example', %s), 'hard_bounce')",
         settings.api.address_pads,
     )
     api.post(f"/u/{token(settings, LinkKind.UNSUBSCRIBE, sent[2])}")
@@ -259,4 +260,4 @@ def test_reader_gets_the_page_also_while_the_database_is_away(
         lock.execute("LOCK TABLE send_events IN ACCESS EXCLUSIVE MODE")
         answer = api.get(f"/t/{click}")
     assert answer.status_code == 302
-    assert "its event is lost" in caplog.text
+    assert "was not recorded" in caplog.text
