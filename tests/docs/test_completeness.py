@@ -28,7 +28,7 @@ from sequence_store.settings import (
 )
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 KINDS = (Settings, OwnerSettings, ObserverSettings, PipelineSettings, ApiSettings, WorkerSettings)
 SETTINGS = {
     name.upper(): [kind.model_fields[name] for kind in KINDS if name in kind.model_fields]

@@ -158,3 +158,25 @@ def test_states_import_nothing_of_the_product() -> None:
         for name in ([node.module] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names])
     }
     assert imported == {"__future__", "enum"}
+
+
+def test_every_word_is_used_by_sql_or_by_python() -> None:
+    sql = set().union(*(words_in(file.read_text(encoding="utf-8")) for file in SQL))
+    packages = ("crud_api", "sequence_cli", "sequence_pipelines", "sequence_store", "step_mailing_worker")
+    python = "\n".join(
+        file.read_text(encoding="utf-8")
+        for package in packages
+        for file in (ROOT / package).rglob("*.py")
+        if file.name not in {"states.py", "explanations.py"}
+    )
+    made = {gate for gate in ClosedGate if gate.startswith("enrolment_")}
+    made |= {ReputationReason.BOUNCE_RATE, ReputationReason.COMPLAINT_RATE}
+    unused = [
+        f"{kind.__name__}.{word.name}"
+        for kind in EXPLAINED
+        for word in kind
+        if word not in made
+        and word not in sql
+        and not re.search(rf"\b{kind.__name__}\.{word.name}\b", python)
+    ]
+    assert not unused
