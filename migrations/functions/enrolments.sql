@@ -42,5 +42,6 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION is_follow_up, next_live_step, next_unmailed_step, end_enrolment
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
-GRANT EXECUTE ON FUNCTION is_follow_up, next_live_step, next_unmailed_step
-    TO sequence_api, sequence_pipeline, sequence_readonly;
+GRANT EXECUTE ON FUNCTION is_follow_up, next_live_step, next_unmailed_step TO sequence_pipeline;
+GRANT EXECUTE ON FUNCTION next_live_step TO sequence_readonly;
+GRANT EXECUTE ON FUNCTION next_unmailed_step TO sequence_api;

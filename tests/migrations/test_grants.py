@@ -28,7 +28,10 @@ DOCUMENTED = {
         "sequences_contacts": {"SELECT", "UPDATE"},
         **{key: {"SELECT", "INSERT"} for key in ("suppressions", "send_events")},
         **{key: {"SELECT", "INSERT", "UPDATE"} for key in ("sends", "mailbox_days")},
-        **{key: {"SELECT"} for key in ("send_counts", "reputation_events", "inbox_positions", "archived_sends")},
+        **{
+            key: {"SELECT"}
+            for key in ("send_counts", "reputation_events", "inbox_positions", "archived_sends")
+        },
         "plan_deferrals": EVERYTHING,
     },
     "sequence_worker": {},

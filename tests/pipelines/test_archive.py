@@ -11,7 +11,6 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-import migrations
 from sequence_cli.main import app
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends
 from sequence_pipelines.maintenance.archive import ArchivedBatch, archive_sends
@@ -182,14 +181,6 @@ def test_a_link_to_unsubscribe_works_after_its_send_was_archived(
         ).fetchone()
     assert done == (True,)
     assert world.one("SELECT count(*) FROM suppressions") == 1
-
-
-def test_the_way_down_brings_every_row_back(world: Any, mailed: dict[str, int], database: Any) -> None:
-    before = keys(world, "sends")
-    archive(world)
-    migrations.downgrade(database.owner, "0014-1")
-    assert keys(world, "sends") == before
-    assert world.one("SELECT count(*) FROM sends WHERE advanced_at IS NULL") == 0
 
 
 def test_the_command_counts_first_and_then_moves(
