@@ -38,7 +38,7 @@ class Program:
     ready: Callable[[], bool] = at_once
     address: str = ""
     prepare: Callable[[], None] = _nothing  # before each start
-    settle: Callable[[], None] = _nothing  # after each start, once it is ready
+    on_ready: Callable[[], None] = _nothing  # after each start, once it is ready
     is_transient: Callable[[str], bool] = _never  # whether to retry a start that failed with this message
     once: bool = False
     user: str | None = None

@@ -41,7 +41,7 @@ def all_stages(
 
 
 def postgres_program(postgres: Postgres) -> Program:
-    def settle() -> None:
+    def on_ready() -> None:
         try:
             postgres.create_owner()
             postgres.create_database(DATABASE)
@@ -57,7 +57,7 @@ def postgres_program(postgres: Postgres) -> Program:
         ready=postgres.ready,
         address=f"{LOOPBACK}:{postgres.port}",
         prepare=postgres.prepare,
-        settle=settle,
+        on_ready=on_ready,
         is_transient=postgres.is_transient,
         user=postgres.run_as.user,
         stop_signal=STOP_SIGNAL,
@@ -107,7 +107,7 @@ def sqs(folder: StackFolder, port: int, environment: Mapping[str, str]) -> Progr
     It also sets dispatched sends back to planned, and the dispatcher makes new messages for them.
     """
 
-    def settle() -> None:
+    def on_ready() -> None:
         log = folder.log("queues")
         status = launch([sys.executable, "-m", "local_stack.queues"], log=log, environment=environment).wait()
         if status:
@@ -120,7 +120,7 @@ def sqs(folder: StackFolder, port: int, environment: Mapping[str, str]) -> Progr
         [str(BIN / "moto_server"), "-H", LOOPBACK, "-p", str(port)],
         ready=serves(port, "/moto-api/"),
         address=f"http://{LOOPBACK}:{port}",
-        settle=settle,
+        on_ready=on_ready,
     )
 
 

@@ -126,7 +126,7 @@ class Supervisor:
                 self._launch(program)
             else:
                 break
-        program.settle()
+        program.on_ready()
         child.ready = True
         child.since = time.monotonic()
 
@@ -177,7 +177,7 @@ class Supervisor:
         try:
             if not program.ready():
                 return
-            program.settle()
+            program.on_ready()
         except StackError as error:
             self._progress.failed_again(program.name, str(error))
             child.process.kill()

@@ -111,8 +111,8 @@ def test_most_mailboxes_are_open_now_whatever_the_time_of_day(
     now = datetime(2026, 11, 24, hour, 7, tzinfo=UTC)
     load(database, settings, now)
     made = plan(database, settings, now)
-    pieces = made.picture.pieces
-    assert (pieces["opens"] <= now.timestamp() + 60).sum() >= 20
+    open_intervals = made.snapshot.open_intervals
+    assert (open_intervals["opens"] <= now.timestamp() + 60).sum() >= 20
     assert len(made.placed) > 200
     assert made.placed["send_at"].nsmallest(3).max() - now.timestamp() < 240
 

@@ -45,13 +45,13 @@ def test_an_unknown_send_is_listed_and_resolved_once(
 
 
 def test_two_people_who_settle_the_same_unknown_send_at_once_settle_it_once(unknown: Any) -> None:
-    def settle(how: str) -> bool:
+    def resolve(how: str) -> bool:
         with unknown.connect("owner") as connection:
             parameters = {"contact_id": 7, "step_id": 3, "round": 1, "as": how}
             return bool(connection.execute(query("sends", "resolve_send"), parameters).fetchall()[0][0])
 
     with ThreadPoolExecutor(8) as people:
-        settled = list(people.map(settle, ["retry", "sent"] * 8))
-    assert settled.count(True) == 1
+        resolved = list(people.map(resolve, ["retry", "sent"] * 8))
+    assert resolved.count(True) == 1
     with unknown.connect("owner") as connection:
         assert connection.execute("SELECT count(*) FROM send_events").fetchone() == (1,)
