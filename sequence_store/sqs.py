@@ -103,11 +103,11 @@ class Queue:
 
     def counts(self) -> dict[str, int]:
         """Return the approximate numbers of messages: `visible`, `in_flight`, `delayed` and `dead`."""
-        told = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
+        attributes = self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=["All"])["Attributes"]
         return {
-            "visible": int(told["ApproximateNumberOfMessages"]),
-            "in_flight": int(told["ApproximateNumberOfMessagesNotVisible"]),
-            "delayed": int(told["ApproximateNumberOfMessagesDelayed"]),
+            "visible": int(attributes["ApproximateNumberOfMessages"]),
+            "in_flight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
+            "delayed": int(attributes["ApproximateNumberOfMessagesDelayed"]),
             "dead": self.dead_letters(),
         }
 

@@ -150,5 +150,5 @@ def _lines(text: str) -> int:
 def _reason(error: LiquidError) -> str:
     # The messages of other kinds can quote a value, so only the kind is reported.
     kind = type(error).__name__
-    told = kind in {"UndefinedError", "UnknownFilterError", "LiquidSyntaxError", "TemplateNotFoundError"}
-    return f"{kind}: {error.message}"[:LONGEST_FAULT] if told else kind
+    safe = kind in {"UndefinedError", "UnknownFilterError", "LiquidSyntaxError", "TemplateNotFoundError"}
+    return f"{kind}: {error.message}"[:LONGEST_FAULT] if safe else kind

@@ -121,9 +121,9 @@ def test_a_send_has_one_trace_from_its_plan_to_its_result(
     )
     assert {trace[name].parent_span_id for name in parts - {"gate"}} == {trace["send"].span_id}
     assert trace["gate"].parent_span_id == trace["smtp"].span_id
-    told = attributes(trace["send"])
-    assert (told["sequences.outcome"], told["sequences.attempt"]) == ("sent", 1)
-    assert 0 < told["sequences.late_seconds"] < 30
+    recorded = attributes(trace["send"])
+    assert (recorded["sequences.outcome"], told["sequences.attempt"]) == ("sent", 1)
+    assert 0 < recorded["sequences.late_seconds"] < 30
     keys = [
         {
             name: attributes(span)[f"sequences.{name}"]
@@ -198,8 +198,8 @@ def test_tracing_is_off_by_default_and_does_not_import_opentelemetry(settings: A
         "import sys, step_mailing_worker.worker, sequence_store.tracing.factory;"
         "print('opentelemetry' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "False"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_collector_that_does_not_respond_stops_no_mail(settings: Any) -> None:
