@@ -1,3 +1,3 @@
-"""What the product costs, against a limit or a peer."""
+"""Measures the product's speed and memory against a limit or an alternative."""
 
-import sequence_pipelines  # noqa: F401  # before numpy: it says how numpy takes memory
+import sequence_pipelines  # noqa: F401  # before numpy: it configures numpy's memory allocation

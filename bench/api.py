@@ -1,4 +1,4 @@
-"""What a request costs: the API under load, as a ratio to the same statement over bare psycopg in one process."""
+"""Measures the API under load, compared with the same statement over psycopg in one process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ READ = f"SELECT {COLUMNS} FROM contacts WHERE external_id = %s AND deleted_at IS
 LIST = f"SELECT {COLUMNS} FROM contacts WHERE deleted_at IS NULL AND id > %s ORDER BY id LIMIT 51"
 CREATE = f"INSERT INTO contacts (name, mail_address, attributes) VALUES (%s, %s, %s) RETURNING {COLUMNS}"
 FILL = """INSERT INTO contacts (name, mail_address, attributes)
-    SELECT 'Contact ' || n, 'contact' || n || '@people.example', jsonb_build_object('company', 'Company ' || n %% 1000)
+    SELECT 'Contact ' || n, 'contact' || n || '@people.example',
+        jsonb_build_object('company', 'Company ' || n %% 1000)
     FROM generate_series(1, %s) n"""
 
 numbers = itertools.count(1)
@@ -43,7 +44,7 @@ numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of request, and the statement that it stands for."""
+    """One kind of request, and the statement that the API runs for it."""
 
     name: str
     request: Callable[[], bytes]
@@ -53,11 +54,11 @@ class Kind:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one side did in one repeat."""
+    """The figures of one side in one repeat."""
 
     per_second: float
     p99: float
-    cpu: float  # seconds of processor time for each, in the API's process or in ours
+    cpu: float  # CPU seconds per request, in the API's process or in this one
 
 
 def run() -> None:
@@ -103,8 +104,8 @@ def fill(owner: str) -> tuple[Iterator[str], str]:
             "INSERT INTO api_keys (key_name, key_hash, scopes) VALUES ('bench', %s, %s)",
             (hash_key(key), list(Scope)),
         )
-        some = connection.execute("SELECT external_id::text FROM contacts WHERE id % 97 = 0").fetchall()
-    return itertools.cycle([one[0] for one in some]), key
+        sample = connection.execute("SELECT external_id::text FROM contacts WHERE id % 97 = 0").fetchall()
+    return itertools.cycle([one[0] for one in sample]), key
 
 
 def kinds(ids: Iterator[str], key: str) -> list[Kind]:
@@ -130,19 +131,20 @@ def kinds(ids: Iterator[str], key: str) -> list[Kind]:
 
 
 def request(method: str, path: str, key: str, body: bytes = b"") -> bytes:
-    head = f"{method} {path} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    headers = f"Host: api\r\nAuthorization: Bearer {key}\r\nContent-Length: {len(body)}"
+    return f"{method} {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode() + body
 
 
 def compare(kind: Kind, port: int, pid: int, url: str) -> None:
-    """Run both sides in turns and print the medians of both and of their ratios."""
+    """Run both sides in turn and print the medians of both and of their ratios."""
     with connect(url, name="bench", autocommit=True) as connection:
         pairs = [(asyncio.run(load(kind, port, pid)), statements(kind, connection)) for _ in range(REPEATS)]
     served, bare = (median([pair[side] for pair in pairs]) for side in (0, 1))
     ratio = statistics.median(one.per_second / other.per_second for one, other in pairs)
     slower = statistics.median(one.p99 / other.p99 for one, other in pairs)
     print(
-        f"{kind.name}: {told(served)}; psycopg {told(bare)}; {ratio:.3f} x its rate, {slower:.0f} x its p99"
+        f"{kind.name}: {described(served)}; psycopg {described(bare)};"
+        f" {ratio:.3f} x its rate, {slower:.0f} x its p99"
     )
 
 
@@ -150,12 +152,12 @@ def median(repeats: list[Measured]) -> Measured:
     return Measured(*(statistics.median(values) for values in zip(*map(astuple, repeats), strict=True)))
 
 
-def told(one: Measured) -> str:
-    return f"{one.per_second:,.0f}/s, p99 {one.p99 * 1e3:.2f} ms, {one.cpu * 1e6:.0f} us of CPU each"
+def described(one: Measured) -> str:
+    return f"{one.per_second:,.0f}/s, p99 {one.p99 * 1e3:.2f} ms, {one.cpu * 1e6:.0f} us of CPU per request"
 
 
 async def load(kind: Kind, port: int, pid: int) -> Measured:
-    """Ask over several connections at once for some seconds, each as soon as it has its answer."""
+    """Send requests over several connections; each connection sends the next one after its response."""
     durations: list[float] = []
     until = time.perf_counter() + SECONDS
     began, cpu = time.perf_counter(), processor_time(pid)
@@ -164,7 +166,7 @@ async def load(kind: Kind, port: int, pid: int) -> Measured:
 
 
 def processor_time(pid: int) -> float:
-    """Return the seconds of processor time that a process has had (Linux)."""
+    """Return the CPU seconds that a process has used (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -172,9 +174,9 @@ def processor_time(pid: int) -> float:
 async def client(kind: Kind, port: int, until: float, durations: list[float]) -> None:
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     while time.perf_counter() < until:
-        asked = kind.request()
+        content = kind.request()
         began = time.perf_counter()
-        writer.write(asked)
+        writer.write(content)
         head = await reader.readuntil(b"\r\n\r\n")
         assert head[9:11] == b"20", head
         await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
@@ -196,5 +198,5 @@ def statements(kind: Kind, connection: psycopg.Connection[Any]) -> Measured:
 
 
 def measured(durations: list[float], seconds: float, cpu: float) -> Measured:
-    asked = len(durations)
-    return Measured(asked / seconds, statistics.quantiles(durations, n=100)[-1], cpu / asked)
+    count = len(durations)
+    return Measured(count / seconds, statistics.quantiles(durations, n=100)[-1], cpu / count)

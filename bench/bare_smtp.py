@@ -1,4 +1,7 @@
-"""The limit: aiosmtplib in a bare loop, `bare_smtp.py PORT CONNECTIONS MAILS FILE`. Prints seconds and CPU seconds."""
+"""Sends mails in a loop with aiosmtplib, as a limit: `bare_smtp.py PORT CONNECTIONS MAILS FILE`.
+
+Prints seconds and CPU seconds.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Postgres of its own for measuring: durable, as in production, but without background work that disturbs."""
+"""Starts a Postgres for measurements: durable, as in production, but without background work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an import of contacts costs, as a ratio to the plain COPY of the same finished rows into the same tables."""
+"""Measures an import of contacts, compared with a COPY of the same rows into the same tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STEP = {"stepNumber": 1, "mailSubject": "Hi", "mailContent": "Hi {{ contact.name
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one size: seconds of each, the median of the ratios, and the API process's peak memory."""
+    """Results for one size: seconds of import and COPY, median ratio, peak memory of the API process."""
 
     rows: int
     import_seconds: float
@@ -45,13 +45,13 @@ class Figures:
     def line(self) -> str:
         return (
             f"{self.rows:,} contacts imported and enrolled: {self.import_seconds:.1f} s, "
-            f"{self.rows / self.import_seconds:,.0f} rows/s, {self.ratio:.2f} x COPY ({self.copy_seconds:.1f} s), "
-            f"API process at most {self.peak_mib:.0f} MiB"
+            f"{self.rows / self.import_seconds:,.0f} rows/s, {self.ratio:.2f} x COPY "
+            f"({self.copy_seconds:.1f} s), peak of the API process {self.peak_mib:.0f} MiB"
         )
 
 
 def run(rows: int = ROWS, repeats: int = REPEATS) -> Figures:
-    """Measure in turn, on databases that hold nothing else."""
+    """Measure import and COPY in turn, each in an empty database."""
     settings = {"shared_buffers": "1GB", "max_wal_size": "8GB", "jit": "off"}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -85,7 +85,7 @@ def write_file(path: Path, rows: int) -> None:
 
 
 def measure_import(postgres: Postgres, folder: Path, number: int) -> tuple[float, float]:
-    """Return the seconds of the request and the API's peak memory in MiB; leave the finished rows in files."""
+    """Return the seconds of the request and the API's peak MiB; write the imported rows to files."""
     database = f"import_{number}"
     postgres.create_database(database, template=TEMPLATE)
     port = free_port()

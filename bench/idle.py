@@ -1,4 +1,4 @@
-"""What being alive costs: processor time and memory of each program of a stack that has nothing to do."""
+"""Measures CPU time and memory of each program of an idle stack."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local_stack.env_file import read_env_file
 from local_stack.folder import StackFolder
 
 MINUTES = 5.0
-SETTLES_SECONDS = 20
+SETTLE_SECONDS = 20
 ROOT = Path(__file__).parents[1]
 SEQUENCES = str(Path(sys.executable).parent / "sequences")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -26,7 +26,7 @@ PROC = Path("/proc")
 
 
 def run(minutes: float = MINUTES) -> None:
-    """Print seconds of processor an hour, and MiB (Pss), of each program with its children."""
+    """Print CPU seconds per hour and MiB (Pss) of each program with its child processes."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         root = Path(name)
         root.chmod(0o711)
@@ -34,27 +34,27 @@ def run(minutes: float = MINUTES) -> None:
             shutil.copy(ROOT / file, root / file)
         try:
             subprocess.run([SEQUENCES, "stack", "up", "--detach"], cwd=root, check=True, stdout=sys.stderr)
-            time.sleep(SETTLES_SECONDS)
+            time.sleep(SETTLE_SECONDS)
             _measure(StackFolder(root), minutes)
         finally:
             subprocess.run([SEQUENCES, "stack", "down"], cwd=root, check=True, stdout=sys.stderr)
 
 
 def _measure(folder: StackFolder, minutes: float) -> None:
-    before, began = _look(folder), time.monotonic()
+    before, began = _read_usage(folder), time.monotonic()
     runs_before = _runs(folder)
     time.sleep(60 * minutes)
-    after, hour = _look(folder), 3600 / (time.monotonic() - began)
+    after, hour = _read_usage(folder), 3600 / (time.monotonic() - began)
     spent = {name: (after[name][0] - before[name][0]) * hour for name in before}
     print(f"{_runs(folder) - runs_before} runs in {minutes:g} minutes, load {os.getloadavg()[1]:.1f}\n")
-    print("| | processor, s an hour | memory, MiB |\n|---|---|---|")
+    print("| | CPU, s per hour | memory, MiB |\n|---|---|---|")
     for name in sorted(spent, key=lambda name: -spent[name]):
         print(f"| {name} | {spent[name]:.0f} | {after[name][1]:.0f} |")
     print(f"| all | {sum(spent.values()):.0f} | {sum(memory for _, memory in after.values()):.0f} |")
 
 
-def _look(folder: StackFolder) -> dict[str, tuple[float, float]]:
-    """Return each program's processor seconds so far and MiB, its children's and those that ended included."""
+def _read_usage(folder: StackFolder) -> dict[str, tuple[float, float]]:
+    """Return CPU seconds and MiB of each program with its children, including ended ones."""
     children = defaultdict(list)
     seconds = {}
     for process in PROC.glob("[0-9]*"):

@@ -1,9 +1,9 @@
-"""The largest rate at which everything together keeps up: `make bench ARGS="load [RATE…]"`.
+"""Finds the highest rate at which all parts keep up together: `make bench ARGS="load [RATE…]"`.
 
-For each rate a fresh database of as many contacts as are mailed in half a minute. The plan is made by the planner and
-spread over that time by its own pacing; dispatch and results are the code that Dagster's jobs run, called every two seconds by a
-thread each instead of by the daemon; one worker process; the bench's queue and sink, each a process; Postgres that
-writes to disk. How late a mail is, is from its `send_at` to its acceptance by the sink.
+Each rate gets a new database with the contacts that are mailed in half a minute. The planner plans them into
+that time. One thread each calls the functions of Dagster's jobs for dispatch and results every two seconds,
+in place of the daemon. One worker, the benchmark's queue and its mail sink run as processes; Postgres is
+durable. The lateness of a mail is the time from its `send_at` to its acceptance by the sink.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from pathlib import Path
 from bench.worker import Bench, ended, servers, sink
 from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import wait_until
-from sequence_pipelines.assets.delivery_results import drain, sweep
 from sequence_pipelines.dispatch.dispatcher import dispatch
 from sequence_pipelines.planning.planner import make_plan
+from sequence_pipelines.results.consumer import apply_without_message, consume_results
 from sequence_store.postgres.connection import connect
 from sequence_store.settings import OwnerSettings, PipelineSettings
 from sequence_store.sqs import Queue, create_queues, sqs_client
@@ -37,7 +37,7 @@ CONCURRENCY = 96
 
 
 def measure(bench: Bench, rate: int) -> dict[str, float]:
-    """Mail `rate` contacts a second for SECONDS; return the figures."""
+    """Mail `rate` contacts per second for SECONDS; return the figures."""
     mails = rate * SECONDS
     name = bench.database(mailboxes=MAILBOXES, mails=mails)
     url = bench.postgres.url(OWNER, name)
@@ -55,17 +55,18 @@ def measure(bench: Bench, rate: int) -> dict[str, float]:
     create_queues(client, owner)
     plan_seconds = _plan(url, pipeline, mails)
 
-    def work_off(connection: object) -> None:
-        drain(connection, Queue.look_up(client, pipeline.delivery_results_queue), pipeline)  # type: ignore[arg-type]
-        sweep(connection, pipeline)  # type: ignore[arg-type]
+    def apply_results(connection: object) -> None:
+        results = Queue.look_up(client, pipeline.delivery_results_queue)
+        consume_results(connection, results, pipeline)  # type: ignore[arg-type]
+        apply_without_message(connection, pipeline)  # type: ignore[arg-type]
 
-    def send_out(connection: object) -> None:
+    def dispatch_due(connection: object) -> None:
         dispatch(connection, Queue.look_up(client, pipeline.sends_queue), pipeline)  # type: ignore[arg-type]
 
     stop = threading.Event()
     jobs = [
         threading.Thread(target=_every, args=(stop, url, autocommit, job))
-        for autocommit, job in ((True, send_out), (False, work_off))
+        for autocommit, job in ((True, dispatch_due), (False, apply_results))
     ]
     before, machine_before = os.times(), _busy()
     database_before = _cpu_of(bench.postgres)
@@ -83,7 +84,7 @@ def measure(bench: Bench, rate: int) -> dict[str, float]:
                     ).fetchone()
                     return row is not None and row[0] == mails
 
-                assert wait_until(advanced, SECONDS * 4), "not all mails went out and advanced"
+                assert wait_until(advanced, SECONDS * 4), "not all mails were sent and advanced"
         finally:
             stop.set()
             for job in jobs:
@@ -117,7 +118,7 @@ def measure(bench: Bench, rate: int) -> dict[str, float]:
 
 
 def _plan(url: str, pipeline: PipelineSettings, mails: int) -> float:
-    """Plan all contacts into the half minute that is about to begin; return the seconds that the plan took."""
+    """Plan all contacts into the next half minute; return the seconds that the plan took."""
     begins = (datetime.now(UTC) + timedelta(seconds=LEAD_SECONDS)).replace(microsecond=0)
     with connect(url, name="bench", autocommit=True) as connection:
         connection.execute("INSERT INTO sequences_mailboxes SELECT 1, id FROM mailboxes")
@@ -132,15 +133,19 @@ def _plan(url: str, pipeline: PipelineSettings, mails: int) -> float:
     with connect(url, name="bench plan") as connection:
         planned = len(make_plan(connection, pipeline, datetime.now(UTC)).placed)
     plan_seconds = time.perf_counter() - started
-    assert planned == mails, f"{planned} of {mails} have a place"
-    with connect(
-        url, name="bench"
-    ) as connection:  # the window ends with the last mail, which may be late here
+    assert planned == mails, f"only {planned} of {mails} mails have a slot"
+    # The window ends with the last mail, but mails may be late in this measurement.
+    with connect(url, name="bench") as connection:
         connection.execute("UPDATE sends SET not_after = not_after + interval '1 hour'")
     return plan_seconds
 
 
-def _every(stop: threading.Event, url: str, autocommit: bool, job: Callable[[object], None]) -> None:  # noqa: FBT001
+def _every(
+    stop: threading.Event,
+    url: str,
+    autocommit: bool,  # noqa: FBT001
+    job: Callable[[object], None],
+) -> None:
     while not stop.is_set():
         with connect(url, name="bench job", autocommit=autocommit) as connection:
             job(connection)
@@ -148,7 +153,7 @@ def _every(stop: threading.Event, url: str, autocommit: bool, job: Callable[[obj
 
 
 def _cpu_of(postgres: Postgres) -> float:
-    """Return the CPU seconds of Postgres: of its sessions that have ended, and of those that are there."""
+    """Return the CPU seconds of Postgres, of ended and of current sessions."""
     parent = int((postgres.data / "postmaster.pid").read_text().split()[0])
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -157,20 +162,20 @@ def _cpu_of(postgres: Postgres) -> float:
         except OSError:
             continue
         if int(pid) == parent:
-            ticks += sum(map(int, fields[11:15]))  # its own, and its ended children's
+            ticks += sum(map(int, fields[11:15]))  # its own and those of its ended children
         elif int(fields[1]) == parent:
             ticks += int(fields[11]) + int(fields[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _busy() -> float:
-    """Return the CPU seconds of everything that runs on this machine."""
+    """Return the CPU seconds of all processes on this machine."""
     fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()
     return (sum(map(int, fields[1:])) - int(fields[4]) - int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def run(rates: Sequence[int] = RATES) -> None:
-    """Measure one rate after the other, until a mail is later than LATE_SECONDS."""
+    """Measure the rates in turn until a mail is more than LATE_SECONDS late."""
     with servers() as bench:
         for rate in rates:
             if measure(bench, rate)["latest_s"] > LATE_SECONDS:

@@ -1,6 +1,6 @@
-"""What a plan costs, against the limit: a plain INSERT … SELECT of the same finished rows into the same table.
+"""Measures a plan, compared with a limit: INSERT … SELECT of the same rows into the same table.
 
-Each plan is made by a fresh process, so that its peak memory is its own; plans and limits take turns.
+Each plan runs in a new process, so its peak memory is its own. Plans and limits are measured in turn.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ REPEATS = 5
 
 @dataclass
 class Costs:
-    """Seconds of each repeat."""
+    """Seconds of each repeat, for one number of due contacts."""
 
     due: int
     planned: int = 0
@@ -45,8 +45,9 @@ class Costs:
     def line(self) -> str:
         core, limit = statistics.median(self.core), statistics.median(self.limit)
         return (
-            f"{self.due:>10,} due {self.planned:>10,} planned | core {core:7.2f} s {self.planned / core:>9,.0f} rows/s"
-            f" {self.core_peak_mb:>5} MB {self.ratio(self.core):5.2f} x limit ({limit:.2f} s)"
+            f"{self.due:>10,} due {self.planned:>10,} planned"
+            f" | core {core:7.2f} s {self.planned / core:>9,.0f} rows/s {self.core_peak_mb:>5} MB"
+            f" {self.ratio(self.core):5.2f} x limit ({limit:.2f} s)"
             f" | as Dagster runs it {statistics.median(self.dagster):7.2f} s {self.dagster_peak_mb:>5} MB"
             f" {self.ratio(self.dagster):5.2f} x limit"
         )
@@ -59,16 +60,17 @@ def run(sizes: list[int], *, repeats: int = REPEATS, history: int = 0) -> None:
             costs = measure(postgres, url, due, repeats)
             print(costs.line(), flush=True)
             _print_phases(costs)
-            good = in_a_process("quality", url)
+            quality = in_a_process("quality", url)
             print(
-                f"           planned {good['planned']:,} of a maximum flow of {good['optimum']:,}, spread {good['spread']:.3f};"
-                f" mailboxes given in {good['seconds']:.2f} s",
+                f"           planned {quality['planned']:,} of a maximum flow of {quality['optimum']:,},"
+                f" spread {quality['spread']:.3f}; mailboxes assigned in {quality['seconds']:.2f} s",
                 flush=True,
             )
-            ahead = in_a_process("forecast", url)
-            ratio = ahead["seconds"] / statistics.median(costs.core)
+            forecast = in_a_process("forecast", url)
+            ratio = forecast["seconds"] / statistics.median(costs.core)
             print(
-                f"           forecast of 14 days, {ahead['planned']:,} mails: {ahead['seconds']:.2f} s, {ratio:.1f} x the core",
+                f"           forecast of 14 days, {forecast['planned']:,} mails:"
+                f" {forecast['seconds']:.2f} s, {ratio:.1f} x the core",
                 flush=True,
             )
             if history:
@@ -77,7 +79,7 @@ def run(sizes: list[int], *, repeats: int = REPEATS, history: int = 0) -> None:
 
 
 def team(postgres: Postgres, due: int) -> str:
-    """Make a database with the team for `due` contacts; return its owner's URL."""
+    """Create a database with a team of `due` due contacts; return its owner's URL."""
     name = f"bench_{due}"
     postgres.create_database(name)
     url = postgres.url(OWNER, name)
@@ -112,6 +114,7 @@ def measure(postgres: Postgres, url: str, due: int, repeats: int) -> Costs:
 
 
 def in_a_process(what: str, url: str) -> dict[str, Any]:
+    """Run `bench.plan_once` and return its figures; raise RuntimeError with its output if it fails."""
     command = [sys.executable, "-m", "bench.plan_once", what, url]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -120,7 +123,7 @@ def in_a_process(what: str, url: str) -> dict[str, Any]:
 
 
 def seconds_of_limit(connection: psycopg.Connection, superuser: psycopg.Connection) -> float:
-    """Time the plan's rows, in the order it wrote them, going into the same table by one statement."""
+    """Return the seconds of one statement that inserts the plan's rows in the same order."""
     connection.execute("CREATE TABLE finished AS SELECT s.* FROM sends s WHERE plan_day = '2026-06-15'")
     forget_plan(connection)
     superuser.execute("CHECKPOINT")

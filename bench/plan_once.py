@@ -1,5 +1,8 @@
-"""One plan in a process of its own: `core` is the planner's transaction, `dagster` the three assets as Dagster
-runs them, `forecast` the fortnight ahead, `quality` what the assignment is against the maximum flow."""
+"""Runs one measurement in its own process and prints it as JSON: `python -m bench.plan_once WHAT URL`.
+
+`core` is the planner's transaction, `dagster` the three assets as Dagster runs them, `forecast` the forecast
+of two weeks, and `quality` the assignment compared with the maximum flow.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def core(settings: PipelineSettings) -> dict[str, Any]:
     from sequence_pipelines.planning.planner import make_plan
     from sequence_store.postgres.connection import connect
 
-    gc.freeze()  # as the code location does once it is loaded
+    gc.freeze()  # as the code location does after it is loaded
     with connect(settings.pipeline_database_url, name="bench") as connection:
         began = time.perf_counter()
         plan = make_plan(connection, settings, NOW)
@@ -39,13 +42,15 @@ def core(settings: PipelineSettings) -> dict[str, Any]:
 
 
 def forecast(settings: PipelineSettings) -> dict[str, Any]:
-    from sequence_pipelines.planning.forecast import forecast as foretell
+    from sequence_pipelines.planning.forecast import forecast as make_forecast
     from sequence_pipelines.planning.repository import PlanRepository
     from sequence_store.postgres.connection import connect
 
     with connect(settings.pipeline_database_url, name="bench") as connection:
         began = time.perf_counter()
-        days = list(foretell(PlanRepository(connection, settings.address_pads), settings, NOW, FORECAST_DAYS))
+        days = list(
+            make_forecast(PlanRepository(connection, settings.address_pads), settings, NOW, FORECAST_DAYS)
+        )
         spent = time.perf_counter() - began
     return {"seconds": spent, "planned": sum(day.planned for day in days)}
 
@@ -66,20 +71,20 @@ def quality(settings: PipelineSettings) -> dict[str, Any]:
             snapshot, due, unmailable = read_due(repository, day, day.begins, executor)
         candidates = choose_candidates(due, snapshot, unmailable).candidates
         began = time.perf_counter()
-        served = assign_mailboxes(candidates, snapshot)
+        assigned = assign_mailboxes(candidates, snapshot)
         spent = time.perf_counter() - began
     return {
         "seconds": spent,
-        "planned": int((served["mailbox_id"] > 0).sum()),
+        "planned": int((assigned["mailbox_id"] > 0).sum()),
         "optimum": optimum(candidates, snapshot.routes, snapshot.mailbox_capacity),
-        "spread": spread(served, snapshot.routes, snapshot.mailbox_capacity),
+        "spread": spread(assigned, snapshot.routes, snapshot.mailbox_capacity),
     }
 
 
 def dagster(settings: PipelineSettings) -> dict[str, Any]:
     import dagster as dg
 
-    import sequence_pipelines.definitions  # noqa: F401  # as a run's process loads it
+    import sequence_pipelines.definitions  # noqa: F401  # as the process of a run imports it
     from sequence_pipelines.assets import due_contacts, mailbox_capacity, send_plan
     from sequence_pipelines.resources.clock import Clock
     from sequence_pipelines.resources.database import Database

@@ -1,7 +1,8 @@
-"""An SQS endpoint for this bench alone, `quick_sqs.py PORT`: what it serves costs next to nothing.
+"""Serves a fast SQS endpoint for measurements: `quick_sqs.py PORT`.
 
-moto looks at every message of a queue for each that it hands out, so thousands of them measure moto. This one knows
-only what the worker asks for, keeps messages in heaps by the time at which they are visible, and loses all at its end.
+moto reads every message of a queue for each message that it returns, so with thousands of messages a
+benchmark would measure moto. This endpoint has only the calls of the product, keeps messages in a heap by the
+time at which they become visible, and stores nothing on disk.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ class Queue:
     waiting: list[tuple[float, int]] = field(default_factory=list)
     bodies: dict[int, str] = field(default_factory=dict)
     visible_at: dict[int, float] = field(default_factory=dict)
-    news: asyncio.Event = field(default_factory=asyncio.Event)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def hide(self, number: int, until: float) -> None:
         if number in self.bodies:
             self.visible_at[number] = until
             heapq.heappush(self.waiting, (until, number))
-            self.news.set()
+            self.changed.set()
 
     def add(self, body: str, delay: float) -> int:
         number = next(_numbers)
@@ -59,7 +60,7 @@ class Sqs:
     def __init__(self) -> None:
         self.queues: dict[str, Queue] = {}
 
-    async def answer(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
+    async def respond(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         name = body.get("QueueName") or body["QueueUrl"].rpartition("/")[2]
         queue = self.queues.setdefault(name, Queue())
         handle = getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower())
@@ -102,10 +103,10 @@ class Sqs:
         deadline = time.time() + body.get("WaitTimeSeconds", 0)
         while not (taken := queue.take(body.get("MaxNumberOfMessages", 1))) and time.time() < deadline:
             soonest = queue.waiting[0][0] if queue.waiting else deadline
-            queue.news.clear()
+            queue.changed.clear()
             pause = max(0.001, min(deadline, soonest) - time.time())
             try:
-                await asyncio.wait_for(queue.news.wait(), pause)
+                await asyncio.wait_for(queue.changed.wait(), pause)
             except TimeoutError:
                 continue
         return {
@@ -121,9 +122,11 @@ async def _talk(sqs: Sqs, reader: asyncio.StreamReader, writer: asyncio.StreamWr
             headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line)
             headers = {name.lower(): value for name, value in headers.items()}
             body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
-            answer = json.dumps(await sqs.answer(headers["x-amz-target"].rpartition(".")[2], body)).encode()
+            response = json.dumps(
+                await sqs.respond(headers["x-amz-target"].rpartition(".")[2], body)
+            ).encode()
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n")
-            writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(answer), answer))
+            writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(response), response))
     except (asyncio.IncompleteReadError, ConnectionError):
         pass
     finally:

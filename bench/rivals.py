@@ -1,7 +1,7 @@
-"""The plan against what people do today, on the same data: a scheduler that goes row by row, and an ORM.
+"""Measures the plan against common alternatives on the same data: a row-by-row scheduler and an ORM.
 
-Both are kinder to themselves than a product could be: they ask for no suppression, keep no order of priority, move no
-contact to another mailbox, and give no reason to who waits.
+Both alternatives do less than the product: they check no suppressions, have no priorities, move no contact to
+another mailbox, and record no reason for a contact that waits.
 """
 
 from __future__ import annotations
@@ -37,25 +37,26 @@ WHERE sm.sequence_id = %(sequence)s AND (%(pinned)s::bigint IS NULL OR m.id = %(
 GROUP BY m.id ORDER BY count(s.mailbox_id)::float / m.send_limit LIMIT 1
 """
 INSERT = """
-INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after)
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at,
+    not_after)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
-# The row by row scheduler counts a mailbox's mails for each contact: this is lent to it, and paid for by nobody.
+# Helps the row-by-row scheduler, which counts a mailbox's mails for each contact. Not measured itself.
 INDEX = "CREATE INDEX rival ON sends (mailbox_id, send_day)"
 GRACE = timedelta(minutes=15)
 
 
 def row_by_row(url: str) -> int:
-    """Plan in one transaction: of each due enrolment its step, its emptiest mailbox, and a row."""
+    """Plan in one transaction: select step and emptiest mailbox of each due enrolment, insert a row."""
     planned = 0
     with connect(url, name="rival") as connection:
         for sequence, contact, number, round_, pinned, due in connection.execute(DUE, (DAY,)).fetchall():
             step = connection.execute(STEP, (sequence, number)).fetchone()
-            asked = {"day": DAY, "sequence": sequence, "pinned": pinned}
-            mailbox = connection.execute(MAILBOXES, asked).fetchone()
+            parameters = {"day": DAY, "sequence": sequence, "pinned": pinned}
+            mailbox = connection.execute(MAILBOXES, parameters).fetchone()
             if step is None or mailbox is None or mailbox[4] >= mailbox[1]:
                 continue
-            at = _place(mailbox[4], mailbox[1], mailbox[2], mailbox[3])
+            at = _slot(mailbox[4], mailbox[1], mailbox[2], mailbox[3])
             row = (sequence, contact, step[0], round_, mailbox[0], due, DAY, DAY, at, at + GRACE)
             connection.execute(INSERT, row)
             planned += 1
@@ -118,8 +119,8 @@ class _Send(_Base):
     )
 
 
-def by_orm_asking(url: str) -> int:
-    """Plan with SQLAlchemy's ORM as it is written at first: of each due enrolment ask what it needs, and add a row."""
+def by_orm_querying(url: str) -> int:
+    """Plan with SQLAlchemy's ORM in the obvious way: query what each due enrolment needs, and add a row."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     planned = 0
     with Session(engine) as session:
@@ -156,7 +157,7 @@ def _due() -> Select[tuple[_Enrolment]]:
 
 
 def _send(enrolment: _Enrolment, step_id: int, mailbox: _Mailbox, taken: int) -> _Send:
-    at = _place(taken, mailbox.send_limit, mailbox.send_start_time, mailbox.send_end_time)
+    at = _slot(taken, mailbox.send_limit, mailbox.send_start_time, mailbox.send_end_time)
     return _Send(
         sequence_id=enrolment.sequence_id,
         contact_id=enrolment.contact_id,
@@ -172,7 +173,7 @@ def _send(enrolment: _Enrolment, step_id: int, mailbox: _Mailbox, taken: int) ->
 
 
 def by_orm(url: str, *, each: bool) -> int:
-    """Plan with the ORM, all read before, counts in a dictionary; rows out one by `each` or all at the end."""
+    """Plan with the ORM from data in memory; flush after `each` row, or all rows at the end."""
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     with Session(engine) as session:
         steps = {(s.sequence_id, s.step_number): s.id for s in session.scalars(select(_Step))}
@@ -214,12 +215,12 @@ def run(due: int, repeats: int) -> None:
                 f"{due:,} due, the plan: {planned:,} planned in {core:.3f} s (median of {repeats});"
                 f" INSERT … SELECT of its rows alone: {statistics.median(limits):.3f} s"
             )
-            asking = {"row by row": row_by_row, "ORM that asks for each contact": by_orm_asking}
-            for name, rival in asking.items():
+            querying = {"row by row": row_by_row, "ORM with queries for each contact": by_orm_querying}
+            for name, rival in querying.items():
                 _against(connection, url, name, rival, core)
             connection.execute(INDEX)
-            for name, rival in asking.items():
-                _against(connection, url, f"{name}, with an index lent to it", rival, core)
+            for name, rival in querying.items():
+                _against(connection, url, f"{name}, with an additional index", rival, core)
             _against(connection, url, "ORM in memory, flushed row by row", partial(by_orm, each=True), core)
             _against(connection, url, "ORM in memory, flushed at the end", partial(by_orm, each=False), core)
 
@@ -234,6 +235,6 @@ def _against(
     print(f"{name}: {planned:,} planned in {spent:.2f} s, {spent / core:.0f} x the plan", flush=True)
 
 
-def _place(taken: int, limit: int, opens: clock, closes: clock) -> datetime:
+def _slot(taken: int, limit: int, opens: clock, closes: clock) -> datetime:
     begins = datetime.combine(DAY, opens, UTC)
     return begins + (datetime.combine(DAY, closes, UTC) - begins) * taken / limit

@@ -1,4 +1,4 @@
-"""How good the assignment is on hard shapes: planned ÷ maximum flow, and how evenly the mailboxes are used."""
+"""Measures the assignment on hard inputs: planned ÷ maximum flow, and how evenly mailboxes are used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ SEQUENCES, MAILBOXES, LIMIT = 500, 1000, 100
 
 
 class Shape(NamedTuple):
-    """Due contacts as a share of all capacity; mailboxes a sequence; sigma of the sequences' sizes; hot mailboxes."""
+    """One input: due contacts as a share of the capacity, and `fewest` to `most` mailboxes per sequence.
+
+    `sigma` is of the log-normal sizes of sequences. `hot` mailboxes belong to more sequences. `pinned` is the
+    share of follow-ups, which keep their mailbox.
+    """
 
     load: float
     fewest: int
@@ -39,15 +43,16 @@ SHAPES = [
 
 
 def run_at_scale(due: int) -> None:
-    """Give mailboxes to so many contacts, a team as `bench.instance` enters it, and ask for the maximum flow."""
+    """Assign mailboxes to `due` contacts of a generated team, and print the maximum flow."""
     candidates, routes, mailbox_capacity, new_left = large_team(np.random.default_rng(1), due)
     began = time.perf_counter()
     found = allocate(candidates, routes, mailbox_capacity, new_left)
     spent = time.perf_counter() - began
     planned = int((found["mailbox_id"] > 0).sum())
     print(
-        f"{due:,} due: planned {planned:,} of a maximum flow of {optimum(candidates, routes, mailbox_capacity):,},"
-        f" spread {spread(found, routes, mailbox_capacity):.3f}; mailboxes given in {spent:.2f} s"
+        f"{due:,} due: planned {planned:,} of a maximum flow of"
+        f" {optimum(candidates, routes, mailbox_capacity):,},"
+        f" spread {spread(found, routes, mailbox_capacity):.3f}; mailboxes assigned in {spent:.2f} s"
     )
 
 
@@ -61,15 +66,19 @@ def run() -> None:
         planned = int((found["mailbox_id"] > 0).sum())
         fill = planned / optimum(candidates, routes, mailbox_capacity)
         print(
-            f"{shape.load:5.1f}  {shape.fewest:>4}-{shape.most:<4}  {shape.sigma:5.1f}  {shape.hot!s:5} {shape.pinned:5.2f} |"
-            f" {len(candidates):7,}  {planned:7,}  {fill:16.6f}  {spread(found, routes, mailbox_capacity):6.3f}  {spent:7.2f}"
+            f"{shape.load:5.1f}  {shape.fewest:>4}-{shape.most:<4}  {shape.sigma:5.1f}  {shape.hot!s:5}"
+            f" {shape.pinned:5.2f} | {len(candidates):7,}  {planned:7,}  {fill:16.6f}"
+            f"  {spread(found, routes, mailbox_capacity):6.3f}  {spent:7.2f}"
         )
 
 
 def team(
     rng: np.random.Generator, shape: Shape
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return candidates, routes, room and new_left of one shape; a tenth of hot mailboxes is chosen five times as often."""
+    """Return candidates, routes, mailbox capacity and new_left of one shape.
+
+    If `shape.hot`, a tenth of the mailboxes is chosen five times as often as the others.
+    """
     chance = np.where(np.arange(MAILBOXES) < MAILBOXES // 10, 5.0 if shape.hot else 1.0, 1.0)
     own = [
         rng.choice(
@@ -101,7 +110,7 @@ def team(
 def large_team(
     rng: np.random.Generator, due: int
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return candidates, routes, room and new_left of a team that is due / 200 sequences and due / 100 mailboxes large."""
+    """Return candidates, routes, mailbox capacity and new_left of a team sized as in `bench.instance`."""
     sequences, mailboxes = max(1, due // 200), max(instance.MAILBOXES_A_SEQUENCE, due // 100)
     own = instance.routes_of(rng, sequences, mailboxes)
     weights = rng.lognormal(0, 0.5, sequences)
@@ -121,7 +130,7 @@ def large_team(
 def _candidates(
     sequence: np.ndarray, follow_up: np.ndarray, overdue: np.ndarray, step: np.ndarray, box: np.ndarray
 ) -> pd.DataFrame:
-    """Return one candidate a contact; `step` and `box` are those of the follow-ups."""
+    """Return one candidate per contact; `step` and `box` apply to follow-ups only."""
     return pd.DataFrame(
         {
             "sequence_id": sequence,
@@ -137,7 +146,7 @@ def _candidates(
 
 
 def _empty(mailboxes: int, limit: int, sequences: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the room of mailboxes that are all open and empty, and sequences without a bound."""
+    """Return the capacity of open, unused mailboxes, and sequences without a limit on new contacts."""
     mailbox_capacity = {"load": 0, "capacity": limit, "first_mails": UNBOUNDED, "state": ""}
     return (
         pd.DataFrame({"mailbox_id": np.arange(mailboxes) + 1, **mailbox_capacity}),
@@ -146,9 +155,9 @@ def _empty(mailboxes: int, limit: int, sequences: int) -> tuple[pd.DataFrame, pd
 
 
 def optimum(candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame) -> int:
-    """Return the maximum flow: source, sink, the mailboxes, the sequences' contacts without a mailbox of their own.
+    """Return the maximum flow through source, sequences with their unpinned contacts, mailboxes and sink.
 
-    Nothing bounds first mails, and nobody stands twice.
+    Assumes no limit on first mails, and no contact in two rows.
     """
     mailboxes = pd.Index(mailbox_capacity["mailbox_id"])
     sequences = pd.Index(candidates["sequence_id"].unique())
@@ -173,7 +182,7 @@ def optimum(candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd
 
 
 def spread(found: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame) -> float:
-    """Return the mean over sequences of the standard deviation of their mailboxes' use."""
+    """Return the standard deviation of the use of a sequence's mailboxes, averaged over sequences."""
     used = (
         found["mailbox_id"].value_counts().reindex(mailbox_capacity["mailbox_id"], fill_value=0)
         / mailbox_capacity["capacity"].to_numpy()

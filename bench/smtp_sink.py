@@ -1,7 +1,7 @@
-"""A mail sink that costs as little as it can, in a process of its own: `smtp_sink.py PORT FILE [SECONDS]`.
+"""Runs a minimal mail sink for measurements: `smtp_sink.py PORT FILE [SECONDS]`.
 
-It accepts everything, each mail SECONDS after its final dot, and on SIGTERM writes when: two float64 a mail, seconds since the epoch and the number in its
-recipient (`c7@…` is 7), in the order of their acceptance.
+It accepts every mail, SECONDS after the final dot. On SIGTERM it writes two float64 per mail to FILE, in the
+order of acceptance: the time in seconds since the epoch, and the number in the recipient (7 for `c7@…`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from array import array
 from pathlib import Path
 
-_ANSWERS = {
+_REPLIES = {
     b"EHLO": b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n",
     b"DATA": b"354 go on\r\n",
     b"QUIT": b"221 2.0.0 bye\r\n",
@@ -39,10 +39,10 @@ class Sink(asyncio.Protocol):
         self._buffer += data
         while True:
             end = b"\r\n.\r\n" if self._in_data else b"\r\n"
-            place = self._buffer.find(end)
-            if place < 0:
+            position = self._buffer.find(end)
+            if position < 0:
                 return
-            line, self._buffer = self._buffer[:place], self._buffer[place + len(end) :]
+            line, self._buffer = self._buffer[:position], self._buffer[position + len(end) :]
             if self._in_data:
                 self._in_data = False
                 self._accept()
@@ -51,15 +51,15 @@ class Sink(asyncio.Protocol):
             if verb == b"RCPT":
                 self._number = float(line[10 : line.index(b"@")])  # RCPT TO:<c7@
             self._in_data = verb == b"DATA"
-            self._transport.write(_ANSWERS.get(verb, _OK))
+            self._transport.write(_REPLIES.get(verb, _OK))
 
     def _accept(self) -> None:
         if Sink.seconds:
-            asyncio.get_running_loop().call_later(Sink.seconds, self._answer, self._number)
+            asyncio.get_running_loop().call_later(Sink.seconds, self._reply, self._number)
         else:
-            self._answer(self._number)
+            self._reply(self._number)
 
-    def _answer(self, number: float) -> None:
+    def _reply(self, number: float) -> None:
         Sink.accepted.extend((time.time(), number))
         if not self._transport.is_closing():
             self._transport.write(_OK)

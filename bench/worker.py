@@ -1,8 +1,8 @@
-"""What the worker costs, as ratios to a bare loop of the same SMTP library: `make bench ARGS="worker [PART…]"`.
+"""Measures the worker, compared with a loop over the same SMTP library: `make bench ARGS="worker [PART…]"`.
 
-Parts: `throughput` (1, 16 and 200 mailboxes), `processes` (one and two), `memory` (10,000 mails in flight) and
-`timing` (sends spread over minutes). Real Postgres, a queue that costs next to nothing, a sink in a process of its own; all of
-them share the machine's processors with what is measured.
+Parts: `throughput` (1, 16 and 200 mailboxes), `processes` (one and two), `memory` (10,000 mails in flight)
+and `timing` (sends spread over minutes). Postgres, a fast queue and a mail sink run as processes of their
+own, on the same machine as the measured worker.
 """
 
 from __future__ import annotations
@@ -40,36 +40,41 @@ LATE, HOLD_SECONDS = 100.0, 240.0
 TIMED, TIMED_MINUTES = 2000, 10
 CONNECTIONS_PER_MAILBOX = 3
 MOST_CONNECTIONS = 96
-ANSWER_SECONDS = 0.25  # assumed of a server that looks at a mail before it accepts it
+ANSWER_SECONDS = 0.25  # an assumption for a server that checks a mail before it accepts it
 CONTENT = (
     "<p>Dear {{ contact.name }},</p>\n" + "<p>Lorem ipsum dolor sit amet, consectetur adipiscing.</p>\n" * 20
 )
 
 FILL = """
 INSERT INTO sequences (sequence_name) VALUES ('bench');
-INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content) VALUES (1, 1, 'Hello {{ contact.name }}', %(content)s);
+INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content)
+    VALUES (1, 1, 'Hello {{ contact.name }}', %(content)s);
 INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)
-    SELECT 'box' || n || '@sender.example', 1000000, '00:00', '00:00' FROM generate_series(1, %(mailboxes)s) n;
-INSERT INTO contacts (name, mail_address) SELECT 'Bob', 'c' || n || '@people.example' FROM generate_series(1, %(mails)s) n;
+    SELECT 'box' || n || '@sender.example', 1000000, '00:00', '00:00'
+    FROM generate_series(1, %(mailboxes)s) n;
+INSERT INTO contacts (name, mail_address)
+    SELECT 'Bob', 'c' || n || '@people.example' FROM generate_series(1, %(mails)s) n;
 INSERT INTO sequences_contacts (sequence_id, contact_id, next_send) SELECT 1, id, current_date FROM contacts;
 """
 SENDS = """
-INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after, status)
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at,
+    not_after, status)
 SELECT 1, n, 1, 1, 1 + n %% %(mailboxes)s, current_date, current_date, current_date,
-    %(first)s + (n - 1) * make_interval(secs => %(spread)s::float8 / %(mails)s), %(first)s + interval '1 day', 'dispatched'
+    %(first)s + (n - 1) * make_interval(secs => %(spread)s::float8 / %(mails)s),
+    %(first)s + interval '1 day', 'dispatched'
 FROM generate_series(1, %(mails)s) n RETURNING contact_id, mailbox_id, send_at, not_after
 """
 
 
 @dataclass
 class Measured:
-    """One run of workers: when each mail was accepted, and what the processes used once they had started."""
+    """One run of workers: the time of each accepted mail, and the CPU and memory used after the start."""
 
     by_contact: dict[int, float]
     cpu_seconds: float
     peak_bytes: int
     planned: dict[int, float] = field(default_factory=dict)
-    held: int = 0  # the most that were claimed at once
+    held: int = 0  # the highest number of claimed mails
 
     @property
     def accepted(self) -> list[float]:
@@ -77,7 +82,7 @@ class Measured:
 
     @property
     def mails_per_second(self) -> float:
-        """Over the middle nine tenths: neither the start nor the last stragglers."""
+        """The rate over the middle nine tenths, without the start and the last mails."""
         count = len(self.accepted)
         low, high = count // 20, count - count // 20 - 1
         times = self.accepted
@@ -90,7 +95,7 @@ class Measured:
 
 @dataclass
 class Bench:
-    """The servers, for all parts."""
+    """The servers that all parts share."""
 
     folder: Path
     postgres: Postgres
@@ -115,7 +120,7 @@ class Bench:
     def dispatch(
         self, name: str, queue: Queue, *, mailboxes: int, mails: int, spread: float, lead: float
     ) -> None:
-        """Enter the sends and their messages, the first due in `lead` seconds, the last `spread` later."""
+        """Insert sends and enqueue their messages, due from `lead` seconds on and over `spread` seconds."""
         first = (datetime.now(UTC) + timedelta(seconds=lead)).replace(microsecond=0)
         values = {"first": first, "mailboxes": mailboxes, "mails": mails, "spread": spread}
         with connect(self.postgres.url(OWNER, name), name="bench", autocommit=True) as connection:
@@ -139,7 +144,7 @@ class Bench:
         answer_seconds: float = 0,
         until_held: bool = False,
     ) -> Measured:
-        """Run workers until every mail is accepted; `until_held`: until nearly all are claimed at once."""
+        """Run workers until every mail is accepted or, if `until_held`, until nearly all are claimed."""
         name = self.database(mailboxes=mailboxes, mails=mails)
         settings = OwnerSettings(
             database_url=self.postgres.url(OWNER, name),
@@ -183,7 +188,7 @@ class Bench:
         return launch([sys.executable, "-m", "step_mailing_worker"], log=log, environment=environment)
 
     def _hold(self, name: str, mails: int) -> int:
-        """Wait until the workers hold all but one in a hundred, or get no further; return the most they held."""
+        """Wait until the workers have claimed 99 % of the mails; return the highest number of claims."""
         most = 0
         with connect(self.postgres.url(OWNER, name), name="bench", autocommit=True) as connection:
 
@@ -207,7 +212,7 @@ class Bench:
                 row = connection.execute("SELECT count(*) FROM sends WHERE status = 'sent'").fetchone()
                 return row is not None and row[0] == mails
 
-            assert wait_until(sent, seconds), "not all mails went out"
+            assert wait_until(sent, seconds), "not all mails were sent"
         return 0
 
     def planned(self, name: str) -> dict[int, float]:
@@ -231,7 +236,7 @@ def _message(contact: int, mailbox: int, at: datetime, over: datetime) -> str:
 
 
 def ended(process: subprocess.Popen[bytes]) -> float:
-    """End a worker; return the CPU seconds that it used."""
+    """Stop a worker; return the CPU seconds that it used."""
     used = _cpu_seconds(process)
     end(process, seconds=30)
     return used
@@ -251,7 +256,7 @@ def _peak_bytes(pid: int) -> int:
 
 @contextmanager
 def sink(folder: Path, answer_seconds: float = 0) -> Iterator[tuple[int, Callable[[], dict[int, float]]]]:
-    """Run the sink; yield its port and a function that ends it and returns when each mail was accepted."""
+    """Run the sink; yield its port, and a function that stops it and returns each contact's mail time."""
     port, file = free_port(), folder / f"accepted-{time.monotonic_ns()}"
     program = str(Path(__file__).with_name("smtp_sink.py"))
     command = [sys.executable, program, str(port), str(file), str(answer_seconds)]
@@ -273,7 +278,7 @@ def sink(folder: Path, answer_seconds: float = 0) -> Iterator[tuple[int, Callabl
 
 
 def bare(folder: Path, *, connections: int, mails: int, answer_seconds: float = 0) -> tuple[float, float]:
-    """Return mails a second and CPU seconds a mail of the bare loop."""
+    """Return mails per second and CPU seconds per mail of the loop without the product."""
     content = folder / "content"
     content.write_bytes(b"Subject: Hello\r\n\r\n" + b"Lorem ipsum dolor sit amet.\r\n" * 100)
     program = str(Path(__file__).with_name("bare_smtp.py"))
@@ -285,20 +290,20 @@ def bare(folder: Path, *, connections: int, mails: int, answer_seconds: float = 
 
 
 def postfix(folder: Path, *, connections: int, mails: int) -> float | None:
-    """Return mails a second of Postfix's own source against the same sink, None where it is not installed."""
+    """Return mails per second of Postfix's smtp-source with the same sink, or None if it is not installed."""
     source = shutil.which("smtp-source", path=f"{os.environ['PATH']}:/usr/sbin")
     if not source:
         return None
     with sink(folder) as (port, _):
         began = time.perf_counter()
-        command = [source, "-s", str(connections), "-m", str(mails), "-l", "2800", "-t", "c0@people.example", "-d",
-                   f"{LOOPBACK}:{port}"]  # fmt: skip
+        command = [source, "-s", str(connections), "-m", str(mails), "-l", "2800",
+                   "-t", "c0@people.example", "-d", f"{LOOPBACK}:{port}"]  # fmt: skip
         subprocess.run(command, capture_output=True, check=True)
         return mails / (time.perf_counter() - began)
 
 
 def throughput(bench: Bench) -> list[dict[str, float]]:
-    """Compare with the bare loop, with a server that answers at once and with one that takes its time."""
+    """Compare with the loop, with a server that replies at once and with a slow one."""
     return [
         _compared(bench, mailboxes, answer_seconds)
         for answer_seconds in (0.0, ANSWER_SECONDS)
@@ -325,11 +330,11 @@ def _compared(bench: Bench, mailboxes: int, answer_seconds: float) -> dict[str, 
     }
     if not answer_seconds and (source := postfix(bench.folder, connections=connections, mails=mails)):
         row["smtp_source_per_second"] = source
-    _say(row)
+    _print(row)
     return row
 
 
-def _say(row: dict[str, float]) -> None:
+def _print(row: dict[str, float]) -> None:
     print(json.dumps({name: round(value, 3) for name, value in row.items()}), flush=True)
 
 
@@ -338,24 +343,24 @@ def processes(bench: Bench) -> list[dict[str, float]]:
     for count in (1, 2):
         measured = bench.measure(mailboxes=16, concurrency=48, processes=count)
         rows.append({"processes": count, "mails_per_second": measured.mails_per_second})
-        _say(rows[-1])
+        _print(rows[-1])
     return rows
 
 
 def memory(bench: Bench) -> dict[str, float]:
-    """Hold many mails in one process: claimed, they wait for a connection to a server that answers late."""
+    """Claim many mails in one process, where they wait for a connection to a slow server."""
     few = bench.measure(mailboxes=200, mails=200, concurrency=200, answer_seconds=LATE, until_held=True)
     many = bench.measure(
         mailboxes=200, mails=IN_FLIGHT, concurrency=IN_FLIGHT, answer_seconds=LATE, until_held=True
     )
     found = {"few_mb": few.peak_bytes / 2**20, "many_mb": many.peak_bytes / 2**20, "held": many.held}
     found["kb_a_mail"] = (many.peak_bytes - few.peak_bytes) / (many.held - few.held) / 1024
-    _say(found)
+    _print(found)
     return found
 
 
 def timing(bench: Bench, mails: int = TIMED, minutes: float = TIMED_MINUTES) -> dict[str, float]:
-    """Spread sends over minutes; how late, in seconds, is each accepted, and is any early."""
+    """Spread sends over minutes; return the lateness of their acceptance in seconds (negative if early)."""
     measured = bench.measure(mailboxes=200, mails=mails, concurrency=64, spread=60 * minutes, lead=15)
     late = sorted(measured.by_contact[contact] - at for contact, at in measured.planned.items())
     found = {
@@ -364,7 +369,7 @@ def timing(bench: Bench, mails: int = TIMED, minutes: float = TIMED_MINUTES) -> 
         "latest_s": late[-1],
         "earliest_s": late[0],
     }
-    _say(found)
+    _print(found)
     return found
 
 
@@ -388,7 +393,7 @@ def servers() -> Iterator[Bench]:
 
 
 def run(parts: Sequence[str] = PARTS) -> dict[str, object]:
-    """Measure the parts; return their figures."""
+    """Measure the given parts; return their figures."""
     kinds = {"throughput": throughput, "processes": processes, "memory": memory, "timing": timing}
     with servers() as bench:
         return {part: kinds[part](bench) for part in parts}

@@ -1,9 +1,10 @@
-"""`make test-celery`: the day on two Celery workers, against one machine's launcher, and with workers killed.
+"""Tests Dagster's runs on two Celery workers: `make trial NAME=celery-backfill` and `NAME=celery-killed`.
 
-Starts the local stack twice, first as it is, then with `deploy/dagster.celery.yaml`, and backfills thirty days in each. On
-Celery it then kills the worker that holds a run with SIGKILL, as a machine that is switched off would: once in the middle of the
-planner's transaction, once between a dispatch's messages and its marks. Exits 0 only if the plans are the same
-and every contact was mailed once and moved on. Parts: `backfill` (or its halves `one` and `two` at the same time), `killed`.
+`backfill` starts the local stack twice, with the project's launcher and with `deploy/dagster.celery.yaml`,
+and backfills thirty days in each; `one` and `two` are its halves. `killed` sends SIGKILL to the worker that
+executes a run, as a lost machine would: in the middle of the planner's transaction, and between the messages
+of a dispatch and the update of their sends. Exits with status 0 only if the plans are equal, and every
+contact was mailed once and advanced.
 """
 
 from __future__ import annotations
@@ -37,18 +38,20 @@ from sequence_cli.dagster_runs import LOCATION, DagsterRuns
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 DAYS = 30
-CONTACTS = 20  # due a day
+CONTACTS = 20  # due per day
 KILLED_CONTACTS = 300
-MINUTES = int(os.environ.get("MINUTES", "12"))  # until the planning day ends, so that its mails leave soon
+MINUTES = int(os.environ.get("MINUTES", "12"))  # until the planning day ends, so its mails are sent soon
 _BACKFILL = """mutation B($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
     __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
-_STATUS = """query S($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"""
-_ENTER = """
+_STATUS = """query S($id: String!) { partitionBackfillOrError(backfillId: $id) {
+    ... on PartitionBackfill { status } } }"""
+_INSERT_TEAM = """
 INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)
 SELECT format('sender%%s@example.com', n), 100000, '00:00', '00:00' FROM generate_series(1, 5) n;
 INSERT INTO sequences (sequence_name) VALUES ('Celery');
 INSERT INTO steps (sequence_id, step_number, mail_subject, mail_content, delay_days)
-SELECT id, n, format('Step %%s', n), 'Hello {{{{ contact.name }}}}', 3 * (n - 1) FROM sequences, generate_series(1, 2) n;
+SELECT id, n, format('Step %%s', n), 'Hello {{{{ contact.name }}}}', 3 * (n - 1)
+FROM sequences, generate_series(1, 2) n;
 INSERT INTO sequences_mailboxes SELECT s.id, m.id FROM sequences s, mailboxes m;
 INSERT INTO contacts (name, mail_address)
 SELECT format('Contact %%s', n), format('contact%%s@example.net', n) FROM generate_series(1, {contacts}) n;
@@ -59,7 +62,7 @@ SELECT s.id, c.id, %(today)s::date - (c.id %% {days})::int FROM sequences s, con
 
 @dataclass
 class Machine:
-    """The local stack with one of the two launchers."""
+    """A running local stack with one of the two launchers."""
 
     root: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -74,18 +77,18 @@ class Machine:
         with psycopg.connect(url, autocommit=True) as connection:
             yield connection
 
-    def ask(self, query: str, **values: Any) -> dict[str, Any]:
+    def query(self, query: str, **values: Any) -> dict[str, Any]:
         body = json.dumps({"query": query, "variables": values}).encode()
         url = self.variables["DAGSTER_URL"] + "/graphql"
         request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            found: dict[str, Any] = json.load(answer)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            found: dict[str, Any] = json.load(response)
         if found.get("errors"):
             raise SystemExit(found["errors"][0]["message"])
         return found["data"]
 
     def runs(self, job: str) -> list[tuple[str, str, float]]:
-        """Return id, status and seconds from launch to end of the job's runs, oldest first."""
+        """Return id, status and seconds of the job's runs, oldest first."""
         with self.database("DAGSTER_DATABASE_URL") as connection:
             return connection.execute(
                 "SELECT run_id, status, coalesce(end_time - start_time, 0) FROM runs "
@@ -98,18 +101,18 @@ def say(text: str) -> None:
     print(f"{datetime.now(UTC):%H:%M:%S}  {text}", flush=True)
 
 
-def await_that(what: str, holds: Callable[[], Any], seconds: float) -> Any:
+def wait_for(what: str, holds: Callable[[], Any], seconds: float) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := holds():
             return found
         time.sleep(0.1)
-    raise SystemExit(f"After {seconds:.0f} s still not: {what}")
+    raise SystemExit(f"Timeout after {seconds:.0f} s: {what}.")
 
 
 @contextmanager
 def machine(folder: Path, *, workers: int, **settings: str) -> Iterator[Machine]:
-    """Start the stack in `folder`: with `workers` Celery workers, or with the project's own launcher for none."""
+    """Start the stack in `folder` with `workers` Celery workers, or with the project's launcher if 0."""
     folder.mkdir()
     instance = ROOT / ("deploy/dagster.celery.yaml" if workers else "dagster.yaml")
     shutil.copy(instance, folder / "dagster.yaml")
@@ -165,7 +168,7 @@ def start_worker(at: Machine, name: str) -> None:
             start_new_session=True,
         )
     )
-    await_that(f"{name} is ready", lambda: b" ready." in (at.root / f"{name}.log").read_bytes(), 120)
+    wait_for(f"{name} is ready", lambda: b" ready." in (at.root / f"{name}.log").read_bytes(), 120)
 
 
 def today(at: Machine) -> datetime:
@@ -174,15 +177,16 @@ def today(at: Machine) -> datetime:
     return now if now.time() >= plan_at else now - timedelta(days=1)
 
 
-def enter(at: Machine, contacts: int = DAYS * CONTACTS) -> None:
+def insert_team(at: Machine, contacts: int = DAYS * CONTACTS) -> None:
     with at.database() as connection:
-        for statement in _ENTER.format(contacts=contacts, days=DAYS).split(";\n"):
+        for statement in _INSERT_TEAM.format(contacts=contacts, days=DAYS).split(";\n"):
             values = {"today": today(at).date()} if "%(today)s" in statement else None
-            connection.execute(statement if values else statement.replace("%%", "%"), values)  # type: ignore[arg-type]
+            query = statement if values else statement.replace("%%", "%")
+            connection.execute(query.encode(), values)
 
 
 def backfill(at: Machine) -> float:
-    """Backfill the plan of the last thirty days; return the seconds that it took."""
+    """Backfill the plans of the last thirty days; return the seconds."""
     selector = {"repositoryLocationName": LOCATION, "repositoryName": "__repository__"}
     days = [f"{today(at).date() - timedelta(days=n)}" for n in range(DAYS)]
     params = {
@@ -190,23 +194,23 @@ def backfill(at: Machine) -> float:
         "partitionNames": days,
     }
     began = time.monotonic()
-    answer = at.ask(_BACKFILL, params=params)["launchPartitionBackfill"]
-    if answer["__typename"] != "LaunchBackfillSuccess":
-        raise SystemExit(str(answer))
+    launched = at.query(_BACKFILL, params=params)["launchPartitionBackfill"]
+    if launched["__typename"] != "LaunchBackfillSuccess":
+        raise SystemExit(f"The backfill was not launched: {launched}")
 
     def ended() -> str | None:
-        status: str = at.ask(_STATUS, id=answer["backfillId"])["partitionBackfillOrError"]["status"]
+        status: str = at.query(_STATUS, id=launched["backfillId"])["partitionBackfillOrError"]["status"]
         return status if status not in {"REQUESTED", "CANCELING"} else None
 
-    status = await_that("the backfill ended", ended, 900)
+    status = wait_for("the backfill has ended", ended, 900)
     seconds = time.monotonic() - began
     if status not in {"COMPLETED", "COMPLETED_SUCCESS"}:
-        raise SystemExit(f"backfill: {status}")
+        raise SystemExit(f"The backfill ended with status {status}.")
     return seconds
 
 
 def planned(at: Machine) -> list[tuple[Any, ...]]:
-    """Return the plan but for its minutes, which are those of the hour in which it was made."""
+    """Return the plan without its times, which depend on the hour of the plan."""
     with at.database() as connection:
         return connection.execute(
             "SELECT sequence_id, contact_id, step_id, round, mailbox_id, due_day FROM sends ORDER BY 1, 2, 3"
@@ -214,41 +218,40 @@ def planned(at: Machine) -> list[tuple[Any, ...]]:
 
 
 def mailed(at: Machine) -> tuple[int, int, int]:
-    """Return how many were sent, how many of them have advanced, and how many are still under way."""
+    """Return the numbers of sent, of advanced and of unfinished sends."""
     with at.database() as connection:
         row = connection.execute(
-            "SELECT count(*) FILTER (WHERE status = 'sent'), count(*) FILTER (WHERE advanced_at IS NOT NULL), "
+            "SELECT count(*) FILTER (WHERE status = 'sent'), "
+            "count(*) FILTER (WHERE advanced_at IS NOT NULL), "
             "count(*) FILTER (WHERE status NOT IN ('sent', 'expired', 'cancelled')) FROM sends"
         ).fetchone()
     return row or (0, 0, 0)
 
 
 def whole_day(at: Machine, sends: int) -> None:
-    """Wait until all is mailed and advanced, and hold it against the sink."""
-    await_that(
-        "every contact was mailed and moved on", lambda: mailed(at)[:2] == (sends, sends), 60 * MINUTES
-    )
-    with urllib.request.urlopen(at.variables["MAIL_SINK_URL"] + "/api/messages", timeout=60) as answer:
-        got = Counter(mail["rcpt_to"][0] for mail in json.load(answer))
+    """Wait until every send is sent and has advanced its contact, and compare with the mail sink."""
+    wait_for("every contact is mailed and advanced", lambda: mailed(at)[:2] == (sends, sends), 60 * MINUTES)
+    with urllib.request.urlopen(at.variables["MAIL_SINK_URL"] + "/api/messages", timeout=60) as response:
+        got = Counter(mail["rcpt_to"][0] for mail in json.load(response))
     twice = sum(1 for n in got.values() if n > 1)
     say(f"{sends} sent and advanced; the sink has {sum(got.values())} mails to {len(got)} contacts")
     if twice or len(got) != sends:
-        raise SystemExit(f"WRONG: {twice} contacts mailed twice, {sends - len(got)} not at all")
+        raise SystemExit(f"WRONG: {twice} contacts mailed more than once, {sends - len(got)} not at all.")
 
 
-def tell_runs(at: Machine) -> None:
+def print_runs(at: Machine) -> None:
     for job in ("daily_plan", "timed_dispatch", "apply_delivery_results"):
         runs = at.runs(job)
         done = [seconds for _, status, seconds in runs if status == "SUCCESS"]
         if done:
-            say(f"{job}: {len(done)} of {len(runs)} runs succeeded, {sum(done) / len(done):.1f} s each")
+            say(f"{job}: {len(done)} of {len(runs)} runs succeeded, {sum(done) / len(done):.1f} s on average")
     for n in range(len(at.workers)):
         ended = (at.root / f"run{n}.log").read_text().count("succeeded in")
         say(f"run{n}: {ended} runs")
 
 
-def holder(at: Machine, job: str, known: Sequence[str]) -> tuple[str, str] | None:
-    """Return a started run of the job that is not among the known ones, and the Celery worker that holds it."""
+def find_executor(at: Machine, job: str, known: Sequence[str]) -> tuple[str, str] | None:
+    """Return a started run of the job that is not in `known`, and the Celery worker that executes it."""
     with at.database("DAGSTER_DATABASE_URL") as connection:
         row = connection.execute(
             "SELECT r.run_id, t.value FROM runs r JOIN run_tags t USING (run_id) WHERE r.pipeline_name = %s "
@@ -265,15 +268,15 @@ def holder(at: Machine, job: str, known: Sequence[str]) -> tuple[str, str] | Non
 
 
 def kill_during(at: Machine, job: str, start: Callable[[], object]) -> None:
-    """Start the job, kill its worker while it cannot write `sends`, start another worker in its place."""
+    """Start the job, and kill its worker while the job waits for its first write to `sends`."""
     known = [run for run, *_ in at.runs(job)]
     with at.database() as connection, connection.transaction():
-        connection.execute("LOCK TABLE sends IN SHARE MODE")  # it reads all, and waits with its first write
+        connection.execute("LOCK TABLE sends IN SHARE MODE")  # the job can read, but waits at its first write
         start()
-        run, name = await_that(f"{job} is under way", lambda: holder(at, job, known), 120)
+        run, name = wait_for(f"{job} has started", lambda: find_executor(at, job, known), 120)
         with at.database() as look:
-            await_that(
-                f"{job} waits for its write",
+            wait_for(
+                f"{job} waits for the lock",
                 lambda: look.execute(
                     "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE NOT granted "
                     "AND relation = 'sends'::regclass AND usename = 'sequence_pipeline'"
@@ -285,29 +288,27 @@ def kill_during(at: Machine, job: str, start: Callable[[], object]) -> None:
         victim.wait()
         began = time.monotonic()
         say(f"killed {name} during {job}")
-        time.sleep(1)  # its connections are closed
-    await_that(
-        f"run {run} is known to be lost", lambda: (run, "FAILURE") in [r[:2] for r in at.runs(job)], 180
-    )
+        time.sleep(1)  # until its connections are closed
+    wait_for(f"run {run} is marked as failed", lambda: (run, "FAILURE") in [r[:2] for r in at.runs(job)], 180)
     lost = time.monotonic() - began
-    await_that(
-        f"{job} ran again",
+    wait_for(
+        f"{job} has run again",
         lambda: any(r not in {*known, run} and status == "SUCCESS" for r, status, _ in at.runs(job)),
         240,
     )
-    say(f"{job}: noticed after {lost:.0f} s, done again after {time.monotonic() - began:.0f} s")
+    say(f"{job}: marked as failed after {lost:.0f} s, finished again after {time.monotonic() - began:.0f} s")
 
 
 def thirty_days(folder: Path, workers: int) -> tuple[float, list[tuple[Any, ...]]]:
-    """Backfill thirty days, see them mailed, and return the seconds of the backfill and its plan."""
+    """Backfill thirty days, wait for their mails, and return the seconds of the backfill and its plan."""
     with machine(folder / f"backfill{workers}", workers=workers) as at:
-        enter(at)
+        insert_team(at)
         seconds, plan = backfill(at), planned(at)
         digest = hashlib.sha256(repr(plan).encode()).hexdigest()[:12]
         name = f"{workers} Celery workers" if workers else "one machine"
         say(f"{name}: {DAYS} days in {seconds:.0f} s, {len(plan)} planned ({digest})")
         whole_day(at, DAYS * CONTACTS)
-        tell_runs(at)
+        print_runs(at)
     return seconds, plan
 
 
@@ -315,19 +316,19 @@ def against_one_machine(folder: Path) -> None:
     alone, one = thirty_days(folder, 0)
     together, two = thirty_days(folder, 2)
     if one != two or len(one) != DAYS * CONTACTS:
-        raise SystemExit(f"WRONG: the plans differ in {len(set(one) ^ set(two))} rows")
-    say(f"the same plan: {len(one)} rows; Celery took {together / alone:.2f} of the time")
+        raise SystemExit(f"WRONG: the plans differ in {len(set(one) ^ set(two))} rows.")
+    say(f"the plans are equal: {len(one)} rows; Celery took {together / alone:.2f} x the time")
 
 
 def with_killed_workers(folder: Path) -> None:
     with machine(folder / "killed", workers=2, DISPATCH_AHEAD_SECONDS="120") as at:
-        enter(at, KILLED_CONTACTS)
+        insert_team(at, KILLED_CONTACTS)
         runs, day = DagsterRuns(at.variables["DAGSTER_URL"]), today(at).date().isoformat()
         kill_during(at, "daily_plan", lambda: runs.launch("daily_plan", day))
         start_worker(at, f"run{len(at.workers)}")
         kill_during(at, "timed_dispatch", lambda: runs.launch("timed_dispatch", day))
         whole_day(at, KILLED_CONTACTS)
-        tell_runs(at)
+        print_runs(at)
 
 
 PARTS = {
@@ -342,7 +343,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:] or ("backfill", "killed"):
             PARTS[name](Path(folder))
-    say("all holds")
+    say("passed")
 
 
 if __name__ == "__main__":
