@@ -1,8 +1,8 @@
 """Moves columns of a million rows between Postgres and numpy without a Python object for each row.
 
-Reading: each result row is a group, with the values of its rows in one bytea (compared with COPY, which psycopg returns
-row by row, and with arrays in docs/performance.md). Writing: binary COPY in chunks, so that the server works while the
-next chunk is built.
+Reading: each result row is a group, with the values of its rows in one bytea (compared with COPY, which
+psycopg returns row by row, and with arrays in docs/performance.md). Writing: binary COPY in chunks, so that
+the server works while the next chunk is built.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _WIRE = {"int2": ">i2", "int4": ">i4", "int8": ">i8", "date": ">i4", "timestampt
 def read_columns(
     connection: psycopg.Connection[Any], statement: bytes, parameters: dict[str, Any], names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the columns of a grouped query under `names`, as int64 arrays, ordered by the groups' shared values.
+    """Return the columns of a grouped query under `names` as int64 arrays, ordered by the shared values.
 
-    Each result row is a group: first the bigints that all its rows share, if any; last a bytea with the other values of
-    its rows, one int8send after the other, row by row.
+    Each result row is a group: first the bigints that all its rows share, if any; last a bytea with the other
+    values of its rows, one int8send after the other, row by row.
     """
     with connection.cursor(binary=True) as cursor:
         groups = sorted(cursor.execute(statement, parameters).fetchall(), key=itemgetter(slice(-1)))
@@ -51,7 +51,7 @@ def write_columns(
     types: Sequence[str],
     order: np.ndarray | None = None,
 ) -> int:
-    """Run a `COPY … FROM STDIN (FORMAT binary)` with all rows, or those at `order` in that order; return how many.
+    """Run a `COPY … FROM STDIN (FORMAT binary)` with all rows, or those at `order`; return how many.
 
     Dates are epoch days, timestamptz epoch seconds.
     """

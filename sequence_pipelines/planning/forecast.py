@@ -1,7 +1,8 @@
 """Plans the coming days on a copy, with the planner's own code; it writes no row.
 
-A forecast knows the current enrolments. It assumes that no contact replies, bounces or is enrolled, and that every
-planned mail is sent. So it is an upper bound of the work and a lower bound of the time until a backlog is empty.
+A forecast knows the current enrolments. It assumes that no contact replies, bounces or is enrolled, and that
+every planned mail is sent. So it is an upper bound of the work and a lower bound of the time until a backlog
+is empty.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from sequence_pipelines.planning.engine.windows import epoch_day, seconds_of
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.scenario import WhatIf
 from sequence_pipelines.planning.snapshot_reader import Team, planning_day_at, read_snapshot, read_team
-from sequence_store.domain.states import Deferral
+from sequence_store.domain.states import Deferral, EnrolmentStatus
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
 
@@ -68,7 +69,7 @@ class ForecastDay:
         return self.follow_ups + self.first_mails
 
     @property
-    def wait_for_room(self) -> int:
+    def wait_for_capacity(self) -> int:
         """Contacts that wait because a limit or bound of this day is reached."""
         return self._waiting_for(FOR_CAPACITY)
 
@@ -79,7 +80,7 @@ class ForecastDay:
     @property
     def wait_otherwise(self) -> int:
         """Contacts that wait for their mailbox to open or be repaired, or for another sequence's mail."""
-        return self.due - self.planned - self.wait_for_room - self.not_to_be_mailed
+        return self.due - self.planned - self.wait_for_capacity - self.not_to_be_mailed
 
     def _waiting_for(self, reasons: list[Deferral]) -> int:
         return int(self.waiting[self.waiting.index.isin(reasons)].sum())
@@ -125,9 +126,9 @@ def forecast(
 def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
     """Return when each sequence's queue is empty: sequence_id, planned, most_waiting, queue_empty_on.
 
-    A sequence's queue holds the contacts that wait for capacity, and those that did and were not mailed since (over a
-    weekend, for example). queue_empty_on is the first day from which the queue stays empty until the forecast's end;
-    None if there is none.
+    A sequence's queue holds the contacts that wait for capacity, and those that did and were not mailed since
+    (over a weekend, for example). queue_empty_on is the first day from which the queue stays empty until the
+    forecast's end; None if there is none.
     """
     told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
     rows = []
@@ -189,12 +190,14 @@ def change_team(team: Team, what_if: WhatIf) -> Team:
 def _without_revoked(
     repository: PlanRepository, snapshot: PlanningSnapshot, enrolments: pd.DataFrame, unmailable: pd.DataFrame
 ) -> PlanningSnapshot:
-    """Return the snapshot without the rows that a plan made now would revoke; their contacts are due again."""
+    """Return the snapshot without the rows that a plan made now would revoke."""
     planned = snapshot.rows[snapshot.rows["planned"]]
     if planned.empty:
         return snapshot
     gone = repository.enrolments(planned[~are_among(planned, enrolments, ["round"])])
-    due = enrolments[["sequence_id", "contact_id", "round", "follow_up"]].assign(status="active")
+    due = enrolments[["sequence_id", "contact_id", "round", "follow_up"]].assign(
+        status=EnrolmentStatus.ACTIVE.value
+    )
     known = pd.concat([due, gone])
     reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, known)
     revoked = snapshot.rows[reasons != ""]

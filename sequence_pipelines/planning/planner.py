@@ -1,7 +1,7 @@
 """Makes a plan in one transaction under one lock, for whichever day a run asks.
 
-Everything that is due by the current planning day is planned into what is left of it, so the order and the number of
-runs change no row.
+Everything that is due by the current planning day is planned into what is left of it, so the order and the
+number of runs change no row.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from sequence_pipelines.planning.engine.windows import seconds_of
 from sequence_pipelines.planning.repository import KEY, PlanRepository, keys_of
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due, read_first_mails
 from sequence_pipelines.results.advance import Applied, apply_sends, find_unapplied
-from sequence_store.domain.states import Deferral
+from sequence_store.domain.states import Deferral, EnrolmentStatus
 from sequence_store.failpoints import Failpoint, reach
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.postgres.queries import query
@@ -104,8 +104,9 @@ class Planner:
 
     connection      without a transaction; the caller commits or rolls back the plan
     now             an aware instant; the plan is made for the planning day that contains it
-    considered      sequence_id, contact_id, step_id, round: only these candidates may get a slot, and those that the
-                    plan itself advances or revokes. All others wait for the next plan. None: all candidates
+    considered      sequence_id, contact_id, step_id, round: only these candidates may get a slot, and those
+                    that the plan itself advances or revokes. All others wait for the next plan. None: all
+                    candidates
     on_plan_ready   is called with the plan in a thread while Postgres writes the rows, and again for a retry
     """
 
@@ -180,8 +181,8 @@ class Planner:
     def assign_and_write(self, executor: Executor) -> Plan:
         """Assign slots and write them.
 
-        Raises UniqueViolation, with nothing written, if the ledger has an unexpected row for a due step: a mailed step
-        has got a number that is due again, or the row is older than `since`.
+        Raises UniqueViolation, with nothing written, if the ledger has an unexpected row for a due step: a
+        mailed step has got a number that is due again, or the row is older than `since`.
         """
         with self.connection.transaction():
             plan, completed = self.assign(executor)
@@ -194,7 +195,7 @@ class Planner:
         return plan
 
     def assign(self, executor: Executor) -> tuple[Plan, Future[int]]:
-        """Assign mailboxes, then times; meanwhile write the deferrals and complete the exhausted enrolments."""
+        """Assign mailboxes, then times; write the deferrals and completed enrolments meanwhile."""
         with self._timed("assign"):
             served = assign_mailboxes(self.eligibility.candidates, self.snapshot)
             completed = executor.submit(self._write_unplaced, served)
@@ -244,12 +245,12 @@ def make_plan(
     traces: Traces = OFF,
     on_plan_ready: Callable[[Plan], None] = lambda _: None,
 ) -> Plan:
-    """Plan all that is due into what is left of the planning day of `now`; see Planner. The caller commits."""
+    """Plan all that is due into the rest of the planning day of `now` (see Planner); the caller commits."""
     return Planner(connection, settings, now, considered, traces, on_plan_ready).make_plan()
 
 
 def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
-    """Trace each send that a committed plan placed, and each result that it applied; `began` in time.time_ns()."""
+    """Trace the sends that a committed plan placed and the results it applied; `began` in nanoseconds."""
     traces.of_sends("plan", keys_of(plan.placed), began)
     traces.of_sends("result", plan.applied.keys, began)
 
@@ -257,13 +258,15 @@ def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
 def revoke(
     repository: PlanRepository, snapshot: PlanningSnapshot, due: pd.DataFrame, unmailable: pd.DataFrame
 ) -> tuple[PlanningSnapshot, pd.DataFrame]:
-    """Cancel the planned rows whose slot is no longer valid; return the snapshot without them, and their keys."""
+    """Cancel the planned rows whose slot is not valid; return the snapshot without them, and their keys."""
     planned = snapshot.rows[snapshot.rows["planned"]]
     if planned.empty:
         return snapshot, planned[KEY]
     gone = planned[~are_among(planned, due, ["round"])]
     columns = ["sequence_id", "contact_id", "round", "status"]
-    enrolments = pd.concat([due.assign(status="active")[columns], repository.enrolments(gone)])
+    enrolments = pd.concat(
+        [due.assign(status=EnrolmentStatus.ACTIVE.value)[columns], repository.enrolments(gone)]
+    )
     reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, enrolments)
     if not (reasons != "").any():
         return snapshot, snapshot.rows[KEY][:0]
@@ -282,9 +285,9 @@ def skip_mailed(
 ) -> tuple[Eligibility, pd.DataFrame]:
     """Replace each candidate's step that was mailed already by its next step that was not.
 
-    `written` are the rows that the ledger has for due steps (PlanRepository.written). Returns the eligibility, in which
-    candidates without a next step are exhausted and those with a row under way are ineligible, and the rows that can
-    be planned again.
+    `written` are the rows that the ledger has for due steps (PlanRepository.written). Returns the
+    eligibility, in which candidates without a next step are exhausted and those with a row under way are
+    ineligible, and the rows that can be planned again.
     """
     candidates = eligibility.candidates
     held = are_among(candidates, written[written["row_is"] == UNDER_WAY], ["step_id", "round"])

@@ -1,4 +1,4 @@
-"""Reads and writes the plan's tables: arrays and DataFrames on this side, named SQL statements on the other."""
+"""Reads and writes the plan's tables: arrays and DataFrames here, named SQL statements in plan.sql."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class PlanRepository:
         )
 
     def mailboxes(self) -> pd.DataFrame:
-        """Return the live mailboxes with MAILBOX_COLUMNS; parked_until in epoch seconds, 0 if it is not parked.
+        """Return the live mailboxes with MAILBOX_COLUMNS; parked_until in epoch seconds, 0 if not parked.
 
         A number that may be missing is a float, NaN if missing; a missing calendar is None.
         """
@@ -116,7 +116,8 @@ class PlanRepository:
     def due(self, day: date) -> pd.DataFrame:
         """Return the active enrolments due by `day`, by sequence, step and contact.
 
-        Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round, follow_up.
+        Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round,
+        follow_up.
         """
         rows = self.table("read_due", ("current_step", "sequence_id", "contact_id", "packed"), day=day)
         key = ["sequence_id", "current_step", "contact_id"]
@@ -132,19 +133,20 @@ class PlanRepository:
         return pd.DataFrame(columns, copy=False)
 
     def reusable_rows(self, day: date) -> pd.DataFrame:
-        """Return the cancelled and expired rows of due enrolments, which can be planned again: the key's columns."""
+        """Return the keys of due enrolments' cancelled and expired rows, which can be planned again."""
         return self.table("read_reusable_rows", KEY, day=day)
 
     def written(self, day: date) -> pd.DataFrame:
-        """Return the rows that the ledger has for due steps: the key's columns, and row_is (see eligibility)."""
+        """Return the rows that the ledger has for due steps: their key, and row_is (see eligibility)."""
         return self.table("read_written", [*KEY, "row_is"], day=day)
 
     def rows(self, day: date, since: datetime, earliest: datetime, first_day: date) -> pd.DataFrame:
         """Return the rows sent or planned since `since` that a plan of `day` must know.
 
-        These are the rows from `earliest` on, those with a send_day from `first_day` on, and those under way. Columns:
-        mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id, round; as bool:
-        planned, under_way (live, or spent and not advanced), today (of planning day `day`, or live).
+        These are the rows from `earliest` on, those with a send_day from `first_day` on, and those under way.
+        Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id,
+        round; as bool: planned, under_way (live, or spent and not advanced), today (of planning day `day`, or
+        live).
         """
         columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id", "packed")
         bounds = {"since": since, "earliest": earliest, "first_day": first_day}
@@ -160,7 +162,7 @@ class PlanRepository:
         return self.frame("read_enrolments", **keys)
 
     def cancel(self, rows: pd.DataFrame, reasons: np.ndarray) -> pd.DataFrame:
-        """Cancel planned rows; return those that were still planned: sequence_id, contact_id, step_id, round."""
+        """Cancel planned rows; return the keys of those that were still planned."""
         keys = {f"{name}s": rows[name].tolist() for name in KEY}
         return self.frame("cancel_planned", **keys, reasons=reasons.tolist())
 
@@ -169,7 +171,7 @@ class PlanRepository:
         return self.table("read_unmailable", ("gate", "contact_id"), pads=self.pads)
 
     def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
-        """Return each enrolment's next step that was not mailed: sequence_id, contact_id, step_id, step_number, row_is."""
+        """Return each enrolment's next step that was not mailed: its keys, step_number, row_is."""
         keys = {"sequence_ids": sequence_ids.tolist(), "contact_ids": contact_ids.tolist()}
         return self.frame("find_next_steps", **keys).astype(np.int64)
 
@@ -192,7 +194,7 @@ class PlanRepository:
     def first_mails(
         self, day: date, since: datetime, sequence_ids: list[int], mailbox_ids: list[int]
     ) -> pd.DataFrame:
-        """Return the planning day's first mails by sequence_id and mailbox_id, if one of these bounds them."""
+        """Return the planning day's first mails by sequence_id and mailbox_id, if one of them has a bound."""
         if not (sequence_ids or mailbox_ids):
             return pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
         return self.frame(
@@ -202,8 +204,8 @@ class PlanRepository:
     def enter(self, slots: pd.DataFrame, order: np.ndarray, reactivated: np.ndarray) -> None:
         """Write the rows of `slots` at the positions `order`, in this order.
 
-        `reactivated` marks the rows of `slots` for which the ledger has a cancelled or expired row: these are updated.
-        Raises LedgerChangedError if one of those is no longer cancelled or expired.
+        `reactivated` marks the rows of `slots` for which the ledger has a cancelled or expired row: these are
+        updated. Raises LedgerChangedError if one of those is no longer cancelled or expired.
         """
         again = reactivated[order]
         if again.any():

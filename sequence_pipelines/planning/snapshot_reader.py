@@ -75,7 +75,7 @@ def read_snapshot(
 def read_due(
     repository: PlanRepository, day: PlanningDay, since: datetime, executor: Executor
 ) -> tuple[PlanningSnapshot, pd.DataFrame, pd.DataFrame]:
-    """Return the snapshot, the due enrolments as find_due returns them, and the contacts that may not be mailed.
+    """Return the snapshot, the due enrolments (see find_due), and the contacts that may not be mailed.
 
     The threads of `executor` (two) read one table after the other from Postgres while this thread computes.
     """

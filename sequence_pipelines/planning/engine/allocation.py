@@ -1,11 +1,11 @@
 """Assigns a mailbox to each due candidate, or the reason why it waits; the result is optimal.
 
-Candidates of one sequence and class that are not pinned to a mailbox are interchangeable, so the problem is one of
-counts: how many of each sequence go to each mailbox. The sets that can be served together form a matroid (a gammoid:
-the bounds of sequences and mailboxes are nested). So the classes are taken in order of priority, and of each class as
-many are placed as a maximum flow allows without dropping one that was placed before. The plan is then the largest
-possible, and of the largest ones the best by priority. Level filling places most of a class and balances the load;
-augmenting paths place the rest.
+Candidates of one sequence and class that are not pinned to a mailbox are interchangeable, so the problem is
+one of counts: how many of each sequence go to each mailbox. The sets that can be served together form a
+matroid (a gammoid: the bounds of sequences and mailboxes are nested). So the classes are taken in order of
+priority, and of each class as many are placed as a maximum flow allows without dropping one that was placed
+before. The plan is then the largest possible, and of the largest ones the best by priority. Level filling
+places most of a class and balances the load; augmenting paths place the rest.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ ROUNDS = 4  # of level filling; each round places its share of the rest, so that
 class MailboxCapacity:
     """What each mailbox can take today, one entry a mailbox; `load` and `capacity` in mails.
 
-    `first_mails` bounds the first mails that may still be added (UNBOUNDED: no bound). `state` is the deferral reason
-    of a mailbox that can take nothing, or empty.
+    `first_mails` bounds the first mails that may still be added (UNBOUNDED: no bound). `state` is the
+    deferral reason of a mailbox that can take nothing, or empty.
     """
 
     mailbox_ids: np.ndarray
@@ -141,8 +141,8 @@ class Flow:
     def _pour(self, routes: np.ndarray, share: np.ndarray, bound: np.ndarray) -> np.ndarray:
         """Return how many of its sequence's share each of `routes` takes, within the mailboxes' bounds.
 
-        Water filling: a mailbox's level is its used part, and a sequence's share raises its emptiest mailboxes to one
-        common level.
+        Water filling: a mailbox's level is its used part, and a sequence's share raises its emptiest
+        mailboxes to one common level.
         """
         total = (self.mailbox_capacity.load + self.mailbox_capacity.capacity).astype(np.float64)
         level = (total - self.free) / np.maximum(total, 1)
@@ -169,9 +169,9 @@ class Flow:
     def _augment(self, kind: Kind, wanted: np.ndarray) -> np.ndarray:
         """Place as many more as a maximum flow through the residual network can; return them by source.
 
-        Nodes: source, sink, each sequence's first mails, its moved follow-ups, each mailbox's first mails, each
-        mailbox. A candidate placed before may move to another mailbox and is never dropped: no edge leads back to the
-        source.
+        Nodes: source, sink, each sequence's first mails, its moved follow-ups, each mailbox's first mails,
+        each mailbox. A candidate placed before may move to another mailbox and is never dropped: no edge
+        leads back to the source.
         """
         s, m = self.sequence_count, len(self.free)
         firsts, moves, gates, boxes = 2, 2 + s, 2 + 2 * s, 2 + 2 * s + m
@@ -229,7 +229,7 @@ def _entries(matrix: csr_array, rows: np.ndarray, columns: np.ndarray) -> np.nda
 def allocate(
     candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return for each candidate mailbox_id (0: waits), reason (empty: has a slot), and turn, the order of service.
+    """Return mailbox_id (0: waits), reason (empty: has a slot) and turn (order of service) by candidate.
 
     candidates   sequence_id, contact_id, step_number, follow_up (bool), pinned_mailbox_id (0: none),
                  due_day, overdue (days), priority; one row a (sequence, contact)
@@ -237,8 +237,8 @@ def allocate(
     mailbox_capacity   mailbox_id, load, capacity, first_mails, state
     new_left     sequence_id, new_left: first mails that the sequence may still begin today
 
-    A contact gets one mail: its most urgent candidate enters the first pass. If that one gets no slot, the contact's
-    next candidate enters another pass over the remaining capacity.
+    A contact gets one mail: its most urgent candidate enters the first pass. If that one gets no slot, the
+    contact's next candidate enters another pass over the remaining capacity.
     """
     allocation = _Allocation(candidates, routes, mailbox_capacity, new_left)
     while len(standing := allocation.next_candidates()):
@@ -294,7 +294,7 @@ class _Allocation:
         return self.routes[offers].sort_values(["sequence_id", "mailbox_id"])
 
     def _order(self, candidates: pd.DataFrame) -> np.ndarray:
-        """Return the order of service: by class, then the longer overdue, then by sequence, step and contact."""
+        """Return the order of service: by class, then longer overdue, then sequence, step and contact."""
         order = key_order(self.sequence, candidates["step_number"], candidates["contact_id"])
         for codes in (ranks(candidates["due_day"].to_numpy()), self.class_of):
             order = order[stable_order(codes[order])]
@@ -381,8 +381,8 @@ class _Allocation:
     def _routes_reason(self, waits: np.ndarray) -> np.ndarray:
         """Return the reason of the waiting candidate's mailbox that comes nearest to a slot, by REASON_RANK.
 
-        A candidate with several mailboxes has several reasons; the last one in REASON_RANK is what a person would
-        change first. A mailbox with capacity left was closed to first mails only (`max_first_mails`).
+        A candidate with several mailboxes has several reasons; the last one in REASON_RANK is what a person
+        would change first. A mailbox with capacity left was closed to first mails only (`max_first_mails`).
         """
         where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
         sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy(np.int64))
@@ -407,8 +407,8 @@ class _Allocation:
 def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
     """Return each candidate's class; 0 is served first.
 
-    Follow-ups come before first mails, higher steps before lower ones, then the longer overdue (in days), then the
-    sequence's priority. The four ranks are packed into one number, which is ranked.
+    Follow-ups come before first mails, higher steps before lower ones, then the longer overdue (in days),
+    then the sequence's priority. The four ranks are packed into one number, which is ranked.
     """
     step = ranks(-candidates["step_number"].to_numpy(np.int64))
     fresh = OLDEST_DISTINGUISHED - np.clip(candidates["overdue"].to_numpy(), 0, OLDEST_DISTINGUISHED)
@@ -422,7 +422,7 @@ def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
 
 
 def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return for each candidate the number of its contact, counted from 0, and how many contacts there are."""
+    """Return each candidate's contact as a number from 0, and the number of contacts."""
     if all_differ(contact_ids):  # each contact has one candidate: no table is needed
         return np.arange(len(contact_ids)), len(contact_ids)
     codes, contacts = pd.factorize(contact_ids)

@@ -25,7 +25,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def all_differ(values: np.ndarray) -> bool:
-    """Return whether no value occurs twice; values in a narrow range are marked in a table instead of sorted."""
+    """Return whether no value occurs twice; values in a narrow range are marked in a table, not sorted."""
     if not len(values):
         return True
     lowest = int(values.min())
@@ -40,9 +40,9 @@ def all_differ(values: np.ndarray) -> bool:
 def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
     """Return the order by the first column of integers, then the second, …; equal rows stay as they are.
 
-    The columns and the row's position are packed into one 63-bit number, because numpy sorts plain integers many times
-    faster than it sorts several keys; the positions in the sorted numbers are the order. Columns that do not fit into
-    63 bits are sorted in several stable passes, the last columns first.
+    The columns and the row's position are packed into one 63-bit number, because numpy sorts plain integers
+    many times faster than it sorts several keys; the positions in the sorted numbers are the order. Columns
+    that do not fit into 63 bits are sorted in several stable passes, the last columns first.
     """
     keys = [np.asarray(column) for column in columns]
     rows = len(keys[0])

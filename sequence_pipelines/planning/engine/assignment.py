@@ -23,8 +23,8 @@ def assign(candidates: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: 
 def assign_mailboxes(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
     """Return the candidates with mailbox_id, reason, and turn: their position in the order of service.
 
-    A candidate that waits has mailbox_id 0 and a reason. A follow-up whose mailbox is inactive or deleted goes to
-    another mailbox of its sequence, as a new thread.
+    A candidate that waits has mailbox_id 0 and a reason. A follow-up whose mailbox is inactive or deleted
+    goes to another mailbox of its sequence, as a new thread.
     """
     at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
     candidates = candidates.assign(
@@ -43,10 +43,11 @@ def assign_mailboxes(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> pd
 
 
 def assign_times(served: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
-    """Return what assign_mailboxes returned, with send_day, send_at, window_ends, not_after and plan_day for the turn.
+    """Return what assign_mailboxes returned, with the times of the mails instead of turn.
 
-    Instants are epoch seconds, days epoch days. `not_after` is the earliest of the window's end, the planning day's
-    end, and send_at + `grace_seconds`. A candidate that waits has 0 for send_day, send_at and window_ends.
+    Instants are epoch seconds, days epoch days. `not_after` is the earliest of the window's end, the planning
+    day's end, and send_at + `grace_seconds`. A candidate that waits has 0 for send_day, send_at and
+    window_ends.
     """
     plan = served.drop(columns="turn")
     in_turn = np.empty(len(plan), dtype=np.int64)
@@ -74,8 +75,9 @@ def find_waiting(assigned: pd.DataFrame, ineligible: pd.DataFrame) -> pd.DataFra
 def writing_order(assigned: pd.DataFrame) -> np.ndarray:
     """Return the positions of the candidates that have a slot, in the order of writing.
 
-    They are ordered by the quarter of an hour of their dispatch, and then by the ledger's key, in which the candidates
-    come. So the rows of one dispatch are neighbours on disk, and the key's index is filled in its own order.
+    They are ordered by the quarter of an hour of their dispatch, and then by the ledger's key, in which the
+    candidates come. So the rows of one dispatch are neighbours on disk, and the key's index is filled in its
+    own order.
     """
     placed = np.flatnonzero(assigned["mailbox_id"] > 0)
     quarter = assigned["send_at"].to_numpy()[placed] // QUARTER

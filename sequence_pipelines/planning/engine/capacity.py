@@ -1,4 +1,4 @@
-"""Computes how many mails still fit: within each day's limit, the open time, and the cells of the gap's grid."""
+"""Computes how many mails still fit within each day's limit, its open time, and the gap's grid."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def find_open_intervals(
 ) -> pd.DataFrame:
     """Return the active mailboxes' windows, cut to [opens, closes) and to the time after a parking.
 
-    Adds `opens` and `closes` (epoch seconds) to the columns of `windows`, which are sorted by mailbox and send_day;
-    empty intervals are dropped. If a clock change makes a window begin before the previous one ends, the shared time
-    belongs to the earlier window.
+    Adds `opens` and `closes` (epoch seconds) to the columns of `windows`, which are sorted by mailbox and
+    send_day; empty intervals are dropped. If a clock change makes a window begin before the previous one
+    ends, the shared time belongs to the earlier window.
     """
     parked = mailboxes.set_index("mailbox_id")["parked_until"].reindex(windows["mailbox_id"]).to_numpy()
     owner, ends = windows["mailbox_id"].to_numpy(), windows["ends"].to_numpy()
@@ -52,9 +52,10 @@ def find_open_intervals(
 def count_capacity(mailboxes: pd.DataFrame, intervals: pd.DataFrame, slots: pd.DataFrame) -> pd.DataFrame:
     """Return the open intervals with allowed, used, placed and capacity, each in mails.
 
-    `slots` are all rows that count (planned, in flight, sent, hard_failed, unknown): mailbox_id, send_day, send_at.
-    capacity = min(allowed less used on the send_day, free cells of the gap's grid, ⌈allowed × interval ÷ window⌉
-    less the slots inside the interval), at least 0. So the rest of a window gets only its share of the day's limit.
+    `slots` are all rows that count (planned, in flight, sent, hard_failed, unknown): mailbox_id, send_day,
+    send_at. capacity = min(allowed less used on the send_day, free cells of the gap's grid, ⌈allowed ×
+    interval ÷ window⌉ less the slots inside the interval), at least 0. So the rest of a window gets only its
+    share of the day's limit.
     """
     mailbox_ids = intervals["mailbox_id"].to_numpy()
     allowed = daily_limits(mailboxes, mailbox_ids, intervals["send_day"].to_numpy())
@@ -142,9 +143,9 @@ def occupied_times(slots: pd.DataFrame, mailbox_ids: np.ndarray) -> dict[int, np
 def free_cells(mailbox_id: int, gap: int, opens: int, closes: int, occupied: np.ndarray) -> np.ndarray:
     """Return the first seconds of the free grid cells in [opens, closes), ascending.
 
-    The cells are `gap` seconds wide, counted from the epoch, with one offset a mailbox. A cell is free if no occupied
-    time is nearer than the gap to its first second. The SQL function next_free_place has the same grid; a property
-    test holds both together.
+    The cells are `gap` seconds wide, counted from the epoch, with one offset a mailbox. A cell is free if no
+    occupied time is nearer than the gap to its first second. The SQL function next_free_place has the same
+    grid; a property test holds both together.
     """
     offset = mailbox_id * GRID_PRIME % gap
     first = -(-(opens - offset) // gap) * gap + offset
@@ -157,7 +158,7 @@ def free_cells(mailbox_id: int, gap: int, opens: int, closes: int, occupied: np.
 
 
 def row_of_day(rows: pd.DataFrame, days: pd.DataFrame) -> np.ndarray:
-    """Return for each row the position in `days` of its mailbox_id and send_day, or -1; the pairs in `days` differ."""
+    """Return the position in `days` of each row's mailbox_id and send_day; -1 if it is not there."""
     boxes = pd.Index(days["mailbox_id"].unique())
     first, span = days["send_day"].min(), days["send_day"].max() - days["send_day"].min() + 1
     if not len(boxes) or not len(rows):

@@ -1,4 +1,4 @@
-"""Sorts the due enrolments into candidates for a slot, ineligible ones with their reason, and exhausted ones."""
+"""Sorts the due enrolments into candidates, ineligible ones with their reason, and exhausted ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Eligibility(NamedTuple):
 
 
 def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
-    """Return the due enrolments that PlanRepository.due read, with their due step, by sequence, step and contact.
+    """Return what PlanRepository.due read, with the due step, ordered by sequence, step and contact.
 
     Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left),
     due_day (epoch day), round, follow_up.
@@ -62,7 +62,8 @@ def choose_candidates(
     """Sort the due enrolments, in their order, into candidates, ineligible and exhausted ones.
 
     unmailable           contact_id, gate: the contacts that may not be mailed
-    under_way_excludes   leave out the enrolments that have a row under way; they are in none of the three parts
+    under_way_excludes   leave out the enrolments that have a row under way; they are in none of the three
+                         parts
     """
     at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(due["sequence_id"]))
     gate = _gates(due["contact_id"].to_numpy(), unmailable)
@@ -93,7 +94,8 @@ def only_considered(
     """Make the candidates ineligible that became due after the run read its due contacts.
 
     considered   sequence_id, contact_id, step_id, round of the candidates that the run read; None: all
-    moved        sequence_id, contact_id of the enrolments that this plan advanced or revoked; they stay candidates
+    moved        sequence_id, contact_id of the enrolments that this plan advanced or revoked; they stay
+                 candidates
     """
     if considered is None:
         return eligibility
@@ -114,8 +116,8 @@ def find_due_steps(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return id, number and delay of the lowest live step at or above current_step; 0 if there is none.
 
-    `sequence_id` and `current_step` come in runs of equal pairs: one look-up a run. The SQL function for the same
-    rule is next_live_step; a property test holds both together.
+    `sequence_id` and `current_step` come in runs of equal pairs: one look-up a run. The SQL function for the
+    same rule is next_live_step; a property test holds both together.
     """
     sequence_ids = np.unique(steps["sequence_id"].to_numpy())
     owners = np.searchsorted(sequence_ids, steps["sequence_id"].to_numpy())

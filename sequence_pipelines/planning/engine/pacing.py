@@ -21,7 +21,8 @@ def pace(
 
     assigned         mailbox ids in order of priority: the first one of a mailbox gets its earliest slot
     open_intervals   as count_capacity returns them, sorted by mailbox and time
-    slots            the rows that count: mailbox_id, send_at. New slots fill the gaps of an even spread of all
+    slots            the rows that count: mailbox_id, send_at. New slots fill the gaps of an even spread of
+                     all
 
     Raises ValueError if a mailbox has more mails assigned than its intervals have capacity.
     """
@@ -109,7 +110,8 @@ def _between(interval: pd.Series, count: int, held: np.ndarray) -> np.ndarray:
     total = count + len(held)
     length = interval["closes"] - interval["opens"]
     wanted = np.minimum((held - interval["opens"]) * total // length, total - 1)
-    # Each occupied time takes the slot that contains it, or the next free one, so that `count` slots are left.
+    # Each occupied time takes the slot that contains it, or the next free one, so that `count` slots are
+    # left.
     taken = np.maximum.accumulate(wanted - np.arange(len(wanted))) + np.arange(len(wanted))
     overflow = np.arange(total - len(taken), total)
     taken = np.minimum(taken, overflow)
@@ -121,7 +123,7 @@ def _between(interval: pd.Series, count: int, held: np.ndarray) -> np.ndarray:
 def _spread(
     open_intervals: pd.DataFrame, interval: np.ndarray, slot: np.ndarray, of: np.ndarray
 ) -> np.ndarray:
-    """Return the second of slot number `slot` of `of` in its interval: the middle of its share, with jitter."""
+    """Return the second of slot `slot` of `of` in its interval: the middle of its share, with jitter."""
     opens = open_intervals["opens"].to_numpy(np.int64)[interval]
     closes = open_intervals["closes"].to_numpy(np.int64)[interval]
     jitter = _jitter(

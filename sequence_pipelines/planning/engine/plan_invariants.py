@@ -50,7 +50,8 @@ def _second_mails(today: pd.DataFrame) -> int:
 def _too_close(rows: pd.DataFrame, mailboxes: pd.DataFrame, placed: pd.DataFrame) -> int:
     """Count the pairs of mails nearer than their mailbox's gap of which this plan placed at least one.
 
-    A retried mail is not on the gap's grid, and a raised gap revokes no row: the gate before DATA keeps these apart.
+    A retried mail is not on the gap's grid, and a raised gap revokes no row: the gate before DATA keeps these
+    apart.
     """
     gaps = mailboxes.set_index("mailbox_id")["min_gap_seconds"]
     near = rows[rows["mailbox_id"].isin(gaps.index[gaps > 0])].sort_values(["mailbox_id", "send_at"])
@@ -69,8 +70,8 @@ def _pins_broken(placed: pd.DataFrame, mailboxes: pd.DataFrame) -> int:
 def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame) -> int:
     """Count the follow-ups that wait for a full mailbox in which this plan placed a first mail.
 
-    Contacts that wait in several sequences are left out: their second candidate came in a later pass, when the first
-    pass had used the mailbox up.
+    Contacts that wait in several sequences are left out: their second candidate came in a later pass, when
+    the first pass had used the mailbox up.
     """
     first = placed[~placed["follow_up"].astype(bool)]
     once = ~waiting["contact_id"].duplicated(keep=False)

@@ -1,4 +1,4 @@
-"""Finds the planned rows whose slot is no longer valid. All others keep theirs, so a repeated plan changes no row."""
+"""Finds the planned rows whose slot is no longer valid; all others stay, so a repeated plan changes none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REASON_OF_CLOSED_GATE = {
 def find_revoked(
     snapshot: PlanningSnapshot, now: int, unmailable: pd.DataFrame, enrolments: pd.DataFrame
 ) -> np.ndarray:
-    """Return for each row of snapshot.rows why its slot is revoked; "" if it stays or is not planned any more.
+    """Return for each row of snapshot.rows why its slot is revoked; "" if it stays or is not planned.
 
     now          epoch seconds
     unmailable   contact_id, gate: the contacts that may not be mailed
@@ -94,7 +94,7 @@ def inside_window(rows: pd.DataFrame, windows: pd.DataFrame) -> np.ndarray:
 
 
 def _over_limit(snapshot: PlanningSnapshot, valid: np.ndarray) -> np.ndarray:
-    """Return the rows beyond a lowered limit: the planned ones with the latest times, which are the least urgent."""
+    """Return the rows beyond a lowered limit: the planned ones with the latest times (the least urgent)."""
     at = row_of_day(snapshot.rows, snapshot.windows)
     at = np.where(valid, at, -1)
     used = np.bincount(at[at >= 0], minlength=len(snapshot.windows))

@@ -70,5 +70,5 @@ def earliest_counted(mailboxes: pd.DataFrame, windows: pd.DataFrame, day: Planni
 
 
 def first_send_day(windows: pd.DataFrame, day: PlanningDay) -> int:
-    """Return the first epoch day whose limit counts; its rows may lie before its window if the window moved."""
+    """Return the first epoch day whose limit counts; a moved window may begin after some of its rows."""
     return int(windows["send_day"].min()) if len(windows) else epoch_day(day.day)

@@ -76,7 +76,7 @@ def _hours(mailboxes: pd.DataFrame) -> Iterator[Hours]:
 
 
 def misconfigured(mailboxes: pd.DataFrame) -> np.ndarray:
-    """Return for each mailbox whether its zone, send days or holiday calendar is invalid; it then has no window."""
+    """Return which mailboxes have an invalid zone, send days or holiday calendar, and so no window."""
     hours = list(_hours(mailboxes))
     wrong = {h for h in set(hours) if not _is_valid(h)}
     return np.array([h in wrong for h in hours], dtype=bool)
@@ -95,8 +95,8 @@ def _is_valid(hours: Hours) -> bool:
 def local_instant(zone: ZoneInfo, day: date, seconds: int) -> int:
     """Return the instant of a wall-clock time, `seconds` after midnight of `day`.
 
-    If the clock shows the time twice, the first occurrence counts. A time that the clock skips is read with the
-    offset before the change (RFC 5545; Python's fold=0).
+    If the clock shows the time twice, the first occurrence counts. A time that the clock skips is read with
+    the offset before the change (RFC 5545; Python's fold=0).
     """
     days, rest = divmod(seconds, DAY_SECONDS)
     wall = datetime.combine(day + timedelta(days=days), time(), zone) + timedelta(seconds=rest)
@@ -119,8 +119,8 @@ def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFram
     """Return every window that has a second in [begins, ends): mailbox_id, send_day, starts, ends.
 
     `mailboxes` needs mailbox_id, start_seconds and end_seconds (0 to 86400), time_zone, send_days (ISO
-    weekdays), holiday_calendar. The send_day of a window is the local date on which it starts. A mailbox has a
-    window only on its send days, and not on holidays.
+    weekdays), holiday_calendar. The send_day of a window is the local date on which it starts. A mailbox has
+    a window only on its send days, and not on holidays.
     """
     windows: dict[Hours, list[tuple[int, int, int]]] = {}
     rows = []
