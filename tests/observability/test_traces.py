@@ -122,7 +122,7 @@ def test_a_send_has_one_trace_from_its_plan_to_its_result(
     assert {trace[name].parent_span_id for name in parts - {"gate"}} == {trace["send"].span_id}
     assert trace["gate"].parent_span_id == trace["smtp"].span_id
     recorded = attributes(trace["send"])
-    assert (recorded["sequences.outcome"], told["sequences.attempt"]) == ("sent", 1)
+    assert (recorded["sequences.outcome"], recorded["sequences.attempt"]) == ("sent", 1)
     assert 0 < recorded["sequences.late_seconds"] < 30
     keys = [
         {
