@@ -99,12 +99,12 @@ class Delivery:
             meaning.outcome,
             meaning.fault,
             meaning.reason,
+            park,
             smtp_code=reply.code if reply.code > 0 else None,
             enhanced_code=reply.enhanced_code,
             smtp_reply=storable(reply.text),
             provider_message_id=provider_message_id(reply.text) if meaning.outcome is Outcome.SENT else None,
             retry_seconds=retry,
-            park_seconds=park,
         )
 
     def _not_built(self, error: MailError) -> Finish:
@@ -112,9 +112,9 @@ class Delivery:
             case Fault.MAILBOX:
                 return self._parking(error.reason)
             case Fault.RECIPIENT:
-                return Finish(Outcome.HARD_FAILED, error.fault, error.reason, park_seconds=self._park_seconds)
+                return Finish(Outcome.HARD_FAILED, error.fault, error.reason, self._park_seconds)
             case Fault.MESSAGE:
-                return Finish(Outcome.CANCELLED, error.fault, error.reason)
+                return Finish(Outcome.CANCELLED, error.fault, error.reason, self._park_seconds)
             case Fault.DOMAIN | Fault.CONNECTION:
                 raise AssertionError(error.fault)
             case _:
@@ -122,14 +122,15 @@ class Delivery:
 
     def _lost(self, error: LostError, attempt: int) -> Finish:
         if error.phase is Phase.DOT:
-            return Finish(Outcome.UNKNOWN, None, error.reason, park_seconds=self._park_seconds)
+            return Finish(Outcome.UNKNOWN, None, error.reason, self._park_seconds)
         return self._soft(Fault.CONNECTION, error.reason, "", attempt)
 
     def _parking(self, reason: str) -> Finish:
-        return Finish(Outcome.CANCELLED, Fault.MAILBOX, reason, park_seconds=self._park_seconds)
+        return Finish(Outcome.CANCELLED, Fault.MAILBOX, reason, self._park_seconds)
 
     def _soft(self, fault: Fault, reason: str, text: str, attempt: int) -> Finish:
-        return Finish(Outcome.SOFT_FAILED, fault, reason, retry_seconds=self._retry(text, attempt))
+        retry = self._retry(text, attempt)
+        return Finish(Outcome.SOFT_FAILED, fault, reason, self._park_seconds, retry_seconds=retry)
 
     @property
     def _park_seconds(self) -> float:

@@ -109,17 +109,17 @@ class Limit:
 
 @dataclass(frozen=True)
 class Finish:
-    """The outcome of an attempt, as `finish_send` records it."""
+    """The outcome of an attempt, as `finish_send` records it; `park_seconds` holds if it parks the mailbox."""
 
     outcome: Outcome
     fault: Fault | None
     reason: str
+    park_seconds: float
     smtp_code: int | None = None
     enhanced_code: str | None = None
     smtp_reply: str | None = None
     provider_message_id: str | None = None
     retry_seconds: float = 0.0
-    park_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
