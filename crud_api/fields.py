@@ -22,6 +22,7 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
+from sequence_store.domain.addresses import HOST_NAME, check_entered_address
 from sequence_store.errors import TemplateError
 from sequence_store.mail.templates import check
 
@@ -32,16 +33,14 @@ _NUL = "\x00"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
 _LOCAL_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
-_LOCAL_PART = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*")
-_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
 
 # The same rules as JSON Schema patterns, for the OpenAPI document.
 _LINE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
 NO_NUL_PATTERN = r"^[^\u0000]*$"
 
 
-def _without_nul(value: str) -> str:
+def without_nul(value: str) -> str:
+    """Return the value; raise ValueError if it contains NUL, which Postgres cannot store."""
     if _NUL in value:
         raise ValueError("must not contain the character NUL")
     return value
@@ -57,23 +56,8 @@ def _one_line(value: str) -> str:
 
 
 def _host_name(value: str) -> str:
-    if not _HOST_NAME.fullmatch(value):
+    if not HOST_NAME.fullmatch(value):
         raise ValueError("must be a host name; write an internationalised name as xn--…")
-    return value
-
-
-def _address(value: str) -> str:
-    local, at, domain = value.rpartition("@")
-    if not at or len(local.encode()) > 64 or not _LOCAL_PART.fullmatch(local):  # noqa: PLR2004
-        raise ValueError("must be a mail address, such as ada@example.com")
-    try:
-        ascii_domain = domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        ascii_domain = ""
-    if len(ascii_domain) > 253 or not _HOST_NAME.fullmatch(ascii_domain):  # noqa: PLR2004
-        raise ValueError("must be a mail address with a valid domain")
-    if "." not in domain:
-        raise ValueError("must be a mail address with a fully qualified domain")
     return value
 
 
@@ -171,13 +155,13 @@ Line = Annotated[
 Prose = Annotated[
     str,
     StringConstraints(min_length=1, max_length=500_000),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
     Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
 ]
 Address = Annotated[
     str,
     StringConstraints(min_length=3, max_length=254),
-    AfterValidator(_address),
+    AfterValidator(check_entered_address),
     Field(json_schema_extra={"format": "email"}),
 ]
 SubjectLine = Annotated[str, AfterValidator(_one_line)]  # a rendered subject: of any length
@@ -186,20 +170,20 @@ TemplateProse = Annotated[Prose, AfterValidator(_template)]
 SearchText = Annotated[
     str,
     StringConstraints(max_length=254),
-    AfterValidator(_without_nul),
+    AfterValidator(without_nul),
     Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
 ]
 HostName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=253),
     AfterValidator(_host_name),
-    Field(json_schema_extra={"pattern": f"^{_HOST_NAME.pattern}$"}),
+    Field(json_schema_extra={"pattern": f"^{HOST_NAME.pattern}$"}),
 ]
 SesRegion = Annotated[str, StringConstraints(pattern=r"^ses:[a-z]{2}(-[a-z]+)+-[0-9]$")]
 Secret = Annotated[
     SecretStr,
     Field(min_length=1, max_length=4096, json_schema_extra={"pattern": NO_NUL_PATTERN}),
-    AfterValidator(lambda secret: SecretStr(_without_nul(secret.get_secret_value()))),
+    AfterValidator(lambda secret: SecretStr(without_nul(secret.get_secret_value()))),
 ]
 TimeZone = TypeAliasType(
     "TimeZone", Annotated[str, AfterValidator(_zone), _one_of(_documented_zones, example="Europe/Paris")]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol, cast
 
+from sequence_store.domain.addresses import Address
 from sequence_store.domain.states import AttemptReason
 from sequence_store.settings import LOCAL, SmtpSettings
-from step_mailing_worker.addresses import Address
 from step_mailing_worker.errors import UntrustedError
 from step_mailing_worker.smtp import Endpoint, Security
 

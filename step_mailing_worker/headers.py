@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from email.header import decode_header, make_header
 
-from step_mailing_worker.addresses import Address
+from sequence_store.domain.addresses import Address
 
 _PLAIN_LENGTH = 60
 _WORD_BYTES = 42  # base64 in an encoded word makes them 68 characters, 77 after `Subject: `

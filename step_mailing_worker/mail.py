@@ -13,13 +13,13 @@ from email.utils import format_datetime
 from functools import lru_cache
 from typing import cast
 
+from sequence_store.domain.addresses import Address, parse_address
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import AttemptReason, Fault
 from sequence_store.errors import TemplateError
 from sequence_store.mail.content import Bodies, Person, render_bodies, render_subject, template_names
 from sequence_store.mail.message_ids import message_id
 from step_mailing_worker import headers
-from step_mailing_worker.addresses import Address, parse_address
 from step_mailing_worker.errors import MailError
 from step_mailing_worker.links import MailLinks
 

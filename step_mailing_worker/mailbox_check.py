@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import dns.resolver
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sequence_store.domain.addresses import parse_address
 from sequence_store.settings import SmtpSettings
-from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.credentials import Credentials, Keep
 from step_mailing_worker.dns_records import Finding, Grade, check_records
 from step_mailing_worker.endpoints import SES, endpoint_of

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sequence_store.domain.addresses import parse_address
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import Fault
 from sequence_store.errors import TemplateError
@@ -21,7 +22,6 @@ from sequence_store.mail.plain_text import plain_text_of
 from sequence_store.mail.templates import render
 from step_mailing_worker import headers
 from step_mailing_worker import mail as mail_module
-from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.errors import MailError
 from step_mailing_worker.links import MailLinks
 from step_mailing_worker.mail import Mail, MailOrder, build_mail

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from sequence_store.domain.addresses import parse_address
 from sequence_store.errors import SettingsError
-from step_mailing_worker.addresses import parse_address
 from step_mailing_worker.mail import Mail
 from step_mailing_worker.signing import Signer
 from tests.conftest import SmtpSink
