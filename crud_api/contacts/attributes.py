@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from crud_api.fields import NO_NUL_PATTERN
+from crud_api.fields import NO_NUL_PATTERN, without_nul
 
 LARGEST_BYTES = 65_536
 DEEPEST = 10
@@ -28,8 +28,8 @@ def _check(value: Any, depth: int = 0) -> None:
         case list():
             for item in value:
                 _check(item, depth + 1)
-        case str() if "\x00" in value:
-            raise ValueError("must not contain the character NUL")
+        case str():
+            without_nul(value)
         case float() if not math.isfinite(value):
             raise ValueError("must not contain a number outside the range of a double")
         case int() if abs(value) > LARGEST_INT:

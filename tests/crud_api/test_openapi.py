@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from crud_api import openapi as documentation
+from crud_api import openapi
 from tests.crud_api.conftest import Api
 
 
@@ -22,7 +22,7 @@ def operations(shared_api: Api) -> list[tuple[str, str, dict[str, Any]]]:
 def test_every_operation_is_named_tagged_summarised_and_documents_its_errors(
     operations: list[tuple[str, str, dict[str, Any]]],
 ) -> None:
-    known = {tag["name"] for tag in documentation.TAGS}
+    known = {tag["name"] for tag in openapi.TAGS}
     for path, method, operation in operations:
         assert operation["operationId"].isidentifier()
         assert operation["summary"]
