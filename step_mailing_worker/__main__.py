@@ -1,3 +1,5 @@
+"""Runs the worker as a process: `python -m step_mailing_worker`."""
+
 from __future__ import annotations
 
 import sys
