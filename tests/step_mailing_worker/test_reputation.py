@@ -81,6 +81,15 @@ def test_bounce_counts_as_long_as_it_is_among_the_last_hundred(
     assert judged(team) == (("bounce rate", False) if parked else (None, True))
 
 
+def test_worker_parks_the_mailbox_for_the_setting(team: Team, server: ScriptedSmtp) -> None:
+    server.script["RCPT"] = "550 5.1.1 no such user"
+    team.start(worker_concurrency=1, park_seconds=5000)
+    for _ in range(5):
+        team.becomes(team.send(), "hard_failed")
+    parked = float(team.one("SELECT extract(epoch FROM parked_until - now()) FROM mailboxes"))
+    assert parked == pytest.approx(5000, abs=60)
+
+
 def test_mail_that_never_reached_a_server_is_no_bounce(team: Team, server: ScriptedSmtp) -> None:
     team.start()
     for number in range(5):
