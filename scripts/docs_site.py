@@ -101,15 +101,17 @@ def tables() -> Iterator[str]:
     schema = (ROOT / "migrations" / "schema.sql").read_text(encoding="utf-8")
     yield "# Tables\n"
     yield "Generated from the schema that the migrations create.\n"
+    comments = re.findall(r"^COMMENT ON \w+ public\.([\w.]+) IS '(.*)';$", schema, re.MULTILINE)
+    meanings = {of: text.replace("''", "'") for of, text in comments}
     for name, body in sorted(
         re.findall(r"^CREATE TABLE public\.(\w+) \(\n(.*?)\n\)", schema, re.MULTILINE | re.DOTALL)
     ):
-        yield f"## {name}\n\n| column | type |\n|---|---|"
+        yield f"## {name}\n\n{meanings[name]}.\n\n| column | type | meaning |\n|---|---|---|"
         lines = [line.strip().rstrip(",") for line in body.splitlines()]
         for line in lines:
             if not line.startswith("CONSTRAINT "):
                 column, _, kind = line.partition(" ")
-                yield f"| `{column}` | `{_cell(kind)}` |"
+                yield f"| `{column}` | `{_cell(kind)}` | {_cell(meanings.get(f'{name}.{column}', ''))} |"
         checks = [
             line.partition(" CHECK ")[2]
             for line in lines
