@@ -97,7 +97,7 @@ def _days(planned_days: list[ForecastDay]) -> Table:
         "planned": [day.planned for day in planned_days],
         "follow-\nups": [day.follow_ups for day in planned_days],
         "first\nmails": [day.first_mails for day in planned_days],
-        "wait\nfor\nroom": [day.wait_for_room for day in planned_days],
+        "wait\nfor\nroom": [day.wait_for_capacity for day in planned_days],
         "wait\nother-\nwise": [day.wait_otherwise for day in planned_days],
         "not\nto be\nmailed": [day.not_to_be_mailed for day in planned_days],
     }
@@ -156,7 +156,7 @@ def _document(
                 "planned": day.planned,
                 "follow_ups": day.follow_ups,
                 "first_mails": day.first_mails,
-                "wait_for_room": day.wait_for_room,
+                "wait_for_room": day.wait_for_capacity,
                 "wait_otherwise": day.wait_otherwise,
                 "not_to_be_mailed": day.not_to_be_mailed,
                 "waiting": {str(reason): int(n) for reason, n in day.waiting.items()},

@@ -1,7 +1,7 @@
-"""The Dagster code location: plans a day, emits timed messages, applies delivery results."""
+"""Contains the Dagster code location: plans a day, dispatches timed messages, applies delivery results."""
 
 import os
 
-# Before numpy is imported: it asks the kernel for huge pages, and a process that lives for one plan waits longer for
-# them to be made than it saves (docs/performance.md).
+# Set before numpy is imported, which otherwise requests huge pages from the kernel. A process that lives for
+# one plan waits longer for huge pages than it saves with them (docs/performance.md).
 os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")

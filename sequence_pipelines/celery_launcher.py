@@ -1,7 +1,7 @@
-"""Where runs are Celery's tasks (`deploy/dagster.celery.yaml`): also a worker that vanished is noticed.
+"""Launches runs as Celery tasks (`deploy/dagster.celery.yaml`), and detects a worker that has vanished.
 
-Celery says of a task that it has begun, and goes on saying so for ever when the whole worker dies with it. So each
-look of Dagster's run monitoring asks the worker itself. It is imported by Dagster's instance alone.
+A Celery task keeps the state "started" if its whole worker is killed. Dagster's run monitoring therefore
+pings the worker, too. Only Dagster's instance imports this module.
 """
 
 from __future__ import annotations
@@ -16,23 +16,25 @@ from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 if TYPE_CHECKING:
     from celery.result import AsyncResult
 
-ASKED = 3  # times, since an answer may come late from a busy machine
-ANSWER_SECONDS = 2.0
+PINGS = 3  # a busy worker can miss one
+PING_SECONDS = 2.0
 
 
 class WatchedCeleryRunLauncher(CeleryRunLauncher):
-    """Dagster's own launcher, which also asks the worker of a started run whether it is still there."""
+    """Extends Dagster's Celery launcher: the worker of a started run must also respond to a ping."""
 
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
-        """Return what the task says; FAILED where it says that it runs, and its worker answers nothing."""
+        """Return the health of the task; FAILED if the task is started but its worker does not respond."""
         health = super().check_run_worker_health(run)
         task: AsyncResult = self.celery.AsyncResult(run.tags[DAGSTER_CELERY_TASK_ID_TAG])
         worker = (task.info or {}).get("hostname") if health.status == WorkerStatus.RUNNING else None
-        if worker is None or self._answers(worker):
+        if worker is None or self._responds(worker):
             return health
-        return CheckRunHealthResult(WorkerStatus.FAILED, f"Celery's worker {worker} has vanished.")
-
-    def _answers(self, worker: str) -> bool:
-        return any(
-            self.celery.control.ping(destination=[worker], timeout=ANSWER_SECONDS) for _ in range(ASKED)
+        return CheckRunHealthResult(
+            WorkerStatus.FAILED,
+            f"The Celery worker {worker} does not respond to pings; it has probably stopped. Launch the run "
+            "again.",
         )
+
+    def _responds(self, worker: str) -> bool:
+        return any(self.celery.control.ping(destination=[worker], timeout=PING_SECONDS) for _ in range(PINGS))

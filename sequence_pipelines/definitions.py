@@ -1,4 +1,4 @@
-"""All that Dagster loads, on one page. Imports without settings: runs and ticks read theirs."""
+"""Lists everything that Dagster loads. The import needs no settings: runs and ticks read them later."""
 
 from __future__ import annotations
 
@@ -70,4 +70,4 @@ defs = dg.Definitions(
     executor=dg.in_process_executor,
 )
 
-gc.freeze()  # what was imported stays: no collection during a run need look at it again
+gc.freeze()  # imported objects live until the process ends, so garbage collections can skip them

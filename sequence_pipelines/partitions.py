@@ -1,4 +1,4 @@
-"""The planning day as Dagster's partition."""
+"""Defines the planning day as a Dagster partition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sequence_store.settings import Settings, read_settings
 
 _settings = read_settings(Settings)
 
-# end_offset=1: the day that has just begun is a partition too, since its plan is made on its own morning.
+# end_offset=1: the current day is a partition too, because its plan is made when the day begins.
 planning_days = dg.DailyPartitionsDefinition(
     start_date=FIRST_PLANNING_DAY.isoformat(),
     timezone=_settings.sequence_time_zone,
@@ -22,6 +22,6 @@ planning_days = dg.DailyPartitionsDefinition(
 
 
 def planned_by(grace: timedelta) -> str:
-    """Return the daily cron string, in the pipeline's zone, of `grace` after a planning day begins."""
+    """Return a daily cron string, in the pipeline's time zone, for `grace` after a planning day begins."""
     minutes = _settings.plan_at.hour * 60 + _settings.plan_at.minute + int(grace.total_seconds()) // 60
     return f"{minutes % 60} {minutes // 60 % 24} * * *"

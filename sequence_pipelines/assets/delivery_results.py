@@ -33,14 +33,14 @@ def delivery_results(
 ) -> dg.MaterializeResult:
     """Outcomes of sends, applied to the enrolments: a mailed contact advances to its next step and due day.
 
-    A message of the queue only triggers the work, and the row in `sends` holds the outcome. So applying a result
-    twice changes nothing, and a finished send whose message was lost is found in the ledger.
+    A message of the queue only triggers the work, and the row in `sends` holds the outcome. So applying a
+    result twice changes nothing, and a finished send whose message was lost is found in the ledger.
 
-    **Metadata:** `results` counts messages of workers, `malformed` messages that were dead-lettered. `sends_applied`
-    counts sends that advanced their enrolments; `swept_up_without_message` counts those of them that had no result
-    message. `sent`, `hard_failed` and `unknown_settled` split them by state; an unknown send settles, and counts as
-    sent, after UNKNOWN_SETTLES seconds. `stopped_reason` is `drained` if the queue is empty, and `time is up` if the
-    next run must continue.
+    **Metadata:** `results` counts messages of workers, `malformed` messages that were dead-lettered.
+    `sends_applied` counts sends that advanced their enrolments; `swept_up_without_message` counts those of
+    them that had no result message. `sent`, `hard_failed` and `unknown_settled` split them by state; an
+    unknown send settles, and counts as sent, after UNKNOWN_SETTLES seconds. `stopped_reason` is `drained` if
+    the queue is empty, and `time is up` if the next run must continue.
     """
     queue = queues.delivery_results()
     with database.connect() as connection:
@@ -72,10 +72,10 @@ def delivery_results(
 
 @dg.asset_check(
     asset=delivery_results,
-    description="Since the previous planning day, no send violated a delivery invariant: none was mailed twice, "
-    "lost, late, sent after a stop, over a limit or within a gap, and every outcome advanced its enrolment once "
-    "(docs/reliability.md). If one did: `sequences verify` lists the sends. Stop the worker if it sends wrong mails, "
-    "and report the violation.",
+    description="Since the previous planning day, no send violated a delivery invariant: none was mailed "
+    "twice, lost, late, sent after a stop, over a limit or within a gap, and every outcome advanced its "
+    "enrolment once (docs/reliability.md). If one did: `sequences verify` lists the sends. Stop the worker "
+    "if it sends wrong mails, and report the violation.",
 )
 def promises_kept(
     settings: dg.ResourceParam[PipelineSettings], database: dg.ResourceParam[Database]
@@ -89,6 +89,8 @@ def promises_kept(
             "sends": found.sends,
             "violations": found.counts.total(),
             **{f"violations_{name.value}": found.counts[name] for name in Invariant},
-            "examples": table(pd.DataFrame(found.examples, columns=["invariant", "message", "key"]).astype(str)),
+            "examples": table(
+                pd.DataFrame(found.examples, columns=["invariant", "message", "key"]).astype(str)
+            ),
         },
     )

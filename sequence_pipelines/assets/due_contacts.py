@@ -1,4 +1,4 @@
-"""Who is due."""
+"""Due contacts: the enrolments that are due by the current planning day."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +13,10 @@ from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due
 from sequence_pipelines.reporting import column_schemas as columns
-from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, links, table
+from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, links, reasons_table, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
+from sequence_store.domain.states import Deferral
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
 
@@ -30,7 +31,8 @@ from sequence_store.settings import PipelineSettings
         dg.AssetCheckSpec(
             "addresses_are_valid",
             asset="due_contacts",
-            description="Every due contact has an address that can be one. If not: correct the address in the Sequence API; the contact waits with the reason invalid_address.",
+            description="Every due contact has a valid address. If one has not: correct the address in the "
+            "Sequence API. Until then the contact waits with the reason `invalid_address`.",
         )
     ],
 )
@@ -40,10 +42,16 @@ def due_contacts(
     database: dg.ResourceParam[Database],
     clock: Clock,
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
-    """Enrolments that are due by the current planning day, with the step that is due: the plan's candidates.
+    """Enrolments that are due by the current planning day, each with its due step: the plan's candidates.
 
-    Every plan takes everything that is due, whichever day is materialized: a missed day's contacts are due today.
-    Grain: one row a (sequence, contact). Read by `send_plan`.
+    Every plan takes all contacts that are due, whichever day is materialized: contacts of a missed day are
+    due today. Grain: one row per enrolment (sequence and contact). Read by `send_plan`.
+
+    **Metadata:** `contacts_due` counts all due enrolments; `fell_due_on_this_day` those whose due day is the
+    materialized partition; `overdue` those with an earlier due day than today. `cannot_be_mailed` counts
+    ineligible enrolments, and `why_not` explains their reasons. `without_a_step_left` counts enrolments that
+    the plan completes. `addresses_hashed` counts contacts whose address got its hash for the comparison with
+    the suppressions.
     """
     day = planning_day_at(clock.read(), settings)
     with database.connect() as connection:
@@ -57,7 +65,8 @@ def due_contacts(
     due_days = np.r_[candidates["due_day"], ineligible["due_day"]]
     fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())
     context.log.info(
-        f"{len(due_days)} enrolments are due by {day.day}; {fell_due} fell due on the day asked for."
+        f"{len(due_days)} enrolments are due by {day.day}. {fell_due} of them fell due on "
+        f"{context.partition_key}."
     )
     yield dg.Output(
         candidates,
@@ -69,9 +78,7 @@ def due_contacts(
             "first_mails": int((~candidates["follow_up"]).sum()),
             "without_a_step_left": len(exhausted),
             "cannot_be_mailed": len(ineligible),
-            "why_not": table(
-                pd.DataFrame(list(counts(ineligible, "reason").items()), columns=["reason", "contacts"])
-            ),
+            "why_not": reasons_table(ineligible),
             "addresses_hashed": hashed,
             "preview": table(candidates.drop(columns="due_day").head(PREVIEW_ROWS)),
             **links(settings, "was-today-planned"),
@@ -82,18 +89,22 @@ def due_contacts(
             ),
         },
     )
-    bad = ineligible[ineligible["reason"] == "invalid_address"]
+    bad = ineligible[ineligible["reason"] == Deferral.INVALID_ADDRESS]
     yield dg.AssetCheckResult(
         check_name="addresses_are_valid",
         passed=bad.empty,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"contacts": len(bad), "which": table(bad[["sequence_id", "contact_id"]].head(20))},
+        metadata={
+            "contacts": len(bad),
+            "which": table(bad[["sequence_id", "contact_id"]].head(PREVIEW_ROWS)),
+        },
     )
 
 
 @dg.asset_check(
     asset=due_contacts,
-    description="Every active sequence has a live step and an active mailbox. If not: add them in the Sequence API, or switch the sequence off.",
+    description="Every active sequence has a live step and an active mailbox. If one has not: add them in "
+    "the Sequence API, or switch the sequence off.",
 )
 def sequences_can_mail(
     database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]

@@ -20,10 +20,10 @@ RUNS_A_DAY = 3  # materializations of one partition that the comparison reads at
 
 @dg.asset_check(
     asset=due_contacts,
-    description="The number of due contacts is between half and twice the median of the last four weeks. If it "
-    "is higher: check whether a large file was imported or a day was missed. The limits hold, so no mailbox sends "
-    "too much, and the other contacts wait. If it is lower: check whether a sequence is switched off, an import "
-    "failed, or the CRM stopped writing.",
+    description="The number of due contacts is between half and twice the median of the last four weeks. If "
+    "it is higher: check whether a large file was imported or a day was missed. The limits hold, so no "
+    "mailbox sends too much, and the other contacts wait. If it is lower: check whether a sequence is "
+    "switched off, an import failed, or the CRM stopped writing.",
 )
 def due_contacts_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     key, by_day = dg.AssetKey("due_contacts"), dict[str, float]()
@@ -48,16 +48,17 @@ def due_contacts_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetChe
         dg.AssetCheckSpec(
             "bounce_rate",
             asset=delivery_results,
-            description="Fewer than 2 % of the last week's mails bounced, and at most twice the share of the three "
-            "weeks before. If more bounced: find the sequence or mailbox in `send_events` (kind `bounce`). Old "
-            "lists bounce, so verify addresses before you enrol them. At 5 % a mailbox is parked automatically.",
+            description="Fewer than 2 % of the last week's mails bounced, and at most twice the share of "
+            "the three weeks before. If more bounced: find the sequence or mailbox in `send_events` (kind "
+            "`bounce`). Old lists bounce, so verify addresses before you enrol them. At 5 % a mailbox is "
+            "parked automatically.",
         ),
         dg.AssetCheckSpec(
             "complaint_rate",
             asset=delivery_results,
-            description="Fewer than 0.10 % of the last week's mails were reported as spam, as Gmail requires. If "
-            "more were: find the sequence and pause it. At 0.30 % Gmail rejects mails: pause first mails, and mail "
-            "only contacts that replied, until the rate has been low for a week.",
+            description="Fewer than 0.10 % of the last week's mails were reported as spam, as Gmail "
+            "requires. If more were: find the sequence and pause it. At 0.30 % Gmail rejects mails: pause "
+            "first mails, and mail only contacts that replied, until the rate has been low for a week.",
         ),
     ],
     name="reputation",

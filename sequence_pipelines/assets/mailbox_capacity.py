@@ -1,4 +1,4 @@
-"""What each mailbox can still send today."""
+"""Mailbox capacity: how many mails each mailbox can still send today."""
 
 import dagster as dg
 import pandas as pd
@@ -8,7 +8,7 @@ from sequence_pipelines.planning.engine.windows import misconfigured
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_snapshot, read_team
 from sequence_pipelines.reporting import column_schemas as columns
-from sequence_pipelines.reporting.metadata import counts, links, mailboxes_of, table
+from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, fullest_intervals, links, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.postgres.lookback import oldest_live
@@ -28,10 +28,15 @@ def mailbox_capacity(
     database: dg.ResourceParam[Database],
     clock: Clock,
 ) -> dg.Output[pd.DataFrame]:
-    """Mailboxes' open time in what is left of the current planning day, and how many mails still fit in it.
+    """Mailboxes' open intervals in the rest of the planning day, and how many mails still fit in each.
 
-    Grain: one row a mailbox and open piece (a zone far from the pipeline's has two). Times in epoch seconds.
-    A picture for people and for `send_plan`, which counts again under its lock.
+    Grain: one row per mailbox and open interval; a mailbox in a time zone far from the pipeline's has two
+    intervals. Times are in epoch seconds. The numbers inform people; `send_plan` counts again while it holds
+    its lock.
+
+    **Metadata:** `capacity` counts the mails that still fit today, `used` the mails that already count
+    against the limits. `mailboxes_by_state` tells why a mailbox has no capacity: `window_closed`,
+    `mailbox_parked` and so on.
     """
     day = planning_day_at(clock.read(), settings)
     with database.connect() as connection:
@@ -40,7 +45,7 @@ def mailbox_capacity(
         snapshot = read_snapshot(repository, day, since, read_team(repository))
     capacity, mailboxes = snapshot.mailbox_capacity, snapshot.mailboxes
     context.log.info(
-        f"{len(mailboxes)} mailboxes can take {capacity['capacity'].sum()} more mails until {day.ends}."
+        f"{len(mailboxes)} mailboxes can send {capacity['capacity'].sum()} more mails until {day.ends}."
     )
     return dg.Output(
         snapshot.open_intervals,
@@ -55,7 +60,7 @@ def mailbox_capacity(
                     columns=["state", "mailboxes"],
                 )
             ),
-            "by_mailbox": table(mailboxes_of(snapshot.open_intervals)),
+            "by_mailbox": table(fullest_intervals(snapshot.open_intervals)),
             **links(settings, "how-full-are-the-mailboxes"),
         },
     )
@@ -63,7 +68,9 @@ def mailbox_capacity(
 
 @dg.asset_check(
     asset=mailbox_capacity,
-    description="Every active mailbox has a zone, send days and a holiday calendar that exist. If not: correct it in the Sequence API; its contacts wait with the reason mailbox_misconfigured.",
+    description="Every active mailbox has a valid time zone, valid send days and a known holiday calendar. "
+    "If one has not: correct it in the Sequence API. Until then its contacts wait with the reason "
+    "`mailbox_misconfigured`.",
 )
 def mailboxes_are_configured(
     database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
@@ -76,6 +83,6 @@ def mailboxes_are_configured(
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "mailboxes": len(bad),
-            "which": table(bad[["mailbox_id", "external_id", "time_zone"]].head(20)),
+            "which": table(bad[["mailbox_id", "external_id", "time_zone"]].head(PREVIEW_ROWS)),
         },
     )

@@ -1,9 +1,10 @@
-"""What the pipeline reads and others write: tables of the Sequence API, and the queues at both ends."""
+"""Source tables: external assets for the tables of the Sequence API, and for both queues."""
 
 import dagster as dg
 
 from sequence_pipelines.assets import DISPATCH, OWNERS, RESULTS, SOURCES
 from sequence_pipelines.reporting.column_schemas import table
+from sequence_store.domain.states import EnrolmentStatus
 
 _BY_API = "Written by the Sequence API."
 
@@ -23,53 +24,58 @@ def _source(name: str, description: str, *columns: tuple[str, str, str], pii: bo
 source_assets = [
     _source(
         "sequences_contacts",
-        f"Enrolments: where each contact stands in a sequence. {_BY_API} Advanced by `delivery_results`, so the "
-        "circle is closed a day later.",
+        f"Enrolments: the state of each contact in a sequence. {_BY_API} `delivery_results` advances them, "
+        "which makes the next step due on a later day.",
         ("sequence_id", "bigint", "Sequence"),
         ("contact_id", "bigint", "Contact"),
-        ("round", "smallint", "Raised when a contact is enrolled anew"),
-        ("status", "text", "active, paused, completed, replied, bounced, unsubscribed, removed"),
-        ("current_step", "integer", "The lowest live step number at or above it is due"),
-        ("next_send", "date", "Planning day on which it falls due"),
+        ("round", "smallint", "Increases by 1 each time the contact is enrolled again"),
+        ("status", "text", ", ".join(EnrolmentStatus)),
+        ("current_step", "integer", "The lowest live step with this number or a higher one is due"),
+        ("next_send", "date", "Planning day on which the step falls due"),
         ("last_send", "date", "Planning day of the last mail"),
         ("mailbox_id", "bigint", "Mailbox of the first mail"),
     ),
     _source(
         "sequences",
-        f"Sequences, with their bound of first mails and their priority. {_BY_API}",
+        f"Sequences with their priority and their limit of first mails. {_BY_API}",
         ("id", "bigint", "Internal id"),
-        ("sequence_name", "varchar", "Its name"),
-        ("is_active", "boolean", "Whether it mails"),
-        ("max_new_per_day", "integer", "Most first mails a day; null: no bound"),
-        ("priority", "integer", "Larger goes first"),
+        ("sequence_name", "varchar", "Name"),
+        ("is_active", "boolean", "False: the sequence sends nothing"),
+        ("max_new_per_day", "integer", "Limit of first mails per day; null: no limit"),
+        ("priority", "integer", "Sequences with a larger number are planned first"),
     ),
     _source(
         "steps",
-        f"Steps of the sequences: what is mailed, and how many days after the step before. {_BY_API}",
+        f"Steps of the sequences: the content of a mail, and its delay after the previous step. {_BY_API}",
         ("id", "bigint", "Internal id"),
-        ("sequence_id", "bigint", "Its sequence"),
+        ("sequence_id", "bigint", "Sequence of the step"),
         ("step_number", "integer", "Order within the sequence"),
-        ("delay_days", "integer", "Planning days after the step before"),
+        ("delay_days", "integer", "Planning days after the previous step"),
         ("mail_subject", "varchar", "Liquid template"),
         ("mail_content", "text", "Liquid template"),
     ),
     _source(
         "mailboxes",
-        f"Mailboxes with their limits, windows and zones. {_BY_API} Parked by the worker and by `delivery_results`.",
+        f"Mailboxes with their limits, send windows and time zones. {_BY_API} The worker and "
+        "`delivery_results` can park a mailbox.",
         ("id", "bigint", "Internal id"),
-        ("send_limit", "integer", "Mails a local day"),
-        ("send_start_time", "time", "Start of the window, local"),
-        ("send_end_time", "time", "End of the window, local; at or before the start: the next day"),
-        ("time_zone", "text", "IANA zone"),
-        ("min_gap_seconds", "integer", "Least seconds between two mails"),
-        ("max_first_mails", "integer", "Most first mails a day; null: no bound"),
-        ("is_active", "boolean", "Whether it mails"),
-        ("parked_until", "timestamptz", "It mails nothing before"),
+        ("send_limit", "integer", "Limit of mails per local day"),
+        ("send_start_time", "time", "Start of the send window, local time"),
+        (
+            "send_end_time",
+            "time",
+            "End of the send window, local time; at or before the start: on the next day",
+        ),
+        ("time_zone", "text", "IANA time zone"),
+        ("min_gap_seconds", "integer", "Minimum number of seconds between two mails"),
+        ("max_first_mails", "integer", "Limit of first mails per day; null: no limit"),
+        ("is_active", "boolean", "False: the mailbox sends nothing"),
+        ("parked_until", "timestamptz", "The mailbox sends nothing before this time"),
         pii=True,
     ),
     _source(
         "sequences_mailboxes",
-        f"Which mailboxes mail for which sequence. {_BY_API}",
+        f"Mailboxes that each sequence may use. {_BY_API}",
         ("sequence_id", "bigint", "Sequence"),
         ("mailbox_id", "bigint", "Mailbox"),
     ),
@@ -77,18 +83,18 @@ source_assets = [
         "contacts",
         f"Contacts and their addresses. {_BY_API}",
         ("id", "bigint", "Internal id"),
-        ("mail_address", "text", "Unique without regard to case"),
-        ("is_active", "boolean", "Whether it may be mailed"),
-        ("attributes", "jsonb", "What templates may use"),
+        ("mail_address", "text", "Address, unique without regard to case"),
+        ("is_active", "boolean", "False: the contact is not mailed"),
+        ("attributes", "jsonb", "Values that templates can use"),
         pii=True,
     ),
     _source(
         "suppressions",
-        "Who must not be mailed again, whatever happens to the contact's row; addresses as hashes. Written by bounces, "
-        "complaints, unsubscriptions and the Sequence API.",
+        "Addresses that must not be mailed again, stored as hashes. A suppression outlives the contact. "
+        "Written after bounces, complaints and unsubscriptions, and by the Sequence API.",
         ("address_hmac", "bytea", "HMAC of the address"),
-        ("reason", "text", "Why"),
-        ("at", "timestamptz", "Since when"),
+        ("reason", "text", "Reason"),
+        ("at", "timestamptz", "Time from which it applies"),
     ),
     dg.AssetSpec(
         "sends_queue",
@@ -97,8 +103,8 @@ source_assets = [
         owners=OWNERS,
         tags={"domain": "sequences"},
         deps=["timed_messages"],
-        description="SQS queue of timed messages (`SENDS_QUEUE`): ids and times, no address and no content. The step "
-        "mailing worker takes each at its second and mails it over SMTP.",
+        description="SQS queue of timed messages (`SENDS_QUEUE`): ids and times, no address and no content. "
+        "The worker receives each message at its second and sends the mail over SMTP.",
     ),
     dg.AssetSpec(
         "delivery_results_queue",
@@ -107,7 +113,7 @@ source_assets = [
         owners=OWNERS,
         tags={"domain": "sequences"},
         deps=["sends_queue"],
-        description="SQS queue (`DELIVERY_RESULTS_QUEUE`) on which workers report outcomes, and providers bounces and "
-        "complaints.",
+        description="SQS queue (`DELIVERY_RESULTS_QUEUE`) of outcomes that workers report, and of bounces "
+        "and complaints that mail providers report.",
     ),
 ]

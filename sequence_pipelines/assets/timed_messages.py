@@ -1,4 +1,4 @@
-"""Rows of the plan that are near enough, as messages on the sends queue."""
+"""Timed messages: sends that are due soon, published to the sends queue."""
 
 from dataclasses import asdict
 
@@ -29,19 +29,23 @@ def timed_messages(
     queues: dg.ResourceParam[Queues],
     traces: dg.ResourceParam[Traces],
 ) -> dg.MaterializeResult:
-    """Messages that wake a worker at each send's second: everything planned within DISPATCH_AHEAD_SECONDS.
+    """Messages that trigger a worker at each send's second, for sends within DISPATCH_AHEAD_SECONDS.
 
-    SQS delays a message by 15 minutes at most, so the plan stays in `sends` and is dispatched bit by bit. A
-    message holds ids and times, no address and no content.
+    SQS delays a message by at most 15 minutes, so the plan stays in `sends` and is dispatched in small parts.
+    A message contains ids and times, no address and no content.
+
+    **Metadata:** `messages` counts the messages that SQS confirmed; `not_confirmed` those that the next
+    dispatch sends again; `expired` the sends that passed their latest time, `not_after`, without being
+    mailed. `first` and `last` are the times of the first and the last dispatched send.
     """
     queue = queues.sends()
     with database.connect(autocommit=True) as connection:
         done = dispatch(connection, queue, settings, traces)
     if done.locked:
-        context.log.info("Another run is dispatching at this moment; this one leaves it to it.")
+        context.log.info("Another run holds the dispatch lock. This run dispatches nothing.")
     if done.not_confirmed:
         context.log.warning(
-            f"SQS did not confirm {done.not_confirmed} messages; the next look sends them again."
+            f"SQS did not confirm {done.not_confirmed} messages. The next dispatch sends them again."
         )
     counted = {"messages": done.sent, "not_confirmed": done.not_confirmed, "expired": done.expired}
     times = {name: str(value) for name, value in asdict(done).items() if name in ("first", "last") and value}
@@ -57,8 +61,9 @@ def timed_messages(
 
 @dg.asset_check(
     asset=timed_messages,
-    description="No message lies in a dead-letter queue. If one does: read its attribute `reason`; a malformed or "
-    "foreign message is deleted there, the sends go on without it.",
+    description="The dead-letter queues are empty. If there is a message: read its attribute `reason`, then "
+    "delete the message. It was malformed or from another environment, or it was received too often; no "
+    "send depends on it.",
 )
 def no_dead_letters(queues: dg.ResourceParam[Queues]) -> dg.AssetCheckResult:
     counts = {

@@ -1,0 +1,1 @@
+"""Publishes planned sends as messages."""

@@ -1,4 +1,7 @@
-"""Turns the rows that are near enough into timed messages: SQS first, then the mark, so nothing is lost."""
+"""Publishes sends that are due soon as timed messages.
+
+The message is sent first, then the row is marked, so no send is lost.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import time
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -23,7 +26,10 @@ MARK_BATCH = 500
 
 @dataclass
 class Dispatched:
-    """What one look did; `locked` where another dispatcher was at it."""
+    """The result of one dispatch; `locked` if another dispatcher was running.
+
+    `first` and `last` are the times of the first and the last send that were ready.
+    """
 
     sent: int = 0
     not_confirmed: int = 0
@@ -33,13 +39,25 @@ class Dispatched:
     last: datetime | None = None
 
 
+class Ready(NamedTuple):
+    """Counts of undispatched sends: `ready` to publish, `overdue` to expire; `first` is the earliest one.
+
+    `following` is the time of the next planned send after now, whether it is ready or not.
+    """
+
+    ready: int
+    overdue: int
+    first: datetime | None
+    following: datetime | None
+
+
 def dispatch(
     connection: psycopg.Connection[Any], queue: Queue, settings: PipelineSettings, traces: Traces = OFF
 ) -> Dispatched:
-    """Expire what is overdue and send what is due within DISPATCH_AHEAD_SECONDS; needs autocommit.
+    """Expire overdue sends and publish those due within DISPATCH_AHEAD_SECONDS; needs autocommit.
 
-    A crash between sending and marking sends a row again at the next look: the worker's claim makes the
-    second message harmless. A batch that SQS did not confirm stays planned.
+    After a crash between sending and marking, the next dispatch sends the same rows again; the worker's claim
+    makes the second message harmless. A batch that SQS does not confirm stays planned.
     """
     done, began = Dispatched(), time.time_ns()
     if connection.execute(query("dispatch", "lock_dispatch")).fetchone() != (True,):
@@ -65,6 +83,14 @@ def dispatch(
     reach(Failpoint.DISPATCH_MARKED)
     done.not_confirmed = len(rows) - done.sent
     return done
+
+
+def count_ready(connection: psycopg.Connection[Any], settings: PipelineSettings, ahead_seconds: int) -> Ready:
+    """Count the sends that a dispatch would publish or expire if it looked `ahead_seconds` ahead."""
+    parameters = {"since": lookback_start(settings), "ahead_seconds": ahead_seconds}
+    ready, overdue, first = connection.execute(query("dispatch", "count_ready"), parameters).fetchall()[0]
+    following = connection.execute(query("dispatch", "find_next")).fetchone()
+    return Ready(ready, overdue, first, following[0] if following else None)
 
 
 def _message(number: str, row: tuple[Any, ...], environment: str) -> Outgoing:

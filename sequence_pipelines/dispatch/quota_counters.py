@@ -1,4 +1,7 @@
-"""Tells Valkey what each mailbox's day has left, so that workers need no connection to be refused."""
+"""Stores the remaining limit of each mailbox's day in Valkey.
+
+A worker whose mailbox has none left then cancels the send without a connection to the mail server.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ from sequence_store.settings import PipelineSettings
 
 
 def set_quota_counters(connection: psycopg.Connection[Any], settings: PipelineSettings, day: date) -> int:
-    """Set the counters of the days that touch planning day `day`; return how many, 0 where Valkey is away."""
+    """Set the counters of the local days that overlap planning day `day`.
+
+    Return the number of counters; 0 if Valkey is not configured or does not respond.
+    """
     if not settings.valkey_url:
         return 0
     rows = connection.execute(query("plan", "read_day_counters"), {"day": day}).fetchall()

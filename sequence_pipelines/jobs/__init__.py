@@ -1,4 +1,4 @@
-"""The jobs, a file each, with what triggers them."""
+"""Jobs, one file each, with the schedule or sensor that starts them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -17,23 +17,23 @@ UNFINISHED = [
 
 
 def run_tags(job: str, *, seconds: int, priority: int = 0) -> dict[str, str]:
-    """Return the tags of a job's runs: what dagster.yaml limits by, a bound, and the place in the queue.
+    """Return the tags of a job's runs: its name (dagster.yaml limits by it), maximum runtime and priority.
 
-    Without the bound a run whose machine vanished would stay started, and in the way, for ever.
+    Without a maximum runtime, a run whose machine vanished would stay started and block all later runs of the
+    job.
     """
     return {"sequences/job": job, "dagster/max_runtime": str(seconds), "dagster/priority": str(priority)}
 
 
 def current_day() -> str:
-    """Return the partition of the current planning day."""
-    day = read_settings(Settings).calendar.day_of(datetime.now(UTC))
-    return planning_days.get_partition_key_for_timestamp(
-        read_settings(Settings).calendar.start_of(day).timestamp()
-    )
+    """Return the partition key of the current planning day."""
+    calendar = read_settings(Settings).calendar
+    begins = calendar.start_of(calendar.day_of(datetime.now(UTC)))
+    return planning_days.get_partition_key_for_timestamp(begins.timestamp())
 
 
-def under_way(context: dg.SensorEvaluationContext, job: str, seconds: int) -> bool:
-    """Return whether a run of the job is queued or running; one older than `seconds` no longer counts."""
+def has_unfinished_run(context: dg.SensorEvaluationContext, job: str, seconds: int) -> bool:
+    """Return True if a run of the job, created at most `seconds` ago, is queued or running."""
     since = datetime.now(UTC) - timedelta(seconds=seconds)
     return (
         context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED, created_after=since))

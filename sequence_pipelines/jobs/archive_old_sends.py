@@ -1,4 +1,4 @@
-"""Keeps the ledger small: what was mailed long ago goes to the archive, which keeps its key."""
+"""Job and schedule that move old sends from the ledger to the archive, which keeps their keys."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,7 +11,8 @@ from sequence_store.settings import PipelineSettings
 
 
 @dg.op(
-    description="Moves sends that are older than ARCHIVE_AFTER_DAYS and whose enrolment has ended to archived_sends.",
+    description="Moves sends that are older than ARCHIVE_AFTER_DAYS, and whose enrolment has ended, to "
+    "`archived_sends`.",
     pool="archive",
 )
 def move_old_sends(
@@ -25,13 +26,14 @@ def move_old_sends(
         for batch in archive_sends(connection, before):
             examined += batch.examined
             archived += batch.archived
-            context.log.info(f"{archived} of {examined} sends moved, up to {batch.upto:%Y-%m-%d %H:%M}")
+            context.log.info(f"Moved {archived} of {examined} sends, up to {batch.upto:%Y-%m-%d %H:%M} UTC.")
     context.add_output_metadata({"examined": examined, "archived": archived})
 
 
 @dg.job(
     tags=run_tags("archive_old_sends", seconds=3600, priority=-5),
-    description="Moves what was mailed long ago out of the ledger, in batches. It may stop at any time and run again.",
+    description="Moves old sends out of the ledger, in batches. The job can be stopped at any time and run "
+    "again.",
 )
 def archive_old_sends() -> None:
     move_old_sends()
@@ -42,5 +44,6 @@ archive_schedule = dg.ScheduleDefinition(
     job=archive_old_sends,
     cron_schedule="0 2 * * 0",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Every Sunday at 02:00. Off by default: how long to keep the ledger whole is yours to decide.",
+    description="Runs every Sunday at 02:00. Off by default: set ARCHIVE_AFTER_DAYS to the age that you "
+    "want to keep in the ledger, then switch it on.",
 )

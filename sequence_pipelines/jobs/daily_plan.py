@@ -1,4 +1,7 @@
-"""The day's plan, up to its first timed messages; a missed day is replayed by materializing its partition."""
+"""Job and schedules of the daily plan, including its first timed messages.
+
+A missed day is replayed by materializing its partition.
+"""
 
 import dagster as dg
 
@@ -15,9 +18,9 @@ daily_plan = dg.define_asset_job(
     selection=dg.AssetSelection.assets(due_contacts, mailbox_capacity, send_plan, timed_messages),
     tags=TAGS,
     description=(
-        "Plans everything that is due into what is left of the current planning day, and sends the first timed "
-        "messages. Whichever day is materialized, a plan uses only the time from now until the next daily run, within "
-        "today's limits; made again it changes no row."
+        "Plans all due contacts into the rest of the current planning day, and publishes the first timed "
+        "messages. Whichever day is materialized, a plan uses only the time from now until the next daily "
+        "run, within today's limits. If it is made again with unchanged input, it changes no row."
     ),
 )
 
@@ -25,9 +28,9 @@ daily_plan_schedule = dg.build_schedule_from_partitioned_job(
     daily_plan,
     name="daily_plan_schedule",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    tags={"dagster/priority": "30"},  # today goes before the days of a backfill that wait already
-    description="Plans each planning day as it starts (PLAN_AT). Dagster does not catch up a missed tick: the check "
-    "no_missed_day shows it, and a backfill replays it.",
+    tags={"dagster/priority": "30"},  # before the queued days of a backfill
+    description="Plans each planning day when it starts (PLAN_AT). Dagster does not make up for a missed "
+    "tick: the check `no_missed_day` shows the day, and a backfill replays it.",
 )
 
 
@@ -36,7 +39,7 @@ daily_plan_schedule = dg.build_schedule_from_partitioned_job(
     cron_schedule="35 * * * *",
     name="top_up_schedule",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Plans hourly what came in since the morning, so that who was enrolled today is mailed today. Off by default.",
+    description="Plans every hour, so that a contact that is enrolled today is mailed today. Off by default.",
 )
 def top_up_schedule() -> dg.RunRequest:
     return dg.RunRequest(partition_key=current_day())

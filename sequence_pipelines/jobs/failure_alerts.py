@@ -1,4 +1,4 @@
-"""Tells people when a run has failed."""
+"""Sensor that sends an alert for each failed run."""
 
 from typing import Any
 
@@ -10,9 +10,9 @@ from sequence_store.settings import PipelineSettings
 
 @dg.run_failure_sensor(
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Tells Slack, a webhook or a mailbox of each failed run. Off by default: set ALERT_SLACK_URL, "
-    "ALERT_WEBHOOK_URL, or ALERT_SMTP_URL with ALERT_MAIL_TO, then switch it on. It cannot tell that the daemon itself "
-    "is down: watch that from outside.",
+    description="Sends an alert for each failed run to Slack, a webhook or a mail address. Off by default: "
+    "set ALERT_SLACK_URL, ALERT_WEBHOOK_URL, or ALERT_SMTP_URL with ALERT_MAIL_TO, then switch it on. It "
+    "cannot report that the Dagster daemon is down: monitor the daemon from outside.",
 )
 def failure_alert_sensor(
     context: dg.RunFailureSensorContext, settings: dg.ResourceParam[PipelineSettings]
@@ -23,11 +23,14 @@ def failure_alert_sensor(
         job=run.job_name,
         run_id=run.run_id,
         partition=run.tags.get("dagster/partition"),
-        error=context.failure_event.message or "It says no reason.",
+        error=context.failure_event.message or "Dagster recorded no error message; read the run's log.",
         url=settings.dagster_url and f"{settings.dagster_url}/runs/{run.run_id}",
     )
-    ways = send_alert(failure, settings)
-    if not ways:
-        return dg.SkipReason(f"{failure.title}, but no ALERT_… setting names a way to tell anybody.")
-    context.log.info(f"{failure.title}: told by {', '.join(ways)}.")
+    channels = send_alert(failure, settings)
+    if not channels:
+        return dg.SkipReason(
+            f"{failure.title}, and no alert was sent, because no ALERT_… setting configures a channel. Set "
+            "one of ALERT_SLACK_URL, ALERT_WEBHOOK_URL and ALERT_SMTP_URL."
+        )
+    context.log.info(f"{failure.title}. Alerts sent: {', '.join(channels)}.")
     return None

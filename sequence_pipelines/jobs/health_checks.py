@@ -1,4 +1,4 @@
-"""Through the day: whether everything is as promised, and as usual."""
+"""Job and schedule of the checks that need no plan: invariants, reputation, configuration, usual volume."""
 
 import dagster as dg
 
@@ -23,8 +23,8 @@ health_checks = dg.define_asset_job(
         mailboxes_are_configured,
     ),
     tags=run_tags("health_checks", seconds=600, priority=0),
-    description="Runs the checks that read the ledger: no missed day, nothing unknown, every promise kept, rates of "
-    "bounces and complaints. It writes nothing.",
+    description="Runs the checks that need no plan: missed days, unknown outcomes, delivery invariants, "
+    "bounce and complaint rates, dead letters and configuration. It changes no data.",
 )
 
 health_schedule = dg.ScheduleDefinition(
@@ -32,5 +32,5 @@ health_schedule = dg.ScheduleDefinition(
     job=health_checks,
     cron_schedule="50 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every hour: the checks show what is wrong also on a day whose plan did not run.",
+    description="Runs every hour, so that the checks report problems even on a day whose plan did not run.",
 )

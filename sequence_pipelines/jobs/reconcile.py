@@ -1,4 +1,4 @@
-"""Reconciles the ledger every quarter of an hour."""
+"""Job and schedule that reconcile the ledger every 15 minutes."""
 
 import dagster as dg
 
@@ -11,8 +11,8 @@ from sequence_store.tracing.traces import Traces
 
 
 @dg.op(
-    description="Plans sends again whose message or worker vanished, expires overdue ones, and marks transmissions "
-    "without an answer as unknown.",
+    description="Plans sends again if their message or worker vanished, expires overdue sends, and marks "
+    "transmissions without a reply as unknown.",
     pool="reconcile",
 )
 def reconcile_sends(
@@ -31,7 +31,8 @@ def reconcile_sends(
 
 @dg.job(
     tags=run_tags("reconcile", seconds=600, priority=5),
-    description="Reconciles the ledger: vanished messages, dead workers, lost answers and results. Every step may run twice.",
+    description="Reconciles the ledger: vanished messages, dead workers, missing replies and lost results. "
+    "The job can run at any time, also twice.",
 )
 def reconcile() -> None:
     reconcile_sends()
@@ -42,5 +43,5 @@ reconcile_schedule = dg.ScheduleDefinition(
     job=reconcile,
     cron_schedule="*/15 * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every quarter of an hour.",
+    description="Runs every 15 minutes.",
 )

@@ -1,0 +1,1 @@
+"""Keeps the ledger in order: reconciliation, archive, restore guard, verification, judgements, alerts."""

@@ -1,4 +1,4 @@
-"""Tells people of a failed run: to Slack, to a webhook, by e-mail, wherever a setting names the way."""
+"""Sends alerts about failed runs to Slack, to a webhook and by e-mail, as the settings configure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import httpx
 
 from sequence_store.settings import PipelineSettings
 
-SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What failed; no address and no secret: it leaves the house."""
+    """A failed run. It contains no address and no secret, because alerts go to other companies' servers."""
 
     environment: str
     job: str
@@ -37,15 +37,18 @@ class Failure:
 
 
 def send_alert(failure: Failure, settings: PipelineSettings) -> list[str]:
-    """Send it every way that a setting names, and return them; raise the first error once all were tried."""
-    ways = {
+    """Send the alert through every configured channel and return the channels that worked.
+
+    Raise the first error (httpx.HTTPError, OSError or smtplib.SMTPException) after all channels were tried.
+    """
+    channels = {
         "slack": (settings.alert_slack_url, _post_to_slack),
         "webhook": (settings.alert_webhook_url, _post),
         "mail": (settings.alert_smtp_url and settings.alert_mail_to, _mail),
     }
     sent, errors = [], []
-    for name, (wanted, send) in ways.items():
-        if wanted:
+    for name, (configured, send) in channels.items():
+        if configured:
             try:
                 send(failure, settings)
                 sent.append(name)
@@ -59,13 +62,15 @@ def send_alert(failure: Failure, settings: PipelineSettings) -> list[str]:
 def _post_to_slack(failure: Failure, settings: PipelineSettings) -> None:
     if settings.alert_slack_url:
         url = settings.alert_slack_url.get_secret_value()
-        httpx.post(url, json={"text": failure.text}, timeout=SECONDS).raise_for_status()
+        httpx.post(url, json={"text": failure.text}, timeout=TIMEOUT_SECONDS).raise_for_status()
 
 
 def _post(failure: Failure, settings: PipelineSettings) -> None:
     if settings.alert_webhook_url:
         url = settings.alert_webhook_url.get_secret_value()
-        httpx.post(url, json={"event": "run_failed", **asdict(failure)}, timeout=SECONDS).raise_for_status()
+        httpx.post(
+            url, json={"event": "run_failed", **asdict(failure)}, timeout=TIMEOUT_SECONDS
+        ).raise_for_status()
 
 
 def _mail(failure: Failure, settings: PipelineSettings) -> None:
@@ -82,9 +87,9 @@ def _mail(failure: Failure, settings: PipelineSettings) -> None:
     tls = ssl.create_default_context()
     host = server.hostname or ""
     with (
-        smtplib.SMTP_SSL(host, server.port or 465, timeout=SECONDS, context=tls)
+        smtplib.SMTP_SSL(host, server.port or 465, timeout=TIMEOUT_SECONDS, context=tls)
         if server.scheme == "smtps"
-        else smtplib.SMTP(host, server.port or 587, timeout=SECONDS)
+        else smtplib.SMTP(host, server.port or 587, timeout=TIMEOUT_SECONDS)
     ) as smtp:
         if server.username:
             if server.scheme == "smtp":

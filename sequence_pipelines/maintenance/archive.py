@@ -1,4 +1,4 @@
-"""Moves what was mailed long ago out of the ledger, in batches that each commit, so that it may stop at any time."""
+"""Moves old sends from the ledger to the archive; each batch commits, so it can be stopped at any time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import psycopg
 
 from sequence_store.postgres.queries import query
 
-BATCH = 10_000  # rows looked at between two commits: some tenths of a second
+BATCH = 10_000  # rows examined between two commits, which takes some tenths of a second
 BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class ArchivedBatch:
-    """How many sends a batch looked at, how many it moved, and the minute up to which all is done now."""
+    """The sends that a batch examined and moved; all sends before `upto` are done."""
 
     examined: int
     archived: int
@@ -27,9 +27,9 @@ class ArchivedBatch:
 def archive_sends(
     connection: psycopg.Connection[Any], before: datetime, *, batch: int = BATCH
 ) -> Iterator[ArchivedBatch]:
-    """Move the sends from before `before` whose enrolments have ended, oldest first; commits each batch.
+    """Move the sends before `before` whose enrolments have ended, oldest first. Commits each batch.
 
-    Raise psycopg.errors.RaiseException where `before` is within the last 30 days.
+    Raise psycopg.errors.RaiseException if `before` is less than 30 days ago.
     """
     start = BEGINNING
     while True:

@@ -1,8 +1,9 @@
-"""Reconciles the ledger: vanished messages, lost claims, transmissions without an answer, results without a message."""
+"""Reconciles the ledger after lost messages, lost claims, missing replies of servers and lost results."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -14,6 +15,14 @@ from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import OFF, Traces
 
 
+class Unsettled(NamedTuple):
+    """Counts of unsettled sends; `not_advanced` are finished sends that have not advanced their enrolment."""
+
+    unknown: int
+    transmitting: int
+    not_advanced: int
+
+
 def reconcile(
     connection: psycopg.Connection[Any], settings: PipelineSettings, traces: Traces = OFF
 ) -> dict[str, int]:
@@ -21,18 +30,16 @@ def reconcile(
     found = reconcile_ledger(connection, settings)
     since = oldest_unsettled(connection, settings)
     applied = apply_without_message(connection, settings, traces, since)
-    unknown, transmitting, _ = connection.execute(
-        query("reconcile", "count_unsettled"), {"since": since}
-    ).fetchall()[0]
+    unsettled = count_unsettled(connection, since)
     return found | {
         "swept_up_without_message": applied.advanced,
-        "unknown": unknown,
-        "transmitting": transmitting,
+        "unknown": unsettled.unknown,
+        "transmitting": unsettled.transmitting,
     }
 
 
 def reconcile_ledger(connection: psycopg.Connection[Any], settings: PipelineSettings) -> dict[str, int]:
-    """Repair the rows whose owner is gone, from the ledger alone; return how many of each kind. Commits."""
+    """Repair the sends whose message or worker is lost, from the ledger alone; return the counts. Commits."""
     since = oldest_unsettled(connection, settings)
 
     def run(name: str, **parameters: Any) -> list[tuple[Any, ...]]:
@@ -54,3 +61,10 @@ def reconcile_ledger(connection: psycopg.Connection[Any], settings: PipelineSett
         "claims_lost": len(claims),
         "became_unknown": len(unknown),
     }
+
+
+def count_unsettled(connection: psycopg.Connection[Any], since: datetime) -> Unsettled:
+    """Count the unsettled sends whose send_at is `since` or later."""
+    return Unsettled(
+        *connection.execute(query("reconcile", "count_unsettled"), {"since": since}).fetchall()[0]
+    )

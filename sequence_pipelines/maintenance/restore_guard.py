@@ -1,4 +1,4 @@
-"""Guards a restored snapshot: what may have been mailed after it was taken is not mailed again."""
+"""Prevents repeated mails after a backup was restored: marks the sends that may have been mailed since."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sequence_store.postgres.queries import query
 from sequence_store.settings import Settings
 from sequence_store.sqs import Queue
 
-ENDED = {Outcome.SENT: SendStatus.SENT, Outcome.HARD_FAILED: SendStatus.HARD_FAILED}
+STATUS_OF_OUTCOME = {Outcome.SENT: SendStatus.SENT, Outcome.HARD_FAILED: SendStatus.HARD_FAILED}
 
 
 @dataclass(frozen=True)
 class Guarded:
-    """How many sends of the snapshot and how many that it does not know have which status by now."""
+    """Counts of the marked sends by status: those in the snapshot, and those created after it."""
 
     of_snapshot: Counter[str]
     since: Counter[str]
@@ -34,7 +34,7 @@ class Guarded:
 
 
 def results_in(queue: Queue) -> dict[SendKey, SendStatus]:
-    """Return what workers reported and nobody has applied; the messages stay for the results run."""
+    """Return the outcomes in the results queue that were not applied yet; the messages stay in the queue."""
     received = []
     while more := queue.receive():
         received += more
@@ -44,7 +44,7 @@ def results_in(queue: Queue) -> dict[SendKey, SendStatus]:
             result = parse_message(DeliveryResult, message.body)
         except MalformedMessageError:
             continue
-        if status := ENDED.get(result.outcome):
+        if status := STATUS_OF_OUTCOME.get(result.outcome):
             found[result.key] = status
     for message in received:
         queue.hide(message, 0)
@@ -60,17 +60,19 @@ def guard(
     keep_places: bool = False,
     complete: bool = False,
 ) -> Guarded:
-    """Write down as unknown whatever may have been mailed since `since`, and what `evidence` knows; the caller commits.
+    """Mark every send that may have been mailed since `since`: with its status in `evidence`, or as unknown.
 
-    keep_places   no plan was made since: places after now hold
-    complete      the evidence names every mail since: what it does not name was not mailed
+    keep_places   no plan was made since then: keep the slots that are in the future
+    complete      the evidence names every mail since then: a send that it does not name was not mailed
 
-    Raise ProgramsAtWorkError while programs are connected. Guarding again changes nothing.
+    The caller commits. Raise ProgramsAtWorkError if programs are connected to the database. Repeating the
+    call with the same evidence changes nothing.
     """
     programs = connection.execute(query("restore", "count_programs")).fetchall()[0][0]
     if programs:
         raise ProgramsAtWorkError(
-            f"{programs} sessions of workers, pipelines or the API are at work in this database. Stop them first."
+            f"{programs} sessions of workers, pipelines or the API are connected to this database. Stop "
+            "these programs first."
         )
     connection.execute(query("plan", "lock_planner"))
     connection.execute(query("restore", "create_evidence"))

@@ -11,8 +11,8 @@ MOST_DAYS, MOST_ADDED, MOST_MAILS = 365, 1000, 2**31 - 1  # a limit is a Postgre
 class WhatIf:
     """A change to try: mailboxes added to every active sequence, another limit, a bound of first mails.
 
-    `limit` applies to the added mailboxes or, if none is added, to every mailbox. The other values of an added
-    mailbox are those of most mailboxes. None and 0 change nothing.
+    `limit` applies to the added mailboxes or, if none is added, to every mailbox. The other values of an
+    added mailbox are those of most mailboxes. None and 0 change nothing.
     """
 
     add_mailboxes: int = 0

@@ -1,0 +1,1 @@
+"""Builds what the Dagster UI shows: charts, tables, column schemas and links."""

@@ -1,7 +1,8 @@
-"""Charts for the Dagster UI, which shows a picture in Markdown where it is a data URI of PNG.
+"""Draws charts for the Dagster UI, as Markdown images with a PNG data URI.
 
-They are drawn from counts, never from rows, and take some tens of milliseconds; a picture has a few kilobytes, since
-every materialization keeps its own. Matplotlib is imported by the runs that draw, not by a tick.
+A chart is drawn from counts and takes some tens of milliseconds. It has a few kilobytes, because every
+materialization stores its own. Matplotlib is imported only by the runs that draw, not by schedule and sensor
+ticks.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, HEIGHT, DOTS_PER_INCH = 7.2, 2.4, 80
-COLOURS = 16  # of the picture's palette
+COLOURS = 16  # in the palette of the PNG
 MOST_BARS = 12
-DONE, TO_COME, ROOM = "#2a9d8f", "#4f7cff", "#dfe4ec"
+DONE, TO_COME, FREE = "#2a9d8f", "#4f7cff", "#dfe4ec"
 HOUR = 3600
 _TENTHS = 10
 
@@ -36,7 +37,7 @@ _TENTHS = 10
 def charts_of_day(
     rows: pd.DataFrame, snapshot: PlanningSnapshot, zone: tzinfo
 ) -> dict[str, dg.MarkdownMetadataValue]:
-    """Draw the planning day: its mails by hour of `zone`, and its mailboxes' use; `rows` as Ledger.rows gives them."""
+    """Draw the day's mails by hour of `zone`, and the mailboxes' use; `rows` as PlanRepository.rows."""
     day, windows = snapshot.day, snapshot.windows
     today = rows["today"].to_numpy(bool)
     hours = (rows["send_at"].to_numpy()[today] - int(day.begins.timestamp())) // HOUR
@@ -55,14 +56,14 @@ def charts_of_day(
 
 
 def use_of_mailboxes(rows: pd.DataFrame, windows: pd.DataFrame) -> dg.MarkdownMetadataValue:
-    """Draw how many of the mails that each mailbox may send today have their place, the fullest first."""
+    """Draw how many mails of each mailbox's limit are planned or sent today, the fullest mailbox first."""
     used, allowed = _mails_of(rows, windows), windows["allowed"].to_numpy()
     fullest = np.argsort(-used / np.maximum(allowed, 1), kind="stable")
     return mailbox_use(names_of(windows.iloc[fullest]), used[fullest], allowed[fullest])
 
 
 def names_of(windows: pd.DataFrame) -> list[str]:
-    """Name each window by its mailbox, and by its day where the mailbox has two: a limit is a local day's."""
+    """Name each window by its mailbox, and also by its local day if the mailbox has two windows."""
     twice = windows["mailbox_id"].duplicated(keep=False)
     each = zip(windows["mailbox_id"], windows["send_day"], twice, strict=True)
     return [
@@ -72,20 +73,20 @@ def names_of(windows: pd.DataFrame) -> list[str]:
 
 
 def sends_by_hour(
-    labels: Sequence[str], planned: np.ndarray, under_way: np.ndarray
+    labels: Sequence[str], planned: np.ndarray, dispatched: np.ndarray
 ) -> dg.MarkdownMetadataValue:
-    """Draw a day's mails by hour: `labels` name the hours; `under_way` are dispatched or mailed already."""
+    """Draw a day's mails by hour: `labels` name the hours; `dispatched` counts mails dispatched or sent."""
     return _stacked(
         "Mails by hour",
         labels,
-        (under_way, DONE, "dispatched or mailed"),
+        (dispatched, DONE, "dispatched or sent"),
         (planned, TO_COME, "planned"),
     )
 
 
 def days_to_come(labels: Sequence[str], planned: np.ndarray, waiting: np.ndarray) -> dg.MarkdownMetadataValue:
-    """Draw a forecast: of each day's due contacts those who get a place, and those who wait."""
-    return _stacked("Due contacts by day", labels, (planned, TO_COME, "planned"), (waiting, ROOM, "waiting"))
+    """Draw a forecast: each day's due contacts that get a slot, and those that wait."""
+    return _stacked("Due contacts by day", labels, (planned, TO_COME, "planned"), (waiting, FREE, "waiting"))
 
 
 def _stacked(
@@ -94,9 +95,9 @@ def _stacked(
     below: tuple[np.ndarray, str, str],
     above: tuple[np.ndarray, str, str],
 ) -> dg.MarkdownMetadataValue:
-    """Draw two counts for each label, the second upon the first; each is counts, colour, name."""
+    """Draw two stacked counts for each label; each of them is counts, colour, name."""
     if not below[0].sum() + above[0].sum():
-        return dg.MetadataValue.md("No sends.")
+        return dg.MetadataValue.md("There are no mails to show.")
     with _drawn(title) as (figure, axes):
         slots = np.arange(len(labels))
         for (counts, colour, name), bottom in ((below, 0), (above, below[0])):
@@ -104,39 +105,39 @@ def _stacked(
         each = max(1, len(labels) // MOST_BARS)
         axes.set_xticks(slots[::each], list(labels)[::each])
         axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=2)
-    return _picture(figure, title)
+    return _markdown(figure, title)
 
 
 def _mails_of(rows: pd.DataFrame, windows: pd.DataFrame) -> np.ndarray:
-    """Count the rows of each window's mailbox and send_day: as many numbers as there are mailboxes and days."""
+    """Return the number of rows of each window, which is a mailbox and a send_day."""
     if windows.empty or rows.empty:
         return np.zeros(len(windows), dtype=np.int64)
     box, day = windows["mailbox_id"].to_numpy(), windows["send_day"].to_numpy()
     span, boxes = np.ptp(day) + 1, box.max() + 1
     boxes_of, days_of = rows["mailbox_id"].to_numpy(), rows["send_day"].to_numpy() - day.min()
     known = (days_of >= 0) & (days_of < span) & (boxes_of < boxes)
-    code = boxes_of * span + days_of
+    code = boxes_of * span + days_of  # one number for mailbox and day, so that bincount counts both at once
     return np.bincount(code if known.all() else code[known], minlength=boxes * span)[
         box * span + day - day.min()
     ]
 
 
 def mailbox_use(names: Sequence[str], used: np.ndarray, allowed: np.ndarray) -> dg.MarkdownMetadataValue:
-    """Draw how full mailboxes' days are: a bar each, or, where they are many, how many are how full."""
+    """Draw the use of mailboxes: one bar per mailbox, or a histogram of the used share if there are many."""
     if not len(names):
         return dg.MetadataValue.md("No mailbox is open today.")
     few = len(names) <= MOST_BARS
-    title = "Mails of each mailbox, and its limit" if few else "Mailboxes' local days by how full they are"
+    title = "Mails and limit of each mailbox" if few else "Number of mailboxes by used share of their limit"
     with _drawn(title, height=0.7 + 0.22 * len(names) if few else HEIGHT) as (figure, axes):
         if few:
             _draw_each(axes, names, used, allowed)
         else:
             _draw_tenths(axes, used, allowed)
-    return _picture(figure, title)
+    return _markdown(figure, title)
 
 
 def _draw_each(axes: Axes, names: Sequence[str], used: np.ndarray, allowed: np.ndarray) -> None:
-    axes.barh(list(names), allowed, color=ROOM)
+    axes.barh(list(names), allowed, color=FREE)
     bars = axes.barh(list(names), used, color=TO_COME)
     axes.bar_label(bars, [f"{u} of {a}" for u, a in zip(used, allowed, strict=True)], padding=3, fontsize=8)
     axes.margins(x=0.15)
@@ -152,7 +153,7 @@ def _draw_tenths(axes: Axes, used: np.ndarray, allowed: np.ndarray) -> None:
 
 @contextmanager
 def _drawn(title: str, height: float = HEIGHT) -> Iterator[tuple[Figure, Axes]]:
-    from matplotlib.figure import Figure  # without pyplot there is no state to share and no window
+    from matplotlib.figure import Figure  # not pyplot, which keeps global state and opens windows
     from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained")
@@ -164,7 +165,7 @@ def _drawn(title: str, height: float = HEIGHT) -> Iterator[tuple[Figure, Axes]]:
     yield figure, axes
 
 
-def _picture(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
+def _markdown(figure: Figure, title: str) -> dg.MarkdownMetadataValue:
     from PIL import Image
 
     drawn, small = io.BytesIO(), io.BytesIO()
@@ -173,5 +174,5 @@ def _picture(figure: Figure, words: str) -> dg.MarkdownMetadataValue:
         small, "png", optimize=True
     )
     return dg.MetadataValue.md(
-        f"![{words}](data:image/png;base64,{base64.b64encode(small.getvalue()).decode()})"
+        f"![{title}](data:image/png;base64,{base64.b64encode(small.getvalue()).decode()})"
     )

@@ -1,33 +1,35 @@
-"""The columns that the UI shows of each asset: a test holds them against the frames and the tables."""
+"""Defines the columns that the UI shows for each asset; a test compares them with frames and tables."""
 
 from typing import Any
 
 import dagster as dg
+
+from sequence_store.domain.states import SendStatus
 
 EPOCH = "epoch seconds"
 EPOCH_DAY = "days since 1970-01-01"
 
 
 def columns(*described: tuple[str, str, str]) -> dict[str, Any]:
-    """Return an asset's metadata with its columns, each a name, a type and what it means."""
-    shown = [dg.TableColumn(name, kind, description=words) for name, kind, words in described]
+    """Return an asset's metadata with its column schema; each column is a name, a type and a description."""
+    shown = [dg.TableColumn(name, kind, description=text) for name, kind, text in described]
     return {"dagster/column_schema": dg.TableSchema(columns=shown)}
 
 
 def table(name: str, *described: tuple[str, str, str]) -> dict[str, Any]:
-    """Return an external asset's metadata: its table, and the columns that a plan reads."""
+    """Return an external asset's metadata: the table's name, and the columns that a plan reads."""
     return {"dagster/table_name": f"sequences.public.{name}", **columns(*described)}
 
 
 CANDIDATE = (
     ("sequence_id", "int64", "Sequence"),
     ("contact_id", "int64", "Contact; its address stays in Postgres"),
-    ("pinned_mailbox_id", "int64", "Mailbox of the first mail, which follow-ups stay with; 0: none yet"),
+    ("pinned_mailbox_id", "int64", "Mailbox of the first mail, which also sends the follow-ups; 0: none yet"),
     ("step_id", "int64", "The step that is due"),
-    ("step_number", "int64", "Its number in the sequence"),
-    ("due_day", "int64", f"Planning day on which it fell due, {EPOCH_DAY}"),
-    ("round", "int64", "1, and one more each time that the contact is enrolled anew"),
-    ("follow_up", "bool", "Whether an earlier step was mailed"),
+    ("step_number", "int64", "Number of the step in the sequence"),
+    ("due_day", "int64", f"Planning day on which the step fell due, {EPOCH_DAY}"),
+    ("round", "int64", "1; increases by 1 each time the contact is enrolled again"),
+    ("follow_up", "bool", "True if an earlier step was mailed"),
 )
 
 DUE_CONTACTS = columns(*CANDIDATE)
@@ -37,29 +39,29 @@ MAILBOX_CAPACITY = columns(
     (
         "send_day",
         "int64",
-        f"Mailbox-local day on which its window starts, {EPOCH_DAY}; the limit counts by it",
+        f"Local day on which the window starts, {EPOCH_DAY}; the limit applies to this day",
     ),
-    ("starts", "int64", f"Start of the window, {EPOCH}"),
-    ("ends", "int64", f"End of the window, {EPOCH}"),
-    ("allowed", "int64", "The day's limit, after ramp-up"),
-    ("opens", "int64", f"Start of what is left of it today, {EPOCH}"),
-    ("closes", "int64", f"End of what is left of it today, {EPOCH}"),
-    ("used", "int64", "Mails of that day that count already: planned, under way, or out"),
-    ("placed", "int64", "Those of them with a place in this piece"),
-    ("capacity", "int64", "Mails that still fit in"),
+    ("starts", "int64", f"Start of the send window, {EPOCH}"),
+    ("ends", "int64", f"End of the send window, {EPOCH}"),
+    ("allowed", "int64", "Limit of the day, after ramp-up"),
+    ("opens", "int64", f"Start of the open interval: the part of the window that a plan may use, {EPOCH}"),
+    ("closes", "int64", f"End of the open interval, {EPOCH}"),
+    ("used", "int64", "Mails that already count against the limit: planned, in progress or sent"),
+    ("placed", "int64", "Those of them whose slot is in this open interval"),
+    ("capacity", "int64", "Mails that still fit into the open interval"),
 )
 
 SEND_PLAN = columns(
     *CANDIDATE,
-    ("priority", "int64", "The sequence's; larger goes first"),
-    ("overdue", "int64", "Days since it fell due"),
-    ("mailbox_id", "int64", "Mailbox that mails it"),
-    ("reason", "category", "Empty: everybody here has a place"),
-    ("send_day", "int64", f"Mailbox-local day of its window, {EPOCH_DAY}"),
-    ("send_at", "int64", f"The second at which it is mailed, {EPOCH}"),
-    ("window_ends", "int64", f"End of the mailbox's window, {EPOCH}"),
-    ("not_after", "int64", f"Past it the mail is not sent any more, {EPOCH}"),
-    ("plan_day", "int64", f"Planning day in which it was planned, {EPOCH_DAY}"),
+    ("priority", "int64", "Priority of the sequence; a larger number is planned first"),
+    ("overdue", "int64", "Days since the step fell due"),
+    ("mailbox_id", "int64", "Mailbox that sends the mail"),
+    ("reason", "category", "Empty: every contact in this frame has a slot"),
+    ("send_day", "int64", f"Local day of the mailbox's window, {EPOCH_DAY}"),
+    ("send_at", "int64", f"The second at which the mail is sent, {EPOCH}"),
+    ("window_ends", "int64", f"End of the mailbox's send window, {EPOCH}"),
+    ("not_after", "int64", f"Latest time of the mail; after it, the send expires, {EPOCH}"),
+    ("plan_day", "int64", f"Planning day whose time the plan used, {EPOCH_DAY}"),
 )
 
 SENDS = table(
@@ -67,7 +69,7 @@ SENDS = table(
     (
         "sequence_id",
         "bigint",
-        "With contact, step and round the key: a step is mailed to a contact once at most",
+        "Sequence; with contact, step and round the key, so a step is mailed to a contact at most once",
     ),
     ("contact_id", "bigint", "Contact"),
     ("step_id", "bigint", "Step"),
@@ -75,9 +77,9 @@ SENDS = table(
     (
         "status",
         "text",
-        "planned, dispatched, claimed, transmitting, sent, hard_failed, unknown, cancelled, expired",
+        ", ".join(SendStatus),
     ),
-    ("reason", "text", "Why it is cancelled, expired or planned again"),
-    ("send_at", "timestamptz", "The second at which its message reaches a worker"),
-    ("dispatched_at", "timestamptz", "When SQS confirmed its message"),
+    ("reason", "text", "Reason of the status: cancelled, expired or planned again"),
+    ("send_at", "timestamptz", "The second at which a worker receives the message"),
+    ("dispatched_at", "timestamptz", "Time at which SQS confirmed the message"),
 )

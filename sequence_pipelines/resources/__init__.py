@@ -1,1 +1,1 @@
-"""What a run is handed: settings, the database, the queues, a clock, and where assets keep their frames."""
+"""Resources that runs use: settings, database, queues, traces, clock, and the store of the assets' frames."""

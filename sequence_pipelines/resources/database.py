@@ -1,4 +1,4 @@
-"""Postgres as the role sequence_pipeline."""
+"""Postgres connections with the role `sequence_pipeline`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sequence_store.settings import PipelineSettings
 
 
 class Database:
-    """Opens connections; used in a `with`, one commits at the end and rolls back on an error."""
+    """Opens connections. A connection in a `with` block commits at its end and rolls back on an error."""
 
     def __init__(self, settings: PipelineSettings) -> None:
         self._url = settings.pipeline_database_url
@@ -21,6 +21,6 @@ class Database:
         return connect(self._url, name="sequence_pipelines", autocommit=autocommit)
 
 
-@dg.resource(required_resource_keys={"settings"}, description="Postgres as the role sequence_pipeline")
+@dg.resource(required_resource_keys={"settings"}, description="Postgres, with the role sequence_pipeline")
 def pipeline_database(context: dg.InitResourceContext) -> Database:
     return Database(context.resources.settings)

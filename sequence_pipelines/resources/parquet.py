@@ -1,4 +1,4 @@
-"""Assets pass DataFrames as Parquet: a file a partition, renamed into place, in a folder or in s3://."""
+"""I/O manager that stores DataFrames as Parquet, one file per partition, in a folder or in S3."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sequence_store.settings import PipelineSettings
 
 
 class ParquetIOManager(dg.IOManager):
-    """Writes under the run's id and renames, so that a reader sees a whole frame or the one before."""
+    """Writes a file under the run's id and renames it, so a reader gets the new frame or the previous one."""
 
     def __init__(self, store: str) -> None:
         uri = store if "://" in store else Path(store).absolute().as_uri()
@@ -29,7 +29,9 @@ class ParquetIOManager(dg.IOManager):
         context.add_output_metadata({"dagster/partition_row_count": len(obj), "path": path})
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
-        columns = (context.definition_metadata or {}).get("columns")  # of AssetIn: those that are used
+        columns = (context.definition_metadata or {}).get(
+            "columns"
+        )  # set by AssetIn: the columns that the asset uses
         return pq.read_table(self._path(context), columns=columns, filesystem=self._files).to_pandas()
 
     def _path(self, context: dg.InputContext | dg.OutputContext) -> str:

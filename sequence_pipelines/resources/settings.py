@@ -1,4 +1,4 @@
-"""The pipeline's settings, read from the environment when a run or a tick needs them, not at import."""
+"""Settings of the pipeline, read from the environment when a run or a tick needs them, not at import."""
 
 from __future__ import annotations
 

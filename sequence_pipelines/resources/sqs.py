@@ -1,4 +1,4 @@
-"""The two queues."""
+"""SQS queues of sends and of delivery results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sequence_store.sqs import Queue, sqs_client
 
 
 class Queues:
-    """Looks queues up when they are first used, so that a plan needs none."""
+    """Looks up a queue when it is used, so that a plan runs without SQS."""
 
     def __init__(self, settings: PipelineSettings) -> None:
         self._settings = settings
@@ -22,8 +22,6 @@ class Queues:
         return Queue.look_up(self._client, self._settings.delivery_results_queue)
 
 
-@dg.resource(
-    required_resource_keys={"settings"}, description="The sends and the delivery results queue (SQS)"
-)
+@dg.resource(required_resource_keys={"settings"}, description="SQS queues of sends and of delivery results")
 def pipeline_queues(context: dg.InitResourceContext) -> Queues:
     return Queues(context.resources.settings)

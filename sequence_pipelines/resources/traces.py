@@ -1,4 +1,4 @@
-"""Where a run's spans go: nowhere, unless tracing is switched on."""
+"""Traces of sends; records nothing unless tracing is switched on."""
 
 from __future__ import annotations
 

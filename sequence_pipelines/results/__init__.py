@@ -1,0 +1,1 @@
+"""Applies the results of sends, and the reports of mail providers."""

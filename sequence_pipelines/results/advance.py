@@ -1,4 +1,4 @@
-"""Applies finished sends to enrolments: the row decides, a message only says which row to look at."""
+"""Applies finished sends to enrolments. The row holds the outcome; a message only names the row."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 
 from sequence_store.domain.messages import SendKey
+from sequence_store.domain.states import EnrolmentStatus
 from sequence_store.postgres.queries import query
 from sequence_store.sqs import batched
 
@@ -19,7 +20,7 @@ BATCH = 1000
 
 @dataclass
 class Applied:
-    """What an application changed; applying the same again changes nothing."""
+    """The enrolments that were advanced; applying the same sends again changes nothing."""
 
     keys: list[SendKey] = field(default_factory=list)
     by_status: Counter[str] = field(default_factory=Counter)
@@ -38,7 +39,10 @@ class Applied:
 def apply_sends(
     connection: psycopg.Connection[Any], keys: Iterable[SendKey], *, now: datetime, unknown_settles: int
 ) -> Applied:
-    """Advance the enrolments of these sends; the caller commits. Keys that are not finished are left alone."""
+    """Advance the enrolments of these sends, and skip sends that are not finished. The caller commits.
+
+    An unknown send counts as sent `unknown_settles` seconds after it finished.
+    """
     total = Applied()
     for batch in batched(keys, BATCH):
         total.add(_apply_batch(connection, batch, now, now - timedelta(seconds=unknown_settles)))
@@ -48,7 +52,7 @@ def apply_sends(
 def find_unapplied(
     connection: psycopg.Connection[Any], *, since: datetime, now: datetime, unknown_settles: int
 ) -> list[SendKey]:
-    """Return finished sends that no result has advanced: their message is on its way, or lost."""
+    """Return the finished sends that were not applied: their result message is on its way, or lost."""
     settled = now - timedelta(seconds=unknown_settles)
     rows = connection.execute(
         query("results", "read_finished_lately"), {"since": since, "settled": settled}
@@ -74,5 +78,5 @@ def _apply_batch(
     return Applied(
         keys=[SendKey(*row[:4]) for row in rows],
         by_status=Counter(row[4] for row in rows),
-        completed=sum(row[5] == "completed" for row in rows),
+        completed=sum(row[5] == EnrolmentStatus.COMPLETED for row in rows),
     )

@@ -1,4 +1,4 @@
-"""Consumes delivery results: applies workers' outcomes, and records the reports of mail providers."""
+"""Consumes delivery results: applies the outcomes of workers, and records the reports of mail providers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 
 from sequence_pipelines.results.advance import Applied, apply_sends, find_unapplied
 from sequence_pipelines.results.ses_notifications import (
-    CertificateAwayError,
+    CertificateUnavailableError,
     Notifications,
     is_notification,
 )
@@ -26,13 +26,14 @@ from sequence_store.settings import PipelineSettings
 from sequence_store.sqs import Incoming, Queue
 from sequence_store.tracing.traces import OFF, Traces
 
-BATCH = 200  # results in one transaction: twenty receives
-MOST_SECONDS = 240  # a run stops consuming then; the next run continues
+BATCH = 200  # messages per transaction: 20 receives
+MOST_SECONDS = 240  # a run stops receiving then; the next run continues
+RECORDED = "recorded"  # returned by record_feedback; a repeated report returns "known"
 
 
 @dataclass
 class Consumed:
-    """Counts of what one run took from the queue."""
+    """Counts of the messages that one run received, and the reason why it stopped."""
 
     results: int = 0
     malformed: int = 0
@@ -48,7 +49,7 @@ def consume_results(
     notifications: Notifications | None = None,
     traces: Traces = OFF,
 ) -> Consumed:
-    """Receive, apply, commit and delete, batch by batch, until the queue is empty or MOST_SECONDS have passed."""
+    """Receive, apply, commit and delete in batches, until the queue is empty or MOST_SECONDS have passed."""
     consumed = Consumed()
     notifications = notifications or Notifications(settings.address_key.get_secret_value().encode())
     deadline = time.monotonic() + MOST_SECONDS
@@ -79,9 +80,9 @@ def apply_without_message(
     traces: Traces = OFF,
     since: datetime | None = None,
 ) -> Applied:
-    """Apply finished sends whose message was lost, and unknown ones that have settled; commits.
+    """Apply finished sends whose message was lost, and unknown sends that have settled. Commits.
 
-    `since` is the earliest send_at to look at; by default lookback_start.
+    `since` is the earliest send_at; default: lookback_start.
     """
     now, began = datetime.now(UTC), time.time_ns()
     since = since or lookback_start(settings)
@@ -93,7 +94,7 @@ def apply_without_message(
 
 
 def _split(messages: list[Incoming]) -> tuple[list[Incoming], list[Incoming]]:
-    """Return the providers' reports and the workers' results."""
+    """Split the messages into reports of providers and results of workers."""
     reports = [message for message in messages if is_notification(message.body)]
     return reports, [message for message in messages if message not in reports]
 
@@ -106,10 +107,10 @@ def _record(
     settings: PipelineSettings,
     consumed: Consumed,
 ) -> bool:
-    """Record a provider's report; return whether its message can be deleted."""
+    """Record a provider's report; return True if its message can be deleted."""
     try:
         report = notifications.read(message.body)
-    except CertificateAwayError:
+    except CertificateUnavailableError:
         return False
     except MalformedMessageError as error:
         queue.dead_letter(message, str(error))
@@ -124,7 +125,7 @@ def _record(
             "pads": settings.address_pads,
         }
         row = connection.execute(query("results", "record_feedback"), parameters).fetchone()
-        consumed.feedback[report.kind] += row == ("recorded",)
+        consumed.feedback[report.kind] += row == (RECORDED,)
     return True
 
 

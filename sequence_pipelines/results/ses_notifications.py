@@ -1,8 +1,8 @@
-"""What Amazon SES reports through SNS: bounces, complaints and deliveries, in SNS's signed envelope or raw.
+"""Reads the reports of Amazon SES (bounces, complaints, deliveries), raw or in envelopes of SNS.
 
-An envelope's signature is checked, and its certificate fetched from Amazon alone. A raw message has none: who may
-write to the queue is its policy's business. Either way a report counts only for a send that it names by the HMAC of
-its Message-ID.
+The signature of an envelope is verified with a certificate that is fetched from Amazon only. A raw message
+has no signature: the queue's access policy decides which clients can send one. In both cases a report must
+name its send by a Message-ID, which contains an HMAC.
 """
 
 from __future__ import annotations
@@ -24,46 +24,47 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from sequence_store.domain.messages import SendKey
+from sequence_store.domain.states import FeedbackKind
 from sequence_store.errors import MalformedMessageError
 from sequence_store.mail.message_ids import keys_named_in
 
 _HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+)+-\d\.amazonaws\.com(?:\.cn)?")
 _SIGNED = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
-_HASHES: Mapping[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303  # SNS's own
+_HASHES: Mapping[str, hashes.HashAlgorithm] = {"1": hashes.SHA1(), "2": hashes.SHA256()}  # noqa: S303
 _FETCH_SECONDS = 5.0
 _LONGEST_CERTIFICATE = 20_000
 
 
-class CertificateAwayError(Exception):
-    """Amazon's certificate cannot be fetched now: the message stays in the queue and is tried again."""
+class CertificateUnavailableError(Exception):
+    """Amazon's certificate cannot be fetched now. The message stays in the queue and is read again later."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What happened to a send, as `record_feedback` takes it."""
+    """A report about a send, with the parameters of `record_feedback`."""
 
     key: SendKey
-    kind: str
+    kind: FeedbackKind
     detail: dict[str, str]
 
 
 def fetch_certificate(url: str) -> bytes:
-    """Fetch a certificate; raise CertificateAwayError."""
+    """Fetch a certificate; raise CertificateUnavailableError if that fails."""
     try:
-        answer = httpx.get(url, timeout=_FETCH_SECONDS, follow_redirects=False)
-        answer.raise_for_status()
+        response = httpx.get(url, timeout=_FETCH_SECONDS, follow_redirects=False)
+        response.raise_for_status()
     except httpx.HTTPError as error:
-        raise CertificateAwayError(url) from error
-    return answer.content[:_LONGEST_CERTIFICATE]
+        raise CertificateUnavailableError(url) from error
+    return response.content[:_LONGEST_CERTIFICATE]
 
 
 def is_notification(body: str) -> bool:
-    """Return whether a message of the results queue is one of these."""
+    """Return True if a message of the results queue is a report of SES or SNS."""
     return any(f'"{name}"' in body for name in ("SigningCertURL", "notificationType", "eventType"))
 
 
 class Notifications:
-    """Reads notifications; certificates are kept, since few sign many."""
+    """Reads notifications and caches the certificates that sign them."""
 
     def __init__(self, secret: bytes, fetch: Callable[[str], bytes] = fetch_certificate) -> None:
         self._secret = secret
@@ -71,15 +72,18 @@ class Notifications:
         self._keys: dict[str, RSAPublicKey] = {}
 
     def read(self, body: str) -> Report | None:
-        """Return what is reported of a send of ours, None if nothing is.
+        """Return the report about one of our sends; None if the message reports none or changes nothing.
 
-        Raise MalformedMessageError for what Amazon did not send, CertificateAwayError to try again.
+        Raise MalformedMessageError if the message is not a valid one of Amazon, and
+        CertificateUnavailableError if it must be read again later.
         """
         message = _object(body)
         if "SigningCertURL" in message:
             self._check(message)
             if message.get("Type") != "Notification":
-                raise MalformedMessageError(f"SNS sends {message.get('Type')!s:.40}: confirm it by hand")
+                raise MalformedMessageError(
+                    f"SNS message of type {message.get('Type')!s:.40}: confirm the subscription by hand"
+                )
             message = _object(message["Message"])
         return self._report(message)
 
@@ -94,7 +98,7 @@ class Notifications:
 
     def _check(self, envelope: Mapping[str, Any]) -> None:
         if not all(isinstance(envelope.get(name, ""), str) for name in (*_SIGNED, "Signature")):
-            raise MalformedMessageError("SNS envelope: a field is no text")
+            raise MalformedMessageError("SNS envelope: a field is not a string")
         algorithm = _HASHES.get(str(envelope.get("SignatureVersion")))
         if algorithm is None:
             raise MalformedMessageError("SNS envelope: unknown SignatureVersion")
@@ -103,11 +107,11 @@ class Notifications:
             signature = base64.b64decode(envelope.get("Signature", ""), validate=True)
             self._key_at(envelope["SigningCertURL"]).verify(signature, signed.encode(), PKCS1v15(), algorithm)
         except (InvalidSignature, ValueError):
-            raise MalformedMessageError("SNS envelope: the signature does not hold") from None
+            raise MalformedMessageError("SNS envelope: the signature is invalid") from None
 
     def _key_at(self, url: object) -> RSAPublicKey:
-        if not isinstance(url, str) or not _is_amazons(url):
-            raise MalformedMessageError("SNS envelope: the certificate is not Amazon's")
+        if not isinstance(url, str) or not _is_of_amazon(url):
+            raise MalformedMessageError("SNS envelope: the certificate's URL is not Amazon's")
         if url not in self._keys:
             key = x509.load_pem_x509_certificate(self._fetch(url)).public_key()
             if not isinstance(key, RSAPublicKey):
@@ -116,7 +120,7 @@ class Notifications:
         return self._keys[url]
 
 
-def _is_amazons(url: str) -> bool:
+def _is_of_amazon(url: str) -> bool:
     parts = urlsplit(url)
     return (
         parts.scheme == "https"
@@ -132,27 +136,27 @@ def _object(text: object) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise MalformedMessageError("SES notification: not a JSON object")
+        raise MalformedMessageError("SES notification: the message is not a JSON object")
     return value
 
 
-def _kind_of(message: Mapping[str, Any]) -> tuple[str | None, dict[str, str]]:
-    """Return what happened, None for what changes nothing; `detail` tells reports apart and holds no address."""
+def _kind_of(message: Mapping[str, Any]) -> tuple[FeedbackKind | None, dict[str, str]]:
+    """Return the kind, None if the report changes nothing, and a detail that tells reports apart."""
     match message.get("notificationType") or message.get("eventType"):
         case "Bounce":
             bounce = _part(message, "bounce")
             detail = {"type": _word(bounce.get("bounceType")), "subtype": _word(bounce.get("bounceSubType"))}
-            kind = "bounce" if detail["type"] == "Permanent" else "soft_bounce"
+            kind = FeedbackKind.BOUNCE if detail["type"] == "Permanent" else FeedbackKind.SOFT_BOUNCE
             return kind, {**detail, "report": _fingerprint(bounce.get("feedbackId"))}
         case "Complaint":
             complaint = _part(message, "complaint")
             withdrawn = complaint.get("complaintFeedbackType") == "not-spam"
-            return None if withdrawn else "complaint", {
+            return None if withdrawn else FeedbackKind.COMPLAINT, {
                 "type": _word(complaint.get("complaintFeedbackType")),
                 "report": _fingerprint(complaint.get("feedbackId")),
             }
         case "Delivery":
-            return "delivery", {"report": _fingerprint(_part(message, "mail").get("messageId"))}
+            return FeedbackKind.DELIVERY, {"report": _fingerprint(_part(message, "mail").get("messageId"))}
         case _:
             return None, {}
 

@@ -1,8 +1,8 @@
-"""A small world of sequences, mailboxes and contacts on a real database, entered by SQL as a CRM would."""
+"""Fixture `world`: inserts sequences, mailboxes and contacts into a real database by SQL, as a CRM would."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import count
@@ -21,7 +21,7 @@ TODAY = date(2026, 6, 15)
 
 @dataclass
 class World:
-    """Enters rows with sensible defaults; every method returns the id."""
+    """Inserts rows with defaults; the inserting methods return the id."""
 
     connection: psycopg.Connection[Any]
     settings: PipelineSettings
@@ -38,9 +38,11 @@ class World:
 
     def insert(self, table: str, **values: Any) -> int:
         columns = ", ".join(values)
-        holes = ", ".join(["%s"] * len(values))
+        placeholders = ", ".join(["%s"] * len(values))
         return int(
-            self.one(f"INSERT INTO {table} ({columns}) VALUES ({holes}) RETURNING id", *values.values())
+            self.one(
+                f"INSERT INTO {table} ({columns}) VALUES ({placeholders}) RETURNING id", *values.values()
+            )
         )
 
     def sequence(
@@ -90,8 +92,8 @@ class World:
         contact = contact if contact is not None else self.contact()
         values = {"sequence_id": sequence, "contact_id": contact, "next_send": TODAY} | values
         columns = ", ".join(values)
-        holes = ", ".join(["%s"] * len(values))
-        self.run(f"INSERT INTO sequences_contacts ({columns}) VALUES ({holes})", *values.values())
+        placeholders = ", ".join(["%s"] * len(values))
+        self.run(f"INSERT INTO sequences_contacts ({columns}) VALUES ({placeholders})", *values.values())
         return contact
 
     def follow_up(self, sequence: int, mailbox: int, *, step: int = 2, **values: Any) -> int:
@@ -99,7 +101,7 @@ class World:
         return self.enrol(sequence, **defaults | values)
 
     def plan(self, now: datetime = MORNING, **settings: Any) -> Plan:
-        """Make a plan as the pipeline's role and commit it; it breaks no invariant."""
+        """Make a plan as the pipeline's role, check that it violates no invariant, and commit it."""
         with connect(self.pipeline_url, name="test planner") as connection:
             plan = make_plan(connection, self.settings.model_copy(update=settings), now)
             assert not any(plan.violations.values()), plan.violations
@@ -124,7 +126,7 @@ class World:
             return row
 
     def finish(self, status: str = "sent", where: str = "status = 'planned'", *parameters: Any) -> int:
-        """Let sends end as the worker would, without mailing."""
+        """Finish sends as the worker would, without mailing; return how many."""
         return self.run(
             f"UPDATE sends SET status = %s, finished_at = send_at, transmitting_at = send_at WHERE {where}",
             status,
@@ -132,7 +134,7 @@ class World:
         )
 
     def ledger(self) -> list[tuple[Any, ...]]:
-        """Return every row of what a plan may write, to compare two moments."""
+        """Return all rows of the tables that a plan may write, to compare two states."""
         tables = ("sends", "plan_deferrals", "mailbox_days", "sequences_contacts")
         return [
             row
@@ -145,6 +147,3 @@ class World:
 def world(database: Any, settings: Any) -> Iterator[World]:
     with database.connect("owner", autocommit=True) as connection:
         yield World(connection, settings.pipeline, database.pipeline)
-
-
-Planner = Callable[..., Plan]

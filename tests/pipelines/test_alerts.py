@@ -1,4 +1,4 @@
-"""A failed run is told to a real HTTP server and a real SMTP server."""
+"""Tests alerts about failed runs with a real HTTP server and a real SMTP server."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Posts = list[tuple[str, dict[str, Any]]]
 
 @pytest.fixture
 def hook() -> Iterator[tuple[str, Posts]]:
-    """Serve HTTP on loopback; yield its address, and the posts that it took. /broken answers 500."""
-    taken: Posts = []
+    """Serve HTTP on loopback; yield the address and the received posts. /broken responds with status 500."""
+    posts: Posts = []
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            taken.append((self.path, body))
+            posts.append((self.path, body))
             self.send_response(500 if self.path == "/broken" else 200)
             self.end_headers()
 
@@ -37,7 +37,7 @@ def hook() -> Iterator[tuple[str, Posts]]:
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}", taken
+        yield f"http://127.0.0.1:{server.server_port}", posts
     finally:
         server.shutdown()
         server.server_close()
@@ -45,16 +45,16 @@ def hook() -> Iterator[tuple[str, Posts]]:
 
 
 @pytest.fixture
-def tell(make_settings: Any) -> Any:
-    """Let a run of the partition fail, and evaluate the sensor with these settings."""
+def alert(make_settings: Any) -> Any:
+    """Return a function that lets a run fail and evaluates the sensor with the given settings."""
 
     @dg.op
-    def breaks() -> None:
-        raise RuntimeError("the moon is down")
+    def fail() -> None:
+        raise RuntimeError("no disk space")
 
     @dg.job(tags={"dagster/partition": "2026-06-15"})
     def daily_plan() -> None:
-        breaks()
+        fail()
 
     def evaluate(**alerts: Any) -> Any:
         settings = make_settings(**alerts).pipeline
@@ -72,18 +72,18 @@ def tell(make_settings: Any) -> Any:
     return evaluate
 
 
-def test_a_failed_run_is_told_to_slack_a_webhook_and_by_mail(
-    tell: Any, hook: tuple[str, Posts], smtp_sink: Any
+def test_failed_run_alerts_slack_a_webhook_and_a_mail_address(
+    alert: Any, hook: tuple[str, Posts], smtp_sink: Any
 ) -> None:
-    url, taken = hook
-    tell(
+    url, posts = hook
+    alert(
         alert_slack_url=SecretStr(f"{url}/slack"),
         alert_webhook_url=SecretStr(f"{url}/hook"),
         alert_smtp_url=SecretStr(f"smtp://{smtp_sink.host}:{smtp_sink.port}"),
         alert_mail_to="oncall@team.example",
         dagster_url="http://dagster.example",
     )
-    (_, slack), (_, posted) = taken
+    (_, slack), (_, posted) = posts
     assert slack["text"].startswith("[local] daily_plan of 2026-06-15 failed")
     assert posted["event"] == "run_failed"
     assert (posted["job"], posted["partition"]) == ("daily_plan", "2026-06-15")
@@ -93,16 +93,14 @@ def test_a_failed_run_is_told_to_slack_a_webhook_and_by_mail(
     assert b"Subject: [local] daily_plan of 2026-06-15 failed" in mail.data
 
 
-def test_one_way_that_is_broken_does_not_keep_the_others_from_being_told(
-    tell: Any, hook: tuple[str, Posts]
-) -> None:
-    url, taken = hook
+def test_broken_channel_does_not_stop_the_other_alerts(alert: Any, hook: tuple[str, Posts]) -> None:
+    url, posts = hook
     with pytest.raises(httpx.HTTPStatusError):
-        tell(alert_slack_url=SecretStr(f"{url}/broken"), alert_webhook_url=SecretStr(f"{url}/hook"))
-    assert [path for path, _ in taken] == ["/broken", "/hook"]
+        alert(alert_slack_url=SecretStr(f"{url}/broken"), alert_webhook_url=SecretStr(f"{url}/hook"))
+    assert [path for path, _ in posts] == ["/broken", "/hook"]
 
 
-def test_without_a_way_the_tick_says_so_and_the_sensor_is_off_by_default(tell: Any) -> None:
-    assert "no ALERT_… setting" in tell().skip_message
+def test_sensor_without_a_channel_skips_and_is_off_by_default(alert: Any) -> None:
+    assert "no ALERT_… setting" in alert().skip_message
     sensor = defs.resolve_sensor_def("failure_alert_sensor")
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED

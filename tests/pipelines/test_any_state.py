@@ -1,4 +1,4 @@
-"""Whatever a team's mailboxes, sequences and contacts are, on whatever day, and whatever changed since the last plan."""
+"""Plans random teams on random days after random changes, and checks the invariants of each plan."""
 
 from __future__ import annotations
 
@@ -20,33 +20,39 @@ from sequence_store.postgres.connection import connect
 
 AWKWARD = ["America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Kiritimati", "Pacific/Niue"]
 ZONES = sorted(available_timezones())
-TABLES = "sends, plan_deferrals, mailbox_days, suppressions, send_events, sequences_contacts, sequences_mailboxes, "
-ALL = TABLES + "steps, contacts, sequences, mailboxes"
-MAILED = """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day, send_at, not_after,
-        status, transmitting_at, finished_at, advanced_at)
+TABLES = (
+    "sends, plan_deferrals, mailbox_days, suppressions, send_events, sequences_contacts, sequences_mailboxes, "
+    "steps, contacts, sequences, mailboxes"
+)
+MAILED = """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
+        send_at, not_after, status, transmitting_at, finished_at, advanced_at)
     SELECT %s, %s, %s, 1, %s, d, d, d, d, d, 'sent', d, d, d FROM (SELECT %s::date - 40 AS d) x"""
-UNDER_WAY = "(status IN ('planned', 'dispatched', 'claimed', 'transmitting') OR (advanced_at IS NULL AND status NOT IN ('cancelled', 'expired')))"
+UNDER_WAY = """(status IN ('planned', 'dispatched', 'claimed', 'transmitting')
+    OR (advanced_at IS NULL AND status NOT IN ('cancelled', 'expired')))"""
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 2**32), now=st.datetimes(datetime(1990, 1, 2), datetime(2037, 12, 20)))  # noqa: DTZ001
-def test_every_plan_keeps_its_promises_and_leaves_nobody_without_a_place_or_a_reason(
+@given(
+    seed=st.integers(0, 2**32),
+    now=st.datetimes(datetime(1990, 1, 2), datetime(2037, 12, 20)),  # noqa: DTZ001
+)
+def test_every_plan_keeps_its_invariants_and_gives_each_contact_a_slot_or_a_reason(
     world: Any, seed: int, now: datetime
 ) -> None:
-    world.run(f"TRUNCATE {ALL} CASCADE")
+    world.run(f"TRUNCATE {TABLES} CASCADE")
     rng = random.Random(seed)
     note((seed, now))
-    moment = now.replace(tzinfo=UTC)
-    enter_team(world, rng, moment)
+    at = now.replace(tzinfo=UTC)
+    insert_team(world, rng, at)
     for _ in range(4):
-        plan = world.plan(moment)
-        assert_right(world, plan, moment)
+        plan = world.plan(at)
+        assert_correct(world, plan, at)
         for change in rng.sample(CHANGES, 3):
             change(world, rng)
-        moment += timedelta(minutes=rng.choice([1, 30, 240, 1440, 2000]))
+        at += timedelta(minutes=rng.choice([1, 30, 240, 1440, 2000]))
 
 
-def enter_team(world: Any, rng: random.Random, now: datetime) -> None:
+def insert_team(world: Any, rng: random.Random, now: datetime) -> None:
     today = world.settings.calendar.day_of(now)
     mailboxes = tuple(
         world.mailbox(
@@ -71,14 +77,14 @@ def enter_team(world: Any, rng: random.Random, now: datetime) -> None:
             priority=rng.choice([-(2**31), 0, 1, 2**31 - 1]),
             max_new_per_day=rng.choice([None, None, 2]),
         )
-        for contact in rng.sample(people, rng.randint(1, 9)):  # who is in several sequences gets one mail
+        for contact in rng.sample(people, rng.randint(1, 9)):  # a contact in several sequences gets one mail
             due = today - timedelta(days=rng.choice([0, 0, 1, 25, -1]))
             if rng.random() < 0.5:
                 world.enrol(sequence, contact, next_send=due)
             else:
                 step, mailbox = rng.randint(2, 5), rng.choice(theirs)  # a step that may be beyond the last
-                asked = {"contact": contact, "step": step, "next_send": due, "last_send": due}
-                world.follow_up(sequence, mailbox, **asked)
+                values = {"contact": contact, "step": step, "next_send": due, "last_send": due}
+                world.follow_up(sequence, mailbox, **values)
                 world.run(MAILED, sequence, contact, world.step_id(sequence, 1), mailbox, due)
 
 
@@ -103,17 +109,18 @@ def _on_some(statement: str) -> Callable[[Any, random.Random], None]:
 def _suppress(world: Any, rng: random.Random) -> None:
     pads = world.settings.address_pads
     world.run(
-        "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac(mail_address, %s), 'unsubscribed' "
-        "FROM contacts WHERE id = %s ON CONFLICT DO NOTHING",
+        "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac(mail_address, %s), "
+        "'unsubscribed' FROM contacts WHERE id = %s ON CONFLICT DO NOTHING",
         pads,
         _one(rng, world, "contacts"),
     )
 
 
-def _number_anew(world: Any, rng: random.Random) -> None:
+def _renumber(world: Any, rng: random.Random) -> None:
     world.run(
-        "UPDATE steps s SET step_number = n FROM (SELECT %s::integer AS n) x WHERE id = %s AND NOT EXISTS (SELECT "
-        "FROM steps o WHERE o.sequence_id = s.sequence_id AND o.step_number = n AND o.deleted_at IS NULL)",
+        "UPDATE steps s SET step_number = n FROM (SELECT %s::integer AS n) x WHERE id = %s AND NOT EXISTS "
+        "(SELECT FROM steps o WHERE o.sequence_id = s.sequence_id AND o.step_number = n AND o.deleted_at IS "
+        "NULL)",
         rng.choice([1, 2, 5, 9, 2**31 - 1]),
         _one(rng, world, "steps"),
     )
@@ -128,14 +135,14 @@ def _enrol_more(world: Any, rng: random.Random) -> None:
     )
 
 
-def _withdraw(world: Any, rng: random.Random) -> None:
+def _unassign(world: Any, rng: random.Random) -> None:
     world.run("DELETE FROM sequences_mailboxes WHERE mailbox_id = %s", _one(rng, world, "mailboxes"))
 
 
 CHANGES = [
-    _number_anew,
+    _renumber,
     _enrol_more,
-    _withdraw,
+    _unassign,
     _set("mailboxes", "send_limit = send_limit / 2"),
     _set("mailboxes", "send_limit = least(send_limit, 100) + 2"),
     _set("mailboxes", "min_gap_seconds = 3600"),
@@ -155,12 +162,15 @@ CHANGES = [
     _on_some("UPDATE sequences_contacts SET status = 'paused' WHERE status = 'active' AND {some}"),
     _on_some("UPDATE sequences_contacts SET status = 'active' WHERE status = 'paused'"),
     _on_some(
-        "UPDATE sequences_contacts SET round = round + 1, status = 'active', current_step = 1, mailbox_id = NULL, "
-        "last_send = NULL, next_send = '1990-01-01' WHERE status IN ('completed', 'removed') AND {some}"
+        "UPDATE sequences_contacts SET round = round + 1, status = 'active', current_step = 1, mailbox_id = "
+        "NULL, last_send = NULL, next_send = '1990-01-01' WHERE status IN ('completed', 'removed') AND "
+        "{some}"
     ),
     _on_some("UPDATE sequences_contacts SET status = 'removed' WHERE status = 'active' AND {some}"),
-    _on_some("UPDATE sends SET status = 'dispatched', dispatched_at = send_at WHERE status = 'planned' AND {some}"),
-    _on_some("UPDATE sends SET send_at = least(send_at + interval '5 minutes', not_after) WHERE status = 'planned' AND {some}"),
+    _on_some("UPDATE sends SET status = 'dispatched', dispatched_at = send_at WHERE status = 'planned' AND "
+    "{some}"),
+    _on_some("UPDATE sends SET send_at = least(send_at + interval '5 minutes', not_after) WHERE status = "
+    "'planned' AND {some}"),
     _on_some(
         "UPDATE sends SET status = 'unknown', transmitting_at = send_at, finished_at = send_at "
         "WHERE status = 'dispatched' AND {some}"
@@ -173,30 +183,32 @@ CHANGES = [
 ]  # fmt: skip
 
 
-def assert_right(world: Any, plan: Plan, now: datetime) -> None:
+def assert_correct(world: Any, plan: Plan, now: datetime) -> None:
     with connect(world.pipeline_url, name="test planner") as connection:
-        ledger = PlanRepository(connection, world.settings.address_pads)
+        repository = PlanRepository(connection, world.settings.address_pads)
         first_day = from_epoch_day(first_send_day(plan.snapshot.windows, plan.day))
-        rows = ledger.rows(plan.day.day, plan.snapshot.since, plan.snapshot.earliest, first_day)
+        rows = repository.rows(plan.day.day, plan.snapshot.since, plan.snapshot.earliest, first_day)
     assert not any(find_violations(rows, plan.snapshot, plan.placed, plan.waiting).values())
     in_order = list(rows)
     assert (
         rows.sort_values(in_order, ignore_index=True).to_dict()
         == plan.rows[in_order].sort_values(in_order, ignore_index=True).to_dict()
     )
-    forgotten = world.connection.execute(
+    without_outcome = world.connection.execute(
         f"""SELECT e.sequence_id, e.contact_id FROM sequences_contacts e
         JOIN contacts c ON c.id = e.contact_id AND c.deleted_at IS NULL
         JOIN sequences q ON q.id = e.sequence_id AND q.deleted_at IS NULL
         WHERE e.status = 'active' AND e.next_send <= %s
-            AND NOT EXISTS (SELECT FROM plan_deferrals p WHERE (p.sequence_id, p.contact_id) = (e.sequence_id, e.contact_id))
+            AND NOT EXISTS (SELECT FROM plan_deferrals p
+                WHERE (p.sequence_id, p.contact_id) = (e.sequence_id, e.contact_id))
             AND NOT EXISTS (SELECT FROM sends s WHERE (s.sequence_id, s.contact_id, s.round)
                 = (e.sequence_id, e.contact_id, e.round) AND {UNDER_WAY})""",
         (plan.day.day,),
     ).fetchall()
-    assert forgotten == []
+    assert without_outcome == []
     twice = world.connection.execute(
-        f"SELECT sequence_id, contact_id, round FROM sends WHERE {UNDER_WAY} GROUP BY 1, 2, 3 HAVING count(*) > 1"
+        f"SELECT sequence_id, contact_id, round FROM sends WHERE {UNDER_WAY} GROUP BY 1, 2, 3 HAVING "
+        "count(*) > 1"
     ).fetchall()
     assert twice == []
     before = world.ledger()

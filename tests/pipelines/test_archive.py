@@ -1,4 +1,4 @@
-"""What was mailed long ago leaves the ledger, and nobody is mailed a step again for it."""
+"""Tests the archive: old sends leave the ledger, and no contact is mailed a step again because of that."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sequence_pipelines.resources.database import Database
 from sequence_store.postgres.connection import connect
 from tests.pipelines.conftest import MORNING, TODAY
 
-LONG_AGO = datetime(2026, 7, 1, tzinfo=UTC)  # MORNING and the days after it are before this
+LONG_AGO = datetime(2026, 7, 1, tzinfo=UTC)  # after MORNING and the days of these tests
 KEY = "sequence_id, contact_id, step_id, round"
 
 
@@ -36,18 +36,18 @@ def keys(world: Any, table: str) -> set[tuple[Any, ...]]:
 
 @pytest.fixture
 def mailed(world: Any) -> dict[str, int]:
-    """One contact whose sequence has ended after two mails, and one whose sequence goes on after its first."""
+    """Mail two contacts: one has completed its sequence after two mails, the other has a step left."""
     box = world.mailbox()
     short, long = (world.sequence(mailboxes=(box,), steps=2, delay=delay) for delay in (1, 3))
-    exhausted, goes_on = world.enrol(short), world.enrol(long)
+    completed, goes_on = world.enrol(short), world.enrol(long)
     for day in range(3):
         world.plan(MORNING + timedelta(days=day))
         world.finish()
-    assert (world.enrolment(short, exhausted)["status"], world.enrolment(long, goes_on)["status"]) == (
+    assert (world.enrolment(short, completed)["status"], world.enrolment(long, goes_on)["status"]) == (
         "completed",
         "active",
     )
-    return {"box": box, "short": short, "long": long, "ended": exhausted, "goes_on": goes_on}
+    return {"box": box, "short": short, "long": long, "ended": completed, "goes_on": goes_on}
 
 
 def test_sends_of_ended_enrolments_leave_the_ledger_and_keep_their_keys(
@@ -68,7 +68,7 @@ def test_sends_of_ended_enrolments_leave_the_ledger_and_keep_their_keys(
     assert sum(batch.archived for batch in archive(world)) == 0
 
 
-def test_young_sends_and_sends_that_are_not_over_stay(world: Any, mailed: dict[str, int]) -> None:
+def test_recent_and_unfinished_sends_stay_in_the_ledger(world: Any, mailed: dict[str, int]) -> None:
     world.run(
         "UPDATE sends SET advanced_at = NULL WHERE contact_id = %s AND plan_day = %s", mailed["ended"], TODAY
     )
@@ -85,7 +85,7 @@ def test_the_last_thirty_days_cannot_be_archived(world: Any) -> None:
         archive(world, datetime.now(UTC) - timedelta(days=29))
 
 
-def test_each_batch_is_small_and_a_stopped_run_goes_on_where_it_was(world: Any) -> None:
+def test_batches_are_bounded_and_a_stopped_run_continues_where_it_stopped(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(min_gap_seconds=60),), steps=1)
     for _ in range(25):
         world.enrol(sequence)
@@ -100,21 +100,21 @@ def test_each_batch_is_small_and_a_stopped_run_goes_on_where_it_was(world: Any) 
     assert len(keys(world, "archived_sends")) == 25
 
 
-def test_plan_and_forecast_are_what_they_were(world: Any, mailed: dict[str, int]) -> None:
+def test_archiving_changes_no_plan_and_no_forecast(world: Any, mailed: dict[str, int]) -> None:
     for _ in range(10):
         world.enrol(mailed["long"], next_send=TODAY + timedelta(days=3))
 
-    def foretold() -> list[tuple[int, ...]]:
+    def make_forecast() -> list[tuple[int, ...]]:
         with connect(world.pipeline_url, name="test forecast") as connection:
-            ledger = PlanRepository(connection, world.settings.address_pads)
-            days = forecast(ledger, world.settings, MORNING + timedelta(days=3), 7, WhatIf())
-            told = [(d.due, d.follow_ups, d.first_mails, d.capacity) for d in days]
+            repository = PlanRepository(connection, world.settings.address_pads)
+            days = forecast(repository, world.settings, MORNING + timedelta(days=3), 7, WhatIf())
+            numbers = [(d.due, d.follow_ups, d.first_mails, d.capacity) for d in days]
             connection.rollback()
-        return told
+        return numbers
 
-    before = foretold()
+    before = make_forecast()
     archive(world)
-    assert foretold() == before
+    assert make_forecast() == before
     assert before[0][:3] == (11, 1, 10)
     plan = world.plan(MORNING + timedelta(days=3))
     assert (len(plan.placed), int(plan.placed["follow_up"].sum())) == (11, 1)
@@ -122,7 +122,7 @@ def test_plan_and_forecast_are_what_they_were(world: Any, mailed: dict[str, int]
 
 def test_a_contact_of_the_archive_is_never_mailed_a_step_again(world: Any, mailed: dict[str, int]) -> None:
     archive(world)
-    world.step(mailed["short"], 3)  # a step that is added reopens none
+    world.step(mailed["short"], 3)  # an added step reopens no completed enrolment
     for day in range(3, 6):
         world.plan(MORNING + timedelta(days=day))
     assert world.rows("contact_id = %s", mailed["ended"]) == []
@@ -147,7 +147,7 @@ def test_an_ended_enrolment_cannot_be_reopened_even_by_sql(
     assert [row["round"] for row in world.rows("contact_id = %s", mailed["ended"])] == [2]
 
 
-def test_the_archives_key_stops_a_mail_even_where_the_enrolments_row_was_replaced(
+def test_archived_key_stops_a_mail_even_if_the_enrolments_row_was_replaced(
     world: Any, mailed: dict[str, int], database: Any
 ) -> None:
     archive(world)
@@ -190,17 +190,17 @@ def test_the_command_counts_first_and_then_moves(
     run = CliRunner().invoke
     days = (datetime.now(UTC) - LONG_AGO).days
     assert "2 of 3 sends" in run(app, ["archive", "--older-than", f"{days}d", "--dry-run"]).output
-    told = json.loads(run(app, ["archive", "--older-than", f"{days}d", "--dry-run", "--json"]).stdout)
-    assert (told["examined"], told["archived"], told["written"]) == (3, 2, False)
+    shown = json.loads(run(app, ["archive", "--older-than", f"{days}d", "--dry-run", "--json"]).stdout)
+    assert (shown["examined"], shown["archived"], shown["written"]) == (3, 2, False)
     assert len(keys(world, "sends")) == 3
     assert "2 of 3 sends" in run(app, ["archive", "--older-than", f"{days}d"]).output
     assert len(keys(world, "archived_sends")) == 2
-    ineligible = run(app, ["archive", "--older-than", "30d"])
-    assert ineligible.exit_code == 2
-    assert "31d at least" in ineligible.output
+    rejected = run(app, ["archive", "--older-than", "30d"])
+    assert rejected.exit_code == 2
+    assert "at least 31d" in rejected.output
 
 
-def test_the_job_moves_what_is_older_than_its_setting_and_says_how_much(
+def test_job_moves_sends_older_than_its_setting_and_reports_the_count(
     world: Any, mailed: dict[str, int]
 ) -> None:
     days = (datetime.now(UTC) - LONG_AGO).days

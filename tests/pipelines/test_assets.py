@@ -1,4 +1,4 @@
-"""The assets, jobs and sensors as Dagster runs them, on a real database and real queues."""
+"""Tests assets, jobs and sensors as Dagster runs them, on a real database and real queues."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ from sequence_pipelines.resources.parquet import ParquetIOManager
 from sequence_pipelines.resources.sqs import Queues
 from sequence_pipelines.results import consumer
 from sequence_pipelines.results.consumer import consume_results
+from sequence_store.domain.explanations import explain
 from sequence_store.domain.messages import DeliveryResult
-from sequence_store.domain.states import Outcome
+from sequence_store.domain.states import Deferral, Outcome
 from sequence_store.sqs import Outgoing
 from sequence_store.tracing.traces import OFF, Traces
 
@@ -43,7 +44,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 @pytest.fixture
 def run(world: Any, queues: Any, instance: dg.DagsterInstance) -> Any:
-    """Materialize assets of a partition with the definitions' own resources, at a handed-in moment."""
+    """Return a function that materializes assets of a partition with the resources of the definitions."""
     settings = queues.settings.pipeline
 
     def materialize(
@@ -82,20 +83,20 @@ def metadata(result: Any, name: str) -> dict[str, Any]:
     return {key: value.value for key, value in event.metadata.items()}
 
 
-def test_forecast_tells_the_days_to_come_and_what_a_change_would_do(world: Any, run: Any) -> None:
+def test_forecast_shows_the_coming_days_and_the_effect_of_a_change(world: Any, run: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(send_limit=5),), steps=1)
     for _ in range(12):
         world.enrol(sequence)
-    told = metadata(run("send_forecast", day=None), "send_forecast")
-    days = [record.data for record in told["days"].records]
+    shown = metadata(run("send_forecast", day=None), "send_forecast")
+    days = [record.data for record in shown["days"].records]
     assert [day["planned"] for day in days[:4]] == [5, 5, 2, 0]
     assert [day["waiting"] for day in days[:4]] == [7, 2, 0, 0]
-    assert (told["planned"], told["most_waiting"], told["sequences_that_wait_to_the_end"]) == (12, 7, 0)
-    assert "data:image/png;base64," in told["days_to_come"]
-    assert told["queues"].records[0].data["queue_empty_on"] == "2026-06-17"
+    assert (shown["planned"], shown["most_waiting"], shown["sequences_that_wait_to_the_end"]) == (12, 7, 0)
+    assert "data:image/png;base64," in shown["days_to_come"]
+    assert shown["queues"].records[0].data["queue_empty_on"] == "2026-06-17"
     config = {"ops": {"send_forecast": {"config": {"days": 2, "add_mailboxes": 1, "limit": 60}}}}
-    tried = metadata(run("send_forecast", day=None, config=config), "send_forecast")
-    assert (tried["planned"], tried["most_waiting"]) == (12, 0)
+    changed = metadata(run("send_forecast", day=None, config=config), "send_forecast")
+    assert (changed["planned"], changed["most_waiting"]) == (12, 0)
 
 
 def test_definitions_load_and_every_run_has_a_bound() -> None:
@@ -124,28 +125,28 @@ def test_a_day_is_materialized_with_its_numbers_and_its_checks_pass(world: Any, 
     assert (plan["planned"], plan["waiting"], plan["utilisation_percent"]) == (3, 2, 100.0)
     assert metadata(result, "due_contacts")["contacts_due"] == 5
     checks = {check.check_name: check.passed for check in result.get_asset_check_evaluations()}
-    checks.pop("no_missed_day")  # it counts to the present day, months after this one
+    checks.pop("no_missed_day")  # it counts up to the real current day, months after TODAY
     assert all(checks.values())
     assert {"within_limits", "inside_windows", "one_mail_a_day", "follow_ups_first"} <= set(checks)
 
 
-def test_a_day_shows_its_charts_and_where_to_go_from_there(world: Any, run: Any) -> None:
+def test_a_day_shows_its_charts_and_links(world: Any, run: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(send_limit=3), world.mailbox()))
     for _ in range(5):
         world.enrol(sequence)
-    told = metadata(run(*PLAN), "send_plan")
+    shown = metadata(run(*PLAN), "send_plan")
     for name in ("sends_by_hour", "mailbox_use"):
-        drawn = base64.b64decode(re.fullmatch(r"!\[.+\]\(data:image/png;base64,(.+)\)", told[name])[1])
+        drawn = base64.b64decode(re.fullmatch(r"!\[.+\]\(data:image/png;base64,(.+)\)", shown[name])[1])
         assert drawn.startswith(b"\x89PNG")
         assert len(drawn) < 10_000
-    assert told["runbook"].endswith("runbook.md#what-waits-and-why")
-    assert told["api"].endswith("/docs")
-    shown = json.dumps({key: str(value) for key, value in told.items()})
-    assert "people.example" not in shown
-    assert "Contact" not in shown
+    assert shown["runbook"].endswith("runbook.md#what-waits-and-why")
+    assert shown["api"].endswith("/docs")
+    text = json.dumps({key: str(value) for key, value in shown.items()})
+    assert "people.example" not in text
+    assert "Contact" not in text
 
 
-def test_columns_shown_are_the_columns_that_are(world: Any, run: Any) -> None:
+def test_column_schemas_match_frames_and_tables(world: Any, run: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),))
     world.enrol(sequence)
     result = run(*PLAN)
@@ -206,7 +207,7 @@ def test_a_day_with_nothing_due_still_materializes(run: Any) -> None:
     assert metadata(run(*PLAN), "send_plan")["planned"] == 0
 
 
-def test_a_missed_day_is_sent_in_what_is_left_of_today_and_says_so(world: Any, run: Any) -> None:
+def test_missed_day_is_planned_into_the_rest_of_today(world: Any, run: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),))
     missed = TODAY - timedelta(days=3)
     world.enrol(sequence, next_send=missed)
@@ -221,20 +222,22 @@ def test_a_missed_day_is_sent_in_what_is_left_of_today_and_says_so(world: Any, r
     assert world.ledger() == before
 
 
-def test_a_day_tells_each_contact_that_fell_due_on_it_once(world: Any, run: Any) -> None:
+def test_each_contact_that_fell_due_on_a_day_is_reported_once(world: Any, run: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(send_limit=2),))
     world.enrol(sequence, next_send=TODAY - timedelta(days=1))
     for _ in range(3):
         world.enrol(sequence)
     run(*PLAN)
     world.finish("unknown")
-    told = metadata(run(*PLAN), "send_plan")
-    assert told["fell_due_on_this_day"] == 3
+    shown = metadata(run(*PLAN), "send_plan")
+    assert shown["fell_due_on_this_day"] == 3
     became, waits = (
-        [record.data for record in told[name].records] for name in ("what_became_of_them", "why_they_wait")
+        [record.data for record in shown[name].records] for name in ("what_became_of_them", "why_they_wait")
     )
     assert [(row["status"], row["sends"]) for row in became] == [("unknown", 1)]
-    assert [(row["reason"], row["contacts"]) for row in waits] == [("no_capacity", 2)]
+    assert [(row["reason"], row["contacts"], row["explanation"]) for row in waits] == [
+        ("no_capacity", 2, explain(Deferral.NO_CAPACITY))
+    ]
 
 
 def test_bad_rows_show_in_the_checks_and_the_plan_goes_on(world: Any, run: Any) -> None:
@@ -251,8 +254,8 @@ def test_bad_rows_show_in_the_checks_and_the_plan_goes_on(world: Any, run: Any) 
     assert len(world.rows()) == 1
 
 
-def now_world(world: Any, *, offset: timedelta = timedelta(seconds=30), count: int = 1) -> list[int]:
-    """Plan `count` contacts for the present day, then move their minute to `offset` from now."""
+def plan_now(world: Any, *, offset: timedelta = timedelta(seconds=30), count: int = 1) -> list[int]:
+    """Plan `count` contacts for the current day, then move their send_at to `offset` from now."""
     box = world.mailbox(send_start_time="00:00", send_end_time="00:00")
     sequence = world.sequence(mailboxes=(box,))
     contacts = [
@@ -275,7 +278,7 @@ def bodies(queue: Any) -> list[dict[str, Any]]:
 
 
 def test_rows_become_messages_of_ids_and_times_once(world: Any, run: Any, queues: Any) -> None:
-    contacts = now_world(world, offset=timedelta(seconds=-5), count=23)
+    contacts = plan_now(world, offset=timedelta(seconds=-5), count=23)
     result = run("timed_messages", now=None)
     assert metadata(result, "timed_messages")["messages"] == 23
     assert {row["status"] for row in world.rows()} == {"dispatched"}
@@ -297,9 +300,10 @@ def test_rows_become_messages_of_ids_and_times_once(world: Any, run: Any, queues
 
 
 def test_rows_far_ahead_wait_and_overdue_ones_expire(world: Any, run: Any, queues: Any) -> None:
-    now_world(world, offset=timedelta(seconds=901), count=2)
+    plan_now(world, offset=timedelta(seconds=901), count=2)
     world.run(
-        "UPDATE sends SET send_at = now() - interval '2 hours', not_after = now() - interval '1 second' WHERE contact_id = 1"
+        "UPDATE sends SET send_at = now() - interval '2 hours', not_after = now() - interval '1 second' "
+        "WHERE contact_id = 1"
     )
     result = metadata(run("timed_messages", now=None), "timed_messages")
     assert (result["messages"], result["expired"]) == (0, 1)
@@ -309,7 +313,7 @@ def test_rows_far_ahead_wait_and_overdue_ones_expire(world: Any, run: Any, queue
 def test_message_is_delayed_until_its_second_and_an_overdue_one_not_at_all(
     world: Any, run: Any, queues: Any
 ) -> None:
-    now_world(world, offset=timedelta(seconds=600), count=3)
+    plan_now(world, offset=timedelta(seconds=600), count=3)
     world.run("UPDATE sends SET send_at = now() - interval '1 minute' WHERE contact_id = 1")
     world.run("UPDATE sends SET send_at = now() + interval '1 hour' WHERE contact_id = 2")
     assert metadata(run("timed_messages", now=None), "timed_messages")["messages"] == 2
@@ -317,7 +321,7 @@ def test_message_is_delayed_until_its_second_and_an_overdue_one_not_at_all(
     assert (counts["visible"], counts["delayed"]) == (1, 1)
 
 
-def test_dead_letters_are_counted_until_somebody_looks(queues: Any) -> None:
+def test_dead_letters_fail_the_check_and_are_counted_by_queue(queues: Any) -> None:
     known = {"queues": Queues(queues.settings.pipeline)}
     assert no_dead_letters(**known).passed
     list(queues.delivery_results.send([Outgoing("0", "poison")]))
@@ -334,7 +338,7 @@ def test_dead_letters_are_counted_until_somebody_looks(queues: Any) -> None:
 def test_results_advance_contacts_once_and_a_malformed_one_goes_to_the_dead_letters(
     world: Any, run: Any, queues: Any
 ) -> None:
-    (contact,) = now_world(world)
+    (contact,) = plan_now(world)
     world.finish()
     (row,) = world.rows()
     body = {
@@ -356,8 +360,8 @@ def test_results_advance_contacts_once_and_a_malformed_one_goes_to_the_dead_lett
     assert metadata(run("delivery_results", now=None), "delivery_results")["sends_applied"] == 0
 
 
-def test_a_lost_result_message_is_swept_up(world: Any, run: Any) -> None:
-    (contact,) = now_world(world)
+def test_send_whose_result_message_was_lost_is_applied(world: Any, run: Any) -> None:
+    (contact,) = plan_now(world)
     world.finish()
     result = metadata(run("delivery_results", now=None), "delivery_results")
     assert result["swept_up_without_message"] == 1
@@ -374,8 +378,8 @@ def test_a_lost_result_message_is_swept_up(world: Any, run: Any) -> None:
         "UPDATE sequences SET deleted_at = now()",
     ],
 )
-def test_result_of_what_was_deleted_meanwhile_is_kept_and_ends(world: Any, run: Any, gone: str) -> None:
-    now_world(world)
+def test_result_for_deleted_data_is_kept_and_applied_once(world: Any, run: Any, gone: str) -> None:
+    plan_now(world)
     world.finish()
     world.run(gone)
     run("delivery_results", now=None)
@@ -384,11 +388,11 @@ def test_result_of_what_was_deleted_meanwhile_is_kept_and_ends(world: Any, run: 
     assert metadata(run("delivery_results", now=None), "delivery_results")["swept_up_without_message"] == 0
 
 
-def test_many_results_are_applied_a_batch_at_a_time_and_what_is_left_is_the_next_runs(
+def test_results_are_applied_in_batches_and_the_next_run_takes_the_rest(
     world: Any, queues: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(consumer, "BATCH", 10)
-    contacts = now_world(world, count=35)
+    contacts = plan_now(world, count=35)
     world.finish()
     results = [
         DeliveryResult(
@@ -414,7 +418,7 @@ def test_many_results_are_applied_a_batch_at_a_time_and_what_is_left_is_the_next
     assert first.applied.advanced + second.applied.advanced == len(contacts)
 
 
-def test_sensors_say_why_they_skip_and_ask_for_one_run(
+def test_sensors_report_why_they_skip_and_request_one_run(
     world: Any, queues: Any, instance: dg.DagsterInstance
 ) -> None:
     settings = queues.settings.pipeline
@@ -426,7 +430,7 @@ def test_sensors_say_why_they_skip_and_ask_for_one_run(
 
     assert "None is planned" in tick(timed_dispatch_sensor).skip_message
     assert "No delivery results" in tick(delivery_results_sensor).skip_message
-    now_world(world, offset=timedelta(hours=1))
+    plan_now(world, offset=timedelta(hours=1))
     hour = datetime.now(UTC) + timedelta(hours=1)
     assert f"The next is planned for {hour:%Y-%m-%d %H:}" in tick(timed_dispatch_sensor).skip_message
     world.run("UPDATE sends SET send_at = now() + interval '60 seconds'")
@@ -436,7 +440,7 @@ def test_sensors_say_why_they_skip_and_ask_for_one_run(
     )
     assert "queued or running" in tick(timed_dispatch_sensor).skip_message
     list(queues.delivery_results.send([Outgoing("0", "a result")]))
-    for _ in range(2):  # a tick that died after its request asks for the same again
+    for _ in range(2):  # a tick that was interrupted after its request makes it again
         assert isinstance(tick(delivery_results_sensor), dg.RunRequest)
     instance.create_run_for_job(
         defs.resolve_job_def("apply_delivery_results"),
@@ -448,11 +452,12 @@ def test_sensors_say_why_they_skip_and_ask_for_one_run(
 def test_reconciliation_returns_lost_messages_and_makes_lost_transmissions_unknown(
     world: Any, queues: Any
 ) -> None:
-    now_world(world, offset=timedelta(minutes=-20), count=3)
+    plan_now(world, offset=timedelta(minutes=-20), count=3)
     one, two, three = (row["contact_id"] for row in world.rows())
     world.run("UPDATE sends SET status = 'dispatched', dispatched_at = send_at WHERE contact_id = %s", one)
     world.run(
-        "UPDATE sends SET status = 'claimed', claim = gen_random_uuid(), lease_until = send_at WHERE contact_id = %s",
+        "UPDATE sends SET status = 'claimed', claim = gen_random_uuid(), lease_until = send_at WHERE "
+        "contact_id = %s",
         two,
     )
     world.run(
@@ -468,29 +473,33 @@ def test_reconciliation_returns_lost_messages_and_makes_lost_transmissions_unkno
     }
 
 
-def test_promises_are_checked_on_the_ledger_and_a_broken_one_is_named(world: Any, queues: Any) -> None:
-    now_world(world, offset=timedelta(hours=-4), count=2)
+def test_invariants_are_checked_on_the_ledger_and_violations_are_counted(world: Any, queues: Any) -> None:
+    plan_now(world, offset=timedelta(hours=-4), count=2)
     settings = queues.settings.pipeline
     check = promises_kept(settings=settings, database=Database(settings))
     assert not check.passed
     found = {name: value.value for name, value in check.metadata.items() if name != "examples"}
-    assert (found["sends"], found["violations"], found["violations_I9"]) == (2, 2, 2)  # dispatch is down
+    assert (found["sends"], found["violations"], found["violations_I9"]) == (
+        2,
+        2,
+        2,
+    )  # planned, but not dispatched for hours
     world.run("DELETE FROM sends")
     assert promises_kept(settings=settings, database=Database(settings)).passed
 
 
-def test_no_check_slows_the_results_down() -> None:
+def test_results_job_runs_no_check() -> None:
     job = defs.resolve_job_def("apply_delivery_results")
     assert [node.name for node in job.nodes] == ["delivery_results"]
 
 
-def test_back_after_three_days_nobody_is_mailed_twice_and_nobody_is_flooded(world: Any, run: Any) -> None:
+def test_after_three_days_of_outage_no_contact_is_mailed_twice_and_limits_hold(world: Any, run: Any) -> None:
     box = world.mailbox(send_limit=5)
     sequence = world.sequence(mailboxes=(box,), steps=2, delay=9)
     for _ in range(3):
         world.enrol(sequence, next_send=TODAY - timedelta(days=3))
     run(*PLAN, day=TODAY - timedelta(days=3), now="2026-06-12T04:00:30Z")
-    sent = world.rows()[0]["contact_id"]  # one goes out, then everything is down
+    sent = world.rows()[0]["contact_id"]  # one mail is sent, then all programs stop
     world.finish("sent", "contact_id = %s", sent)
     for days in range(3):
         for _ in range(4):
@@ -499,9 +508,9 @@ def test_back_after_three_days_nobody_is_mailed_twice_and_nobody_is_flooded(worl
     after_today = world.ledger()
     for days in (3, 2, 1):
         result = run(*PLAN, day=TODAY - timedelta(days=days), now="2026-06-15T04:10:00Z")
-        told = metadata(result, "send_plan")
-        assert told["planning_day"] == "2026-06-15"
-        assert told["what_became_of_them"].records or told["why_they_wait"].records
+        shown = metadata(result, "send_plan")
+        assert shown["planning_day"] == "2026-06-15"
+        assert shown["what_became_of_them"].records or shown["why_they_wait"].records
     assert world.ledger() == after_today
     planned = world.rows("status = 'planned'")
     assert len(planned) == 5  # the limit of one day, not of four

@@ -1,7 +1,8 @@
-"""Random interleavings of everything that the chain does and suffers, over the real SQL, checked after each step.
+"""Runs random sequences of events and faults over the real SQL, and checks the invariants after each event.
 
-Workers are the calls that a worker makes, one at a time, so that a few hundred orders of events cost seconds. The same
-orders are tried each time; `MODEL_EXAMPLES=1000 make test ARGS=tests/pipelines/test_chain_model.py` tries as many new ones.
+A worker is modelled by the database calls that it makes, one at a time, so a few hundred sequences take
+seconds. Each run tries the same sequences; `MODEL_EXAMPLES=1000 make test
+ARGS=tests/pipelines/test_chain_model.py` tries 1000 new ones.
 """
 
 from __future__ import annotations
@@ -36,12 +37,16 @@ WORKERS = st.integers(0, 2)
 CHOICE = st.integers(0, 1_000)
 CONTACTS = 4
 STRICT = Bounds(race=timedelta(0), margin=timedelta(days=1))
-EVERYTHING = "TRUNCATE sends, send_events, sequences_contacts, contacts, sequences, steps, mailboxes, sequences_mailboxes, mailbox_days, plan_deferrals, suppressions, reputation_events, send_counts, history RESTART IDENTITY CASCADE"
+TRUNCATE_ALL = """
+TRUNCATE sends, send_events, sequences_contacts, contacts, sequences, steps, mailboxes, sequences_mailboxes,
+    mailbox_days, plan_deferrals, suppressions, reputation_events, send_counts, history
+RESTART IDENTITY CASCADE
+"""
 
 
 @dataclass
 class Job:
-    """A worker's way with one message."""
+    """A worker's processing of one message; `at` is the state that it has reached."""
 
     key: SendKey
     claim: UUID
@@ -49,20 +54,20 @@ class Job:
 
 
 class ChainModel(RuleBasedStateMachine):
-    """One team of two mailboxes and four contacts, three workers, and two queues that keep what they were given."""
+    """Two mailboxes, four contacts, three workers, and two queues that never lose a message."""
 
-    world: World  # given by the test, with `worker_url`
+    world: World  # set by the test, with `worker_url`
     worker_url: str
 
     @initialize()
-    def enter(self) -> None:
-        self.world.run(EVERYTHING)
+    def insert(self) -> None:
+        self.world.run(TRUNCATE_ALL)
         day = {"send_start_time": "00:00", "send_end_time": "00:00"}
         boxes = tuple(self.world.mailbox(send_limit=limit, **day) for limit in (2, 50))
         today = self.world.settings.calendar.day_of(datetime.now(UTC))
         self.sequence = self.world.sequence(steps=2, mailboxes=boxes)
         self.contacts = [self.world.enrol(self.sequence, next_send=today) for _ in range(CONTACTS)]
-        self.told: list[tuple[SendKey, int]] = []  # every message that ever was in the queue
+        self.messages: list[tuple[SendKey, int]] = []  # every message that was ever sent
         self.results: list[SendKey] = []
         self.jobs: dict[int, Job] = {}
         self.accepted: list[Accepted] = []
@@ -81,13 +86,13 @@ class ChainModel(RuleBasedStateMachine):
 
     @rule(marks=st.booleans())
     def dispatch(self, marks: bool) -> None:
-        """Send what is ready; a dispatcher may die before it marks."""
+        """Send the ready rows; a dispatcher may be killed before it marks them."""
         with connect(self.world.pipeline_url, name="model dispatch", autocommit=True) as connection:
             rows = connection.execute(
                 query("dispatch", "read_ready"),
                 {"since": lookback_start(self.world.settings), "ahead_seconds": 900},
             ).fetchall()
-            self.told += [(SendKey(*row[:4]), row[7]) for row in rows]
+            self.messages += [(SendKey(*row[:4]), row[7]) for row in rows]
             if marks and rows:
                 names = ("sequence_ids", "contact_ids", "step_ids", "rounds")
                 keys = {name: [row[n] for row in rows] for n, name in enumerate(names)}
@@ -95,24 +100,24 @@ class ChainModel(RuleBasedStateMachine):
                     query("dispatch", "mark_dispatched"), {**keys, "attempts": [row[7] for row in rows]}
                 )
 
-    @precondition(lambda self: self.told)
+    @precondition(lambda self: self.messages)
     @rule(number=WORKERS, choice=CHOICE)
     def receive(self, number: int, choice: int) -> None:
-        """Claim by any message that ever was sent: the first copy, a duplicate, or one that was redriven."""
-        key, attempt = self.told[choice % len(self.told)]
+        """Claim with any message that was ever sent: the first copy, a duplicate, or a redriven one."""
+        key, attempt = self.messages[choice % len(self.messages)]
         job = Job(key, uuid4())
-        if self._ask("claim_send", job, attempt=attempt)[1] == "claimed":
+        if self._call("claim_send", job, attempt=attempt)[1] == "claimed":
             self.jobs[number] = job
 
     @precondition(lambda self: self.jobs)
     @rule(choice=CHOICE)
     def step(self, choice: int) -> None:
-        """Go on with a job: pass the gate, hand the mail over, record it, report it."""
+        """Take the next step of a job: pass the gate, transmit the mail, record and report the outcome."""
         number = self._working(choice)
         job = self.jobs[number]
         match job.at:
             case "claimed":
-                verdict = self._ask("mark_transmitting", job)[1]
+                verdict = self._call("mark_transmitting", job)[1]
                 job.at = "transmitting"
                 if verdict != "transmitting":
                     del self.jobs[number]
@@ -135,7 +140,7 @@ class ChainModel(RuleBasedStateMachine):
         del self.jobs[self._working(choice)]
 
     @rule()
-    def let_leases_run_out(self) -> None:
+    def expire_leases(self) -> None:
         self.world.run(
             "UPDATE sends SET lease_until = clock_timestamp() - interval '1 s' WHERE status = 'claimed'"
         )
@@ -181,13 +186,13 @@ class ChainModel(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        """Every worker dies with its connection."""
+        """Kill all workers with their connections."""
         self.jobs.clear()
         self.worker.close()
         self.worker = connect(self.worker_url, name="model worker", autocommit=True)
 
     @invariant()
-    def every_promise_is_kept(self) -> None:
+    def every_invariant_holds(self) -> None:
         if not hasattr(self, "accepted"):
             return
         found = find_violations(self.world.connection, self.world.settings, self.accepted, bounds=STRICT)
@@ -196,17 +201,17 @@ class ChainModel(RuleBasedStateMachine):
     def _working(self, choice: int) -> int:
         return sorted(self.jobs)[choice % len(self.jobs)]
 
-    def _ask(self, name: str, job: Job, **call: Any) -> Any:
+    def _call(self, name: str, job: Job, **call: Any) -> Any:
         calls = [{**job.key._asdict(), "claim": str(job.claim), "n": 0, **call}]
         values = {"calls": Jsonb(calls), "lease_seconds": 60, "pads": self.world.settings.address_pads}
         return self.worker.execute(query("worker", name), values).fetchone()
 
     def _finish(self, number: int, outcome: str) -> None:
         job = self.jobs.pop(number)
-        ineligible = outcome == "hard_failed"
-        finished = self._ask(
-            "finish_send", job, outcome=outcome, fault="recipient" if ineligible else "connection", reason=None,
-            smtp_code=550 if ineligible else None, enhanced_code=None, smtp_reply=None, provider_message_id=None,
+        refused = outcome == "hard_failed"
+        finished = self._call(
+            "finish_send", job, outcome=outcome, fault="recipient" if refused else "connection", reason=None,
+            smtp_code=550 if refused else None, enhanced_code=None, smtp_reply=None, provider_message_id=None,
             retry_seconds=0, park_seconds=60,
         )  # fmt: skip
         if finished:
@@ -218,7 +223,7 @@ class ChainModel(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0 if EXAMPLES else 300)
-def test_no_order_of_events_breaks_a_promise(world: World, database: Any) -> None:
+def test_no_order_of_events_violates_an_invariant(world: World, database: Any) -> None:
     record_history(world.connection)
     world.settings = world.settings.model_copy(update={"plan_lead_seconds": 0})
     model = type("Model", (ChainModel,), {"world": world, "worker_url": database.worker})

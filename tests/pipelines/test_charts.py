@@ -1,4 +1,4 @@
-"""What the charts say; that they are drawn and shown is tested with the assets and in the browser."""
+"""Tests the labels of charts; the tests of the assets and of the browser check that charts are drawn."""
 
 from __future__ import annotations
 

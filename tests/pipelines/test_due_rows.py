@@ -1,4 +1,4 @@
-"""What the ledger packs of a due enrolment comes out as it went in, and what cannot be packed is refused."""
+"""Tests the packed columns of due enrolments: they are unpacked correctly, and values that do not fit fail."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def read(world: Any) -> Any:
     return PlanRepository(world.connection, world.settings.address_pads).due(DAY)
 
 
-def test_due_rows_come_out_as_they_went_in_by_sequence_step_and_contact(world: Any) -> None:
-    sequences = [world.sequence() for _ in range(20)]  # more than there are groups
+def test_due_rows_are_unpacked_and_ordered_by_sequence_step_and_contact(world: Any) -> None:
+    sequences = [world.sequence() for _ in range(20)]  # more than the query has groups
     expected = []
     for n, sequence in enumerate(sequences):
         for step, round_, mailbox, next_send, last_send in (
@@ -45,7 +45,7 @@ def test_due_rows_come_out_as_they_went_in_by_sequence_step_and_contact(world: A
     assert list(read(world)[columns].itertuples(index=False, name=None)) == sorted(expected)
 
 
-def test_mailbox_that_does_not_fit_is_refused(world: Any) -> None:
+def test_mailbox_id_that_does_not_fit_fails(world: Any) -> None:
     world.enrol(world.sequence(), mailbox_id=2**31, last_send=SENT)
     with pytest.raises(psycopg.errors.NumericValueOutOfRange):
         read(world)

@@ -1,4 +1,4 @@
-"""The checks that look at a day as it goes, and at the last weeks."""
+"""Tests the checks that compare the current day with the last weeks, and the checks of missed days."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TODAY = date(2026, 6, 15)
 
 @pytest.fixture
 def check(world: Any) -> Any:
-    """Evaluate a check on the world's database, at noon; return its results by name."""
+    """Return a function that evaluates a check at noon and returns its results by name."""
     settings = world.settings
     database = Database(settings)
 
@@ -34,10 +34,11 @@ def check(world: Any) -> Any:
     return evaluate
 
 
-def set_back(world: Any, kind: str, count: int, *, days_ago: int = 1) -> None:
+def add_reputation_events(world: Any, kind: str, count: int, *, days_ago: int = 1) -> None:
     world.run(
-        "INSERT INTO reputation_events (kind, sequence_id, contact_id, step_id, round, mailbox_id, at, mailbox_mails, sequence_mails) "
-        "SELECT %s, 1, %s + n, 1, 1, 1, %s, 0, 0 FROM generate_series(1, %s) n",
+        "INSERT INTO reputation_events (kind, sequence_id, contact_id, step_id, round, mailbox_id, at, "
+        "mailbox_mails, sequence_mails) SELECT %s, 1, %s + n, 1, 1, 1, %s, 0, 0 FROM generate_series(1, %s) "
+        "n",
         kind,
         1000 * days_ago,
         NOON - timedelta(days=days_ago),
@@ -45,7 +46,7 @@ def set_back(world: Any, kind: str, count: int, *, days_ago: int = 1) -> None:
     )
 
 
-def mails(world: Any, count: int, *, days_ago: int = 1) -> None:
+def add_mails(world: Any, count: int, *, days_ago: int = 1) -> None:
     world.run(
         "INSERT INTO mailbox_days (mailbox_id, send_day, allowed, used) VALUES (1, %s, %s, %s)",
         TODAY - timedelta(days=days_ago),
@@ -58,11 +59,11 @@ def mails(world: Any, count: int, *, days_ago: int = 1) -> None:
     ("complaints", "passed", "severity"),
     [(0, True, None), (9, True, None), (10, False, "WARN"), (29, False, "WARN"), (30, False, "ERROR")],
 )
-def test_complaints_are_judged_by_gmails_tenth_and_three_tenths_of_a_percent(
+def test_complaint_rate_is_judged_by_gmails_bounds(
     world: Any, check: Any, complaints: int, passed: bool, severity: str | None
 ) -> None:
-    mails(world, 10_000)
-    set_back(world, "complaint", complaints)
+    add_mails(world, 10_000)
+    add_reputation_events(world, "complaint", complaints)
     result = check(health.reputation)["complaint_rate"]
     assert result.passed == passed
     assert severity is None or result.severity.value == severity
@@ -73,19 +74,19 @@ def test_complaints_are_judged_by_gmails_tenth_and_three_tenths_of_a_percent(
     ("bounces", "before", "passed", "severity"),
     [
         (4, 0, True, None),  # too few to judge
-        (15, 45, True, None),  # 1.5 %, as ever
+        (15, 45, True, None),  # 1.5 %, as usual
         (15, 9, False, "WARN"),  # five times as many as in the weeks before
         (20, 60, False, "WARN"),
         (50, 60, False, "ERROR"),
     ],
 )
-def test_bounces_are_judged_by_their_share_and_by_the_weeks_before(
+def test_bounce_rate_is_judged_by_its_share_and_the_weeks_before(
     world: Any, check: Any, bounces: int, before: int, passed: bool, severity: str | None
 ) -> None:
-    mails(world, 1000)
-    mails(world, 3000, days_ago=10)
-    set_back(world, "bounce", bounces)
-    set_back(world, "bounce", before, days_ago=10)
+    add_mails(world, 1000)
+    add_mails(world, 3000, days_ago=10)
+    add_reputation_events(world, "bounce", bounces)
+    add_reputation_events(world, "bounce", before, days_ago=10)
     result = check(health.reputation)["bounce_rate"]
     assert result.passed == passed
     assert severity is None or result.severity.value == severity
@@ -98,7 +99,7 @@ def instance() -> Iterator[dg.DagsterInstance]:
 
 
 @pytest.mark.parametrize(("today", "passed"), [(1000, True), (1900, True), (2100, False), (400, False)])
-def test_due_contacts_are_held_against_the_last_four_weeks(
+def test_due_contacts_are_compared_with_the_last_four_weeks(
     instance: dg.DagsterInstance, today: int, passed: bool
 ) -> None:
     counts = [*[1000 + day for day in range(20)], today]
@@ -112,7 +113,7 @@ def test_due_contacts_are_held_against_the_last_four_weeks(
     assert result.metadata["contacts_due"].value == today
 
 
-def test_a_missed_day_is_shown_and_today_too_once_its_hour_is_over(instance: dg.DagsterInstance) -> None:
+def test_missed_day_is_shown_and_today_too_an_hour_after_it_began(instance: dg.DagsterInstance) -> None:
     from sequence_pipelines.assets.send_plan import GRACE, no_missed_day
 
     now = datetime.now(UTC)
@@ -129,7 +130,7 @@ def test_a_missed_day_is_shown_and_today_too_once_its_hour_is_over(instance: dg.
     assert not result.passed
 
 
-def test_every_check_says_what_to_do_and_those_that_need_no_plan_run_each_hour() -> None:
+def test_every_check_says_what_to_do_and_checks_without_a_plan_run_hourly() -> None:
     graph = defs.resolve_asset_graph()
     specs = [graph.get_check_spec(key) for key in graph.asset_check_keys]
     for spec in specs:

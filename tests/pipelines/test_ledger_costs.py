@@ -61,8 +61,10 @@ INSERT INTO contacts (name, mail_address, address_hmac)
 SELECT 'Contact ' || n, a, address_hmac(a, %(pads)s)
 FROM generate_series(1, 20000) n, LATERAL (SELECT 'contact' || n || '@people.example' AS a) x
 """
-SUPPRESSIONS = "INSERT INTO suppressions (address_hmac, reason) SELECT address_hmac, 'unsubscribed' FROM "
-"contacts WHERE id %% 100 = 1"
+SUPPRESSIONS = """
+INSERT INTO suppressions (address_hmac, reason)
+SELECT address_hmac, 'unsubscribed' FROM contacts WHERE id %% 100 = 1
+"""
 
 
 def test_suppressed_contacts_are_found_by_an_index_only_scan(world: Any) -> None:

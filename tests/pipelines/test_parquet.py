@@ -1,4 +1,4 @@
-"""Frames pass from asset to asset as Parquet, in a folder and on S3 alike."""
+"""Tests the Parquet I/O manager, with a folder and with S3."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FRAME = pd.DataFrame({"contact_id": [3, 1, 2], "due_day": pd.to_datetime(["2026-
 
 @pytest.fixture(params=["folder", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Give an empty ASSET_STORE; that of S3 is a bucket of the session's server."""
+    """Yield an empty ASSET_STORE: a folder, or a bucket of the session's S3 server."""
     if request.param == "folder":
         yield str(tmp_path / "assets")
         return
@@ -49,7 +49,7 @@ def test_a_frame_comes_back_as_it_was_and_a_later_run_replaces_it(store: str) ->
     assert (len(read(store, "2026-06-15")), len(read(store, "2026-06-16"))) == (1, 0)
 
 
-def test_nothing_half_written_stays(store: str) -> None:
+def test_no_partial_file_remains(store: str) -> None:
     write(store, FRAME, "2026-06-15")
     manager = ParquetIOManager(store)
     found = manager._files.get_file_info(fs.FileSelector(manager._root, recursive=True))

@@ -1,4 +1,4 @@
-"""Claims about the plan, on a real database."""
+"""Tests the planner on a real database."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_plan_made_again_changes_no_row(world: Any) -> None:
     assert world.ledger() == before
 
 
-def test_limits_hold_and_who_waits_is_told_why(world: Any) -> None:
+def test_limits_hold_and_waiting_contacts_have_a_reason(world: Any) -> None:
     box = world.mailbox(send_limit=5)
     sequence = world.sequence(mailboxes=(box,))
     for _ in range(8):
@@ -86,7 +86,7 @@ def test_a_contact_gets_one_mail_a_day_over_all_sequences(world: Any) -> None:
     assert len(world.rows()) == 1
 
 
-def test_when_the_best_candidate_has_no_place_the_contacts_next_one_gets_it(world: Any) -> None:
+def test_contacts_next_candidate_is_planned_if_its_best_one_gets_no_slot(world: Any) -> None:
     full, box = world.mailbox(send_limit=0), world.mailbox()
     low, high = world.sequence(mailboxes=(box,)), world.sequence(mailboxes=(full,), priority=5)
     contact = world.enrol(low)
@@ -119,10 +119,10 @@ def test_max_new_per_day_and_max_first_mails_bound_first_mails_alone(world: Any)
     assert sorted(world.reasons().values()) == ["max_first_mails"] * 2 + ["max_new_per_day"] * 3
     world.finish()
     world.plan(NOON)
-    assert len(world.rows()) == 7  # the bounds count what was sent today
+    assert len(world.rows()) == 7  # the limits count the mails sent today
 
 
-def test_a_released_first_mail_gives_its_place_to_the_next_contact_in_the_same_plan(world: Any) -> None:
+def test_revoked_first_mail_lets_the_next_contact_in_within_the_same_plan(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),), max_new_per_day=1)
     first, second = world.enrol(sequence), world.enrol(sequence)
     assert world.plan().placed["contact_id"].tolist() == [first]
@@ -130,7 +130,7 @@ def test_a_released_first_mail_gives_its_place_to_the_next_contact_in_the_same_p
     assert world.plan().placed["contact_id"].tolist() == [second]
 
 
-def test_a_lowered_limit_releases_the_latest_places(world: Any) -> None:
+def test_lowered_limit_revokes_the_latest_slots(world: Any) -> None:
     box = world.mailbox(send_limit=10)
     sequence = world.sequence(mailboxes=(box,))
     for _ in range(10):
@@ -171,21 +171,22 @@ def test_a_mailbox_switched_off_gives_its_contacts_to_the_others_and_raises_thei
         ("UPDATE mailboxes SET send_start_time = '18:00', send_end_time = '19:00'", "window_changed"),
     ],
 )
-def test_a_place_whose_way_is_closed_is_released(world: Any, change: str, reason: str) -> None:
+def test_slot_is_revoked_if_a_gate_closes_or_its_window_moves(world: Any, change: str, reason: str) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),), steps=1)
     world.enrol(sequence)
     world.plan()
     world.run(change)
     assert world.plan(MORNING + timedelta(minutes=5)).revoked == 1
-    attempts = {row["reason"] if row["status"] == "cancelled" else row["status"] for row in world.rows()}
-    assert attempts == {"planned"} if "18:00" in change else {reason}
+    outcomes = {row["reason"] if row["status"] == "cancelled" else row["status"] for row in world.rows()}
+    assert outcomes == {"planned"} if "18:00" in change else {reason}
 
 
-def test_a_suppressed_address_is_not_planned_and_told(world: Any) -> None:
+def test_contact_with_a_suppressed_address_waits_with_the_reason(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),))
     contact = world.enrol(sequence, world.contact(mail_address="Ann@People.example"))
     world.run(
-        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('ann@people.EXAMPLE', %s), 'complaint')",
+        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac('ann@people.EXAMPLE', %s), "
+        "'complaint')",
         world.settings.address_pads,
     )
     world.plan()
@@ -193,12 +194,12 @@ def test_a_suppressed_address_is_not_planned_and_told(world: Any) -> None:
     assert world.reasons() == {contact: "suppressed"}
 
 
-def test_bad_rows_are_told_and_everybody_else_goes_on(world: Any) -> None:
+def test_bad_rows_wait_with_a_reason_and_all_others_are_planned(world: Any) -> None:
     lost = world.mailbox(time_zone="Europe/Nowhere")
     midnight = world.mailbox(send_start_time="22:00", send_end_time="24:00")
     good = world.sequence(mailboxes=(midnight,))
     fine = world.enrol(good)
-    told = {
+    reasons = {
         world.enrol(world.sequence(mailboxes=(lost,))): "mailbox_misconfigured",
         world.enrol(world.sequence()): "no_mailbox",
         world.enrol(good, world.contact(mail_address="not an address")): "invalid_address",
@@ -207,7 +208,7 @@ def test_bad_rows_are_told_and_everybody_else_goes_on(world: Any) -> None:
     exhausted = world.enrol(stepless)
     world.plan()
     assert [row["contact_id"] for row in world.rows()] == [fine]
-    assert world.reasons() == told
+    assert world.reasons() == reasons
     assert world.enrolment(stepless, exhausted)["status"] == "completed"
 
 
@@ -254,7 +255,7 @@ def test_a_step_mailed_already_is_skipped_when_steps_are_renumbered(world: Any) 
     assert world.enrolment(sequence, contact)["status"] == "completed"
 
 
-def test_who_looks_on_while_rows_are_written_sees_the_plan_that_stays(world: Any) -> None:
+def test_callback_gets_the_plan_that_is_written_last(world: Any) -> None:
     sequence = world.sequence(steps=2, delay=1, mailboxes=(world.mailbox(),))
     world.enrol(sequence)
     mailed = world.step_id(sequence, 1)
@@ -263,21 +264,21 @@ def test_who_looks_on_while_rows_are_written_sees_the_plan_that_stays(world: Any
     world.plan(NOON)
     world.run(
         "UPDATE steps SET step_number = 9 WHERE id = %s", mailed
-    )  # the first plan that comes to it is refused
+    )  # the ledger has a row for it, so the first attempt of a plan fails
     seen: list[list[Plan]] = []
     for day in range(1, 5):
-        looked: list[Plan] = []
+        plans: list[Plan] = []
         with connect(world.pipeline_url, name="test planner") as connection:
             plan = make_plan(
-                connection, world.settings, MORNING + timedelta(days=day), on_plan_ready=looked.append
+                connection, world.settings, MORNING + timedelta(days=day), on_plan_ready=plans.append
             )
-        assert looked[-1] is plan
-        seen.append(looked)
+        assert plans[-1] is plan
+        seen.append(plans)
         world.finish()
     assert sorted(map(len, seen)) == [1, 1, 1, 2]
 
 
-def test_nothing_is_written_of_a_plan_that_could_not_be_looked_at(world: Any) -> None:
+def test_plan_whose_callback_fails_is_not_written(world: Any) -> None:
     world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
 
     def fail(plan: Plan) -> None:
@@ -292,7 +293,7 @@ def test_nothing_is_written_of_a_plan_that_could_not_be_looked_at(world: Any) ->
     assert world.rows() == []
 
 
-def test_days_missed_are_taken_up_today_oldest_first(world: Any) -> None:
+def test_contacts_of_missed_days_are_planned_today_oldest_first(world: Any) -> None:
     box = world.mailbox(send_limit=3)
     sequence = world.sequence(mailboxes=(box,))
     late = {world.enrol(sequence, next_send=TODAY - timedelta(days=d)) for d in (3, 2, 1)}
@@ -302,7 +303,7 @@ def test_days_missed_are_taken_up_today_oldest_first(world: Any) -> None:
     assert {row["plan_day"] for row in world.rows()} == {TODAY}
 
 
-def test_an_expired_place_is_taken_again_with_a_higher_attempt(world: Any) -> None:
+def test_expired_send_is_planned_again_with_a_higher_attempt(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),))
     world.enrol(sequence)
     world.plan()
@@ -312,7 +313,7 @@ def test_an_expired_place_is_taken_again_with_a_higher_attempt(world: Any) -> No
     assert row["due_day"] == TODAY
 
 
-def test_an_unknown_send_holds_its_contact_and_says_so_until_it_settles(world: Any) -> None:
+def test_unknown_send_holds_its_contact_until_it_settles(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),), delay=0)
     contact = world.enrol(sequence)
     world.plan()
@@ -324,7 +325,7 @@ def test_an_unknown_send_holds_its_contact_and_says_so_until_it_settles(world: A
     assert world.reasons() == {}
 
 
-def test_plans_at_once_make_one_plan(world: Any) -> None:
+def test_concurrent_plans_make_one_plan(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(send_limit=7), world.mailbox(send_limit=7)))
     for _ in range(30):
         world.enrol(sequence)
@@ -350,7 +351,7 @@ def test_gaps_hold_over_runs_and_days(world: Any) -> None:
     assert min(b - a for a, b in itertools.pairwise(times)) >= timedelta(seconds=700)
 
 
-def test_a_zone_far_away_gets_two_pieces_and_no_limit_is_squeezed(world: Any) -> None:
+def test_mailbox_in_a_distant_time_zone_gets_two_open_intervals(world: Any) -> None:
     box = world.mailbox(time_zone="Pacific/Auckland", send_limit=40)  # 09:00 is 21:00 UTC of the day before
     sequence = world.sequence(mailboxes=(box,))
     for _ in range(60):
@@ -359,7 +360,7 @@ def test_a_zone_far_away_gets_two_pieces_and_no_limit_is_squeezed(world: Any) ->
     by_day = {
         day: [r for r in world.rows() if r["send_day"] == day] for day in (TODAY, TODAY + timedelta(days=1))
     }
-    assert len(by_day[TODAY]) == 5  # 04:01:30 to 05:00 UTC of the window that began the evening before
+    assert len(by_day[TODAY]) == 5  # 04:01:30 to 05:00 UTC, in the window that began the evening before
     assert len(by_day[TODAY + timedelta(days=1)]) == 35  # 21:00 to 04:00 UTC: seven of its eight hours
     assert all(row["plan_day"] == TODAY for row in world.rows())
 
@@ -378,7 +379,7 @@ def test_two_spread_plans_fill_each_others_gaps(world: Any) -> None:
     assert max(gaps) < 3 * 8 * 3600 / 40
 
 
-def test_a_holiday_calendar_beside_mailboxes_without_one_closes_its_own_mailbox_alone(world: Any) -> None:
+def test_holiday_calendar_closes_only_its_own_mailbox(world: Any) -> None:
     christmas = datetime(2026, 12, 25, 4, 0, 30, tzinfo=UTC)
     closed, box = world.mailbox(holiday_calendar="DE"), world.mailbox()
     waits = world.enrol(world.sequence(mailboxes=(closed,)))
@@ -388,7 +389,7 @@ def test_a_holiday_calendar_beside_mailboxes_without_one_closes_its_own_mailbox_
     assert world.reasons() == {waits: "window_closed"}
 
 
-def test_who_loses_a_deleted_step_gets_the_next_one_in_the_same_plan(world: Any) -> None:
+def test_contact_of_a_deleted_step_gets_the_next_step_in_the_same_plan(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),), steps=2)
     contact = world.enrol(sequence)
     world.plan()
@@ -401,7 +402,7 @@ def test_who_loses_a_deleted_step_gets_the_next_one_in_the_same_plan(world: Any)
     assert sorted(rows.values()) == ["cancelled", "planned"]
 
 
-def test_who_is_enrolled_anew_gets_a_row_of_the_new_round_in_the_same_plan(world: Any) -> None:
+def test_contact_enrolled_again_gets_a_row_of_the_new_round_in_the_same_plan(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),), steps=1)
     contact = world.enrol(sequence)
     world.plan()

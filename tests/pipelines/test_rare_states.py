@@ -1,4 +1,4 @@
-"""What a plan meets only now and then: it is made all the same, breaks no promise, and leaves nobody without a reason."""
+"""Tests plans in rare states: each is made, violates no invariant, and each waiting contact has a reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST = 2**31 - 1
 
 
 def test_a_contact_that_waits_in_two_sequences_does_not_undo_the_plan_of_all_others(world: Any) -> None:
-    """Its second sequence is asked when first mails have taken the mailbox: that overtakes nobody."""
+    """Its second candidate is planned after first mails have filled the mailbox, which is no violation."""
     full, box = world.mailbox(send_limit=0), world.mailbox(send_limit=5)
     one, other = world.sequence(mailboxes=(full,)), world.sequence(mailboxes=(box,))
     contact = world.follow_up(one, full, step=3)
@@ -33,14 +33,12 @@ def test_a_contact_that_waits_in_two_sequences_does_not_undo_the_plan_of_all_oth
 
 
 @pytest.mark.parametrize("days_down", [2, 5, 40])
-def test_a_mail_that_was_under_way_when_everything_went_down_stops_no_plan_and_moves_on(
-    world: Any, days_down: int
-) -> None:
+def test_mail_in_progress_during_an_outage_stops_no_plan_and_is_advanced(world: Any, days_down: int) -> None:
     now = (datetime.now(UTC) - timedelta(hours=5)).replace(hour=4, minute=0, second=30)
-    went_down = now - timedelta(days=days_down)
+    stopped = now - timedelta(days=days_down)
     sequence = world.sequence(mailboxes=(world.mailbox(),), delay=0)
-    contact = world.enrol(sequence, next_send=went_down.date())
-    world.plan(went_down)
+    contact = world.enrol(sequence, next_send=stopped.date())
+    world.plan(stopped)
     world.run("UPDATE sends SET status = 'transmitting', transmitting_at = send_at")
     with connect(world.pipeline_url, name="test reconcile") as connection:
         assert reconcile_ledger(connection, world.settings)["became_unknown"] == 1
@@ -76,7 +74,7 @@ def test_a_step_with_the_largest_number_is_mailed_and_completes_the_enrolment(wo
     assert world.enrolment(sequence, contact)["status"] == "completed"
 
 
-def test_a_raised_gap_keeps_the_places_that_there_are_and_stops_nobody_else(world: Any) -> None:
+def test_raised_gap_keeps_existing_slots_and_stops_no_other_contact(world: Any) -> None:
     box = world.mailbox(min_gap_seconds=300)
     sequence = world.sequence(mailboxes=(box,))
     for _ in range(10):
@@ -89,7 +87,7 @@ def test_a_raised_gap_keeps_the_places_that_there_are_and_stops_nobody_else(worl
     assert world.rows("mailbox_id = %s", box) == before
 
 
-def test_a_mail_that_is_tried_again_off_the_grid_stops_no_plan(world: Any) -> None:
+def test_retried_mail_off_the_gaps_grid_stops_no_plan(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(min_gap_seconds=600),))
     for _ in range(30):
         world.enrol(sequence)
@@ -131,7 +129,7 @@ def test_a_local_days_limit_counts_what_was_sent_before_its_window_was_moved(
     assert max(by_day.values()) == 40
 
 
-def test_a_mailbox_with_a_calendar_that_there_is_not_mails_nobody(world: Any) -> None:
+def test_mailbox_with_an_unknown_holiday_calendar_sends_nothing(world: Any) -> None:
     box = world.mailbox()
     contact = world.enrol(world.sequence(mailboxes=(box,)))
     world.plan()
@@ -159,8 +157,8 @@ def test_a_switched_off_mailbox_is_no_capacity(world: Any) -> None:
 
 
 @pytest.mark.parametrize("gap", [0, 60])
-def test_windows_of_two_days_that_overlap_as_the_clock_is_set_share_no_place(world: Any, gap: int) -> None:
-    """In Cairo midnight of 24 April 2026 does not exist: the window before ends within the next one."""
+def test_windows_that_overlap_at_a_clock_change_share_no_slot(world: Any, gap: int) -> None:
+    """In Cairo, midnight of 24 April 2026 does not exist: the previous window ends within the next one."""
     box = world.mailbox(
         time_zone="Africa/Cairo",
         send_start_time="01:15",
@@ -179,7 +177,7 @@ def test_windows_of_two_days_that_overlap_as_the_clock_is_set_share_no_place(wor
     assert plan.snapshot.windows["ends"].iloc[0] > plan.snapshot.windows["starts"].iloc[1]
 
 
-def test_a_row_that_is_dispatched_while_it_is_taken_back_stays_the_workers(
+def test_row_that_is_dispatched_while_it_is_revoked_stays_dispatched(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(),))
@@ -188,13 +186,13 @@ def test_a_row_that_is_dispatched_while_it_is_taken_back_stays_the_workers(
     world.run("UPDATE mailboxes SET send_start_time = '12:00'")
     cancel = PlanRepository.cancel
 
-    def dispatched_meanwhile(ledger: PlanRepository, rows: pd.DataFrame, reasons: Any) -> pd.DataFrame:
+    def dispatch_then_cancel(repository: PlanRepository, rows: pd.DataFrame, reasons: Any) -> pd.DataFrame:
         world.run(
             "UPDATE sends SET status = 'dispatched', dispatched_at = now() WHERE contact_id = %s", contacts[0]
         )
-        return cancel(ledger, rows, reasons)
+        return cancel(repository, rows, reasons)
 
-    monkeypatch.setattr(PlanRepository, "cancel", dispatched_meanwhile)
+    monkeypatch.setattr(PlanRepository, "cancel", dispatch_then_cancel)
     before = world.rows("contact_id = %s", contacts[0])[0]["send_at"]
     plan = world.plan(MORNING + timedelta(minutes=10))
     (row,) = world.rows("contact_id = %s", contacts[0])
@@ -202,7 +200,7 @@ def test_a_row_that_is_dispatched_while_it_is_taken_back_stays_the_workers(
     assert contacts[0] not in plan.placed["contact_id"].tolist()
 
 
-def test_who_becomes_due_while_the_plan_is_on_its_way_waits_for_the_next_one_with_a_reason(
+def test_contact_that_becomes_due_during_a_plan_waits_for_the_next_one(
     world: Any,
 ) -> None:
     sequence = world.sequence(steps=2, mailboxes=(world.mailbox(send_limit=0),))
@@ -217,7 +215,7 @@ def test_who_becomes_due_while_the_plan_is_on_its_way_waits_for_the_next_one_wit
     assert world.reasons() == dict.fromkeys([waits, late], "no_capacity")
 
 
-def test_who_is_moved_on_by_the_plan_itself_gets_a_place_in_it(world: Any) -> None:
+def test_contact_that_the_plan_advances_gets_a_slot_in_it(world: Any) -> None:
     sequence = world.sequence(delay=0, mailboxes=(world.mailbox(),))
     contact = world.enrol(sequence)
     considered = world.plan().candidates[KEY].iloc[:0]
@@ -232,7 +230,7 @@ def test_a_mailbox_parked_until_long_ago_is_open(world: Any) -> None:
     assert len(world.plan().placed) == 1
 
 
-def test_a_day_counts_who_lost_a_place_and_waits_once(world: Any) -> None:
+def test_day_counts_a_contact_whose_slot_was_revoked_once(world: Any) -> None:
     sequence = world.sequence(mailboxes=(world.mailbox(send_limit=5),))
     for _ in range(8):
         world.enrol(sequence)

@@ -1,4 +1,4 @@
-"""What Amazon SES reports through SNS: who is believed, and what follows."""
+"""Tests the reports of Amazon SES: which ones are accepted, and their effect."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.results.consumer import consume_results
-from sequence_pipelines.results.ses_notifications import CertificateAwayError, Notifications, Report
+from sequence_pipelines.results.ses_notifications import CertificateUnavailableError, Notifications, Report
 from sequence_store.domain.messages import SendKey
 from sequence_store.errors import MalformedMessageError
 from sequence_store.mail.message_ids import message_id, message_name
@@ -51,8 +51,8 @@ def certificate(_url: str = URL) -> bytes:
     return made.public_bytes(serialization.Encoding.PEM)
 
 
-def away(url: str) -> bytes:
-    raise CertificateAwayError(url)
+def unavailable(url: str) -> bytes:
+    raise CertificateUnavailableError(url)
 
 
 def bounce(key: SendKey = KEY, *, kind: str = "Permanent", by: str = "tags") -> dict[str, Any]:
@@ -77,7 +77,7 @@ def report(name: str, key: SendKey = KEY, **told: str) -> dict[str, Any]:
 
 
 def signed(message: dict[str, Any], *, version: str = "2", **changes: str) -> dict[str, str]:
-    """Return SNS's envelope of a message, with its signature; `changes` are made before signing."""
+    """Return a signed SNS envelope of a message; `changes` are applied before signing."""
     envelope = {**ENVELOPE, "Message": json.dumps(message), **changes}
     names = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
     text = "".join(f"{name}\n{envelope[name]}\n" for name in names if name in envelope)
@@ -92,7 +92,7 @@ def read(body: dict[str, Any] | str) -> Report | None:
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_signed_envelope_is_believed(version: str) -> None:
+def test_signed_envelope_is_accepted(version: str) -> None:
     found = read(signed(bounce(), version=version, Subject="Amazon SES Email Event Notification"))
     assert found is not None
     assert (found.key, found.kind, found.detail["subtype"]) == (KEY, "bounce", "General")
@@ -129,14 +129,19 @@ def test_envelope_that_amazon_did_not_sign_is_refused(changes: dict[str, Any]) -
         read({**signed(bounce()), **changes})
 
 
-def test_other_envelopes_are_left_to_a_person() -> None:
-    with pytest.raises(MalformedMessageError, match="confirm it by hand"):
+def test_subscription_envelope_is_rejected_for_a_person_to_confirm() -> None:
+    with pytest.raises(MalformedMessageError, match="confirm the subscription by hand"):
         read(signed(bounce(), Type="SubscriptionConfirmation"))
 
 
 def test_certificate_is_fetched_once() -> None:
     fetched: list[str] = []
-    notifications = Notifications(SECRET, lambda url: fetched.append(url) or certificate())  # type: ignore[func-returns-value]
+
+    def fetch(url: str) -> bytes:
+        fetched.append(url)
+        return certificate()
+
+    notifications = Notifications(SECRET, fetch)
     for _ in range(3):
         notifications.read(json.dumps(signed(bounce())))
     assert fetched == [URL]
@@ -158,7 +163,7 @@ def test_certificate_is_fetched_once() -> None:
         ({"notificationType": "AmazonSnsSubscriptionSucceeded"}, None),
     ],
 )
-def test_what_is_reported(message: dict[str, Any], kind: str | None) -> None:
+def test_each_notification_has_its_kind(message: dict[str, Any], kind: str | None) -> None:
     found = read(message)
     assert (found and found.kind) == kind
     assert "@" not in str(found and found.detail)
@@ -220,11 +225,13 @@ def test_delivery_settles_an_unknown_send(world: Any, queues: Any) -> None:
     )
 
 
-def test_forged_report_is_buried_and_one_whose_certificate_is_away_stays(world: Any, queues: Any) -> None:
+def test_forged_report_is_dead_lettered_and_one_without_its_certificate_stays(
+    world: Any, queues: Any
+) -> None:
     key = enter(world)
     forged = {**signed(bounce(key)), "Signature": "AAAA"}
     assert drained(queues, forged).malformed == 1
     assert queues.delivery_results.dead_letters() == 1
-    found = drained(queues, signed(bounce(key)), fetch=away)
+    found = drained(queues, signed(bounce(key)), fetch=unavailable)
     assert (found.malformed, hidden(queues)) == (0, 1)
     assert world.one("SELECT status FROM sequences_contacts") == "active"

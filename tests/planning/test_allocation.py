@@ -1,4 +1,4 @@
-"""The assignment is the optimum, for every prefix of the priority classes, on random instances."""
+"""Tests that the assignment is optimal for every prefix of the priority classes, on random instances."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = [
 def frames(
     rng: np.random.Generator, *, sequences: int, mailboxes: int, contacts: int, shared: float = 0.0
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Return candidates, routes, room and new_left of one random instance."""
+    """Return candidates, routes, mailbox_capacity and new_left of one random instance."""
     mailbox_capacity = pd.DataFrame(
         {
             "mailbox_id": np.arange(mailboxes) + 1,
@@ -96,7 +96,7 @@ def classes(candidates: pd.DataFrame) -> pd.Series:
 def optimum(
     candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
 ) -> int:
-    """Return the maximum flow, contact by contact: the plain textbook network."""
+    """Return the maximum flow of the textbook network, in which each contact is a node."""
     index: dict[tuple[str, int], int] = {("source", 0): 0, ("sink", 0): 1}
 
     def node(kind: str, of: int) -> int:
@@ -171,7 +171,7 @@ def test_every_prefix_of_the_classes_is_served_as_the_maximum_flow_allows(
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 6), st.integers(0, 60))
-def test_a_contact_in_several_sequences_gets_one_mail_its_best_if_that_fits(
+def test_contact_in_several_sequences_gets_one_mail_the_most_urgent_that_fits(
     seed: int, sequences: int, mailboxes: int, contacts: int
 ) -> None:
     instance = frames(
@@ -196,7 +196,7 @@ def test_same_input_gives_the_same_plan() -> None:
 
 
 @pytest.mark.parametrize("apart", [1, 10**3, 10**12])
-def test_how_far_apart_the_contacts_ids_lie_changes_nothing(apart: int) -> None:
+def test_distance_between_contact_ids_changes_nothing(apart: int) -> None:
     candidates, *rest = frames(np.random.default_rng(7), sequences=20, mailboxes=30, contacts=400, shared=0.3)
     for some in (candidates, candidates.drop_duplicates("contact_id", ignore_index=True)):
         pd.testing.assert_frame_equal(
@@ -205,8 +205,8 @@ def test_how_far_apart_the_contacts_ids_lie_changes_nothing(apart: int) -> None:
 
 
 @pytest.mark.parametrize("capacity", [2**31 - 1, 2**31 + 5, 2**32 + 3])
-def test_a_mailbox_without_a_bound_takes_whoever_has_to_make_room(capacity: int) -> None:
-    """Its load keeps it from being chosen first, so that the other's contacts have to change over."""
+def test_mailbox_without_a_limit_takes_the_contacts_that_another_one_frees(capacity: int) -> None:
+    """It has the higher load, so the other mailbox is filled first and some of its contacts must move."""
     both = 20
     candidates = pd.DataFrame(
         {
@@ -281,7 +281,7 @@ def test_load_is_spread_evenly_over_a_sequences_mailboxes() -> None:
         ({"pinned": 1, "capacity": 0, "state": "mailbox_parked"}, "mailbox_parked"),
     ],
 )
-def test_who_waits_is_told_why(change: dict[str, object], reason: str) -> None:
+def test_candidate_without_a_slot_has_a_reason(change: dict[str, object], reason: str) -> None:
     pinned = change.pop("pinned", 0)
     routes = pd.DataFrame({"sequence_id": [1], "mailbox_id": [1]})[: 0 if "routes" in change else 1]
     change.pop("routes", None)

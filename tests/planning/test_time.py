@@ -1,4 +1,4 @@
-"""Windows, capacity and places are right about time, on random instances and on the awkward days."""
+"""Tests windows, capacity and slots on random instances and on days with clock changes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_midnight_that_does_not_exist_is_read_with_the_offset_before_it() -> N
 
 
 def test_a_window_after_a_midnight_over_which_the_clock_goes_back_is_found() -> None:
-    """In St John's the clock went from 00:01 back to 23:01 of the day before, in which the planning day may end."""
+    """In St John's the clock went from 00:01 back to 23:01 of the day before."""
     box = mailbox(time_zone="America/St_Johns", start_seconds=0, end_seconds=3600)
     midnight = int(datetime(2006, 10, 29, 2, 30, tzinfo=UTC).timestamp())
     windows = send_windows(box, midnight - 3600, midnight + 1800)
@@ -95,8 +95,8 @@ def test_days_off_and_holidays_have_no_window() -> None:
     assert windows_on(date(2026, 6, 15), holiday_calendar="DE") != []
 
 
-def test_a_window_that_is_over_or_comes_out_empty_has_no_place() -> None:
-    """From 02:00 to 03:00 of a night in which the clock goes from 02:00 to 03:00; and at the second of its end."""
+def test_window_that_is_over_or_empty_has_no_slot() -> None:
+    """A window from 02:00 to 03:00 is empty if the clock skips that hour; any window is over at its end."""
     nothing = {"time_zone": "Europe/Paris", "start_seconds": 7200, "end_seconds": 10_800}
     assert windows_on(date(2026, 3, 29), **nothing) == []
     box = mailbox()
@@ -125,10 +125,10 @@ def test_ramp_up_raises_the_limit_day_by_day(day: int, limit: int) -> None:
     gap=st.sampled_from([0, 1, 60, 700, 3600]),
     held=st.integers(0, 20),
 )
-@example("Europe/Paris", datetime(2026, 3, 28, 23), 90, 240, 60, 60, 9)  # noqa: DTZ001  # an hour is missing
-@example("Europe/Paris", datetime(2026, 10, 24, 22), 90, 240, 60, 60, 9)  # noqa: DTZ001  # an hour comes twice
-@example("Pacific/Apia", datetime(2011, 12, 29, 22), 0, 0, 60, 0, 9)  # noqa: DTZ001  # a day is missing
-def test_places_lie_in_the_window_apart_and_within_the_limit(
+@example("Europe/Paris", datetime(2026, 3, 28, 23), 90, 240, 60, 60, 9)  # noqa: DTZ001  # a day of 23 h
+@example("Europe/Paris", datetime(2026, 10, 24, 22), 90, 240, 60, 60, 9)  # noqa: DTZ001  # a day of 25 h
+@example("Pacific/Apia", datetime(2011, 12, 29, 22), 0, 0, 60, 0, 9)  # noqa: DTZ001  # a date is skipped
+def test_slots_are_inside_the_window_apart_and_within_the_limit(
     zone: str, now: datetime, start: int, end: int, limit: int, gap: int, held: int
 ) -> None:
     opens = int(now.replace(tzinfo=UTC).timestamp())

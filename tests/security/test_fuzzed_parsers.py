@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.results.ses_notifications import CertificateAwayError, Notifications, is_notification
+from sequence_pipelines.results.ses_notifications import CertificateUnavailableError, Notifications, is_notification
 from sequence_store.domain.messages import DeliveryResult, SendKey, SendMessage, parse_message
 from sequence_store.errors import MalformedMessageError
 from sequence_store.mail.message_ids import keys_named_in, message_name
@@ -67,7 +67,7 @@ def test_message_of_another_release_with_a_field_more_is_read(kind: Any) -> None
 
 
 def _no_certificate(url: str) -> bytes:
-    raise CertificateAwayError(url)
+    raise CertificateUnavailableError(url)
 
 
 ENVELOPES = st.dictionaries(
@@ -97,7 +97,7 @@ def test_any_notification_is_a_report_or_nothing_or_malformed(body: str) -> None
     shown = ""
     try:
         Notifications(b"secret", fetch=_no_certificate).read(body)
-    except (MalformedMessageError, CertificateAwayError) as error:
+    except (MalformedMessageError, CertificateUnavailableError) as error:
         shown = str(error)
     assert CANARY not in shown
 

@@ -37,7 +37,7 @@ def test_sends_that_were_never_applied_nor_counted_are_reported_and_give_status_
     assert answer.exit_code == 1
     assert "12 sends, 13 violations:" in answer.stdout
     assert "I4  mailbox 1 on" in answer.stdout
-    assert "I5  not advanced since" in answer.stdout
+    assert "I5  has not advanced its enrolment since" in answer.stdout
     assert "… and 2 more" in answer.stdout
     document = json.loads(run(database, monkeypatch, "--json").stdout)
     assert document["violations"] == {"I4": 1, "I5": 12}
