@@ -35,7 +35,7 @@ def mailbox_capacity(
     its lock.
 
     **Metadata:** `capacity` counts the mails that still fit today, `used` the mails that already count
-    against the limits. `mailboxes_by_state` tells why a mailbox has no capacity: `window_closed`,
+    against the limits. `mailboxes_by_state` shows why a mailbox has no capacity: `window_closed`,
     `mailbox_parked` and so on.
     """
     day = planning_day_at(clock.read(), settings)

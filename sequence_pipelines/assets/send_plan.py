@@ -101,8 +101,8 @@ def send_plan(
     because they were not mailed in time. `advanced_before` counts finished sends that the plan applied before
     it planned. `capacity_before` is the number of mails that fitted before the plan, and `plan_may_use` the
     time that the plan could use. `what_became_of_them` and `why_they_wait` cover the contacts that fell due
-    on this partition's day. `seconds_…` are the times of the phases; `release places` is the revocation of
-    slots.
+    on this partition's day. `seconds_…` are the times of the phases; `seconds_release_places` is the
+    revocation of slots.
     """
     partition_day = date.fromisoformat(context.partition_key)
     began = time.time_ns()

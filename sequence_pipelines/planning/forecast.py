@@ -118,7 +118,7 @@ def forecast(
         assigned["in_queue"] |= assigned["reason"].isin(FOR_CAPACITY)
         enrolments.loc[assigned["at"], "in_queue"] = assigned["in_queue"].to_numpy()
         placed = assigned[assigned["mailbox_id"] > 0]
-        yield _told(assigned, eligibility.ineligible, snapshot)
+        yield _as_forecast_day(assigned, eligibility.ineligible, snapshot)
         enrolments = _advance(enrolments, placed, snapshot)
         snapshot = _next_day(snapshot, placed, settings)
 
@@ -130,9 +130,9 @@ def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
     (over a weekend, for example). queue_empty_on is the first day from which the queue stays empty until the
     forecast's end; None if there is none.
     """
-    told = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
+    rows_by_day = pd.concat([d.sequences.assign(day=d.day) for d in days], ignore_index=True)
     rows = []
-    for sequence_id, own in told.groupby("sequence_id"):
+    for sequence_id, own in rows_by_day.groupby("sequence_id"):
         waits = own["day"][own["waiting"] > 0]
         empty = days[0].day if waits.empty else waits.max() + timedelta(days=1)
         rows.append(
@@ -257,7 +257,9 @@ def _next_day(
     )
 
 
-def _told(assigned: pd.DataFrame, ineligible: pd.DataFrame, snapshot: PlanningSnapshot) -> ForecastDay:
+def _as_forecast_day(
+    assigned: pd.DataFrame, ineligible: pd.DataFrame, snapshot: PlanningSnapshot
+) -> ForecastDay:
     has_slot = assigned["mailbox_id"] > 0
     placed = assigned[has_slot]
     mailbox_capacity = snapshot.mailbox_capacity[["mailbox_id", "capacity"]]

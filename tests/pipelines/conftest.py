@@ -109,7 +109,8 @@ class World:
 
     def rows(self, where: str = "true", *parameters: Any) -> list[dict[str, Any]]:
         with self.connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
-            cursor.execute(f"SELECT * FROM sends WHERE {where} ORDER BY send_at, contact_id", parameters)  # type: ignore[arg-type]
+            statement = f"SELECT * FROM sends WHERE {where} ORDER BY send_at, contact_id"
+            cursor.execute(statement, parameters)  # type: ignore[arg-type]
             return cursor.fetchall()
 
     def reasons(self) -> dict[int, str]:

@@ -21,11 +21,11 @@ from sequence_store.postgres.connection import connect
 AWKWARD = ["America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Kiritimati", "Pacific/Niue"]
 ZONES = sorted(available_timezones())
 TABLES = (
-    "sends, plan_deferrals, mailbox_days, suppressions, send_events, sequences_contacts, sequences_mailboxes, "
-    "steps, contacts, sequences, mailboxes"
+    "sends, plan_deferrals, mailbox_days, suppressions, send_events, sequences_contacts, "
+    "sequences_mailboxes, steps, contacts, sequences, mailboxes"
 )
-MAILED = """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
-        send_at, not_after, status, transmitting_at, finished_at, advanced_at)
+MAILED = """INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,
+        send_day, send_at, not_after, status, transmitting_at, finished_at, advanced_at)
     SELECT %s, %s, %s, 1, %s, d, d, d, d, d, 'sent', d, d, d FROM (SELECT %s::date - 40 AS d) x"""
 UNDER_WAY = """(status IN ('planned', 'dispatched', 'claimed', 'transmitting')
     OR (advanced_at IS NULL AND status NOT IN ('cancelled', 'expired')))"""

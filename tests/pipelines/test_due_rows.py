@@ -1,4 +1,4 @@
-"""Tests the packed columns of due enrolments: they are unpacked correctly, and values that do not fit fail."""
+"""Tests the packed columns of due enrolments: unpacking is exact, and values that do not fit fail."""
 
 from __future__ import annotations
 

@@ -262,9 +262,8 @@ def test_callback_gets_the_plan_that_is_written_last(world: Any) -> None:
     world.plan()
     world.finish()
     world.plan(NOON)
-    world.run(
-        "UPDATE steps SET step_number = 9 WHERE id = %s", mailed
-    )  # the ledger has a row for it, so the first attempt of a plan fails
+    # The ledger has a row for this step, so the first attempt of the plan that reaches it fails.
+    world.run("UPDATE steps SET step_number = 9 WHERE id = %s", mailed)
     seen: list[list[Plan]] = []
     for day in range(1, 5):
         plans: list[Plan] = []

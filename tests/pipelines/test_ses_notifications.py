@@ -62,18 +62,18 @@ def bounce(key: SendKey = KEY, *, kind: str = "Permanent", by: str = "tags") -> 
     else:
         mail["headers"] = [{"name": "Message-ID", "value": message_id(key, "sender.example", SECRET)}]
     recipients = [{"emailAddress": "bob@people.example", "status": "5.1.1"}]
-    told = {
+    details = {
         "bounceType": kind,
         "bounceSubType": "General",
         "feedbackId": "f1",
         "bouncedRecipients": recipients,
     }
-    return {"notificationType": "Bounce", "bounce": told, "mail": mail}
+    return {"notificationType": "Bounce", "bounce": details, "mail": mail}
 
 
-def report(name: str, key: SendKey = KEY, **told: str) -> dict[str, Any]:
+def report(name: str, key: SendKey = KEY, **details: str) -> dict[str, Any]:
     mail = {"messageId": "ses-1", "tags": {"send": [message_name(key, SECRET)]}}
-    return {"eventType": name, name.lower(): {"feedbackId": "f2", **told}, "mail": mail}
+    return {"eventType": name, name.lower(): {"feedbackId": "f2", **details}, "mail": mail}
 
 
 def signed(message: dict[str, Any], *, version: str = "2", **changes: str) -> dict[str, str]:
@@ -204,8 +204,8 @@ def hidden(queues: Any) -> int:
 
 def test_reported_bounce_and_complaint_end_their_enrolments_once(world: Any, queues: Any) -> None:
     gone, angry = enter(world), enter(world)
-    told = [signed(bounce(gone)), bounce(gone), signed(report("Complaint", angry))]
-    found = drained(queues, *told)
+    messages = [signed(bounce(gone)), bounce(gone), signed(report("Complaint", angry))]
+    found = drained(queues, *messages)
     assert found.feedback == {"bounce": 1, "complaint": 1}
     statuses = world.connection.execute(
         "SELECT status FROM sequences_contacts ORDER BY contact_id"

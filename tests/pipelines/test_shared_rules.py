@@ -1,4 +1,4 @@
-"""A rule that SQL and the planner's arrays both have is the same rule; a rule in many statements has one source."""
+"""Tests the rules that stand in both SQL and the planner's arrays, and those that several statements share."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def insert_sends(world: Any, rows: list[tuple[Any, ...]]) -> None:
     """Insert sends: sequence_id, contact_id, step_id, round, mailbox_id, day, send_at, status."""
     with world.connection.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,"
-            " send_at, not_after, status) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,"
+            " send_day, send_at, not_after, status) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [(*row[:5], row[5], row[5], row[5], row[6], row[6], row[7]) for row in rows],
         )
 
@@ -120,7 +120,8 @@ def test_next_live_step_is_the_step_that_the_plan_finds(world: Any) -> None:
     found = world.connection.execute(
         "SELECT coalesce(n.step_id, 0), coalesce(n.step_number, 0), coalesce(n.delay_days, 0)"
         " FROM unnest(%s::bigint[], %s::bigint[]) k (sequence_id, number)"
-        " LEFT JOIN LATERAL next_live_step(k.sequence_id, k.number) n ON true ORDER BY k.sequence_id, k.number",
+        " LEFT JOIN LATERAL next_live_step(k.sequence_id, k.number) n ON true"
+        " ORDER BY k.sequence_id, k.number",
         (sequence_id.tolist(), number.tolist()),
     ).fetchall()
     assert found == list(zip(*(column.tolist() for column in columns), strict=True))

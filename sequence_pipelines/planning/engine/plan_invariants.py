@@ -48,7 +48,7 @@ def _second_mails(today: pd.DataFrame) -> int:
 
 
 def _too_close(rows: pd.DataFrame, mailboxes: pd.DataFrame, placed: pd.DataFrame) -> int:
-    """Count the pairs of mails nearer than their mailbox's gap of which this plan placed at least one.
+    """Count the pairs of mails closer than their mailbox's gap of which this plan placed at least one.
 
     A retried mail is not on the gap's grid, and a raised gap revokes no row: the gate before DATA keeps these
     apart.
