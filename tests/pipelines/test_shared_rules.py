@@ -1,4 +1,4 @@
-"""Tests the rules that stand in both SQL and the planner's arrays, and those that several statements share."""
+"""Tests the rules that SQL and the planner both contain, and the rules that several statements share."""
 
 from __future__ import annotations
 
