@@ -109,7 +109,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Finish:
-    """The outcome of an attempt, as `finish_send` records it; `park_seconds` holds if it parks the mailbox."""
+    """The outcome of an attempt for `finish_send`; `park_seconds` applies if it parks the mailbox."""
 
     outcome: Outcome
     fault: Fault | None

@@ -1,4 +1,4 @@
-"""What each role may do, read back from the catalogue, and tried."""
+"""Tests of the grants: each role has exactly the documented rights."""
 
 from __future__ import annotations
 

@@ -12,7 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.results.ses_notifications import CertificateUnavailableError, Notifications, is_notification
+from sequence_pipelines.results.ses_notifications import (
+    CertificateUnavailableError,
+    Notifications,
+    is_notification,
+)
 from sequence_store.domain.messages import DeliveryResult, SendKey, SendMessage, parse_message
 from sequence_store.errors import MalformedMessageError
 from sequence_store.mail.message_ids import keys_named_in, message_name
