@@ -1,4 +1,4 @@
-"""The migrations and the functions give the documented schema: from empty, again, back to empty, and at once twice."""
+"""Tests that migrations and functions give the documented schema: from empty, repeated, back, and in parallel."""
 
 from __future__ import annotations
 

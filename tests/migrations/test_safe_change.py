@@ -1,4 +1,4 @@
-"""A migration can run while the previous release is at work: that release still finds everything that it uses."""
+"""Tests that a migration can run while the previous release does, which still finds all that it uses."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ BASELINE = "0001_baseline"
 DOCUMENTED_FUNCTIONS = Path(__file__).parent / "functions.txt"
 SERVICES = "('sequence_api', 'sequence_pipeline', 'sequence_worker', 'sequence_readonly')"
 CATALOGUE = {
-    "column": "SELECT table_name, column_name, data_type FROM information_schema.columns WHERE table_schema = 'public'",
-    "grant": f"""SELECT grantee, table_name, column_name, privilege_type FROM information_schema.column_privileges
-        WHERE table_schema = 'public' AND grantee IN {SERVICES}
+    "column": """SELECT table_name, column_name, data_type FROM information_schema.columns
+        WHERE table_schema = 'public'""",
+    "grant": f"""SELECT grantee, table_name, column_name, privilege_type
+        FROM information_schema.column_privileges WHERE table_schema = 'public' AND grantee IN {SERVICES}
         UNION ALL SELECT grantee, table_name, '', privilege_type FROM information_schema.table_privileges
         WHERE table_schema = 'public' AND grantee IN {SERVICES}""",
 }
@@ -42,7 +43,8 @@ FUNCTIONS_OF_SERVICES = f"""
 # What a row that the previous release writes may not satisfy.
 DEMANDS = {
     "column that must be given": """SELECT table_name, column_name FROM information_schema.columns
-        WHERE table_schema = 'public' AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'""",
+        WHERE table_schema = 'public' AND is_nullable = 'NO' AND column_default IS NULL
+            AND is_identity = 'NO'""",
     "constraint": """SELECT c.conrelid::regclass::text, pg_get_constraintdef(c.oid) FROM pg_constraint c
         WHERE c.connamespace = 'public'::regnamespace AND c.contype IN ('c', 'u', 'x', 'f')""",
 }
@@ -62,7 +64,11 @@ def _read(url: str) -> Catalogue:
     with psycopg.connect(url) as connection:
 
         def rows(queries: dict[str, str]) -> frozenset[tuple[str, ...]]:
-            return frozenset((kind, *row) for kind, sql in queries.items() for row in connection.execute(sql))  # type: ignore[arg-type]
+            return frozenset(
+                (kind, *row)
+                for kind, statement in queries.items()
+                for row in connection.execute(statement.encode()).fetchall()
+            )
 
         offers = rows(CATALOGUE)
         return Catalogue(offers, rows(DEMANDS), frozenset(row[1] for row in offers if row[0] == "column"))
@@ -110,7 +116,7 @@ def test_migration_that_breaks_the_previous_release_is_found(empty_database: str
 
 
 def test_functions_keep_their_arguments_results_and_callers(database: Any) -> None:
-    """A function that has to change gets a new name. The next release drops the old one, with its lines here."""
+    """A changed function gets a new name; the next release drops the old one and its lines."""
     with database.connect("owner") as connection:
         found = "".join(f"{line}\n" for (line,) in connection.execute(FUNCTIONS_OF_SERVICES).fetchall())
     if os.environ.get("UPDATE_SCHEMA"):
@@ -189,7 +195,7 @@ class NextRelease:
         return subprocess.Popen(
             [sys.executable, "-c", program, url],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(self.folder)},
+            env={**os.environ, "PYTHONPATH": f"{self.folder}{os.pathsep}{HERE.parent}"},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -1,4 +1,4 @@
-"""The API, the planner and the worker agree on mail addresses as far as they must."""
+"""Tests of the three rules for mail addresses: of the API, of the planner and of the worker."""
 
 from __future__ import annotations
 
