@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from crud_api import openapi
 from crud_api.assignments.endpoints import router as assignments
 from crud_api.body_limit import BodyLimit
+from crud_api.conditional import NotModified
 from crud_api.contacts.endpoints import router as contacts
 from crud_api.database import Database
 from crud_api.dependencies import Clock, utc_now
+from crud_api.downloads import MOST_DOWNLOADS
 from crud_api.enrolments.endpoints import router as enrolments
 from crud_api.exception_handlers import add_exception_handlers
+from crud_api.heads import HeadAsGet
 from crud_api.health.endpoints import router as health
 from crud_api.imports.endpoints import router as imports
+from crud_api.imports.receiving import MOST_RECEIVED
 from crud_api.keys import KeyRequired, scope_of
 from crud_api.mailboxes.endpoints import router as mailboxes
 from crud_api.metrics import Metrics
@@ -71,6 +77,10 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     app.state.metrics = Metrics(app.state.database.pool)
     app.state.rate_limit = RateLimit(settings)
     app.state.secrets = SecretBox.of(settings)
+    app.state.downloads = asyncio.Semaphore(
+        min(MOST_DOWNLOADS, max(1, settings.api_database_connections // 2))
+    )
+    app.state.receiving = CapacityLimiter(MOST_RECEIVED)
     key = Depends(KeyRequired())
     for router in KEYED:
         app.include_router(router, dependencies=[key])
@@ -79,6 +89,8 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     openapi.extend_document(app, scope_of)
     add_exception_handlers(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(NotModified)
+    app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
     return app
 

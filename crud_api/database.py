@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import Any
 
 import psycopg
@@ -20,6 +21,9 @@ from sequence_store.settings import ApiSettings
 STATEMENT_TIMEOUT_MS = 5_000
 IDLE_TIMEOUT_MS = 10_000
 WAIT_FOR_CONNECTION_SECONDS = 5
+CANCEL_SECONDS = 5
+COPY_TIMEOUT_MS = 1_800_000
+BLOCK = 64 * 1024
 
 UNIQUE_MESSAGES = {
     "sequences_name_key": "name: is already used by another sequence",
@@ -116,11 +120,76 @@ def run(
     return connection.exec_driver_sql(query(file, name).decode(), dict(values or {}))
 
 
+class CopyOut:
+    """The result of a COPY statement of `sequence_store/postgres/sql/<file>.sql`, which starts with `prefix`.
+
+    One thread reads it from its start to its end; another one may cancel it at any time. A generator would not
+    do: a client that breaks off leaves it to the garbage collector, where the rollback waits for the lock that
+    the COPY holds.
+    """
+
+    def __init__(
+        self, database: Database, file: str, name: str, values: Mapping[str, object], *, prefix: bytes = b""
+    ) -> None:
+        self._database = database
+        self._statement = query(file, name)
+        self._values = values
+        self._prefix = prefix
+        self._lock = Lock()
+        self._cancelled = False
+        self._running: psycopg.Connection[Any] | None = None
+
+    def read(self, put: Callable[[bytes], object]) -> None:
+        """Pass the result to `put`, in blocks of about 64 KiB; at least one block, which may be empty.
+
+        Raise ApiError if the database is unavailable, and whatever `put` raises.
+        """
+        with self._database.transaction() as connection:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {COPY_TIMEOUT_MS}")
+            block = bytearray(self._prefix)
+            with (
+                self._cancellable(connection),
+                copy_cursor(connection) as cursor,
+                cursor.copy(self._statement, self._values) as copy,
+            ):
+                for data in copy:
+                    block += data
+                    if len(block) >= BLOCK:
+                        put(bytes(block))
+                        block.clear()
+            put(bytes(block))
+
+    def cancel(self) -> None:
+        """End the statement; `read` then raises an error. If it has ended already, do nothing."""
+        with self._lock:
+            self._cancelled = True
+            if self._running is not None:
+                with suppress(psycopg.Error):
+                    self._running.cancel_safe(timeout=CANCEL_SECONDS)
+
+    @contextmanager
+    def _cancellable(self, connection: Connection) -> Iterator[None]:
+        """Let `cancel` reach the connection only as long as it runs this statement, and no other one."""
+        with self._lock:
+            if self._cancelled:
+                raise UnavailableError("The download was cancelled.")
+            self._running = _driver_connection(connection)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running = None
+
+
 def copy_cursor(connection: Connection) -> psycopg.Cursor[tuple[Any, ...]]:
     """Return a psycopg cursor in the connection's transaction, for COPY."""
+    return _driver_connection(connection).cursor()
+
+
+def _driver_connection(connection: Connection) -> psycopg.Connection[Any]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)  # noqa: S101
-    return driver.cursor()
+    return driver
 
 
 @contextmanager

@@ -5,6 +5,7 @@ ApiError
 ├── UnauthorizedError       401  the key is missing or invalid
 ├── ForbiddenError          403  the key lacks the required scope
 ├── NotFoundError           404  no live record has the id
+├── SlowClientError         408  the client does not send its body in time
 ├── ConflictError           409  the request conflicts with existing data
 ├── PreconditionFailedError 412  the resource changed after the client read it
 ├── TooLargeError           413  the body exceeds the size limit
@@ -48,6 +49,13 @@ class ForbiddenError(ApiError):
 
 class NotFoundError(ApiError):
     status = 404
+
+
+class SlowClientError(ApiError):
+    status = 408
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, headers={"Connection": "close"})
 
 
 class ConflictError(ApiError):

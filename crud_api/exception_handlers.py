@@ -57,7 +57,8 @@ def _allowed_methods(request: Request) -> list[str]:
     matching = [
         one for one in contexts if isinstance(one.original_route, APIRoute) and one.path_regex.match(path)
     ]
-    return sorted({method for context in matching for method in context.methods or ()})
+    methods = {method for context in matching for method in context.methods or ()}
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def describe(fault: dict[str, Any]) -> str:

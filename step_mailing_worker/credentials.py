@@ -15,6 +15,7 @@ from typing import Literal
 
 import boto3
 import httpx
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -208,7 +209,8 @@ _LASTING_ERRORS = {"ResourceNotFoundException", "AccessDeniedException", "Invali
 
 def _secret_value(reference: str, region: str) -> str:
     name, own_region = referred(reference)
-    client = boto3.client("secretsmanager", region_name=own_region or region)
+    config = Config(connect_timeout=3, read_timeout=_ANSWER_SECONDS, retries={"total_max_attempts": 2})
+    client = boto3.client("secretsmanager", region_name=own_region or region, config=config)
     try:
         return client.get_secret_value(SecretId=name)["SecretString"]
     finally:

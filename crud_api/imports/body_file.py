@@ -1,52 +1,106 @@
-"""Reads a request body as a file in a worker thread, with bounded memory."""
+"""Receives a request body as a temporary file.
+
+While the client sends, the upload holds a socket and a file, but no thread and no database connection. So slow
+uploads do not delay other requests.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
-from typing import Any
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, BinaryIO
 
-from anyio import from_thread
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from crud_api.errors import InvalidInputError
+from crud_api.errors import InvalidInputError, SlowClientError, UnavailableError
+
+Beat = Callable[[int], Awaitable[None]]  # called with the number of lines received so far
 
 LONGEST_PAUSE_SECONDS = 60
-BUFFERED = 256 * 1024
+LEAST_BYTES_PER_SECOND = 1024  # on average, after LONGEST_PAUSE_SECONDS
+BEAT_SECONDS = 1.0
+BEAT_LINES = 50_000
+WRITTEN_AT_ONCE = 1024 * 1024
+READ_AT_ONCE = 256 * 1024
 
 
-class _Body(io.RawIOBase):
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = memoryview(b"")
+class _Reader(io.RawIOBase):
+    """Reads a file without owning it: whoever wraps the reader may drop it, and the file stays open."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Fill the buffer completely; only the last read returns less."""
-        filled = 0
-        while filled < len(buffer):
-            if not self._rest:
-                chunk = from_thread.run(self._next)
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+async def receive_file(file: BinaryIO, chunks: AsyncIterator[bytes], beat: Beat) -> io.BufferedReader:
+    """Write the chunks to `file`, and return a reader at its start.
+
+    `beat` is called every BEAT_SECONDS and BEAT_LINES until the file is complete. Raise ApiError if the client is gone, sends
+    nothing for LONGEST_PAUSE_SECONDS or sends too slowly, or if the disk is full.
+    """
+    block = bytearray()
+    async for chunk in _timed(chunks, beat):
+        block += chunk
+        if len(block) >= WRITTEN_AT_ONCE:
+            await _write(file, bytes(block))
+            block.clear()
+    await _write(file, bytes(block))
+    await run_in_threadpool(file.seek, 0)
+    return io.BufferedReader(_Reader(file), READ_AT_ONCE)
+
+
+async def _write(file: BinaryIO, block: bytes) -> None:
+    try:
+        await run_in_threadpool(file.write, block)
+        await run_in_threadpool(file.flush)
+    except OSError:
+        raise UnavailableError("The server has no space left to receive the file. Try again later.") from None
+
+
+async def _timed(chunks: AsyncIterator[bytes], beat: Beat) -> AsyncIterator[bytes]:
+    """Yield the chunks; call `beat` while they arrive, and raise SlowClientError if they do not."""
+    began = arrived = beaten = time.monotonic()
+    received = lines = lines_beaten = 0
+    following = asyncio.ensure_future(_next(chunks))
+    try:
+        while True:
+            await asyncio.wait({following}, timeout=BEAT_SECONDS)
+            now = time.monotonic()
+            if now - beaten >= BEAT_SECONDS or lines - lines_beaten >= BEAT_LINES:
+                await beat(lines)
+                beaten, lines_beaten = time.monotonic(), lines
+            if following.done():
+                chunk = following.result()
                 if chunk is None:
-                    break
-                self._rest = memoryview(chunk)
-            taken = min(len(buffer) - filled, len(self._rest))
-            buffer[filled : filled + taken] = self._rest[:taken]
-            self._rest, filled = self._rest[taken:], filled + taken
-        return filled
-
-    async def _next(self) -> bytes | None:
-        try:
-            return await asyncio.wait_for(anext(self._chunks, None), LONGEST_PAUSE_SECONDS)
-        except TimeoutError:
-            raise InvalidInputError(f"body: no data was received for {LONGEST_PAUSE_SECONDS} s") from None
-        except ClientDisconnect:
-            raise InvalidInputError("body: the connection was closed before the body was complete") from None
+                    return
+                received, arrived = received + len(chunk), now
+                lines += chunk.count(b"\n")
+                yield chunk
+                following = asyncio.ensure_future(_next(chunks))
+            elif now - arrived >= LONGEST_PAUSE_SECONDS:
+                raise SlowClientError(f"body: no data was received for {LONGEST_PAUSE_SECONDS} s")
+            _check_pace(received, now - began)
+    finally:
+        following.cancel()
 
 
-def body_file(chunks: AsyncIterator[bytes]) -> io.BufferedReader:
-    """Return the chunks as a file. Read it in a worker thread of the event loop."""
-    return io.BufferedReader(_Body(chunks), BUFFERED)
+def _check_pace(received: int, seconds: float) -> None:
+    if seconds > LONGEST_PAUSE_SECONDS and received < LEAST_BYTES_PER_SECOND * seconds:
+        raise SlowClientError(f"body: was sent at less than {LEAST_BYTES_PER_SECOND} bytes per second")
+
+
+async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+    try:
+        return await anext(chunks, None)
+    except ClientDisconnect:
+        raise InvalidInputError("body: the connection was closed before the body was complete") from None

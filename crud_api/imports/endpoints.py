@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
+import asyncio
+from io import BufferedReader
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from crud_api.dependencies import Settings, Store, Today
+from crud_api.downloads import Download
 from crud_api.imports import service
-from crud_api.imports.body_file import body_file
+from crud_api.imports.receiving import import_body
 from crud_api.imports.schemas import ContactExportQuery, ContactFileQuery, FileQuery, Import, ImportQuery
 from crud_api.openapi import error_responses
 
@@ -30,11 +31,12 @@ def _csv_response(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"text/csv": {"schema": {"type": "string"}}}}
 
 
-def _download(name: str, blocks: Iterator[bytes]) -> StreamingResponse:
-    """Return a file. An error before its first block still becomes a normal error response."""
-    first = next(blocks)
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(chain([first], blocks), media_type="text/csv; charset=utf-8", headers=headers)
+async def _downloads(request: Request) -> asyncio.Semaphore:
+    running: asyncio.Semaphore = request.app.state.downloads
+    return running
+
+
+Downloads = Annotated[asyncio.Semaphore, Depends(_downloads)]
 
 
 @router.post(
@@ -63,10 +65,13 @@ async def import_contacts(
     suppressed address and the like) is skipped; the report of the import lists its line and the reason. The
     list of imports shows the progress of a running import.
     """
-    file = body_file(request.stream())
-    return await run_in_threadpool(
-        service.import_contacts, store, file, query, today=today, pads=settings.address_pads
-    )
+    enrolment = await run_in_threadpool(service.enrolment_of, store, query.sequence_id, today)
+
+    def run(import_id: int, file: BufferedReader) -> Import:
+        pads = settings.address_pads
+        return service.import_contacts(store, import_id, file, query, enrolment=enrolment, pads=pads)
+
+    return await import_body(request, store, "contacts", run)
 
 
 @router.get(
@@ -76,12 +81,14 @@ async def import_contacts(
     response_class=StreamingResponse,
     responses={200: _csv_response("All contacts, in the format of an import"), **error_responses()},
 )
-def export_contacts(query: Annotated[ContactExportQuery, Query()], store: Store) -> Response:
+def export_contacts(
+    query: Annotated[ContactExportQuery, Query()], store: Store, downloads: Downloads
+) -> Response:
     """Return all contacts as a CSV file that is safe to open in a spreadsheet.
 
     A cell that a spreadsheet would run as a formula starts with an apostrophe. An import removes it again.
     """
-    return _download("contacts.csv", service.export_contacts(store, query))
+    return Download("contacts.csv", service.export_contacts(store, query), downloads)
 
 
 @router.post(
@@ -99,10 +106,11 @@ async def import_suppressions(
 
     Format and errors are those of the import of contacts.
     """
-    file = body_file(request.stream())
-    return await run_in_threadpool(
-        service.import_suppressions, store, file, query, pads=settings.address_pads
-    )
+
+    def run(import_id: int, file: BufferedReader) -> Import:
+        return service.import_suppressions(store, import_id, file, query, pads=settings.address_pads)
+
+    return await import_body(request, store, "suppressions", run)
 
 
 @router.get(
@@ -132,9 +140,9 @@ def get_import(import_id: UUID, store: Store) -> Import:
     response_class=StreamingResponse,
     responses={200: _csv_response("line, outcome, reason"), **error_responses(404)},
 )
-def get_import_report(import_id: UUID, store: Store) -> Response:
+def get_import_report(import_id: UUID, store: Store, downloads: Downloads) -> Response:
     """Return a CSV file with a line for each row that was refused, flagged, merged or not enrolled.
 
     Each line contains the line number in the imported file, the outcome and the reason.
     """
-    return _download("report.csv", service.report(store, import_id))
+    return Download("report.csv", service.report(store, import_id), downloads)

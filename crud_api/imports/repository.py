@@ -9,14 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import Connection, CursorResult, select
 
-from crud_api.database import copy_cursor, run
+from crud_api.database import CopyOut, Database, copy_cursor, run
 from crud_api.errors import UnavailableError
 from crud_api.imports.schemas import ContactExportQuery, ImportQuery
 from crud_api.paging import Page, read_page
 from crud_api.tables import AnyRow, imports
 from sequence_store.postgres.queries import query
 
-MOST_RUNNING = 2  # across all processes: an import holds a connection until its file is completely received
+MOST_RUNNING = 2  # across all processes: an import holds a connection while it reads and merges its file
 BLOCK = 64 * 1024
 
 SHOWN = (
@@ -119,30 +119,17 @@ def finish(
     _run(connection, "finish_import", **values)
 
 
-def export_contacts(connection: Connection, selection: ContactExportQuery) -> Iterator[bytes]:
-    _run(connection, "allow_time")
-    return _copied(connection, "export_contacts", is_active=selection.is_active)
+def export_contacts(store: Database, selection: ContactExportQuery, *, prefix: bytes) -> CopyOut:
+    return CopyOut(store, "imports", "export_contacts", {"is_active": selection.is_active}, prefix=prefix)
 
 
-def export_report(connection: Connection, import_id: int) -> Iterator[bytes]:
-    _run(connection, "allow_time")
-    return _copied(connection, "export_report", import_id=import_id)
+def export_report(store: Database, import_id: int) -> CopyOut:
+    return CopyOut(store, "imports", "export_report", {"import_id": import_id})
 
 
 def _find_known(connection: Connection) -> None:
     _run(connection, "find_known")
     _run(connection, "analyze_known")
-
-
-def _copied(connection: Connection, name: str, **values: object) -> Iterator[bytes]:
-    with copy_cursor(connection) as cursor, cursor.copy(query("imports", name), values) as copy:
-        block = bytearray()
-        for data in copy:
-            block += data
-            if len(block) >= BLOCK:
-                yield bytes(block)
-                block.clear()
-        yield bytes(block)
 
 
 def _blocks(lines: Iterable[str]) -> Iterator[str]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
+from io import BufferedReader
+from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from crud_api.database import Database
+from crud_api.database import CopyOut, Database
 from crud_api.enrolments.service import first_due_day
 from crud_api.errors import ApiError, ConflictError, InvalidInputError, NotFoundError
 from crud_api.imports import repository
@@ -36,15 +37,38 @@ CONFLICT = "Another request added a record of the file in the meantime. Nothing 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # without it, some spreadsheets do not recognise UTF-8
 
 
+def begin(store: Database, kind: Literal["contacts", "suppressions"]) -> int:
+    """Record an import, so that it is visible while its file arrives and after it fails; return its id."""
+    with store.reading() as connection:
+        return repository.begin(connection, kind)
+
+
+def show_received(store: Database, import_id: int, lines: int) -> None:
+    """Record that the file of the import still arrives, and how many lines have; skip it if that fails."""
+    _show_progress(store, import_id, ImportState.READING, lines)
+
+
+def fail(store: Database, import_id: int, error: BaseException) -> None:
+    """Record why the import failed. If the database is unreachable, the list shows it as interrupted later."""
+    message = str(error.detail) if isinstance(error, ApiError) else INTERRUPTED
+    with suppress(ApiError), store.reading() as connection:
+        repository.fail(connection, import_id, message)
+
+
 def import_contacts(
-    store: Database, file: io.BufferedReader, query: ContactFileQuery, *, today: date, pads: bytes
+    store: Database,
+    import_id: int,
+    file: BufferedReader,
+    query: ContactFileQuery,
+    *,
+    enrolment: tuple[int, date] | None,
+    pads: bytes,
 ) -> Import:
     """Import a file of contacts in one transaction; list refused rows in the report.
 
     Raise ApiError if the file is invalid; then nothing is imported.
     """
-    enrolment = _enrolment(store, query.sequence_id, today)
-    with _recorded(store, "contacts") as import_id, store.transaction() as connection:
+    with _recorded(store, import_id), store.transaction() as connection:
         repository.start(connection, import_id)
         source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
         layout = lay_out(
@@ -67,9 +91,11 @@ def import_contacts(
     return _of(store, import_id)
 
 
-def import_suppressions(store: Database, file: io.BufferedReader, query: FileQuery, *, pads: bytes) -> Import:
+def import_suppressions(
+    store: Database, import_id: int, file: BufferedReader, query: FileQuery, *, pads: bytes
+) -> Import:
     """Import a file of suppressed addresses; end their enrolments and cancel their sends."""
-    with _recorded(store, "suppressions") as import_id, store.transaction() as connection:
+    with _recorded(store, import_id), store.transaction() as connection:
         repository.start(connection, import_id)
         source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
         layout = lay_out(source.header, SUPPRESSION_COLUMNS, required=("mailAddress",), columns=query.column)
@@ -90,42 +116,30 @@ def find(connection: Connection, import_id: UUID) -> Import:
     return shown
 
 
-def report(store: Database, import_id: UUID) -> Iterator[bytes]:
-    """Yield the report as CSV: line number in the file, outcome and reason."""
-    with store.transaction() as connection:
-        yield from repository.export_report(connection, _found(connection, import_id).row_key)
+def report(store: Database, import_id: UUID) -> CopyOut:
+    """Return the report as CSV: line number in the file, outcome and reason. Raise NotFoundError if none."""
+    with store.reading() as connection:
+        row_key = _found(connection, import_id).row_key
+    return repository.export_report(store, row_key)
 
 
-def export_contacts(store: Database, query: ContactExportQuery) -> Iterator[bytes]:
-    """Yield the contacts as CSV, in the format of an import."""
-    with store.transaction() as connection:
-        blocks = repository.export_contacts(connection, query)
-        yield BYTE_ORDER_MARK + next(blocks)
-        yield from blocks
+def export_contacts(store: Database, query: ContactExportQuery) -> CopyOut:
+    """Return the contacts as CSV, in the format of an import."""
+    return repository.export_contacts(store, query, prefix=BYTE_ORDER_MARK)
 
 
 @contextmanager
-def _recorded(store: Database, kind: str) -> Iterator[int]:
-    """Record an import outside its transaction, so that it is visible while it runs and after it fails.
-
-    If the block raises an error, record it as the reason of the failure.
-    """
-    with store.reading() as connection:
-        import_id = repository.begin(connection, kind)
+def _recorded(store: Database, import_id: int) -> Iterator[None]:
+    """Record the error of the block, if it raises one, as the reason why the import failed."""
     try:
-        yield import_id
+        yield
     except ConflictError as error:
-        _fail(store, import_id, CONFLICT)
-        raise ConflictError(CONFLICT) from error
+        conflict = ConflictError(CONFLICT)
+        fail(store, import_id, conflict)
+        raise conflict from error
     except BaseException as error:
-        _fail(store, import_id, str(error.detail) if isinstance(error, ApiError) else INTERRUPTED)
+        fail(store, import_id, error)
         raise
-
-
-def _fail(store: Database, import_id: int, message: str) -> None:
-    """Record the failure. If the database is unreachable, the list shows the import as interrupted later."""
-    with suppress(ApiError), store.reading() as connection:
-        repository.fail(connection, import_id, message)
 
 
 def _stage(
@@ -153,7 +167,7 @@ def _show_progress(store: Database, import_id: int, state: ImportState, rows: in
         repository.show_progress(connection, import_id, state, rows)
 
 
-def _enrolment(store: Database, sequence: UUID | None, today: date) -> tuple[int, date] | None:
+def enrolment_of(store: Database, sequence: UUID | None, today: date) -> tuple[int, date] | None:
     """Return the internal id of the sequence to enrol in, and the day on which its first step is due."""
     if sequence is None:
         return None

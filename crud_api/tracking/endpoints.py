@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from base64 import b64decode
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from crud_api.dependencies import Settings, Store
 from crud_api.errors import UnavailableError
+from crud_api.heads import is_head
 from crud_api.tracking import pages, repository
 from sequence_store.mail.link_tokens import Link, LinkKind
 
@@ -25,12 +26,13 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/t/{token}")
-def follow_link(token: str, store: Store, settings: Settings) -> Response:
-    """Record the event; return the open pixel, or redirect to the target of the link."""
+def follow_link(token: str, request: Request, store: Store, settings: Settings) -> Response:
+    """Record the event; return the open pixel, or redirect to the target of the link. HEAD records nothing."""
     link = settings.link_signer.read(token)
     if link is None or link.kind is LinkKind.UNSUBSCRIBE:
         return pages.unknown_link()
-    _record(store, link)
+    if not is_head(request.scope):
+        _record(store, link)
     if link.kind is LinkKind.OPEN:
         return Response(PIXEL, media_type="image/gif")
     return RedirectResponse(link.target, 302, pages.HEADERS)

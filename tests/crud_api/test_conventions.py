@@ -185,12 +185,13 @@ def test_unknown_route_and_method_answer_in_the_same_form(shared_api: Api) -> No
     assert set(shared_api.get("/nowhere").json()) == {"message"}
     other = shared_api.request("PUT", "/sequences")
     assert (other.status_code, set(other.json())) == (405, {"message"})
-    assert other.headers["Allow"] == "GET, POST"
+    assert other.headers["Allow"] == "GET, HEAD, POST"
 
 
 def test_every_path_answers_405_to_the_methods_it_lacks_and_names_those_it_has(shared_api: Api) -> None:
     for path, operations in shared_api.app.openapi()["paths"].items():
         known = {method.upper() for method in operations}
+        known |= {"HEAD"} if "GET" in known else set()
         for method in {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} - known:
             other = shared_api.request(method, re.sub(r"\{\w+\}", NOBODY, path))
             assert (other.status_code, other.headers.get("Allow")) == (405, ", ".join(sorted(known))), path
@@ -229,3 +230,53 @@ def test_sequences_are_sorted_by_name(api: Api) -> None:
         api.sequence(name=name)
     for sort, wanted in (("name", "abc"), ("-name", "cba"), ("-createdAt", "bac")):
         assert "".join(one["name"] for one in api.get("/sequences", params={"sort": sort}).json()) == wanted
+
+
+def test_head_answers_what_get_does_without_the_body(api: Api) -> None:
+    sequence = api.sequence()
+    contact = api.enrolled(sequence)
+    imported = api.post("/contacts/imports", content=b"name,mailAddress\n").json()
+    known = {"sequence_id": sequence["id"], "contact_id": contact["id"], "import_id": imported["id"]}
+    known["step_id"] = sequence["steps"][0]["id"]
+    tried = 0
+    for path, operations in api.app.openapi()["paths"].items():
+        if "get" not in operations:
+            continue
+        for ids in (known, {}):
+            where = re.sub(r"\{(\w+)\}", lambda name, ids=ids: ids.get(name[1], NOBODY), path)
+            got, headed = api.get(where), api.request("HEAD", where)
+            assert (headed.status_code, headed.content) == (got.status_code, b""), where
+            changing = {"x-request-id"} | ({"content-length"} if path == "/metrics" else set())
+            for headers in (got.headers, headed.headers):
+                for name in changing:
+                    headers.pop(name, None)
+            assert headed.headers == got.headers, where
+            tried += got.status_code == 200
+    assert tried >= 20
+
+
+def test_etag_that_the_client_has_is_answered_with_304_and_no_body(api: Api) -> None:
+    sequence = api.sequence()
+    contact, mailbox = api.enrolled(sequence), api.mailbox()
+    suppression = api.made("/suppressions", {"mailAddress": "x@y.example", "reason": "x"})
+    path = f"/sequences/{sequence['id']}"
+    for one in (
+        path,
+        f"{path}/steps/{sequence['steps'][0]['id']}",
+        f"{path}/contacts/{contact['id']}",
+        f"/contacts/{contact['id']}",
+        f"/mailboxes/{mailbox['id']}",
+        f"/suppressions/{suppression['id']}",
+    ):
+        tag = api.get(one).headers["ETag"]
+        for condition in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+            for method in ("GET", "HEAD"):
+                same = api.request(method, one, headers={"If-None-Match": condition})
+                assert (same.status_code, same.content, same.headers["ETag"]) == (304, b"", tag), one
+                assert "Content-Type" not in same.headers
+        other = api.get(one, headers={"If-None-Match": '"other"'})
+        assert (other.status_code, other.headers["ETag"]) == (200, tag)
+    assert api.get("/contacts", headers={"If-None-Match": "*"}).status_code == 200  # a list has no ETag
+    api.patch(f"/contacts/{contact['id']}", {"name": "New"})
+    changed = api.get(f"/contacts/{contact['id']}", headers={"If-None-Match": api.get(path).headers["ETag"]})
+    assert changed.status_code == 200

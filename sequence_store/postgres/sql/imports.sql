@@ -1,24 +1,22 @@
 -- name: take_slot
--- An import holds a connection until its whole file has arrived, so only a few run at once, over all
--- processes.
+-- An import holds a connection and sorts its whole file, so only a few run at once, over all processes.
 SELECT pg_try_advisory_xact_lock(72366, %(slot)s)
 
 -- name: allow_time
--- An import runs longer than a request's statements, pauses while the file arrives, and sorts more rows
--- than a page.
+-- An import runs longer than a request's statements, and sorts more rows than a page.
 SELECT set_config('statement_timeout', '1800000', true), set_config('work_mem', '128MB', true),
     set_config('idle_in_transaction_session_timeout', '120000', true)
 
 -- name: mark_alive
--- The import's transaction holds this lock. If it is free while the import's state is unfinished, the
--- import died.
+-- The import's transaction holds this lock. While the file arrives, the import is touched every second
+-- instead. If the lock is free and the import was not touched lately, it died.
 SELECT pg_advisory_xact_lock_shared(72367, %(import_id)s::int)
 
 -- name: find_gone
--- Imports whose process died: unfinished, and their lock is free.
+-- Imports whose process died: unfinished, not touched lately, and their lock is free.
 SELECT id FROM imports
 WHERE id = ANY(%(ids)s) AND state IN ('reading', 'merging')
-    AND created < clock_timestamp() - interval '5 seconds'
+    AND greatest(created, updated) < clock_timestamp() - interval '5 seconds'
     AND pg_try_advisory_xact_lock(72367, id::int)
 
 -- name: wait_for_other_merges
@@ -32,7 +30,8 @@ INSERT INTO imports (kind) VALUES (%(kind)s) RETURNING id
 DELETE FROM imports WHERE created < now() - interval '90 days'
 
 -- name: show_progress
-UPDATE imports SET state = %(state)s, rows_read = %(rows_read)s
+-- Lines that have arrived are counted first, then the rows of the file from its start on.
+UPDATE imports SET state = %(state)s, rows_read = greatest(rows_read, %(rows_read)s)
 WHERE id = %(import_id)s AND state IN ('reading', 'merging')
 
 -- name: fail_import
