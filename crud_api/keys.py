@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
 from fastapi.routing import APIRoute
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -30,6 +31,19 @@ AREAS = {
     "imports": "contacts",
 }
 
+ALWAYS = ""  # stands for every request, with whichever parameters
+# What else an operation requires, by its name, so that a key cannot do or read by it what it lacks the right
+# to: a parameter of the query, or ALWAYS, and the scope that a request with it requires. docs/security.md
+# shows the same table.
+ALSO_REQUIRED: Mapping[str, Mapping[str, Scope]] = MappingProxyType(
+    {
+        "import_contacts": {"sequenceId": Scope.SEQUENCES_WRITE},
+        "preview_step": {"contactId": Scope.CONTACTS_READ, "mailboxId": Scope.MAILBOXES_READ},
+        "list_sequence_mailboxes": {ALWAYS: Scope.MAILBOXES_READ},
+        "assign_mailboxes": {ALWAYS: Scope.MAILBOXES_READ},
+    }
+)
+
 _keys = api_keys.c
 _FIND = select(
     _keys.id,
@@ -40,9 +54,17 @@ _FIND = select(
 
 
 def scope_of(tags: Collection[str], method: str) -> Scope:
-    """Return the scope that a route with these tags requires for `method`."""
+    """Return the scope of a route's area that the route requires for `method`."""
     area = next(iter(tags))
     return Scope(f"{AREAS.get(area, area)}:{'read' if method in READ_METHODS else 'write'}")
+
+
+def scopes_of(name: str, tags: Collection[str], method: str, parameters: Collection[str]) -> list[Scope]:
+    """Return all scopes that a request to the operation `name` requires if its query has `parameters`."""
+    also = ALSO_REQUIRED.get(name, {})
+    return [scope_of(tags, method)] + [
+        scope for parameter, scope in also.items() if parameter == ALWAYS or parameter in parameters
+    ]
 
 
 class KeyRequired(HTTPBearer):
@@ -63,16 +85,20 @@ class KeyRequired(HTTPBearer):
             return
         credentials = await super().__call__(request)
         route: APIRoute = request.scope["route"]
-        scope = scope_of([str(tag) for tag in route.tags], request.scope["method"])
+        tags, method = [str(tag) for tag in route.tags], request.scope["method"]
+        scopes = scopes_of(route.name, tags, method, request.query_params.keys())
         request.state.key_id = await run_in_threadpool(
-            _check_key, scope, state.database, state.rate_limit, credentials
+            _check_key, scopes, state.database, state.rate_limit, credentials
         )
 
 
 def _check_key(
-    scope: Scope, store: Database, rate_limit: RateLimit, credentials: HTTPAuthorizationCredentials | None
+    scopes: Collection[Scope],
+    store: Database,
+    rate_limit: RateLimit,
+    credentials: HTTPAuthorizationCredentials | None,
 ) -> int:
-    """Return the id of the key if it is valid, has the scope and is within its rate limit."""
+    """Return the id of the key if it is valid, has the scopes and is within its rate limit."""
     if credentials is None:
         raise UnauthorizedError("Authorization: an API key is required, as `Bearer <key>`")
     with store.reading() as connection:
@@ -81,8 +107,8 @@ def _check_key(
         raise UnauthorizedError("Authorization: the key is unknown")
     if key.revoked or key.expired:
         raise UnauthorizedError(f"Authorization: the key {'is revoked' if key.revoked else 'has expired'}")
-    if scope not in key.scopes:
-        raise ForbiddenError(f"Authorization: the key lacks the scope {scope}")
+    if missing := [scope for scope in scopes if scope not in key.scopes]:
+        raise ForbiddenError(f"Authorization: the key lacks the scope {' and '.join(missing)}")
     rate_limit.count(key.id)
     key_id: int = key.id
     return key_id

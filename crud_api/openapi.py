@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -27,7 +27,7 @@ any position. `sort` sets the order; the prefix `-` reverses it. `X-Total-Count`
 most 10,000 items. Every response has an `X-Request-Id`.
 
 **API keys.** Send `Authorization: Bearer <key>`. Create a key with `sequences keys create`. Each operation
-lists the scope that it requires. A request without a valid key gets 401, without the scope 403, and above the
+lists the scopes that it requires. A request without a valid key gets 401, without a scope 403, and above the
 rate limit 429; `Retry-After` then says how many seconds to wait.
 
 **Idempotency.** A creating request with an `Idempotency-Key` is executed once: if it is repeated within 24
@@ -119,21 +119,43 @@ _OF_STATUS = {
 }
 
 
-def extend_document(app: FastAPI, scope_of: Callable[[list[str], str], str]) -> None:
-    """Add the scope of each operation and the headers of each response to the OpenAPI document of `app`."""
+def extend_document(
+    app: FastAPI,
+    scopes_of: Callable[[str, list[str], str, list[str]], Sequence[str]],
+    also_required: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Add the scopes of each operation and the headers of each response to the OpenAPI document of `app`.
+
+    The scopes that a query parameter requires (`also_required`, by operation) are in its description.
+    """
     generate = app.openapi
+    extended: dict[str, Any] | None = None
 
     def document() -> dict[str, Any]:
+        nonlocal extended
         generated = generate()
+        if generated is extended:  # FastAPI keeps the document
+            return generated
+        extended = generated
         for operations in generated["paths"].values():
             for method, operation in operations.items():
                 if "security" in operation:
-                    operation["security"] = [{"key": [scope_of(operation["tags"], method.upper())]}]
+                    name = operation["operationId"]
+                    scopes = scopes_of(name, operation["tags"], method.upper(), [])
+                    operation["security"] = [{"key": list(scopes)}]
+                    _describe_scopes(operation, also_required.get(name, {}))
                 for status, response in operation["responses"].items():
                     response["headers"] = _headers(operation, status, response)
         return generated
 
     app.openapi = document  # type: ignore[method-assign]  # FastAPI documents this as the way to extend it
+
+
+def _describe_scopes(operation: dict[str, Any], also_required: Mapping[str, str]) -> None:
+    for parameter in operation.get("parameters", ()):
+        if scope := also_required.get(parameter["name"]):
+            described = parameter.get("description", "").removesuffix(".")
+            parameter["description"] = f"{described}. Requires the scope {scope}".removeprefix(". ")
 
 
 def _headers(operation: dict[str, Any], status: str, response: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 from crud_api import rate_limit
 from crud_api.app import create_app
 from crud_api.json_log import JsonLines
-from crud_api.keys import scope_of
+from crud_api.keys import ALSO_REQUIRED, ALWAYS, scopes_of
 from sequence_cli.main import app as cli
 from sequence_store.errors import SettingsError
 from sequence_store.secrets.api_keys import Scope
@@ -57,19 +58,28 @@ def bearing(key: str) -> dict[str, Any]:
     return {"headers": {"Authorization": f"Bearer {key}"}}
 
 
-def requests(api: Api) -> list[tuple[str, str, Scope]]:
-    """Return the method, a path and the scope of every route that requires a key."""
-    asked = [
-        (
-            method,
-            re.sub(r"\{\w+\}", NOBODY, route.path_format or ""),
-            scope_of([str(tag) for tag in route.tags], method),
-        )
-        for route in iter_route_contexts(api.app.routes)
-        if route.path and route.path not in OPEN and not route.path.startswith(OPEN_FOLDERS)
-        for method in route.methods or ()
-    ]
-    assert len(asked) >= 28
+@dataclass(frozen=True)
+class Request:
+    """A request to a route that requires a key, and the scopes that it requires."""
+
+    method: str
+    path: str
+    scopes: frozenset[Scope]
+
+
+def requests(api: Api) -> list[Request]:
+    """Return a request to every route that requires a key, without and with each parameter that matters."""
+    asked = []
+    for route in iter_route_contexts(api.app.routes):
+        if not route.path or route.path in OPEN or route.path.startswith(OPEN_FOLDERS):
+            continue
+        name, tags = str(route.name), [str(tag) for tag in route.tags]
+        path = re.sub(r"\{\w+\}", NOBODY, route.path_format or "")
+        for method in route.methods or ():
+            for parameter in {ALWAYS, *ALSO_REQUIRED.get(name, {})}:
+                scopes = frozenset(scopes_of(name, tags, method, [parameter]))
+                asked.append(Request(method, f"{path}?{parameter}={NOBODY}" if parameter else path, scopes))
+    assert len(asked) >= 40
     return asked
 
 
@@ -89,26 +99,82 @@ def test_every_route_refuses_no_key_a_wrong_one_an_expired_and_a_revoked_one(key
         (bearing(valid[:-1]), "the key is unknown"),
         ({"params": {"key": valid, "api_key": valid}}, "an API key is required, as `Bearer <key>`"),
     ]
-    for method, path, _ in requests(keyed):
+    for one in requests(keyed):
         for request, why in refusals:
-            refused = keyed.request(method, path, **request)
+            refused = keyed.request(one.method, one.path, **request)
             assert (refused.status_code, refused.json()) == (401, {"message": f"Authorization: {why}"})
             assert refused.headers["WWW-Authenticate"] == "Bearer"
-        assert keyed.request(method, path, content=b"{").status_code == 401
+        assert keyed.request(one.method, one.path, content=b"{").status_code == 401
 
 
 def test_every_route_refuses_a_key_without_its_scope_and_takes_one_with_it_alone(keyed: Api) -> None:
-    for method, path, scope in requests(keyed):
-        others = [option for other in Scope if other is not scope for option in ("--scope", other.value)]
-        refused = keyed.request(method, path, **bearing(make_key(*others)))
-        assert (refused.status_code, refused.json()) == (
-            403,
-            {"message": f"Authorization: the key lacks the scope {scope}"},
-        )
-        assert keyed.request(method, path, **bearing(make_key("--scope", scope))).status_code not in (
-            401,
-            403,
-        )
+    alone = {scope: make_key("--scope", scope) for scope in Scope}
+    others = {scope: make_key(*options(set(Scope) - {scope})) for scope in Scope}
+    together: dict[frozenset[Scope], str] = {}
+    for one in requests(keyed):
+        for scope in Scope:
+            missing = sorted(one.scopes - {scope}, key=list(Scope).index)
+            answered = keyed.request(one.method, one.path, **bearing(alone[scope]))
+            if missing:
+                assert answered.status_code == 403, (one, scope)
+                assert answered.json()["message"].startswith("Authorization: the key lacks the scope ")
+                assert all(word in answered.json()["message"] for word in missing)
+            else:
+                assert answered.status_code not in (401, 403), (one, scope)
+            without = keyed.request(one.method, one.path, **bearing(others[scope])).status_code
+            assert (without == 403) == (scope in one.scopes), (one, scope)
+        if one.scopes not in together:
+            together[one.scopes] = make_key(*options(one.scopes))
+        taken = keyed.request(one.method, one.path, **bearing(together[one.scopes]))
+        assert taken.status_code not in (401, 403), one
+
+
+def options(scopes: Iterable[Scope]) -> list[str]:
+    return [word for scope in scopes for word in ("--scope", scope.value)]
+
+
+def test_documented_scopes_are_those_of_the_routes_and_of_the_openapi_document(keyed: Api) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    documented = dict(re.findall(r"^\| `([A-Z]+ /\S*)` \| (.*) \|$", page, re.MULTILINE))
+    offered = {}
+    for path, operations in keyed.app.openapi()["paths"].items():
+        for method, operation in operations.items():
+            if "security" in operation:
+                shown = [f"`{scope}`" for scope in operation["security"][0]["key"]]
+                also = ALSO_REQUIRED.get(operation["operationId"], {})
+                for parameter in operation.get("parameters", ()):
+                    if scope := also.get(parameter["name"]):
+                        assert parameter["description"].endswith(f"Requires the scope {scope}")
+                        shown.append(f"with `{parameter['name']}`: `{scope}`")
+                offered[f"{method.upper()} {path}"] = ", ".join(shown)
+    table = "\n".join(f"| `{route}` | {scopes} |" for route, scopes in sorted(offered.items()))
+    assert documented == offered, f"the table of docs/security.md should be:\n{table}"
+
+
+def test_right_that_a_key_lacks_is_not_had_by_an_import_or_a_preview(keyed: Api) -> None:
+    everything = bearing(make_key())
+    steps = [{"stepNumber": 1, "mailSubject": "Hello", "mailContent": "For {{ contact.name }}"}]
+    sequence = keyed.post("/sequences", {"name": "Private", "steps": steps}, **everything).json()
+    person = {"name": "Ada Lovelace", "mailAddress": "ada@people.example"}
+    contact = keyed.post("/contacts", person, **everything).json()
+    mailbox = {"address": "a@b.example", "sendLimit": 1, "sendStartTime": "09:00", "sendEndTime": "17:00"}
+    box = keyed.post("/mailboxes", mailbox, **everything).json()
+    file = b"name,mailAddress\nGrace,grace@people.example\n"
+    imports = f"/contacts/imports?sequenceId={sequence['id']}"
+    writes_contacts = bearing(make_key("--scope", "contacts:write"))
+    assert keyed.post(imports, content=file, **writes_contacts).status_code == 403
+    assert keyed.sql("SELECT count(*) FROM sequences_contacts") == [(0,)]
+    assert keyed.sql("SELECT count(*) FROM imports") == [(0,)]
+    assert keyed.post("/contacts/imports", content=file, **writes_contacts).status_code == 201
+    path = f"/sequences/{sequence['id']}/steps/{sequence['steps'][0]['id']}/preview"
+    asked = {"params": {"contactId": contact["id"], "mailboxId": box["id"]}}
+    for scopes in ({"sequences:read"}, {"sequences:read", "contacts:read"}, {"sequences:read", "mailboxes:read"}):
+        refused = keyed.get(path, **asked, **bearing(make_key(*options(map(Scope, scopes)))))
+        assert refused.status_code == 403
+        assert "Ada" not in refused.text
+        assert "a@b.example" not in refused.text
+    enough = options(map(Scope, ("sequences:read", "contacts:read", "mailboxes:read")))
+    assert keyed.get(path, **asked, **bearing(make_key(*enough))).json()["contactName"] == "Ada Lovelace"
 
 
 def test_probes_and_documentation_need_no_key(keyed: Api) -> None:
