@@ -5,6 +5,7 @@ Field names are camelCase. Requests match them case-insensitively and may not co
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from typing import Any, Self
 
@@ -46,21 +47,29 @@ class RequestBody(BaseModel):
         return {known.get(name.lower(), name): value for name, value in body.items()}
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    for field in schema["properties"].values():
-        field.pop("default", None)
-
-
 def example(body: dict[str, Any]) -> ConfigDict:
-    """Return a model configuration that adds an example to the OpenAPI document."""
-    return ConfigDict(json_schema_extra={"examples": [body]})
+    """Return a model configuration that adds an example to the OpenAPI document.
+
+    Defaults are in the descriptions only: generators of clients make a field with `default` a required one.
+    """
+
+    def document(schema: dict[str, Any]) -> None:
+        for field in schema["properties"].values():
+            if "default" in field:
+                default = json.dumps(field.pop("default"))
+                described = field.get("description", "").removesuffix(".")
+                field["description"] = f"{described}. Default: {default}".removeprefix(". ")
+        schema["examples"] = [body]
+
+    return ConfigDict(json_schema_extra=document)
 
 
 def example_of_changes(body: dict[str, Any]) -> ConfigDict:
-    """Do the same for a PATCH body, and omit the defaults of its fields, which clients never see."""
+    """Do the same for a PATCH body, whose fields have no default: absent ones stay unchanged."""
 
     def document(schema: dict[str, Any]) -> None:
-        _without_defaults(schema)
+        for field in schema["properties"].values():
+            field.pop("default", None)
         schema["examples"] = [body]
 
     return ConfigDict(json_schema_extra=document)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -12,9 +14,14 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.exceptions import HTTPException
 
+_DATE = "must be a date, such as 2026-03-10"
+_INSTANT = "must be a time with its offset from UTC, such as 2026-03-10T09:00:00Z"
 MOST_FAULTS = 5
 LONGEST_NAME = 60
+_FIELD = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 
+# What each type of Pydantic's errors means; {…} are values of its context. Its own messages speak of Python
+# (`value should have at least 1 item after validation`).
 _PHRASES = {
     "missing": "is required",
     "extra_forbidden": "is not a known name",
@@ -27,7 +34,35 @@ _PHRASES = {
     "bool_type": "must be true or false",
     "uuid_parsing": "must be a UUID",
     "uuid_type": "must be a UUID",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "date_type": _DATE,
+    "date_parsing": _DATE,
+    "date_from_datetime_parsing": _DATE,
+    "date_from_datetime_inexact": _DATE,
+    "datetime_type": _INSTANT,
+    "datetime_parsing": _INSTANT,
+    "datetime_from_date_parsing": _INSTANT,
+    "datetime_object_invalid": _INSTANT,
+    "timezone_aware": _INSTANT,
+    "enum": "must be {expected}",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} {unit}",
+    "too_long": "must have at most {max_length} {unit}",
+    "string_unicode": "must be valid Unicode text",
 }
+# What the pattern of a parameter means, by its name.
+_PATTERN_PHRASES = {
+    "after": "must be the X-Next-Cursor of a page of this list",
+    "Idempotency-Key": "must have 1 to 255 visible ASCII characters and no space",
+}
+_OTHER = "is invalid"
 
 
 def add_exception_handlers(app: FastAPI) -> None:
@@ -61,16 +96,31 @@ def _allowed_methods(request: Request) -> list[str]:
     return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
-def describe(fault: dict[str, Any]) -> str:
+def describe(fault: Mapping[str, Any]) -> str:
     """Format a Pydantic error, for example as `steps[0].mailContent: is required`."""
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    phrase = _PHRASES.get(fault["type"], message[:1].lower() + message[1:])
-    return f"{_field_path(fault['loc'])}: {phrase}"
+    return f"{_field_path(fault)}: {_phrase(fault)}"
 
 
-def _field_path(location: Sequence[str | int]) -> str:
-    """Return the path of the field, or `body` or the like if the error is not in a field."""
-    source, *names = location
+def _phrase(fault: Mapping[str, Any]) -> str:
+    kind, context = fault["type"], defaultdict(str, fault.get("ctx") or {})
+    if kind == "value_error":  # raised by our own code, in words of the API
+        return str(fault["msg"]).removeprefix("Value error, ")
+    if kind == "string_pattern_mismatch":
+        return _PATTERN_PHRASES.get(str(fault["loc"][-1]), _OTHER)
+    context["unit"] = "entries" if context["field_type"] == "List" else "characters"
+    phrase = _PHRASES.get(kind, _OTHER).format_map(context)
+    return phrase.replace(" 1 characters", " 1 character").replace(" 1 entries", " 1 entry")
+
+
+def _field_path(fault: Mapping[str, Any]) -> str:
+    """Return the path of the field, or `body` or the like if the error is not in a field.
+
+    Pydantic's path also contains the names of validators, such as `function-after[_host_name(), str]`; only
+    an unknown name, which the client chose, may look like one.
+    """
+    source, *names = fault["loc"]
+    if fault["type"] != "extra_forbidden":
+        names = [name for name in names if isinstance(name, int) or _FIELD.fullmatch(name)]
     path = ""
     for name in names:
         path += f"[{name}]" if isinstance(name, int) else f".{name[:LONGEST_NAME]}"

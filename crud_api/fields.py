@@ -32,6 +32,7 @@ EARLIEST, LATEST = date(2000, 1, 1), date(2099, 12, 31)
 _NUL = "\x00"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ENCODED_WORD = re.compile(r"=\?[^?\s]*\?[bq]\?[^?]*\?=", re.IGNORECASE)
+_SES_REGION = re.compile(r"ses:[a-z]{2}(-[a-z]+)+-[0-9]")
 _LOCAL_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
 
 # The same rules as JSON Schema patterns, for the OpenAPI document.
@@ -58,6 +59,12 @@ def _one_line(value: str) -> str:
 def _host_name(value: str) -> str:
     if not HOST_NAME.fullmatch(value):
         raise ValueError("must be a host name; write an internationalised name as xn--…")
+    return value
+
+
+def _smtp_host(value: str) -> str:
+    if not (HOST_NAME.fullmatch(value) or _SES_REGION.fullmatch(value)):
+        raise ValueError("must be a host name, or `ses:` and a region, such as ses:eu-west-1")
     return value
 
 
@@ -179,7 +186,12 @@ HostName = Annotated[
     AfterValidator(_host_name),
     Field(json_schema_extra={"pattern": f"^{HOST_NAME.pattern}$"}),
 ]
-SesRegion = Annotated[str, StringConstraints(pattern=r"^ses:[a-z]{2}(-[a-z]+)+-[0-9]$")]
+SmtpHost = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=253),
+    AfterValidator(_smtp_host),
+    Field(json_schema_extra={"pattern": f"^({HOST_NAME.pattern}|{_SES_REGION.pattern})$"}),
+]
 Secret = Annotated[
     SecretStr,
     Field(min_length=1, max_length=4096, json_schema_extra={"pattern": NO_NUL_PATTERN}),

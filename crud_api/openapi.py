@@ -34,7 +34,9 @@ rate limit 429; `Retry-After` then says how many seconds to wait.
 hours, it returns the first response.
 
 **Concurrent changes.** A response with one resource has an `ETag`. To change or delete the resource only if
-it is unchanged, send the `ETag` as `If-Match`; if the resource has changed, the request gets 412.
+it is unchanged, send the `ETag` as `If-Match`; if the resource has changed, the request gets 412. A GET with
+the `ETag` as `If-None-Match` gets 304 without a body if the resource is unchanged. HEAD works like GET,
+without the body.
 
 **Errors** are `{"message": "…"}`. With 400 the message names the invalid field, with 404 the unknown id, and
 with 409 the conflict. After 503 the same request may succeed; retry it later.

@@ -11,6 +11,7 @@ from crud_api.dependencies import Settings, Store, Today
 from crud_api.enrolments import service
 from crud_api.enrolments.schemas import (
     ContactIds,
+    ContactIdsQuery,
     Enrolment,
     EnrolmentChange,
     EnrolmentQuery,
@@ -18,6 +19,7 @@ from crud_api.enrolments.schemas import (
 )
 from crud_api.idempotency import Idempotent
 from crud_api.json_body import JsonRoute
+from crud_api.listed_ids import in_body_or_query
 from crud_api.openapi import error_responses
 from crud_api.responses import IfMatch, model_response
 from sequence_store.domain.states import EnrolmentStatus
@@ -60,10 +62,16 @@ def enrol_contacts(
 
 
 @router.delete("", status_code=204, summary="Remove contacts", responses=error_responses(404, 413))
-def remove_contacts(sequence_id: UUID, body: ContactIds, store: Store) -> None:
-    """Remove contacts from a sequence; skip those that are not in it."""
+def remove_contacts(
+    sequence_id: UUID,
+    query: Annotated[ContactIdsQuery, Query()],
+    store: Store,
+    body: ContactIds | None = None,
+) -> None:
+    """Remove contacts from a sequence; skip those that are not in it. The list is in the body or in the query."""
+    listed = in_body_or_query(body, query.contact_ids, ContactIds, "contactIds")
     with store.transaction() as connection:
-        service.remove_all(connection, sequence_id, body.contact_ids)
+        service.remove_all(connection, sequence_id, listed.contact_ids)
 
 
 @router.get(

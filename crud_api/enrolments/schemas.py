@@ -8,8 +8,9 @@ from uuid import UUID
 
 from pydantic import Field
 
-from crud_api.base_schema import EXAMPLE_ID, RequestBody, ResponseBody, example
+from crud_api.base_schema import EXAMPLE_ID, Query, RequestBody, ResponseBody, example
 from crud_api.fields import Id
+from crud_api.listed_ids import ListedIds
 from crud_api.paging import Paging
 from sequence_store.domain.states import EnrolmentStatus
 
@@ -22,6 +23,12 @@ class ContactIds(RequestBody):
     model_config = example({"contactIds": [EXAMPLE_ID]})
 
     contact_ids: Annotated[list[Id], Field(min_length=1, max_length=MOST_CONTACTS)]
+
+
+class ContactIdsQuery(Query):
+    """The same list in the query of a DELETE."""
+
+    contact_ids: ListedIds = Field([], alias="contactIds")
 
 
 class Refusal(ResponseBody):

@@ -21,9 +21,11 @@ from crud_api.fields import (
     SearchText,
     Secret,
     SendDays,
-    SesRegion,
     TimeZone,
     Whole,
+)
+from crud_api.fields import (
+    SmtpHost as SmtpHostName,
 )
 from crud_api.paging import SORT, Paging
 
@@ -54,7 +56,7 @@ TrackingHost = Annotated[
     HostName | None, Field(description="Host name in the tracking links of this mailbox")
 ]
 SmtpHost = Annotated[
-    HostName | SesRegion | None,
+    SmtpHostName | None,
     Field(description="null: the server in the settings; `ses:eu-west-1`: Amazon SES in that region"),
 ]
 ImapHost = Annotated[

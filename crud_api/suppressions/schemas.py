@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from crud_api.base_schema import RequestBody, ResponseBody
+from crud_api.base_schema import RequestBody, ResponseBody, example
 from crud_api.fields import Address, Line, SearchText
 from crud_api.paging import Paging
 
@@ -18,7 +18,7 @@ EXAMPLE: dict[str, Any] = {"mailAddress": "grace@example.com", "reason": "asked 
 class SuppressionCreate(RequestBody):
     """An address that must not be mailed."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = example(EXAMPLE)
 
     mail_address: Address
     reason: Line

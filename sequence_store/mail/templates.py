@@ -8,7 +8,22 @@ from functools import lru_cache, wraps
 from typing import Any
 
 from liquid import BoundTemplate, Environment
-from liquid.exceptions import LiquidError
+from liquid.exceptions import (
+    FilterArgumentError,
+    FilterError,
+    FilterItemTypeError,
+    FilterValueError,
+    LiquidError,
+    LiquidSyntaxError,
+    LiquidTypeError,
+    LocalNamespaceLimitError,
+    LoopIterationLimitError,
+    OutputStreamLimitError,
+    ResourceLimitError,
+    TemplateNotFoundError,
+    UndefinedError,
+    UnknownFilterError,
+)
 from liquid.undefined import StrictDefaultUndefined
 
 from sequence_store.errors import TemplateError
@@ -27,6 +42,29 @@ _ENDED = (
     (re.compile(r"\{\{"), re.compile(r"\}\}")),
     (re.compile(r"\{%-?\s*raw\b"), re.compile(r"\bendraw\b")),
     (re.compile(r"\{%-?\s*doc\b"), re.compile(r"\benddoc\b")),
+)
+# What a template can make Liquid raise besides its own errors.
+_PYTHON_ERRORS = (RecursionError, ArithmeticError, LookupError, AttributeError, ValueError, TypeError)
+# What an error means; the first match counts. Only messages of these kinds quote no value of a contact.
+_WORDS: tuple[tuple[type[Exception], str], ...] = (
+    (UndefinedError, "{message}"),
+    (UnknownFilterError, "{message}"),
+    (LiquidSyntaxError, "{message}"),
+    (TemplateNotFoundError, "another template cannot be included"),
+    (LoopIterationLimitError, f"its loops have more than {LOOP_LIMIT:,} rounds"),
+    (OutputStreamLimitError, f"its result is longer than {LONGEST_OUTPUT:,} bytes"),
+    (LocalNamespaceLimitError, "its variables need too much memory"),
+    (ResourceLimitError, "it is nested too deeply"),
+    (FilterError, "a filter got a value that it cannot use"),
+    (FilterArgumentError, "a filter got a value that it cannot use"),
+    (FilterValueError, "a filter got a value that it cannot use"),
+    (FilterItemTypeError, "a filter got a value that it cannot use"),
+    (LiquidTypeError, "a value has a type that cannot be used there"),
+    (RecursionError, "it is nested too deeply"),
+    (ZeroDivisionError, "it divides by zero"),
+    (ArithmeticError, "a number is too large"),
+    (ValueError, "a value cannot be used there"),
+    (TypeError, "a value has a type that cannot be used there"),
 )
 _BLANK = re.compile(r"\{\{-?\s{50}")
 _LINE_END = re.compile(r"\r\n?|\n")
@@ -61,7 +99,7 @@ def _bounded(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 def _result_length(name: str, value: Any, arguments: tuple[Any, ...]) -> int:
     """Return an upper bound of the length of a filter's result; 0 if it cannot grow much."""
     lengths = [len(part) if _is(part, str) else 0 for part in (value, *arguments)]
-    if name.startswith("replace") and all(lengths[:2]):
+    if name.startswith("replace") and len(lengths) > 1 and all(lengths[:2]):
         return lengths[0] + value.count(arguments[0]) * sum(lengths[2:])
     if name == "join" and _is(value, (list, tuple)):
         return sum(len(part) if _is(part, str) else 32 for part in value) + sum(lengths[1:]) * len(value)
@@ -103,8 +141,8 @@ def render(source: str, names: Mapping[str, object], *, escape: bool) -> str:
         return _parsed(source, escape=escape).render(**names)
     except LiquidError as error:
         raise TemplateError(_reason(error)) from None
-    except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
-        raise TemplateError(type(error).__name__) from None
+    except _PYTHON_ERRORS as error:
+        raise TemplateError(_reason(error)) from None
 
 
 def check(source: str) -> None:
@@ -117,8 +155,8 @@ def check(source: str) -> None:
     except LiquidError as error:
         context = error.context()
         raise TemplateError(f"line {context[0] if context else _lines(source)}: {_reason(error)}") from None
-    except (RecursionError, ArithmeticError, ValueError, TypeError) as error:
-        raise TemplateError(f"line 1: cannot be parsed: {type(error).__name__}") from None
+    except _PYTHON_ERRORS as error:
+        raise TemplateError(f"line 1: {_reason(error)}") from None
     faults = [
         (variable.span.index, f"{variable} is not a known field; known fields are {KNOWN}")
         for variables in found.globals.values()
@@ -147,8 +185,12 @@ def _lines(text: str) -> int:
     return len(_LINE_END.findall(text)) + 1
 
 
-def _reason(error: LiquidError) -> str:
-    # The messages of other kinds can quote a value, so only the kind is reported.
-    kind = type(error).__name__
-    safe = kind in {"UndefinedError", "UnknownFilterError", "LiquidSyntaxError", "TemplateNotFoundError"}
-    return f"{kind}: {error.message}"[:LONGEST_FAULT] if safe else kind
+def _reason(error: Exception) -> str:
+    """Say in words what is wrong, without the name of an exception and without a value of the contact."""
+    for kind, words in _WORDS:
+        if isinstance(error, kind):
+            message = error.message if isinstance(error, LiquidError) else ""
+            return (words.format(message=message) if message else words.removeprefix("{message}"))[
+                :LONGEST_FAULT
+            ]
+    return "cannot be rendered"

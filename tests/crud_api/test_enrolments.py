@@ -208,3 +208,34 @@ def test_enrolment_is_shown_also_when_it_has_ended(api: Api) -> None:
     api.delete(path)
     assert api.get(path).json()["status"] == "removed"
     assert api.get(f"/sequences/{sequence['id']}/contacts/{NOBODY}").status_code == 404
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["repeated", "commas"])
+def test_list_of_a_delete_is_taken_from_the_query_as_from_the_body(api: Api, many: bool) -> None:
+    sequence = api.sequence()
+    contacts = [api.enrolled(sequence)["id"] for _ in range(3)]
+    boxes = [api.mailbox()["id"] for _ in range(3)]
+    api.made(f"/sequences/{sequence['id']}/mailboxes", {"mailboxIds": boxes})
+    for what, name, ids in (("contacts", "contactIds", contacts), ("mailboxes", "mailboxIds", boxes)):
+        path = f"/sequences/{sequence['id']}/{what}"
+
+        def left(path: str = path) -> list[str]:
+            return [one.get("contactId", one.get("id")) for one in api.get(path).json()]
+
+        for refused, words in (
+            ({}, f"{name}: is required"),
+            ({"params": {name: ""}}, f"{name}[0]: must be a UUID"),
+            ({"params": {name: f"{ids[0]},x"}}, f"{name}[1]: must be a UUID"),
+            ({"params": {"ids": ids[0]}}, "ids: is not a known name"),
+            ({"params": {name: ids[0]}, "json": {name: ids}}, f"{name}: is in the body and in the query. "),
+            ({"content": b"{"}, "body: is not JSON"),
+        ):
+            answer = api.request("DELETE", path, **refused)  # type: ignore[arg-type]
+            assert answer.status_code == 400, refused
+            assert answer.json()["message"].startswith(words)
+            assert left() == ids
+        query = {name: ",".join(ids[:2])} if many else {name: ids[:2]}
+        assert api.request("DELETE", path, params=query).status_code == 204
+        assert left() == ids[2:]
+        assert api.delete(path, {name: ids}).status_code == 204
+        assert left() == []

@@ -168,7 +168,11 @@ def test_right_that_a_key_lacks_is_not_had_by_an_import_or_a_preview(keyed: Api)
     assert keyed.post("/contacts/imports", content=file, **writes_contacts).status_code == 201
     path = f"/sequences/{sequence['id']}/steps/{sequence['steps'][0]['id']}/preview"
     asked = {"params": {"contactId": contact["id"], "mailboxId": box["id"]}}
-    for scopes in ({"sequences:read"}, {"sequences:read", "contacts:read"}, {"sequences:read", "mailboxes:read"}):
+    for scopes in (
+        {"sequences:read"},
+        {"sequences:read", "contacts:read"},
+        {"sequences:read", "mailboxes:read"},
+    ):
         refused = keyed.get(path, **asked, **bearing(make_key(*options(map(Scope, scopes)))))
         assert refused.status_code == 403
         assert "Ada" not in refused.text

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 from crud_api import openapi
+from crud_api.base_schema import RequestBody
 from tests.crud_api.conftest import Api
 
 
@@ -57,6 +59,26 @@ def test_names_are_camel_case_and_unknown_ones_are_said_to_be_refused(shared_api
         if name.endswith("Changes"):
             assert "required" not in schema
             assert all("default" not in field for field in schema["properties"].values())
+
+
+def test_fields_with_a_default_are_optional_in_requests_and_generators_see_no_default(
+    shared_api: Api,
+) -> None:
+    """A generator that finds `default` makes the field a required one (openapi-typescript does)."""
+    schemas = shared_api.app.openapi()["components"]["schemas"]
+    bodies = {child.__name__: child for child in subclasses(RequestBody) if child.__name__ in schemas}
+    assert {"ContactCreate", "MailboxCreate", "SequenceCreate", "StepCreate"} <= bodies.keys()
+    for name, body in bodies.items():
+        fields = {field.alias: field for field in body.model_fields.values()}
+        required = {alias for alias, field in fields.items() if field.is_required()}
+        assert set(schemas[name].get("required", ())) == required
+        assert not any("default" in field for field in schemas[name]["properties"].values())
+    assert schemas["ContactCreate"]["required"] == ["name", "mailAddress"]
+    assert schemas["MailboxCreate"]["properties"]["timeZone"]["description"].endswith('Default: "UTC"')
+
+
+def subclasses(kind: type[BaseModel]) -> list[type[BaseModel]]:
+    return [one for child in kind.__subclasses__() for one in (child, *subclasses(child))]
 
 
 def test_documented_examples_are_taken(api: Api) -> None:

@@ -18,12 +18,12 @@ REFUSED = [
     ("{{ contact[contact.name] }}", "line 1: contact[contact.name] is not a known field"),
     ("{{ contact.name.__class__ }}", "line 1: contact.name.__class__ is not a known field"),
     ("{{ company }}", "line 1: company is not a known field"),
-    ("a\n{{ contact.name", "line 2: LiquidSyntaxError: expected '}}'"),
-    ("a\n\n{% if contact.name %}b", "line 3: LiquidSyntaxError"),
-    ("{% surprise %}", "line 1: LiquidSyntaxError: unexpected tag 'surprise'"),
+    ("a\n{{ contact.name", "line 2: expected '}}'"),
+    ("a\n\n{% if contact.name %}b", "line 3: expected tag endif"),
+    ("{% surprise %}", "line 1: unexpected tag 'surprise'"),
     ("{{ contact.name | upcse }}", "line 1: upcse is not a known filter"),
     ("{{ contact.name | safe }}", "line 1: safe is not a known filter"),
-    ("{% include 'secrets' %}", "line 1: TemplateNotFoundError"),
+    ("{% include 'secrets' %}", "line 1: another template cannot be included"),
     ("{% if true %}" * 500 + "{% endif %}" * 500, "line 1: "),
 ]
 TAKEN = [
@@ -154,8 +154,8 @@ def test_preview_says_why_a_contacts_mail_cannot_be_written(api: Api) -> None:
     mailbox, contact = api.mailbox(), api.contact()
     line_end = api.contact(attributes={"firm": "Acme\nBcc: evil@example.com"})
     for step, who, why in (
-        (0, contact, "UndefinedError: "),
-        (1, contact, "subject: UndefinedError: "),
+        (0, contact, "contact.attributes.firm is undefined"),
+        (1, contact, "subject: contact.attributes.firm is undefined"),
         (1, line_end, "subject: must be one line without control characters"),
     ):
         refused = preview(api, sequence, step, contactId=who["id"], mailboxId=mailbox["id"])

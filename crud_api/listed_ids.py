@@ -1,0 +1,39 @@
+"""Reads a list of ids from the body of a DELETE or from its query.
+
+Many HTTP clients and proxies drop the body of a DELETE.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, ValidationError
+
+from crud_api.base_schema import RequestBody
+from crud_api.errors import InvalidInputError
+
+ListedIds = Annotated[
+    list[str],
+    Field(
+        description="The same list as in the body, for clients that send no body with DELETE: repeat the "
+        "parameter, or separate the ids by commas"
+    ),
+]
+List = TypeVar("List", bound=RequestBody)
+
+
+def in_body_or_query(body: List | None, listed: list[str], kind: type[List], name: str) -> List:
+    """Return the list `name` from where it is; raise an error if it is in both places, or in none."""
+    if body is not None and listed:
+        raise InvalidInputError(f"{name}: is in the body and in the query. Send it once.")
+    if body is not None:
+        return body
+    given = {name: [one for part in listed for one in part.split(",")]} if listed else {}
+    try:
+        return kind.model_validate(given)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        raise RequestValidationError(
+            [{**fault, "loc": ("query", *fault["loc"])} for fault in faults]
+        ) from None
