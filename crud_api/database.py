@@ -26,7 +26,6 @@ COPY_TIMEOUT_MS = 1_800_000
 BLOCK = 64 * 1024
 
 UNIQUE_MESSAGES = {
-    "sequences_name_key": "name: is already used by another sequence",
     "steps_number_key": "stepNumber: is already used by another step of this sequence",
     "mailboxes_address_key": "address: is already used by another mailbox",
     "contacts_mail_address_key": "mailAddress: is already used by another contact",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from fastapi import Response
 from pydantic import Field, model_validator
-from sqlalchemy import ColumnElement, Connection, Select, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, func, literal, select, tuple_
 
 from crud_api.base_schema import Query
 from crud_api.responses import to_json_bytes
@@ -120,17 +120,25 @@ def read_sorted_page(
     key: ColumnElement[int],
     sort: str,
     orders: Mapping[str, ColumnElement[Any]],
+    ties: Collection[str] = (),
 ) -> Page[AnyRow]:
     """Read one page of `statement` in the order `sort`: a name in `orders`, reversed by the prefix `-`.
 
+    Rows that are equal in an order of `ties` are in order of `key`; in the other orders no two rows are equal.
     The cursor is the `key` of the last row in every order, so that it contains no address.
     """
     cursor = paging.cursor
-    column, descending = orders[sort.removeprefix("-")], sort.startswith("-")
-    rows = statement.order_by(column.desc() if descending else column.asc())
+    name, descending = sort.removeprefix("-"), sort.startswith("-")
+    columns = [orders[name], key] if name in ties else [orders[name]]
+    rows = statement.order_by(*(column.desc() if descending else column.asc() for column in columns))
     if cursor is not None:
-        last_value = select(column).where(key == cursor[0]).correlate(None).scalar_subquery()
-        rows = rows.where(column < last_value if descending else column > last_value)
+        last_value = select(orders[name]).where(key == cursor[0]).correlate(None).scalar_subquery()
+        place, last = (
+            (tuple_(*columns), tuple_(last_value, literal(cursor[0], BigInteger)))
+            if name in ties
+            else (orders[name], last_value)
+        )
+        rows = rows.where(place < last if descending else place > last)
     return _read(connection, rows, paging, total=count(connection, statement.order_by(key), paging))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
@@ -9,6 +11,7 @@ from migrations import refuse_unknown_revision
 from migrations.revision import apply_functions
 
 MIGRATION_LOCK = 7_236_001
+LOCK_RETRY_SECONDS = 0.2
 LOCK_TIMEOUT = "10s"  # a session that waits for a table's lock makes all later sessions wait behind it
 STATEMENT_TIMEOUT = "30min"
 
@@ -19,7 +22,10 @@ engine = create_engine(
     connect_args={"application_name": "sequences migrate", "options": "-c timezone=UTC"},
 )
 with engine.connect() as connection:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those.
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+        connection.rollback()
+        time.sleep(LOCK_RETRY_SECONDS)
     bounds = {"lock_timeout": LOCK_TIMEOUT, "statement_timeout": STATEMENT_TIMEOUT}
     for name, bound in (bounds | attributes["bounds"]).items():
         connection.execute(text("SELECT set_config(:name, :bound, false)"), {"name": name, "bound": bound})

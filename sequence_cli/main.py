@@ -21,6 +21,7 @@ from sequence_cli import (
     mailbox,
     metrics,
     migrate,
+    pause,
     plan,
     restore_guard,
     sample_data,
@@ -85,6 +86,8 @@ app.command("restore-guard")(restore_guard.restore_guard)
 app.command("status")(status.status)
 app.command("metrics")(metrics.metrics)
 app.command("why")(why.why)
+app.command("pause-all")(pause.pause_all)
+app.command("resume-all")(pause.resume_all)
 app.command("plan")(plan.plan)
 app.command("forecast")(forecast.forecast)
 app.command("archive")(archive.archive)

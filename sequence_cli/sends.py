@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sequence_cli.output import AsJson, print_json, print_lines
+from sequence_cli.sequence_names import find_sequence
 from sequence_store.domain.states import SendStatus
 
 app = typer.Typer(no_args_is_help=True, help="List sends; resolve sends with an unknown outcome.")
@@ -30,7 +31,9 @@ def list_sends(
     mailbox: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Only sends from this mailbox.")
     ] = None,
-    sequence: Annotated[str | None, typer.Option(metavar="NAME", help="Only sends of this sequence.")] = None,
+    sequence: Annotated[
+        str | None, typer.Option(metavar="NAME|ID", help="Only sends of the sequence with this name or id.")
+    ] = None,
     day: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only sends planned for this planning day.")
     ] = None,
@@ -58,7 +61,7 @@ def list_sends(
         "day": wanted,
         "status": [one.value for one in status] if status else None,
         "mailbox": mailbox,
-        "sequence": sequence,
+        "sequence": None,
         "reason": reason,
         "limit": limit + 1,
         **dict(
@@ -70,6 +73,8 @@ def list_sends(
         ),
     }
     with connect(settings.database_url, name="sequences sends") as connection:
+        if sequence is not None:
+            values["sequence"] = find_sequence(connection, sequence)
         cursor = connection.cursor(row_factory=dict_row)
         rows = cursor.execute(query("sends", "list_sends"), values).fetchall()
     more = _format_cursor(rows[limit - 1]) if len(rows) > limit else None

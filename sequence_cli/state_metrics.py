@@ -34,6 +34,7 @@ METRICS = {
     ),
     "sequences_active_mailboxes": "Mailboxes that may send",
     "sequences_parked_mailboxes": "Mailboxes that are parked",
+    "sequences_all_paused": "Whether all sending is paused (1) or not (0)",
     "sequences_mailbox_limit_mails": "Sum of today's mailbox limits",
     "sequences_mailbox_used_mails": "Mails counted against today's limits",
     "sequences_worker_connections": "Database connections of workers",
@@ -94,6 +95,7 @@ def _ledger_metrics(ledger_status: LedgerStatus) -> Iterator[GaugeMetricFamily]:
     yield _labelled("sequences_oldest_late_send_age_seconds", "stage", ages)
     yield _gauge("sequences_active_mailboxes", ledger_status.active_mailboxes)
     yield _gauge("sequences_parked_mailboxes", len(ledger_status.parked))
+    yield _gauge("sequences_all_paused", float(ledger_status.paused is not None))
     yield _gauge("sequences_mailbox_limit_mails", ledger_status.allowed)
     yield _gauge("sequences_mailbox_used_mails", ledger_status.used)
     yield _gauge("sequences_worker_connections", ledger_status.worker_connections)

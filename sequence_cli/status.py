@@ -15,7 +15,7 @@ from sequence_store.domain.states import SendStatus
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from sequence_cli.system_state import Late, LedgerStatus, Orchestration, SystemState
+    from sequence_cli.system_state import Late, LedgerStatus, Orchestration, Pause, SystemState
 
 # A sensor ticks every minute and a run needs time to start; a longer delay is a fault.
 LATE_SECONDS = 120.0
@@ -58,6 +58,8 @@ def advise(state: SystemState) -> Iterator[str]:
 
 
 def _advise_on_sends(ledger_status: LedgerStatus) -> Iterator[str]:
+    if ledger_status.paused:
+        yield f"All sending is {_paused(ledger_status.paused)}. `sequences resume-all` resumes it."
     if ledger_status.undispatched.seconds > LATE_SECONDS:
         yield (
             f"{_late(ledger_status.undispatched)} are not dispatched: "
@@ -98,6 +100,10 @@ def _advise_on_dagster(dagster: Orchestration, today: date) -> Iterator[str]:
         yield f"Today ({today}) has no plan: materialize send_plan for it in Dagster."
     for job, runs in dagster.failed_runs.items():
         yield f"{runs} runs of {job} failed in the last 24 hours: check them in Dagster."
+
+
+def _paused(pause: Pause) -> str:
+    return f"paused since {pause.since:%Y-%m-%d %H:%M} UTC: {pause.reason}"
 
 
 def _days(days: list[Any]) -> str:
@@ -154,6 +160,10 @@ def _programs(state: SystemState) -> Iterator[tuple[str, str]]:
     yield "database", reachability("database")
     yield "queues", reachability("queues")
     yield "API", reachability("api")
+    if state.ledger and state.ledger.paused:
+        from rich.markup import escape
+
+        yield "sending", f"[red]{escape(_paused(state.ledger.paused))}[/]"
     if state.ledger:
         workers = state.ledger.worker_connections
         yield "worker", f"connected ({workers} connections)" if workers else "[red]none is connected[/]"

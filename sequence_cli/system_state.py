@@ -59,6 +59,14 @@ class Parked:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """The time since when all sending is paused, and why."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
 class LedgerStatus:
     """The ledger's part of the state.
 
@@ -79,6 +87,7 @@ class LedgerStatus:
     used: int
     parked: list[Parked]
     worker_connections: int
+    paused: Pause | None = None
 
 
 @dataclass(frozen=True)
@@ -182,6 +191,7 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
             rows("count_worker_connections"),
         )
         waiting = {row["reason"]: row["count"] for row in rows("count_waiting")}
+        pause = cursor.execute(query("pauses", "read_pause")).fetchone()
         parked = [Parked(row["address"], row["parked_until"], row["reason"]) for row in rows("read_parked")]
     sends: dict[str, int] = {}
     for row in counted:
@@ -212,6 +222,7 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
         used=boxes["used"],
         parked=parked,
         worker_connections=workers["count"],
+        paused=Pause(pause["paused_at"], pause["reason"]) if pause else None,
     )
 
 

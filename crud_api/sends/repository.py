@@ -15,6 +15,7 @@ from sqlalchemy import (
     FromClause,
     Select,
     and_,
+    case,
     cast,
     false,
     func,
@@ -38,10 +39,11 @@ from crud_api.tables import (
     sequences_contacts,
     steps,
 )
-from sequence_store.domain.states import EnrolmentStatus
+from sequence_store.domain.states import ClosedGate, EnrolmentStatus, SendStatus
 
 Statement = Select[Any]
 enrolment = sequences_contacts.c
+NOT_STARTED = (SendStatus.PLANNED, SendStatus.DISPATCHED, SendStatus.CLAIMED)
 
 
 def _archived(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -58,7 +60,7 @@ SEND_AT_EPOCH = cast(func.extract("epoch", all_sends.c.send_at), BigInteger)
 
 def _waiting(enrolled: FromClause) -> Statement:
     """Select the columns of a deferral and of its enrolment that the API returns."""
-    shown = ("sequence_id", "contact_id", "round", "current_step", "mailbox_id")
+    shown = ("sequence_id", "contact_id", "round", "current_step", "mailbox_id", "status")
     return select(
         *(enrolled.c[name] for name in shown),
         enrolled.c.next_send.label("due_day"),
@@ -71,7 +73,7 @@ _SENDS = select(all_sends, SEND_AT_EPOCH.label("epoch"))
 _DEFERRED = and_(
     enrolment.sequence_id == plan_deferrals.c.sequence_id,
     enrolment.contact_id == plan_deferrals.c.contact_id,
-    enrolment.status == EnrolmentStatus.ACTIVE,
+    enrolment.status.in_((EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED)),
 )
 # Each deferral of a sequence looks up its enrolment. LIMIT keeps Postgres from joining both tables first.
 _ENROLLED = select(sequences_contacts).where(_DEFERRED).correlate(plan_deferrals).limit(1).lateral("enrolled")
@@ -126,8 +128,11 @@ def waiting_after(statement: Statement, key: str, value: int | None, *, backward
     return after(statement, [plan_deferrals.c[key]], None if value is None else [value], backwards=backwards)
 
 
-def read_sends(connection: Connection, statement: Statement) -> Sequence[AnyRow]:
-    """Read the sends that `statement` selects, with the public ids of the records they refer to."""
+def read_sends(connection: Connection, statement: Statement, pads: bytes) -> Sequence[AnyRow]:
+    """Read the sends that `statement` selects, with the public ids of the records they refer to.
+
+    `gate` is the closed gate that would stop a send which has not started, if there is one.
+    """
     page = statement.subquery("page")
     names = {"sequence_id", "contact_id", "step_id", "mailbox_id"}
     shown = select(
@@ -138,6 +143,8 @@ def read_sends(connection: Connection, statement: Statement) -> Sequence[AnyRow]
         page.c.sequence_id.label("sequence_key"),
         page.c.contact_id.label("contact_key"),
         page.c.step_id.label("step_key"),
+        _gate(page, pads).label("gate"),
+        sequences.c.deleted_at.is_not(None).label("sequence_deleted"),
     )
     joined = _joined(shown, page).outerjoin(steps, steps.c.id == page.c.step_id)
     return connection.execute(joined).all()
@@ -149,7 +156,14 @@ def read_waiting(connection: Connection, statement: Statement) -> Sequence[AnyRo
     due = _due_step(page)
     shown = select(
         literal(WAITING).label("status"),
-        *(page.c.round, page.c.reason, page.c.due_day, page.c.plan_day),
+        *(page.c.round, page.c.due_day, page.c.plan_day),
+        # What stops the contact now comes before the reason of the latest plan, which may be hours old.
+        case(
+            (page.c.status == EnrolmentStatus.PAUSED, ClosedGate.ENROLMENT_PAUSED),
+            (contacts.c.is_active.is_(False), ClosedGate.CONTACT_INACTIVE),
+            (sequences.c.is_active.is_(False), ClosedGate.SEQUENCE_INACTIVE),
+            else_=page.c.reason,
+        ).label("reason"),
         *_public_ids(),
         due.c.external_id.label("step_id"),
         due.c.step_number,
@@ -157,6 +171,15 @@ def read_waiting(connection: Connection, statement: Statement) -> Sequence[AnyRo
         page.c.contact_id.label("contact_key"),
     )
     return connection.execute(_joined(shown, page).outerjoin(due, true())).all()
+
+
+def _gate(page: Any, pads: bytes) -> ColumnElement[Any]:
+    """Return the closed gate of each send of the page that has not started."""
+    row = select(sends.table_valued()).where(
+        *(sends.c[name] == page.c[name] for name in ("sequence_id", "contact_id", "step_id", "round"))
+    )
+    gate = row.with_only_columns(func.closed_gate(sends.table_valued(), literal(pads)))
+    return case((page.c.status.in_(NOT_STARTED), gate.scalar_subquery()), else_=None)
 
 
 def _public_ids() -> tuple[Any, ...]:

@@ -55,7 +55,9 @@ class SendQuery(Paging):
         description="Number of the page, from 0; use `after` for pages beyond the maximum",
     )
     waiting: bool | None = Field(
-        None, description="true: only steps that wait for a slot; false: only steps that have one"
+        None,
+        description="true: only steps that wait for a slot; false: only steps that have one, also if their "
+        "send is held back at the moment",
     )
 
 

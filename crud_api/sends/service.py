@@ -16,6 +16,7 @@ from crud_api.sends import repository
 from crud_api.sends.schemas import WAITING, ContactSendQuery, Send, SequenceSendQuery
 from crud_api.sequences.service import internal_id_with_deleted as sequence_id_of
 from crud_api.tables import AnyRow
+from sequence_store.domain.states import ClosedGate, SendStatus
 
 CHRONOLOGICAL = (
     repository.SEND_AT_EPOCH,
@@ -23,10 +24,21 @@ CHRONOLOGICAL = (
     repository.all_sends.c.step_id,
     repository.all_sends.c.round,
 )
+# Gates that people or time can open again; behind the others a send is over.
+OPENS_AGAIN = frozenset(
+    {
+        ClosedGate.ENROLMENT_PAUSED,
+        ClosedGate.CONTACT_INACTIVE,
+        ClosedGate.SEQUENCE_INACTIVE,
+        ClosedGate.MAILBOX_INACTIVE,
+        ClosedGate.MAILBOX_PARKED,
+        ClosedGate.ALL_PAUSED,
+    }
+)
 BY_CONTACT = (repository.all_sends.c.contact_id, repository.all_sends.c.step_id, repository.all_sends.c.round)
 
 
-def of_contact(connection: Connection, contact: UUID, query: ContactSendQuery) -> Page[Send]:
+def of_contact(connection: Connection, contact: UUID, query: ContactSendQuery, pads: bytes) -> Page[Send]:
     """Return one page of the sends of a contact, in order of time, followed by its waiting steps."""
     contact_id = contact_id_of(connection, contact)
     cursor, most = query.cursor, query.offset + query.size + 1
@@ -40,7 +52,7 @@ def of_contact(connection: Connection, contact: UUID, query: ContactSendQuery) -
     of_send, of_waiting = _split_cursor(cursor)
     if of_waiting is None or backwards:
         start = repository.after(selected_sends, CHRONOLOGICAL, of_send, backwards=backwards)
-        sent = repository.read_sends(connection, start.limit(most))
+        sent = repository.read_sends(connection, start.limit(most), pads)
     if of_send is None or not backwards:
         start = repository.waiting_after(waiting, "sequence_id", of_waiting, backwards=backwards)
         waits = repository.read_waiting(connection, start.limit(most))
@@ -48,7 +60,7 @@ def of_contact(connection: Connection, contact: UUID, query: ContactSendQuery) -
     return _page(sent, waits, query, total=total, key=_chronological, backwards=backwards)
 
 
-def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery) -> Page[Send]:
+def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery, pads: bytes) -> Page[Send]:
     """Return one page of the sends of a sequence and its waiting steps, grouped by contact."""
     sequence_id = sequence_id_of(connection, sequence)
     contact_id = None if query.contact_id is None else contact_id_of(connection, query.contact_id)
@@ -61,7 +73,7 @@ def of_sequence(connection: Connection, sequence: UUID, query: SequenceSendQuery
     )
     # The waiting step of a contact comes after its sends. The second number of the cursor is 1 for it.
     start = repository.after(selected_sends, BY_CONTACT, cursor and _after_contact(cursor))
-    sent = repository.read_sends(connection, start.limit(most))
+    sent = repository.read_sends(connection, start.limit(most), pads)
     last_contact = cursor[0] - (cursor[1] == 0) if cursor else None
     start = repository.waiting_after(waiting, "contact_id", last_contact)
     waits = repository.read_waiting(connection, start.limit(most))
@@ -94,7 +106,19 @@ def _page(
     both = merge(*ordered, key=key, reverse=backwards)
     rows = list(islice(both, paging.offset, paging.offset + paging.size + 1))
     page = page_of(rows, paging, total=total, key=key)
-    return page.with_items([Send.of(row) for row in page.items])
+    return page.with_items([_shown(row) for row in page.items])
+
+
+def _shown(row: AnyRow) -> Send:
+    """Return the send as it stands: one that a closed gate will stop is not shown as planned.
+
+    The worker or the next plan stores that when the time comes; until then the gate may open again.
+    """
+    gate = None if row.status == WAITING else row.gate
+    if gate is None:
+        return Send.of(row)
+    opens_again = gate in OPENS_AGAIN and not row.sequence_deleted
+    return Send.of(row, status=WAITING if opens_again else SendStatus.CANCELLED, reason=gate)
 
 
 def _chronological(row: AnyRow) -> Key:

@@ -26,7 +26,11 @@ router = APIRouter(prefix="/sequences", tags=["sequences"], route_class=JsonRout
     responses=error_responses(409, 413),
 )
 def create_sequence(body: SequenceCreate, idempotent: Idempotent) -> Response:
-    """Create a sequence with its steps. It sends mails as soon as it has mailboxes and enrolled contacts."""
+    """Create a sequence with its steps. It sends mails as soon as it has mailboxes and enrolled contacts.
+
+    Its name need not be unique. To avoid a second sequence if you repeat the request, send an
+    `Idempotency-Key`.
+    """
     return idempotent.create(lambda connection: service.create(connection, body))
 
 

@@ -14,6 +14,7 @@ from crud_api.tables import AnyRow, sequences
 
 LIVE = sequences.c.deleted_at.is_(None)
 ORDERS = {"createdAt": sequences.c.id, "name": sequences.c.sequence_name}
+TIES = ("name",)  # two sequences may have one name
 SHOWN = (
     sequences.c.id.label("row_key"),
     sequences.c.external_id.label("id"),
@@ -40,7 +41,9 @@ def read(connection: Connection, query: SequenceQuery) -> Page[AnyRow]:
         statement = statement.where(sequences.c.sequence_name == query.name)
     if query.is_active is not None:
         statement = statement.where(sequences.c.is_active == query.is_active)
-    return read_sorted_page(connection, statement, query, key=sequences.c.id, sort=query.sort, orders=ORDERS)
+    return read_sorted_page(
+        connection, statement, query, key=sequences.c.id, sort=query.sort, orders=ORDERS, ties=TIES
+    )
 
 
 def find(connection: Connection, sequence: UUID, *, lock: bool = False) -> AnyRow | None:

@@ -28,7 +28,7 @@ class SequenceCreate(RequestBody):
 
     model_config = example({"name": "Welcome", "steps": [STEP_EXAMPLE]})
 
-    name: Line
+    name: Annotated[Line, Field(description="Two sequences may have the same name")]
     open_tracking_enabled: bool = False
     click_tracking_enabled: bool = False
     is_active: IsActive = True
@@ -80,6 +80,6 @@ class Sequence(ResponseBody):
 class SequenceQuery(Paging):
     """Query parameters of the list of sequences."""
 
-    name: SearchText | None = Field(None, description="Only the sequence with this name")
+    name: SearchText | None = Field(None, description="Only sequences with this name")
     is_active: bool | None = Field(None, alias="isActive")
     sort: Literal["createdAt", "-createdAt", "name", "-name"] = Field("createdAt", description=SORT)

@@ -1,9 +1,10 @@
 -- What may keep a send from going out at its time.
 
 -- Returns the reason why a send must not go out, or null if every gate is open. claim_send and
--- mark_transmitting both call it. A parked mailbox closes the gate if it is parked beyond the send's time
--- or, if that is later, beyond now. The planner does the same with arrays: find_revoked in
--- sequence_pipelines/planning/engine/revocation.py.
+-- mark_transmitting both call it, and the API shows it. A parked mailbox closes the gate if it is parked beyond the send's time
+-- or, if that is later, beyond now. The planner does the same with arrays (find_revoked in
+-- sequence_pipelines/planning/engine/revocation.py), except for a pause of all sending: plans go on, because
+-- what they place may come after the pause.
 CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE
         -- The archive knows the mail, so it went out before, whatever happened to the enrolment's row.
@@ -20,6 +21,7 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
         WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
         WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
         WHEN m.parked_until > greatest(s.send_at, clock_timestamp()) THEN 'mailbox_parked'
+        WHEN EXISTS (SELECT FROM pauses p WHERE p.resumed_at IS NULL) THEN 'all_paused'
     END
     FROM (SELECT) one_row
     LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
@@ -53,3 +55,4 @@ $$;
 
 REVOKE EXECUTE ON FUNCTION closed_gate, next_free_place
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
+GRANT EXECUTE ON FUNCTION closed_gate TO sequence_api;

@@ -124,6 +124,9 @@ DECLARE
     at timestamptz;
     gap_ends timestamptz;
 BEGIN
+    -- First, and until the transaction ends: pause_all waits for it, so that no mail starts after the pause.
+    -- closed_gate below reads what was committed before.
+    PERFORM pg_advisory_xact_lock_shared(72369);
     SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
         AND x.step_id = p_step_id AND x.round = p_round FOR UPDATE;
     PERFORM FROM contacts c WHERE c.id = p_contact_id FOR SHARE;
@@ -176,6 +179,17 @@ BEGIN
             AND x.round = p_round AND x.status = 'claimed' AND x.claim = p_claim;
     END IF;
     RETURN NEXT;
+END $$;
+
+-- Pauses all sending; false if it is paused already. It waits for every transaction that is at the gate before
+-- DATA; what passed the gate is committed as transmitting, and the next one reads the pause. It is called in a
+-- transaction of its own, because the gates wait until that ends.
+CREATE OR REPLACE FUNCTION pause_all(p_reason text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(72369);
+    INSERT INTO pauses (reason) VALUES (p_reason)
+        ON CONFLICT ((resumed_at IS NULL)) WHERE resumed_at IS NULL DO NOTHING;
+    RETURN FOUND;
 END $$;
 
 -- Called when the Valkey counter of a mailbox's day is used up. Only the count in Postgres cancels the send.
@@ -339,7 +353,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 REVOKE EXECUTE ON FUNCTION record_event, claim_send, renew_claim, release_claim, mark_transmitting,
-    confirm_limit, finish_send, resolve_send, cancel_step_sends
+    confirm_limit, finish_send, resolve_send, cancel_step_sends, pause_all
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT EXECUTE ON FUNCTION claim_send, renew_claim, release_claim, mark_transmitting, confirm_limit,
     finish_send TO sequence_worker;

@@ -10,6 +10,7 @@ from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.metadata import links
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
+from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import Traces
 
@@ -56,6 +57,22 @@ def timed_messages(
             **times,
             **links(settings, "are-mails-going-out-now"),
         }
+    )
+
+
+@dg.asset_check(
+    asset=timed_messages,
+    description="Sending is not paused. If it is: the metadata says since when and why. Plans and messages go on, "
+    "and each send whose time comes is cancelled with the reason `all_paused`. `sequences resume-all` resumes it.",
+)
+def sending_not_paused(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        pause = connection.execute(query("pauses", "read_pause")).fetchone()
+    since, reason = pause or (None, None)
+    return dg.AssetCheckResult(
+        passed=pause is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"paused_since": str(since), "reason": str(reason)} if pause else {},
     )
 
 

@@ -7,7 +7,7 @@ from sequence_pipelines.assets.due_contacts import sequences_can_mail
 from sequence_pipelines.assets.health import due_contacts_as_usual, reputation
 from sequence_pipelines.assets.mailbox_capacity import mailboxes_are_configured
 from sequence_pipelines.assets.send_plan import no_missed_day, nothing_unknown
-from sequence_pipelines.assets.timed_messages import no_dead_letters
+from sequence_pipelines.assets.timed_messages import no_dead_letters, sending_not_paused
 from sequence_pipelines.jobs import run_tags
 
 health_checks = dg.define_asset_job(
@@ -19,6 +19,7 @@ health_checks = dg.define_asset_job(
         reputation,
         due_contacts_as_usual,
         no_dead_letters,
+        sending_not_paused,
         sequences_can_mail,
         mailboxes_are_configured,
     ),

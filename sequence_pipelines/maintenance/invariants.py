@@ -169,6 +169,13 @@ class MailboxDay(NamedTuple):
     mailbox_updated: datetime | None
 
 
+class Pause(NamedTuple):
+    """A time in which no transmission may start; `until` is None if it is still open."""
+
+    since: datetime
+    until: datetime | None
+
+
 class QueueState(NamedTuple):
     """A queue when all programs are idle; `poison` counts the unreadable messages that were sent to it."""
 
@@ -197,6 +204,7 @@ class Snapshot:
     sends: Iterable[Send]
     mailbox_days: Iterable[MailboxDay] = ()
     queues: Sequence[QueueState] = ()
+    pauses: Sequence[Pause] = ()
     unknown_shown: int | None = None  # the count of the check `nothing_unknown`
     private: Sequence[str] = ()  # addresses and secrets that no Text may contain
     bounds: Bounds = field(default_factory=Bounds)
@@ -285,6 +293,13 @@ def _check_time(send: Send, database: Snapshot) -> Iterator[Violation]:
     if not send.send_at <= began <= send.not_after:
         yield Violation(
             Invariant.NOTHING_AFTER_A_STOP, "was transmitted before send_at or after not_after", send.key
+        )
+    # No bound for a race: the pause waits for every transmission that has begun.
+    if not send.restored and any(
+        one.since <= began and (one.until is None or began < one.until) for one in database.pauses
+    ):
+        yield Violation(
+            Invariant.NOTHING_AFTER_A_STOP, "was transmitted while all sending was paused", send.key
         )
     if send.suppressed_at is not None and began > send.suppressed_at + database.bounds.race:
         yield Violation(

@@ -14,6 +14,7 @@ from sequence_pipelines.maintenance.invariants import (
     Bounds,
     Invariant,
     MailboxDay,
+    Pause,
     Send,
     Snapshot,
     Violation,
@@ -92,6 +93,10 @@ def read_mailbox_days(connection: psycopg.Connection[Any], period: Period) -> li
     return [MailboxDay(*row) for row in rows]
 
 
+def read_pauses(connection: psycopg.Connection[Any]) -> list[Pause]:
+    return [Pause(*row) for row in connection.execute(query("verify", "read_pauses"))]
+
+
 def verify(
     connection: psycopg.Connection[Any],
     settings: PipelineSettings,
@@ -109,7 +114,9 @@ def verify(
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     days = read_mailbox_days(connection, period)
     sends = _counted(read_sends(connection, period), on_progress)
-    yield from check_invariants([], Snapshot(now, sends, days, bounds=bounds_of(settings)), None)
+    pauses = read_pauses(connection)
+    snapshot = Snapshot(now, sends, days, pauses=pauses, bounds=bounds_of(settings))
+    yield from check_invariants([], snapshot, None)
     connection.rollback()
 
 

@@ -138,6 +138,10 @@ _GATES: dict[StrEnum, Explanation] = {
     ClosedGate.MAILED_BEFORE: Explanation(
         "The archive shows that this step was already mailed in this round."
     ),
+    ClosedGate.ALL_PAUSED: Explanation(
+        "All sending was paused with `sequences pause-all`.",
+        "Run `sequences resume-all`; the next plan takes the contact up.",
+    ),
 }
 
 _SEND_REASONS: dict[StrEnum, Explanation] = {

@@ -127,6 +127,7 @@ class ClosedGate(StrEnum):
     MAILBOX_INACTIVE = "mailbox_inactive"
     MAILBOX_PARKED = "mailbox_parked"
     MAILED_BEFORE = "mailed_before"
+    ALL_PAUSED = "all_paused"
 
     @classmethod
     def of_enrolment(cls, status: EnrolmentStatus | str) -> ClosedGate:

@@ -16,7 +16,9 @@ DOCUMENTED = {
         },
         **{key: {"SELECT", "INSERT", "DELETE"} for key in ("sequences_mailboxes", "suppressions")},
         "mailboxes": {"INSERT", "UPDATE"},
-        **{key: {"SELECT"} for key in ("sends", "archived_sends", "mailbox_days", "plan_deferrals")},
+        **{
+            key: {"SELECT"} for key in ("sends", "archived_sends", "mailbox_days", "plan_deferrals", "pauses")
+        },
         "send_events": {"SELECT", "INSERT"},
         "api_keys": {"SELECT"},
         "idempotency_keys": EVERYTHING,
@@ -30,7 +32,13 @@ DOCUMENTED = {
         **{key: {"SELECT", "INSERT", "UPDATE"} for key in ("sends", "mailbox_days")},
         **{
             key: {"SELECT"}
-            for key in ("send_counts", "reputation_events", "inbox_positions", "archived_sends")
+            for key in (
+                "send_counts",
+                "reputation_events",
+                "inbox_positions",
+                "archived_sends",
+                "pauses",
+            )
         },
         "plan_deferrals": EVERYTHING,
     },
@@ -48,6 +56,7 @@ DOCUMENTED = {
             "mailbox_days",
             "send_events",
             "plan_deferrals",
+            "pauses",
             "imports",
             "import_lines",
             "send_counts",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -31,35 +30,6 @@ def output(*arguments: str, status: int = 0) -> str:
     result = RUNNER.invoke(app, list(arguments))
     assert result.exit_code == status, result.output
     return result.stdout
-
-
-@pytest.fixture
-def world(database: Any, queues: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """A mailbox that is open all day with a limit of two, and three contacts due today."""
-    settings = queues.settings.pipeline
-    monkeypatch.setenv("DATABASE_URL", database.owner)
-    monkeypatch.setenv("PIPELINE_DATABASE_URL", database.pipeline)
-    monkeypatch.setenv("READONLY_DATABASE_URL", database.readonly)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", queues.endpoint)
-    monkeypatch.setenv("SENDS_QUEUE", settings.sends_queue)
-    monkeypatch.setenv("DELIVERY_RESULTS_QUEUE", settings.delivery_results_queue)
-    monkeypatch.setenv("API_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("PLAN_LEAD_SECONDS", "0")
-    now = datetime.now(UTC)  # the planning day began an hour ago, so most of it is left at any time of day
-    monkeypatch.setenv("PLAN_AT", f"{now - timedelta(hours=1):%H:%M}")
-    with database.connect("owner", autocommit=True) as connection:
-        world = World(connection, settings, database.pipeline)
-        box = world.mailbox(
-            address="box@sender.example",
-            send_limit=2,
-            send_start_time=f"{now - timedelta(minutes=30):%H:%M}",
-            send_end_time=f"{now - timedelta(minutes=30):%H:%M}",
-        )
-        sequence = world.sequence(sequence_name="spring", mailboxes=(box,))
-        for number in range(3):
-            contact = world.contact(mail_address=f"c{number}@people.example")
-            world.enrol(sequence, contact, next_send=(now - timedelta(hours=1)).date())
-        yield world
 
 
 def test_dry_run_shows_the_plan_and_writes_no_row_and_the_plan_writes_the_same(world: World) -> None:

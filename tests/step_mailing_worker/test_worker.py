@@ -174,6 +174,7 @@ CLOSED_GATES = [
     ("UPDATE steps SET deleted_at = now()", "step_deleted"),
     ("SUPPRESS", "suppressed"),
     ("UPDATE mailboxes SET send_limit = 0", "limit_reached"),
+    ("SELECT pause_all('a fault')", "all_paused"),
 ]
 
 

@@ -8,7 +8,7 @@ LEFT JOIN mailboxes m ON m.id = s.mailbox_id
 WHERE s.send_at >= %(since)s
     AND (%(day)s::date IS NULL OR s.plan_day = %(day)s)
     AND (%(status)s::text[] IS NULL OR s.status = ANY (%(status)s))
-    AND (%(sequence)s::text IS NULL OR q.sequence_name = %(sequence)s)
+    AND (%(sequence)s::bigint IS NULL OR s.sequence_id = %(sequence)s)
     AND (%(mailbox)s::text IS NULL OR lower(m.address) = lower(%(mailbox)s))
     AND (%(reason)s::text IS NULL OR s.reason = %(reason)s)
     AND (%(before)s::timestamptz IS NULL OR s.send_at <= %(before)s
@@ -20,3 +20,9 @@ ORDER BY s.send_at DESC, s.sequence_id DESC, s.contact_id DESC, s.step_id DESC, 
 -- Resolves an unknown send, once. The step's row names the sequence.
 SELECT resolve_send(st.sequence_id, %(contact_id)s, st.id, %(round)s, %(as)s) FROM steps st
 WHERE st.id = %(step_id)s
+
+-- name: find_sequences
+-- The sequences that a person may mean: by name or by the id in the API, live ones first.
+SELECT id, external_id, created, deleted_at FROM sequences
+WHERE sequence_name = %(name)s OR external_id::text = lower(%(name)s)
+ORDER BY deleted_at IS NOT NULL, id

@@ -33,3 +33,7 @@ SELECT count(*) FROM sends WHERE send_at >= %(since)s AND send_at < %(until)s
 SELECT d.mailbox_id, d.send_day, d.allowed, m.send_limit, d.used, d.last_at, m.updated
 FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id
 WHERE d.send_day BETWEEN (%(since)s::timestamptz)::date - 1 AND (%(until)s::timestamptz)::date + 1
+
+-- name: read_pauses
+-- The times in which all sending was paused.
+SELECT paused_at, resumed_at FROM pauses ORDER BY id
