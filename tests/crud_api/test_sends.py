@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.crud_api.conftest import STEP, Api
@@ -38,8 +40,12 @@ def test_due_contact_without_a_place_is_shown_with_the_reason_and_its_step(api: 
         "INSERT INTO plan_deferrals"
         " SELECT sequence_id, contact_id, '2026-03-10', 'no_capacity' FROM sequences_contacts"
     )
-    for path in (f"/contacts/{contact['id']}/sends", f"/sequences/{sequence['id']}/sends"):
-        shown = api.get(path).json()
+    of_contact = {"params": {"contactId": contact["id"]}}
+    for path, query in (
+        (f"/contacts/{contact['id']}/sends", {}),
+        (f"/sequences/{sequence['id']}/sends", of_contact),
+    ):
+        shown = api.get(path, **query).json()
         assert [(send["stepNumber"], send["status"], send["reason"]) for send in shown] == [
             (1, "sent", None),
             (2, "expired", None),
@@ -52,7 +58,81 @@ def test_due_contact_without_a_place_is_shown_with_the_reason_and_its_step(api: 
             None,
         )
         assert waiting["stepId"] == sequence["steps"][1]["id"]
-    assert api.get(f"/contacts/{paused['id']}/sends").json() == []
+    [held] = api.get(f"/contacts/{paused['id']}/sends").json()
+    assert (held["stepNumber"], held["status"], held["reason"]) == (1, "waiting", "enrolment_paused")
+
+
+HOLDS = [
+    (
+        "PATCH",
+        "/sequences/{sequence}/contacts/{contact}",
+        {"status": "paused"},
+        "waiting",
+        "enrolment_paused",
+    ),
+    (
+        "PATCH",
+        "/sequences/{sequence}/contacts/{contact}",
+        {"status": "replied"},
+        "cancelled",
+        "enrolment_replied",
+    ),
+    ("DELETE", "/sequences/{sequence}/contacts/{contact}", None, "cancelled", "enrolment_removed"),
+    ("PATCH", "/contacts/{contact}", {"isActive": False}, "waiting", "contact_inactive"),
+    ("DELETE", "/contacts/{contact}", None, "cancelled", "enrolment_removed"),
+    ("PATCH", "/sequences/{sequence}", {"isActive": False}, "waiting", "sequence_inactive"),
+    ("DELETE", "/sequences/{sequence}", None, "cancelled", "sequence_inactive"),
+    ("PATCH", "/mailboxes/{mailbox}", {"isActive": False}, "waiting", "mailbox_inactive"),
+    ("DELETE", "/mailboxes/{mailbox}", None, "waiting", "mailbox_inactive"),
+    ("PATCH", "/mailboxes/{mailbox}", {"parkedUntil": "2099-01-01T00:00:00Z"}, "waiting", "mailbox_parked"),
+    ("DELETE", "/sequences/{sequence}/steps/{step}", None, "cancelled", "step_deleted"),
+    ("SQL", "SELECT pause_all('a fault')", None, "waiting", "all_paused"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status", "reason"), HOLDS, ids=range(len(HOLDS)))
+def test_send_that_is_held_back_or_over_does_not_look_alive(
+    api: Api, method: str, path: str, body: Any, status: str, reason: str
+) -> None:
+    sequence, mailbox = api.sequence(steps=STEPS), api.mailbox()
+    contact, waits = api.enrolled(sequence), api.enrolled(sequence)
+    api.plan(sequence, contact, mailbox, step=0, status="sent", at="2026-03-09 10:00Z")
+    for step, live in enumerate(("planned", "dispatched"), start=1):
+        api.plan(sequence, contact, mailbox, step=step, status=live)
+    api.sql(
+        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, '2026-03-10', 'no_capacity'"
+        " FROM sequences_contacts WHERE contact_id = %s",
+        api.key("contacts", waits),
+    )
+    ids = {"sequence": sequence["id"], "contact": contact["id"], "mailbox": mailbox["id"]}
+    ids["step"] = sequence["steps"][1]["id"]
+    paths = (
+        f"/contacts/{contact['id']}/sends",
+        f"/sequences/{sequence['id']}/sends?contactId={contact['id']}",
+    )
+    before = api.sql("SELECT status FROM sends ORDER BY send_at, step_id")
+    assert before == [("sent",), ("planned",), ("dispatched",)]
+    for where in paths:
+        assert [one["status"] for one in api.get(where).json()] == ["sent", "planned", "dispatched"]
+    if method == "SQL":
+        api.sql(path)
+    else:
+        done = api.request(method, path.format(**ids), **({} if body is None else {"json": body}))
+        assert done.status_code in (200, 204), done.text
+    held = 1 if reason == "step_deleted" else 2
+    for where in paths:
+        shown = [(one["status"], one["reason"]) for one in api.get(where).json()]
+        assert shown[0] == ("sent", None)
+        assert shown[1 : 1 + held] == [(status, reason)] * held
+        collected = [
+            api.get(where, params={"size": 1, "page": page}).json()[0]["status"] for page in range(3)
+        ]
+        assert collected == [one for one, _ in shown]
+    waiting = [one["reason"] for one in api.get(f"/contacts/{waits['id']}/sends").json()]
+    if "sequence_inactive" in reason:
+        assert waiting == (["sequence_inactive"] if method == "PATCH" else [])
+    else:
+        assert waiting == ["no_capacity"]
 
 
 @pytest.mark.parametrize("how", ["after", "page"])

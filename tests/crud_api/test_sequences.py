@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.crud_api.conftest import NOBODY, STEP, Api
 
 
-def test_name_is_unique_among_live_sequences(api: Api) -> None:
-    first, other = api.sequence(name="Welcome"), api.sequence()
-    taken = api.post("/sequences", {"name": "Welcome", "steps": [STEP]})
-    assert (taken.status_code, taken.json()) == (
-        409,
-        {"message": "name: is already used by another sequence"},
-    )
-    assert api.patch(f"/sequences/{other['id']}", {"name": "Welcome"}).status_code == 409
-    assert api.delete(f"/sequences/{first['id']}").status_code == 204
-    assert api.sequence(name="Welcome")["id"] != first["id"]
+def test_sequences_may_have_one_name_and_an_idempotency_key_guards_against_a_double(api: Api) -> None:
+    first, other = api.sequence(name="Welcome"), api.sequence(name="Welcome")
+    third = api.sequence()
+    assert api.patch(f"/sequences/{third['id']}", {"name": "Welcome"}).status_code == 200
+    ids = [first["id"], other["id"], third["id"]]
+    assert [one["id"] for one in api.get("/sequences", params={"name": "Welcome"}).json()] == ids
+    key = {"headers": {"Idempotency-Key": "once"}}
+    twice = [
+        api.post("/sequences", {"name": "Welcome", "steps": [STEP]}, **key).json()["id"] for _ in range(2)
+    ]
+    assert twice[0] == twice[1]
+    assert api.get("/sequences").headers["X-Total-Count"] == "4"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_pages_by_name_show_sequences_of_one_name_once(api: Api, size: int) -> None:
+    for name in ("b", "a", "a", "c", "a", "b"):
+        api.sequence(name=name)
+    for sort in ("name", "-name"):
+        everything = api.get("/sequences", params={"sort": sort}).json()
+        collected, query = [], {"sort": sort, "size": size}
+        while query is not None:
+            answer = api.get("/sequences", params=query)
+            collected += answer.json()
+            following = answer.headers.get("X-Next-Cursor")
+            query = following and {"sort": sort, "size": size, "after": following}
+        assert collected == everything
+        assert sorted(one["name"] for one in collected) == ["a", "a", "a", "b", "b", "c"]
 
 
 def test_deleted_sequence_is_404_and_its_row_stays(api: Api) -> None:

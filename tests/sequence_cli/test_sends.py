@@ -55,3 +55,33 @@ def test_two_people_who_settle_the_same_unknown_send_at_once_settle_it_once(unkn
     assert resolved.count(True) == 1
     with unknown.connect("owner") as connection:
         assert connection.execute("SELECT count(*) FROM send_events").fetchone() == (1,)
+
+
+def test_sequence_is_named_by_its_name_or_id_and_two_of_one_name_are_listed(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    with database.connect("owner") as connection:
+        ids = [
+            str(row[0])
+            for row in connection.execute(
+                "INSERT INTO sequences (sequence_name) VALUES ('twin'), ('twin'), ('single') RETURNING external_id"
+            ).fetchall()
+        ]
+    runner = CliRunner()
+
+    def listed(name: str) -> Any:
+        return runner.invoke(app, ["sends", "list", "--sequence", name])
+
+    twins = listed("twin")
+    assert twins.exit_code == 2
+    assert all(one in twins.output for one in ids[:2])
+    assert ids[2] not in twins.output
+    assert "2 sequences have the name" in twins.output
+    for name in ("single", ids[0], ids[1].upper()):
+        assert listed(name).exit_code == 0
+    unknown = listed("nothing")
+    assert (unknown.exit_code, "no sequence has the name or the id" in unknown.output) == (2, True)
+    with database.connect("owner") as connection:
+        connection.execute("UPDATE sequences SET deleted_at = now() WHERE external_id = %s", (ids[0],))
+    assert listed("twin").exit_code == 0
