@@ -17,7 +17,9 @@ DEFINITIONS = "sequence_pipelines.definitions"
 START_SECONDS = 180.0
 _LOCATIONS = """{ workspaceOrError { ... on PythonError { message } ... on Workspace { locationEntries {
     name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
-_DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy lastHeartbeatTime } } } }"
+_DAEMONS = (
+    "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy lastHeartbeatTime } } } }"
+)
 
 
 def code_server(folder: StackFolder, port: int) -> Program:

@@ -69,7 +69,9 @@ def session_of(leader: int) -> Iterator[int]:
 def command_of(pid: int) -> str:
     """Return the command line of a process; an empty string if it has ended."""
     with suppress(OSError):
-        return (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return (
+            (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        )
     return ""
 
 

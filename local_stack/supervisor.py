@@ -21,7 +21,7 @@ LONGEST_PAUSE = 30.0
 STABLE_SECONDS = 60.0  # a program that ran longer than this restarts after FIRST_PAUSE again
 TICK_SECONDS = 0.1
 POLL_SECONDS = 0.05
-FOREIGN_SECONDS = 5.0  # a program that cannot bind its port ends by itself within this time, with its reason
+FOREIGN_SECONDS = 3.0  # a program that cannot bind its port ends by itself within this time, with its reason
 
 
 @dataclass

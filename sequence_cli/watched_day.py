@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +22,8 @@ from local_stack.folder import StackFolder
 from sequence_cli.dagster_runs import DagsterRuns
 from sequence_cli.day_verdict import PROMPT_SECONDS, Mail, PlannedMail, Verdict, judge
 from sequence_cli.day_view import Progress, Ticker, show_addresses, show_plan
-from sequence_cli.errors import DayError
+from sequence_cli.errors import DayError, RemoteError
+from sequence_cli.http_client import request_json
 from sequence_cli.sample_data import load_and_show
 from sequence_store.postgres.connection import connect
 from sequence_store.postgres.queries import query
@@ -130,8 +129,8 @@ def _plan_today(at: DayContext) -> None:
         at.console.print(f"Planning {day} in Dagster: {runs.page(run)}", soft_wrap=True)
         for event in runs.follow(run, seconds=PLAN_SECONDS):
             at.console.print(f"  {event}")
-    except OSError as error:
-        raise DayError(f"Dagster does not respond: {error}. See .local/logs/dagster-web.log.") from error
+    except RemoteError as error:
+        raise DayError(f"{error}. See .local/logs/dagster-web.log.") from error
 
 
 def _progress(at: DayContext, connection: psycopg.Connection[Any]) -> Progress:
@@ -213,11 +212,9 @@ def _verdict(at: DayContext, since: datetime) -> Verdict:
 
 def _read_sink(url: str) -> list[Mail]:
     try:
-        # The stack's own address.
-        with urllib.request.urlopen(f"{url}/api/messages", timeout=30) as answer:  # noqa: S310
-            return [Mail.of(entry) for entry in json.load(answer)]
-    except OSError as error:
-        raise DayError(f"The mail sink does not respond: {error}. See .local/logs/mail-sink.log.") from error
+        return [Mail.of(entry) for entry in request_json(f"{url}/api/messages", "The mail sink")]
+    except (RemoteError, KeyError, TypeError) as error:
+        raise DayError(f"{error}. See .local/logs/mail-sink.log.") from error
 
 
 def _report(console: Console, verdict: Verdict) -> bool:
