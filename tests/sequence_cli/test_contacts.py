@@ -62,8 +62,8 @@ def test_rejected_file_gives_status_1_and_unreachable_api_status_2(api_url: str,
     unreachable = runner.invoke(app, ["contacts", "export", str(file), "--url", NOWHERE])
     assert (unreachable.exit_code, unreachable.output) == (
         2,
-        f"Error: The API at {NOWHERE} does not respond ([Errno 111] Connection refused). "
-        "Check --url or API_URL.\n",
+        f"Error: The API at {NOWHERE} does not respond ([Errno 111] Connection refused)."
+        + " Check --url or API_URL.\n",
     )
 
 
