@@ -32,6 +32,9 @@ StagesOf = Callable[[StackFolder, Postgres, Mapping[str, int], Mapping[str, str]
 SUPERVISOR = "supervisor"
 START_TIMEOUT_SECONDS = 600
 STOP_TIMEOUT_SECONDS = 120
+# Of the folder of .venv/: initdb gives its path to a shell between double quotes, and Alembic, which Dagster
+# runs, takes % for a reference. Spaces, single quotes and umlauts do no harm.
+_UNUSABLE_IN_PATHS = set('"$`\\\n%')
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,6 +45,7 @@ def up(root: Path, *, stages: StagesOf = all_stages, detached: bool = False) -> 
     to start, the programs that were started are stopped and StackError is raised.
     """
     os.umask(0o077)
+    _refuse_environment_path(sys.prefix)
     folder = StackFolder(root)
     progress = Progress()
     lock = folder.lock()
@@ -122,6 +126,15 @@ def _run(folder: StackFolder, stages: StagesOf, progress: Progress, *, detached:
         folder.env_file.unlink(missing_ok=True)  # other programs may have the ports from now on
         for one in reserved.values():
             one.release()
+
+
+def _refuse_environment_path(prefix: str) -> None:
+    """Raise StackError if Postgres or Dagster cannot run from this path."""
+    if found := sorted(set(prefix) & _UNUSABLE_IN_PATHS):
+        raise StackError(
+            f"The folder {prefix!r} has {' '.join(map(repr, found))} in its path. Postgres and Dagster cannot "
+            "run from there: move the project to a folder without these characters."
+        )
 
 
 def _report_ready(folder: StackFolder, progress: Progress, *, detached: bool) -> None:

@@ -14,6 +14,10 @@ HOSTS = ("127.0.0.1", "localhost", "::1")
 _NAMES = ("no_proxy", "NO_PROXY")  # libraries read one, the other or both
 
 
+# For httpx: None means no proxy.
+DIRECT_MOUNTS = {"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None}
+
+
 def is_loopback(url: str) -> bool:
     """Return whether the URL's host is this machine: `localhost`, 127.0.0.0/8 or ::1."""
     try:

@@ -56,7 +56,8 @@ def bare_environment() -> Iterator[None]:
     ours = {name.upper() for kind in kinds for name in kind.model_fields}
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.upper() in ours or (name.startswith(("AWS_", "PG", "DAGSTER_")) and name != "PG_BIN"):
+            known = name.startswith(("AWS_", "PG", "DAGSTER_")) and name != "PG_BIN"
+            if known or name.upper() in ours or name.upper().endswith("_PROXY"):
                 patch.delenv(name)
         for name, value in AWS.items():
             patch.setenv(name, value)

@@ -24,6 +24,15 @@ from local_stack.env_file import env_file_of, read_env_file
 
 ROOT = Path(__file__).parents[2]
 SEQUENCES = str(Path(sys.executable).parent / "sequences")
+# No request within the stack goes to them; also gRPC and the libraries of the worker read these variables.
+DEAD_PROXIES = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "http_proxy": "http://127.0.0.1:9",
+    "HTTPS_PROXY": "http://127.0.0.1:9",
+    "https_proxy": "http://127.0.0.1:9",
+    "ALL_PROXY": "socks5://127.0.0.1:9",
+    "all_proxy": "socks5://127.0.0.1:9",
+}
 UNTIL_TICK = timedelta(seconds=80)  # includes the time to start the stack
 CASE = 3  # contacts of the case
 
@@ -69,14 +78,14 @@ class Stack:
 
 @contextmanager
 def running_stack(root: Path) -> Iterator[Stack]:
-    """Start the stack in `root` and insert the case and the crowd; stop it afterwards."""
+    """Start the stack behind dead proxies and insert the case and the crowd; stop it afterwards."""
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(ROOT / name, root / name)
     tick = (datetime.now(UTC) + UNTIL_TICK).replace(second=0, microsecond=0) + timedelta(minutes=1)
     settings = {"PLAN_AT": tick.strftime("%H:%M"), "PLAN_LEAD_SECONDS": "10"}
     try:
         up = [SEQUENCES, "stack", "up", "--detach"]
-        subprocess.run(up, cwd=root, env=os.environ | settings, check=True, timeout=300)
+        subprocess.run(up, cwd=root, env=os.environ | DEAD_PROXIES | settings, check=True, timeout=300)
         stack = Stack(root, read_env_file(env_file_of(root)), tick)
         with stack.connect() as connection:
             enter_case(connection, tick)
