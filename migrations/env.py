@@ -16,7 +16,11 @@ attributes = context.config.attributes
 engine = create_engine(
     attributes["url"],
     poolclass=NullPool,
-    connect_args={"application_name": "sequences migrate", "options": "-c timezone=UTC"},
+    connect_args={
+        "application_name": "sequences migrate",
+        "options": "-c timezone=UTC",
+        "connect_timeout": 10,
+    },
 )
 with engine.connect() as connection:
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
