@@ -1,8 +1,9 @@
 """Reserves ports on loopback, for this stack alone, and tells which process listens on a port.
 
 A reservation is a name in Linux's abstract socket namespace, which all stacks of this machine share, and a
-bound socket, which keeps other programs from getting the port by chance. Both end with the process that holds
-them. The program itself can still bind the port, since all our servers set SO_REUSEADDR.
+socket that listens on the port, so that no other program can. Before its own program starts, the socket stops
+listening and stays bound: the program can bind the port, since all our servers set SO_REUSEADDR, and a program
+that asks for any port does not get it. Both sockets end with the process that holds them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,11 @@ class Reservation:
 
     port: int
     _sockets: tuple[socket.socket, ...]
+
+    def hand_over(self) -> None:
+        """Let a program that sets SO_REUSEADDR listen on the port."""
+        with suppress(OSError):  # it was handed over before
+            self._sockets[-1].shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
         for held in self._sockets:
@@ -58,6 +64,7 @@ def _try_reserve(port: int) -> Reservation | None:
         sockets.append(socket.socket())
         sockets[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sockets[-1].bind((LOOPBACK, port))
+        sockets[-1].listen(1)
     except OSError:
         for opened in sockets:
             opened.close()

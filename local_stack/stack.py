@@ -114,6 +114,7 @@ def _run(folder: StackFolder, stages: StagesOf, progress: Progress, *, detached:
         stages(folder, postgres, ports, variables),
         program_environment(folder, variables),
         progress,
+        reserved.values(),
     )
     try:
         supervisor.start()

@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from local_stack.errors import StackError, StartError
 from local_stack.folder import Record, StackFolder
+from local_stack.ports import Reservation
 from local_stack.processes import Identity, end, end_recorded, launch, log_tail, marked
 from local_stack.program import Program, Stages
 from local_stack.progress import Progress
@@ -38,16 +39,25 @@ class Child:
 
 
 class Supervisor:
-    """Runs the programs of `stages`; `environment` is their complete environment."""
+    """Runs the programs of `stages`; `environment` is their complete environment.
+
+    `reserved` are reservations of the programs' ports, which are handed over before each launch.
+    """
 
     def __init__(
-        self, folder: StackFolder, stages: Stages, environment: Mapping[str, str], progress: Progress
+        self,
+        folder: StackFolder,
+        stages: Stages,
+        environment: Mapping[str, str],
+        progress: Progress,
+        reserved: Iterable[Reservation] = (),
     ) -> None:
         self._folder = folder
         self._stages = stages
         self._names = [program.name for stage in stages for program in stage]
         self._environment = environment
         self._progress = progress
+        self._reserved = {one.port: one for one in reserved}
         self._children: dict[str, Child] = {}
 
     def start(self) -> None:
@@ -107,6 +117,9 @@ class Supervisor:
 
     def _launch(self, program: Program) -> None:
         program.prepare()
+        for port in program.ports:
+            if port in self._reserved:
+                self._reserved[port].hand_over()
         process = launch(
             program.command,
             log=self._folder.log(program.name),

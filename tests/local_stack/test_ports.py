@@ -90,6 +90,10 @@ def test_reserved_port_can_be_bound_by_its_program_only() -> None:
         second = reserve(reserved.port)
         assert second.port != reserved.port
         second.release()
+        assert not is_free(reserved.port)
+        reserved.hand_over()
+        reserved.hand_over()  # as before a restart of its program
+        assert is_free(reserved.port)
         with pytest.raises(OSError, match="in use"), socket.socket() as other:
             other.bind((LOOPBACK, reserved.port))  # without SO_REUSEADDR, as a program that needs any port
         with socket.socket() as server:
