@@ -6,15 +6,22 @@ BIN := .venv/bin
 export UV_PYTHON_DOWNLOADS := never
 export DAGSTER_DISABLE_TELEMETRY := yes
 
-.PHONY: pictures help setup run test trial check check-deploy sbom docs format lock bench soak clean
+.PHONY: pictures python help setup run test trial check check-deploy sbom docs format lock bench soak clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/.installed  ## Create .venv/ with the packages of requirements.lock
+# A chosen version is checked each time, the default one before it makes an environment.
+python:
+ifneq ($(origin PYTHON),file)
+	@./scripts/check-python "$(PYTHON)" .venv
+endif
+
+setup: python .venv/.installed  ## Create .venv/ with the packages of requirements.lock
 
 .venv/.installed: requirements.lock pyproject.toml scripts/uv
-	@test -x $(BIN)/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv
+	@test -x $(BIN)/python || ./scripts/check-python "$(PYTHON)"
+	@test -x $(BIN)/python || PYTHON="$(PYTHON)" ./scripts/uv venv --quiet --python "$(PYTHON)" .venv
 	@./scripts/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@./scripts/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -22,8 +29,8 @@ setup: .venv/.installed  ## Create .venv/ with the packages of requirements.lock
 run: setup  ## Start all services, plan today and show its mails (ONCE=1 stops after the first mails)
 	@$(BIN)/sequences day $(if $(filter-out 0,$(ONCE)),--once,)
 
-test: setup  ## Run all tests on real servers, two files at a time
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+test: setup  ## Run all tests on real servers, three files at a time
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 trial: setup  ## List the long trials, or run one (NAME=soak)
 	@$(BIN)/python -m tests.trials $(NAME) $(ARGS)
@@ -34,15 +41,17 @@ check: setup  ## Check format, lint, types and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-check-deploy: .venv-deploy/.installed  ## Check the files of deploy/, without running them
+check-deploy: python .venv-deploy/.installed  ## Check the files of deploy/, without running them
 	@.venv-deploy/bin/python deploy/check.py
 
 .venv-deploy/.installed: deploy/tools.lock scripts/uv
-	@test -x .venv-deploy/bin/python || ./scripts/uv venv --quiet --python $(PYTHON) .venv-deploy
+	@test -x .venv-deploy/bin/python || ./scripts/check-python "$(PYTHON)"
+	@test -x .venv-deploy/bin/python || \
+	    PYTHON="$(PYTHON)" ./scripts/uv venv --quiet --python "$(PYTHON)" .venv-deploy
 	@./scripts/uv pip sync --quiet --python .venv-deploy/bin/python --require-hashes deploy/tools.lock
 	@touch $@
 
-sbom: .venv-deploy/.installed  ## Write the bill of materials .local/sbom.json (CycloneDX, with hashes)
+sbom: python .venv-deploy/.installed  ## Write the bill of materials .local/sbom.json (CycloneDX, with hashes)
 	@mkdir -p .local
 	@.venv-deploy/bin/python -W ignore -m cyclonedx_py requirements requirements.lock \
 	    --pyproject pyproject.toml --output-reproducible --output-file .local/sbom.json

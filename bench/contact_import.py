@@ -96,7 +96,7 @@ def measure_import(postgres: Postgres, folder: Path, number: int) -> tuple[float
     try:
         url = f"http://{LOOPBACK}:{port}"
         wait_ready(process, lambda: _is_up(url), log=log, seconds=60)
-        with httpx.Client(base_url=url, timeout=None) as client:
+        with httpx.Client(base_url=url, timeout=900) as client:
             sequence = client.post("/sequences", json={"name": "bench", "steps": [STEP]}).json()["id"]
             began = time.perf_counter()
             answer = client.post(

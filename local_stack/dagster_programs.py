@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from contextlib import suppress
 from typing import Any
 
 from local_stack.errors import StartError
 from local_stack.folder import StackFolder
 from local_stack.ports import LOOPBACK
-from local_stack.program import BIN, Program, listens
+from local_stack.program import ANSWER_SECONDS, BIN, Program, listens
 
 DEFINITIONS = "sequence_pipelines.definitions"
 START_SECONDS = 180.0
 _LOCATIONS = """{ workspaceOrError { ... on PythonError { message } ... on Workspace { locationEntries {
     name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
-_DAEMONS = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+_DAEMONS = (
+    "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy lastHeartbeatTime } } } }"
+)
 
 
 def code_server(folder: StackFolder, port: int) -> Program:
@@ -25,6 +28,7 @@ def code_server(folder: StackFolder, port: int) -> Program:
     return Program(
         "dagster-code",
         [str(BIN / "dagster"), "code-server", "start", *options, "--location-name", "sequence_pipelines"],
+        ports=[port],
         ready=listens(port),
         address=f"{LOOPBACK}:{port}",
         prepare=lambda: _make_home(folder),
@@ -37,6 +41,7 @@ def webserver(folder: StackFolder, port: int) -> Program:
     return Program(
         "dagster-web",
         [str(BIN / "dagster-webserver"), "-h", LOOPBACK, "-p", str(port), *_workspace(folder)],
+        ports=[port],
         ready=lambda: _location_is_loaded(port),
         address=f"http://{LOOPBACK}:{port}",
         start_seconds=START_SECONDS,
@@ -44,11 +49,13 @@ def webserver(folder: StackFolder, port: int) -> Program:
 
 
 def daemon(folder: StackFolder, web_port: int) -> Program:
-    """Run schedules, sensors, run queue and monitoring; ready once all daemons have a heartbeat."""
+    """Run schedules, sensors, run queue and monitoring; ready once all daemons of this start are healthy."""
+    launched_at = _Clock()
     return Program(
         "dagster-daemon",
         [str(BIN / "dagster-daemon"), "run", *_workspace(folder)],
-        ready=lambda: _daemons_are_healthy(web_port),
+        ready=lambda: _daemons_are_healthy(web_port, since=launched_at.seconds),
+        prepare=launched_at.read,
         start_seconds=START_SECONDS,
         stop_seconds=20,
     )
@@ -79,13 +86,26 @@ def _location_is_loaded(port: int) -> bool:
     return bool(entries) and all(entry["loadStatus"] == "LOADED" for entry in entries)
 
 
-def _daemons_are_healthy(port: int) -> bool:
+def _daemons_are_healthy(port: int, *, since: float) -> bool:
+    """Return whether each daemon has a heartbeat from after `since`: the database keeps those of earlier."""
     statuses = _query(port, _DAEMONS).get("instance", {}).get("daemonHealth", {}).get("allDaemonStatuses", [])
-    return bool(statuses) and all(status["healthy"] for status in statuses if status["required"])
+    required = [status for status in statuses if status["required"]]
+    return bool(required) and all(
+        status["healthy"] and (status["lastHeartbeatTime"] or 0) >= since for status in required
+    )
+
+
+class _Clock:
+    """The time at which a program was launched, in seconds since 1970."""
+
+    seconds = 0.0
+
+    def read(self) -> None:
+        self.seconds = time.time()
 
 
 def _query(port: int, query: str) -> dict[str, Any]:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=ANSWER_SECONDS)
     with suppress(OSError, http.client.HTTPException, ValueError):
         headers = {"Content-Type": "application/json"}
         connection.request("POST", "/graphql", json.dumps({"query": query}), headers)

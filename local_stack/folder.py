@@ -5,15 +5,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
 
 from local_stack.env_file import env_file_of, local_folder
-from local_stack.processes import Identity
+from local_stack.processes import Identity, belongs_to
 
 MARK = "SEQUENCE_STACK"
+# A process that only asks whether the lock is held has it for an instant.
+_LOCK_TRIES = 3
+_LOCK_PAUSE = 0.02
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,50 @@ class StackFolder:
         self.path.chmod(0o711)
         self.pids.mkdir(exist_ok=True)
 
+    @property
+    def lock_file(self) -> Path:
+        return self.path / "supervisor.lock"
+
     def lock(self) -> IO[str] | None:
         """Take the supervisor's lock; return None if another process holds it.
 
         The kernel releases the lock when its holder ends.
         """
         self.make()
-        file = (self.path / "supervisor.lock").open("a+")
+        file = self.lock_file.open("a+")
+        for _ in range(_LOCK_TRIES):
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return file
+            time.sleep(_LOCK_PAUSE)
+        file.close()
+        return None
+
+    def is_supervised(self) -> bool:
+        """Return whether a supervisor holds the lock. This takes a shared lock for a moment: see `lock`."""
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self.lock_file.open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
         except BlockingIOError:
-            file.close()
-            return None
-        return file
+            return True
+        return False
+
+    def runs(self) -> bool:
+        """Return whether a supervisor or a program that a killed supervisor left is running."""
+        return self.is_supervised() or any(self.is_own(record) for record in self.records().values())
+
+    def is_own(self, record: Record) -> bool:
+        """Return whether the recorded process runs and is of this stack, not of one that was copied here."""
+        return record.identity.runs() and belongs_to(record.pid, MARK, str(self.path))
+
+    def is_stale(self) -> bool:
+        """Return whether `stack.env` is of programs that ended without a stop, or of a copied folder.
+
+        Other servers may have its ports by now.
+        """
+        return bool(self.records()) and not self.runs()
 
     def enter_supervisor(self, lock: IO[str]) -> None:
         """Write this process's pid into its lock file and remove the previous supervisor's ready mark."""
@@ -98,7 +133,7 @@ class StackFolder:
     def supervisor(self) -> int:
         """Return the pid of the lock's holder, or 0 if it has not written its pid yet."""
         with suppress(FileNotFoundError, ValueError):
-            return int((self.path / "supervisor.lock").read_text())
+            return int(self.lock_file.read_text())
         return 0
 
     def mark_ready(self) -> None:

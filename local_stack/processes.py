@@ -17,7 +17,9 @@ from local_stack.errors import StartError
 POLL_SECONDS = 0.03
 MAX_LOG_BYTES = 10_000_000
 _PROC = Path("/proc")
-_START_TIME = 22 - 4  # index of field 22 (starttime) of /proc/PID/stat in a list that begins with field 4
+# Indices of fields of /proc/PID/stat in a list that begins with field 4.
+_SESSION = 6 - 4
+_START_TIME = 22 - 4
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,24 @@ def _birth(pid: int) -> str | None:
         return None
     state, *rest = stat.rpartition(")")[2].split()
     return None if state in "ZX" else f"{_boot()}/{rest[_START_TIME]}"
+
+
+def session_of(leader: int) -> Iterator[int]:
+    """Yield the pids of the session that `launch` started with the process `leader`."""
+    for folder in _PROC.glob("[0-9]*"):
+        with suppress(OSError):
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()[1:]
+            if int(fields[_SESSION]) == leader:
+                yield int(folder.name)
+
+
+def command_of(pid: int) -> str:
+    """Return the command line of a process; an empty string if it has ended."""
+    with suppress(OSError):
+        return (
+            (_PROC / str(pid) / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        )
+    return ""
 
 
 def _birth_by_ps(pid: int) -> str | None:
@@ -136,8 +156,25 @@ def marked(mark: str) -> Iterator[int]:
     """Yield the pids of running processes with `mark` (KEY=value) in their environment."""
     for folder in _PROC.glob("[0-9]*"):
         with suppress(OSError):
-            if mark.encode() in (folder / "environ").read_bytes().split(b"\0"):
+            if os.fsencode(mark) in (folder / "environ").read_bytes().split(b"\0"):
                 yield int(folder.name)
+
+
+def belongs_to(pid: int, name: str, value: str) -> bool:
+    """Return whether the process was started with the variable `name` of this value.
+
+    If its environment is hidden, as that of another user, its command line has to contain the value. A
+    folder that was moved is still its own: the value in the environment then names no folder.
+    """
+    try:
+        entries = (_PROC / str(pid) / "environ").read_bytes().split(b"\0")
+    except PermissionError:
+        return value in command_of(pid)
+    except OSError:
+        return False
+    prefix = f"{name}=".encode()
+    found = next((os.fsdecode(entry[len(prefix) :]) for entry in entries if entry.startswith(prefix)), None)
+    return found is not None and (found == value or not Path(found).exists())
 
 
 def log_tail(log: Path, *, lines: int = 15) -> str:

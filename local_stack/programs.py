@@ -16,11 +16,11 @@ from local_stack.folder import StackFolder
 from local_stack.ports import LOOPBACK
 from local_stack.postgres import START_SECONDS, STOP_SIGNAL, Postgres
 from local_stack.processes import launch, log_tail
-from local_stack.program import BIN, HasRunFor, Program, Stages, listens, serves
+from local_stack.program import BIN, LogSays, Program, Stages, answers_ping, serves
 from local_stack.variables import DAGSTER_DATABASE, DAGSTER_ROLE, DATABASE, program_environment
 
 WORKER_STOP_SECONDS = 30
-WORKER_READY_SECONDS = 3
+WORKER_READY = "event=started"
 
 
 def all_stages(
@@ -32,7 +32,7 @@ def all_stages(
         (postgres_program(postgres), valkey(folder, ports["valkey"]), mail_sink(folder, ports)),
         (migrations(),),
         (sqs(folder, ports["sqs"], environment),),
-        (api(ports["api"]), worker(), dagster_programs.code_server(folder, ports["dagster_code"])),
+        (api(ports["api"]), worker(folder), dagster_programs.code_server(folder, ports["dagster_code"])),
         (
             dagster_programs.webserver(folder, ports["dagster"]),
             dagster_programs.daemon(folder, ports["dagster"]),
@@ -54,6 +54,7 @@ def postgres_program(postgres: Postgres) -> Program:
     return Program(
         "postgres",
         postgres.command(),
+        ports=[postgres.port],
         ready=postgres.ready,
         address=f"{LOOPBACK}:{postgres.port}",
         prepare=postgres.prepare,
@@ -72,7 +73,11 @@ def valkey(folder: StackFolder, port: int) -> Program:
     settings = {"port": port, "bind": LOOPBACK, "dir": data, "appendonly": "yes", "save": ""}
     options = [part for name, value in settings.items() for part in (f"--{name}", str(value))]
     return Program(
-        "valkey", [str(valkey_binary()), *options], ready=listens(port), address=f"{LOOPBACK}:{port}"
+        "valkey",
+        [str(valkey_binary()), *options],
+        ports=[port],
+        ready=answers_ping(port),
+        address=f"{LOOPBACK}:{port}",
     )
 
 
@@ -92,6 +97,7 @@ def mail_sink(folder: StackFolder, ports: Mapping[str, int]) -> Program:
     return Program(
         "mail-sink",
         [*command, *map(str, options)],
+        ports=[ports["smtp"], ports["mail"]],
         ready=serves(ports["mail"], "/healthz"),
         address=f"http://{LOOPBACK}:{ports['mail']}, SMTP {ports['smtp']}",
     )
@@ -118,6 +124,7 @@ def sqs(folder: StackFolder, port: int, environment: Mapping[str, str]) -> Progr
     return Program(
         "sqs",
         [str(BIN / "moto_server"), "-H", LOOPBACK, "-p", str(port)],
+        ports=[port],
         ready=serves(port, "/moto-api/"),
         address=f"http://{LOOPBACK}:{port}",
         on_ready=on_ready,
@@ -128,17 +135,19 @@ def api(port: int) -> Program:
     return Program(
         "api",
         [str(BIN / "sequences"), "api"],
+        ports=[port],
         ready=serves(port, "/readyz"),
         address=f"http://{LOOPBACK}:{port}",
     )
 
 
-def worker() -> Program:
-    has_run = HasRunFor(WORKER_READY_SECONDS)
+def worker(folder: StackFolder) -> Program:
+    """Send mail; ready once it has found its queues and opened its database connections."""
+    started = LogSays(folder.log("worker"), WORKER_READY)
     return Program(
         "worker",
         [str(BIN / "sequences"), "worker"],
-        ready=has_run,
-        prepare=has_run.begin,
+        ready=started,
+        prepare=started.begin,
         stop_seconds=WORKER_STOP_SECONDS,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from local_stack.env_file import env_file_of, read_env_file, write_env_file
+from local_stack.env_file import read_env_file, write_env_file
 from local_stack.errors import StackError
 from local_stack.folder import StackFolder
 from local_stack.postgres import Postgres
@@ -23,15 +23,18 @@ from local_stack.programs import all_stages
 from local_stack.progress import Progress
 from local_stack.supervisor import Supervisor, end_leftovers
 from local_stack.variables import (
-    choose_ports,
     make_variables,
     program_environment,
+    reserve_ports,
 )
 
 StagesOf = Callable[[StackFolder, Postgres, Mapping[str, int], Mapping[str, str]], Stages]
 SUPERVISOR = "supervisor"
 START_TIMEOUT_SECONDS = 600
 STOP_TIMEOUT_SECONDS = 120
+# Of the folder of .venv/: initdb gives its path to a shell between double quotes, and Alembic, which Dagster
+# runs, takes % for a reference. Spaces, single quotes and umlauts do no harm.
+_UNUSABLE_IN_PATHS = set('"$`\\\n%')
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -42,6 +45,7 @@ def up(root: Path, *, stages: StagesOf = all_stages, detached: bool = False) -> 
     to start, the programs that were started are stopped and StackError is raised.
     """
     os.umask(0o077)
+    _refuse_environment_path(sys.prefix)
     folder = StackFolder(root)
     progress = Progress()
     lock = folder.lock()
@@ -84,17 +88,24 @@ def down(root: Path) -> None:
     with lock:
         folder.ready_file.unlink(missing_ok=True)
         end_leftovers(folder, progress)
+        folder.env_file.unlink(missing_ok=True)
     progress.say("The stack is stopped.")
 
 
 def environment(root: Path) -> dict[str, str]:
-    """Return the variables of the stack; an empty dict before its first start."""
-    return read_env_file(env_file_of(root))
+    """Return the variables of the running stack; raise StackError if none runs in the folder `root`."""
+    folder = StackFolder(root)
+    if not folder.runs():
+        raise StackError("No stack is running in this folder. `sequences stack up` starts one.")
+    if folder.is_supervised() and not folder.is_ready():
+        raise StackError("The stack is still starting. `sequences stack up` waits until it is ready.")
+    return read_env_file(folder.env_file)
 
 
 def _run(folder: StackFolder, stages: StagesOf, progress: Progress, *, detached: bool) -> None:
     end_leftovers(folder, progress)
-    ports = choose_ports(folder)
+    reserved = reserve_ports(folder)  # until this process ends
+    ports = {name: one.port for name, one in reserved.items()}
     postgres = Postgres(folder.path / "postgres", ports["postgres"], log=folder.log("postgres"))
     variables = make_variables(folder, postgres, ports)
     write_env_file(folder.env_file, variables)
@@ -103,15 +114,28 @@ def _run(folder: StackFolder, stages: StagesOf, progress: Progress, *, detached:
         stages(folder, postgres, ports, variables),
         program_environment(folder, variables),
         progress,
+        reserved.values(),
     )
-    supervisor.start()
     try:
+        supervisor.start()
         progress.addresses(variables, folder.env_file)
         _report_ready(folder, progress, detached=detached)
         supervisor.watch()
     finally:
         folder.ready_file.unlink(missing_ok=True)
         supervisor.stop()
+        folder.env_file.unlink(missing_ok=True)  # other programs may have the ports from now on
+        for one in reserved.values():
+            one.release()
+
+
+def _refuse_environment_path(prefix: str) -> None:
+    """Raise StackError if Postgres or Dagster cannot run from this path."""
+    if found := sorted(set(prefix) & _UNUSABLE_IN_PATHS):
+        raise StackError(
+            f"The folder {prefix!r} has {' '.join(map(repr, found))} in its path. Postgres and Dagster cannot "
+            "run from there: move the project to a folder without these characters."
+        )
 
 
 def _report_ready(folder: StackFolder, progress: Progress, *, detached: bool) -> None:

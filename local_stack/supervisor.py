@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from local_stack.errors import StackError, StartError
 from local_stack.folder import Record, StackFolder
-from local_stack.processes import Identity, end, end_recorded, launch, log_tail, marked, wait_ready
+from local_stack.ports import Reservation
+from local_stack.processes import Identity, end, end_recorded, launch, log_tail, marked
 from local_stack.program import Program, Stages
 from local_stack.progress import Progress
 
@@ -20,6 +21,8 @@ FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
 STABLE_SECONDS = 60.0  # a program that ran longer than this restarts after FIRST_PAUSE again
 TICK_SECONDS = 0.1
+POLL_SECONDS = 0.05
+FOREIGN_SECONDS = 3.0  # a program that cannot bind its port ends by itself within this time, with its reason
 
 
 @dataclass
@@ -32,19 +35,29 @@ class Child:
     ready: bool = False
     pause: float = FIRST_PAUSE
     restart_at: float | None = None
+    foreign_since: float | None = None
 
 
 class Supervisor:
-    """Runs the programs of `stages`; `environment` is their complete environment."""
+    """Runs the programs of `stages`; `environment` is their complete environment.
+
+    `reserved` are reservations of the programs' ports, which are handed over before each launch.
+    """
 
     def __init__(
-        self, folder: StackFolder, stages: Stages, environment: Mapping[str, str], progress: Progress
+        self,
+        folder: StackFolder,
+        stages: Stages,
+        environment: Mapping[str, str],
+        progress: Progress,
+        reserved: Iterable[Reservation] = (),
     ) -> None:
         self._folder = folder
         self._stages = stages
         self._names = [program.name for stage in stages for program in stage]
         self._environment = environment
         self._progress = progress
+        self._reserved = {one.port: one for one in reserved}
         self._children: dict[str, Child] = {}
 
     def start(self) -> None:
@@ -79,17 +92,34 @@ class Supervisor:
         sweep(self._folder)
 
     def _start_stage(self, stage: Sequence[Program]) -> None:
+        """Launch the programs of a stage and wait until all are ready; raise StartError if one ends."""
         begun = time.monotonic()
         for program in stage:
             with _named(program):
                 self._launch(program)
-        for program in stage:
-            with _named(program):
-                self._await_first_start(program)
-            self._progress.started(program.name, program.address, time.monotonic() - begun)
+        waiting = list(stage)
+        while waiting:
+            for program in list(waiting):
+                with _named(program):
+                    if self._has_started(program, begun):
+                        waiting.remove(program)
+                        self._progress.started(program.name, program.address, time.monotonic() - begun)
+            self._refuse_dead()
+            if waiting:
+                time.sleep(POLL_SECONDS)
+
+    def _refuse_dead(self) -> None:
+        """Raise StartError if a program ended that was ready already."""
+        for child in self._children.values():
+            if child.ready and (status := child.process.poll()) is not None:
+                with _named(child.program):
+                    raise StartError(self._end_report(child.program, status))
 
     def _launch(self, program: Program) -> None:
         program.prepare()
+        for port in program.ports:
+            if port in self._reserved:
+                self._reserved[port].hand_over()
         process = launch(
             program.command,
             log=self._folder.log(program.name),
@@ -109,37 +139,48 @@ class Supervisor:
                 ),
             )
 
-    def _await_first_start(self, program: Program) -> None:
-        log = self._folder.log(program.name)
-        if program.once:
-            self._await_end(program)
-            return
-        deadline = time.monotonic() + program.start_seconds
-        while True:
-            child = self._children[program.name]
-            try:
-                wait_ready(child.process, program.ready, log=log, seconds=program.start_seconds)
-            except StartError as error:
-                if not program.is_transient(str(error)) or time.monotonic() > deadline:
-                    raise
-                time.sleep(TICK_SECONDS)
-                self._launch(program)
-            else:
-                break
-        program.on_ready()
-        child.ready = True
-        child.since = time.monotonic()
+    def _has_started(self, program: Program, begun: float) -> bool:
+        """Return whether a program is ready; raise StartError if it ended or its time is up."""
+        child = self._children[program.name]
+        status = child.process.poll()
+        if program.once and status == 0:
+            del self._children[program.name]
+            self._folder.forget(program.name)
+            return True
+        overdue = time.monotonic() - begun > program.start_seconds
+        if status is not None:
+            return self._try_again(program, self._end_report(program, status), overdue=overdue)
+        if not program.once and program.owns_its_ports(child.process.pid) and program.ready():
+            program.on_ready()
+            child.ready = True
+            child.since = time.monotonic()
+            return True
+        self._refuse_foreign_port(child)
+        if overdue:
+            tail = log_tail(self._folder.log(program.name))
+            raise StartError(f"was not ready after {program.start_seconds:.0f} s.\n{tail}")
+        return False
 
-    def _await_end(self, program: Program) -> None:
-        log = self._folder.log(program.name)
-        try:
-            status = self._children[program.name].process.wait(program.start_seconds)
-        except subprocess.TimeoutExpired:
-            raise StartError(f"did not end within {program.start_seconds:.0f} s.\n{log_tail(log)}") from None
-        if status:
-            raise StartError(f"exited with status {status}.\n{log_tail(log)}")
-        del self._children[program.name]
-        self._folder.forget(program.name)
+    def _try_again(self, program: Program, failure: str, *, overdue: bool) -> bool:
+        if overdue or not program.is_transient(failure):
+            raise StartError(failure)
+        time.sleep(TICK_SECONDS)
+        self._launch(program)
+        return False
+
+    def _refuse_foreign_port(self, child: Child) -> None:
+        """Raise StartError if another program has had a port of this one for FOREIGN_SECONDS."""
+        port = child.program.foreign_port(child.process.pid)
+        if port is None:
+            child.foreign_since = None
+            return
+        child.foreign_since = child.foreign_since or time.monotonic()
+        if time.monotonic() - child.foreign_since > FOREIGN_SECONDS:
+            tail = log_tail(self._folder.log(child.program.name))
+            raise StartError(f"cannot have port {port}: another program listens on it.\n{tail}")
+
+    def _end_report(self, program: Program, status: int) -> str:
+        return f"exited with status {status}.\n{log_tail(self._folder.log(program.name))}"
 
     def _check(self, child: Child) -> None:
         if child.restart_at is not None:
@@ -175,7 +216,8 @@ class Supervisor:
     def _check_ready(self, child: Child) -> None:
         program = child.program
         try:
-            if not program.ready():
+            if not program.owns_its_ports(child.process.pid) or not program.ready():
+                self._refuse_foreign_port(child)
                 return
             program.on_ready()
         except StackError as error:
@@ -213,7 +255,7 @@ def end_leftovers(folder: StackFolder, progress: Progress) -> None:
     """Stop the processes that a killed supervisor left, by its pid files; the last started first."""
     for name, record in folder.records().items():
         begun = time.monotonic()
-        if record.identity.runs():
+        if folder.is_own(record):
             end_recorded(record.identity, stop_signal=record.stop_signal, seconds=record.stop_seconds)
             progress.stopped(name, time.monotonic() - begun)
         folder.forget(name)

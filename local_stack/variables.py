@@ -7,8 +7,9 @@ import os
 from collections.abc import Mapping
 
 from local_stack.folder import MARK, StackFolder
-from local_stack.ports import LOOPBACK, free_port
+from local_stack.ports import LOOPBACK, Reservation, reserve
 from local_stack.postgres import OWNER, Postgres
+from sequence_store.loopback import without_proxy
 
 DATABASE = "sequences"
 DAGSTER_DATABASE = "dagster"
@@ -33,15 +34,25 @@ DAEMON_INTERVALS = {
 _HIDDEN = ("AWS_", "PG")
 
 
-def choose_ports(folder: StackFolder) -> dict[str, int]:
-    """Choose a free port for each server: the previous start's, else the preferred one, else any."""
-    file = folder.ports_file
-    last: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    chosen: dict[str, int] = {}
-    for name, port in (PREFERRED_PORTS | last).items():
-        chosen[name] = free_port(port, avoid=chosen.values())
-    file.write_text(json.dumps(chosen, indent=2))
-    return chosen
+def reserve_ports(folder: StackFolder) -> dict[str, Reservation]:
+    """Reserve a port for each server: the previous start's, else the preferred one, else another.
+
+    The caller holds the reservations as long as the stack runs, also while a server restarts.
+    """
+    reserved: dict[str, Reservation] = {}
+    for name, port in (PREFERRED_PORTS | _last_ports(folder)).items():
+        reserved[name] = reserve(port, avoid=[one.port for one in reserved.values()])
+    chosen = {name: one.port for name, one in reserved.items()}
+    folder.ports_file.write_text(json.dumps(chosen, indent=2))
+    return reserved
+
+
+def _last_ports(folder: StackFolder) -> dict[str, int]:
+    try:
+        last = json.loads(folder.ports_file.read_text())
+        return {name: int(port) for name, port in last.items() if name in PREFERRED_PORTS}
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):  # no start yet, or a damaged file
+        return {}
 
 
 def make_variables(folder: StackFolder, postgres: Postgres, ports: Mapping[str, int]) -> dict[str, str]:
@@ -95,7 +106,6 @@ def program_environment(folder: StackFolder, variables: Mapping[str, str]) -> di
         "AWS_EC2_METADATA_DISABLED": "true",
         "DAGSTER_DISABLE_TELEMETRY": "yes",
         **DAEMON_INTERVALS,
-        "NO_PROXY": LOOPBACK,
-        "no_proxy": LOOPBACK,
+        **without_proxy(os.environ),
         "PYTHONUNBUFFERED": "1",
     }

@@ -19,7 +19,11 @@ attributes = context.config.attributes
 engine = create_engine(
     attributes["url"],
     poolclass=NullPool,
-    connect_args={"application_name": "sequences migrate", "options": "-c timezone=UTC"},
+    connect_args={
+        "application_name": "sequences migrate",
+        "options": "-c timezone=UTC",
+        "connect_timeout": 10,
+    },
 )
 with engine.connect() as connection:
     # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sequence_cli.errors import AnswerError, FileError, UnreachableError
+from sequence_cli.http_client import open_client, parse_json
 from sequence_cli.output import AsJson, print_json
 
 if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
     import httpx
 
 app = typer.Typer(no_args_is_help=True, help="Import and export contacts as CSV files.")
 
 BLOCK = 256 * 1024
+IMPORT_SECONDS = 900  # the API answers at the end of the import; a million contacts take half a minute
+DOWNLOAD_SECONDS = 60  # between two parts of a file
+COUNTS = ("rowsRead", "added", "changed", "enrolled", "merged", "refused", "flagged", "notEnrolled")
 NO_KEY = "Set API_KEY or --key. `sequences keys create NAME` creates a key."
 
 
@@ -50,16 +57,17 @@ def import_contacts(
     query: dict[str, str | list[str]] = {"existing": existing.value, "column": column or []}
     if sequence is not None:
         query["sequenceId"] = sequence
-    with _client(url, key) as client:
+    if report is not None:
+        _require_folder(report)
+    with _client(url, key, IMPORT_SECONDS) as client:
         answer = client.post("/contacts/imports", params=query, content=_blocks(file))
-        shown = _succeeded(answer).json()
-        counts = ("rowsRead", "added", "changed", "enrolled", "merged", "refused", "flagged", "notEnrolled")
-        if as_json:
-            print_json({"id": shown["id"], **{name: shown[name] for name in counts}})
-        else:
-            typer.echo("\n".join(f"{shown[name]}\t{name}" for name in counts))
-        if report is not None:
-            _download(client, f"/imports/{shown['id']}/report", report)
+        shown = _document(answer, ("id", *COUNTS))
+    if as_json:
+        print_json({"id": shown["id"], **{name: shown[name] for name in COUNTS}})
+    else:
+        typer.echo("\n".join(f"{shown[name]}\t{name}" for name in COUNTS))
+    if report is not None:
+        _download(url, key, f"/imports/{shown['id']}/report", report)
 
 
 @app.command("export")
@@ -69,43 +77,86 @@ def export_contacts(
     key: Key = "",
 ) -> None:
     """Export all contacts to a CSV file that a spreadsheet can open and `import` accepts."""
-    with _client(url, key) as client:
-        _download(client, "/contacts/export", file)
+    _require_folder(file)
+    _download(url, key, "/contacts/export", file)
 
 
 @contextmanager
-def _client(url: str, key: str) -> Iterator[httpx.Client]:
-    import httpx
-
+def _client(url: str, key: str, read_seconds: float) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        with httpx.Client(base_url=url, headers=headers, timeout=httpx.Timeout(30, read=None)) as client:
+        with open_client(url, "The API", headers=headers, read_seconds=read_seconds) as client:
             yield client
-    except httpx.TransportError as error:
-        typer.echo(
-            f"The API at {url} does not respond ({type(error).__name__}). Check --url or API_URL.", err=True
+    except (UnreachableError, AnswerError) as error:
+        raise type(error)(f"{error}. Check --url or API_URL.") from None
+
+
+def _require_folder(file: Path) -> None:
+    if not file.parent.is_dir():
+        raise FileError(f"{file} cannot be written: the folder {file.parent} does not exist.")
+
+
+def _download(url: str, key: str, path: str, file: Path) -> None:
+    """Write the answer to the file. If it is broken off, the file stays as it was."""
+    with _written(file) as written, _client(url, key, DOWNLOAD_SECONDS) as client:
+        try:
+            with client.stream("GET", path) as answer:
+                if not answer.is_success:
+                    answer.read()
+                _require_success(answer)
+                if "text/csv" not in answer.headers.get("Content-Type", ""):
+                    raise AnswerError(f"The API at {url} answered with no CSV file; is it another server?")
+                for block in answer.iter_bytes():
+                    written.write(block)
+        except OSError as error:
+            raise FileError(f"{file} cannot be written: {error.strerror}.") from None
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[BinaryIO]:
+    """Open a new file that replaces `file` if the block ends without an error; a device is written as is."""
+    target = file.resolve()
+    device = target.exists() and not target.is_file()
+    part = target if device else target.with_name(f".{target.name}.part")
+    try:
+        with part.open("wb") as written:
+            yield written
+    except OSError as error:
+        raise FileError(f"{file} cannot be written: {error.strerror}.") from None
+    else:
+        if not device:
+            part.replace(target)
+    finally:
+        if not device:
+            part.unlink(missing_ok=True)
+
+
+def _document(answer: httpx.Response, names: Iterable[str]) -> dict[str, Any]:
+    """Return the JSON object of an answer that has these names."""
+    _require_success(answer)
+    document = parse_json(answer.content, f"The API at {answer.url}", answer.status_code)
+    if not isinstance(document, dict) or not set(names) <= document.keys():
+        raise AnswerError(
+            f"The API at {answer.url} did not answer as the Sequence API; is it another server?"
         )
-        raise typer.Exit(1) from None
+    return document
 
 
-def _download(client: httpx.Client, path: str, file: Path) -> None:
-    with client.stream("GET", path) as answer:
-        if not answer.is_success:
-            answer.read()
-        blocks = _succeeded(answer).iter_bytes()
-        with file.open("wb") as written:
-            for block in blocks:
-                written.write(block)
-
-
-def _succeeded(answer: httpx.Response) -> httpx.Response:
+def _require_success(answer: httpx.Response) -> None:
+    """Exit with status 1 and the reason if the API refused; raise AnswerError if it was no answer of ours."""
     import httpx
 
-    if not answer.is_success:
-        hint = f"\n{NO_KEY}" if answer.status_code == httpx.codes.UNAUTHORIZED else ""
-        typer.echo(answer.json()["message"] + hint, err=True)
-        raise typer.Exit(1)
-    return answer
+    if answer.is_success:
+        return
+    if answer.is_redirect:
+        to = answer.headers.get("Location", "")
+        raise AnswerError(f"The API at {answer.url} redirects to {to}; set --url or API_URL to that server.")
+    document = parse_json(answer.content, f"The API at {answer.url}", answer.status_code)
+    if not isinstance(document, dict) or not isinstance(document.get("message"), str):
+        raise AnswerError(f"The API at {answer.url} answered with status {answer.status_code} and no reason.")
+    hint = f"\n{NO_KEY}" if answer.status_code == httpx.codes.UNAUTHORIZED else ""
+    typer.echo(document["message"] + hint, err=True)
+    raise typer.Exit(1)
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

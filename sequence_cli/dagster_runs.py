@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import time
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from sequence_cli.errors import DayError
+from sequence_cli.errors import AnswerError, DayError, UnreachableError
+from sequence_cli.http_client import request_json
 
 LOCATION = "sequence_pipelines"
 POLL_SECONDS = 0.5
@@ -25,7 +23,10 @@ _FAILURES = """query Failures($run: ID!) {
 
 
 class DagsterRuns:
-    """Client of the Dagster webserver at `url`; raises DayError, with the run, on any failure."""
+    """Client of the Dagster webserver at `url`.
+
+    Raises DayError, with the run, if Dagster or the run fails, and RemoteError if Dagster does not answer.
+    """
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -76,7 +77,7 @@ class DagsterRuns:
     def _state(self, run: str) -> dict[str, Any]:
         try:
             state: dict[str, Any] = self._query(_STATE, run=run)["runOrError"]
-        except OSError:  # the supervisor is restarting the webserver
+        except UnreachableError:  # the supervisor is restarting the webserver
             return {}
         if state["__typename"] != "Run":
             raise DayError(f"Dagster did not find run {run}: {_reason(state)}")
@@ -92,16 +93,11 @@ class DagsterRuns:
         return "\n".join(lines) or "  Dagster recorded no reason. See .local/logs/dagster-code.log."
 
     def _query(self, query: str, **variables: Any) -> dict[str, Any]:
-        request = urllib.request.Request(  # noqa: S310  (the stack's own address)
-            f"{self._url}/graphql",
-            json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
+        content = request_json(
+            f"{self._url}/graphql", "Dagster", body={"query": query, "variables": variables}
         )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-                content = json.load(answer)
-        except http.client.HTTPException as error:
-            raise ConnectionError(str(error)) from error
+        if not isinstance(content, dict) or not ("errors" in content or "data" in content):
+            raise AnswerError(f"Dagster at {self._url} did not answer as GraphQL; is it another server?")
         if content.get("errors"):
             raise DayError(f"Dagster rejected the query: {content['errors'][0]['message']}")
         data: dict[str, Any] = content["data"]

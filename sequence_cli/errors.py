@@ -1,7 +1,13 @@
 """Errors of the CLI's own commands.
 
-SampleError  (StoreError, exit status 2)  the sample data cannot be loaded
-DayError     (StackError, exit status 1)  `sequences day` cannot continue; the message names the cause
+StoreError (exit status 2)
+├── SampleError           the sample data cannot be loaded
+├── FileError             a file cannot be read or written
+└── RemoteError           a server's answer is missing or wrong; one line names the server
+    ├── UnreachableError  it does not respond, or breaks its answer off
+    └── AnswerError       it answers, but not as our server does, or its URL is no URL
+StackError (exit status 1)
+└── DayError              `sequences day` cannot continue; the message names the cause
 """
 
 from __future__ import annotations
@@ -11,6 +17,22 @@ from sequence_store.errors import StoreError
 
 
 class SampleError(StoreError):
+    pass
+
+
+class FileError(StoreError):
+    pass
+
+
+class RemoteError(StoreError):
+    pass
+
+
+class UnreachableError(RemoteError):
+    pass
+
+
+class AnswerError(RemoteError):
     pass
 
 

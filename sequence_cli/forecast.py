@@ -66,7 +66,9 @@ def forecast(
     with connect(settings.pipeline_database_url, name="sequences forecast") as connection:
         repository = PlanRepository(connection, settings.address_pads)
         forecast_days = plan_ahead(repository, settings, datetime.now(UTC), days, what_if)
-        tracked = track(forecast_days, "Planning", total=days, console=Console(stderr=True), transient=True)
+        console = Console(stderr=True)
+        quiet = not console.is_terminal
+        tracked = track(forecast_days, "Planning", total=days, console=console, transient=True, disable=quiet)
         planned_days = list(tracked)
         connection.rollback()
         names = _names(connection)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from local_stack.env_file import env_file_of, read_env_file
-from local_stack.errors import StackError
+from local_stack.folder import StackFolder
 from sequence_cli import (
     api,
     archive,
@@ -32,33 +30,12 @@ from sequence_cli import (
     why,
     worker,
 )
-from sequence_store.errors import StoreError
+from sequence_cli.error_report import OneLineErrors
+from sequence_store.loopback import spare_loopback
 
-REFUSED = "Connection refused"  # no server listens on the port
-
-
-class CLI(typer.Typer):
-    """Prints an expected error as one message instead of a traceback.
-
-    Exit status 1: an error of the local stack. Exit status 2: any other expected error.
-    """
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().__call__(*args, **kwargs)
-        except (StackError, StoreError) as error:
-            typer.echo(f"Error: {error}", err=True)
-            sys.exit(1 if isinstance(error, StackError) else 2)
-        except Exception as error:
-            if (psycopg := sys.modules.get("psycopg")) and isinstance(error, psycopg.OperationalError):
-                reason = str(error).partition("\n")[0]
-                hint = ". Start it: `make run` or `sequences stack up`." if REFUSED in reason else ""
-                typer.echo(f"Error: the database does not respond: {reason}{hint}", err=True)
-                sys.exit(2)
-            raise
-
-
-app = CLI(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    cls=OneLineErrors, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
+)
 
 
 @app.callback()
@@ -68,8 +45,11 @@ def attach() -> None:
     Commands use the stack that runs in this folder (`.local/stack.env`); environment variables take
     precedence.
     """
-    for name, value in read_env_file(env_file_of(Path.cwd())).items():
-        os.environ.setdefault(name, value)
+    spare_loopback(os.environ)
+    root = Path.cwd()
+    if not StackFolder(root).is_stale():
+        for name, value in read_env_file(env_file_of(root)).items():
+            os.environ.setdefault(name, value)
 
 
 app.add_typer(stack.app, name="stack")

@@ -11,10 +11,10 @@ def migrate() -> None:
     A role that is created can log in if its URL (API_DATABASE_URL, …) is set: it gets that URL's password.
     """
     from psycopg.errors import LockNotAvailable, QueryCanceled
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import ArgumentError, OperationalError
 
     import migrations
-    from sequence_store.errors import StoreError
+    from sequence_store.errors import SettingsError, StoreError
     from sequence_store.settings import OwnerSettings, read_settings
 
     settings = read_settings(OwnerSettings)
@@ -29,6 +29,8 @@ def migrate() -> None:
     except OperationalError as error:
         reason = str(error.orig).partition("\n")[0]
         raise StoreError(f"DATABASE_URL: {reason}. `sequences stack up` starts a local one.") from error
+    except (ArgumentError, ValueError) as error:  # the message would show a password
+        raise SettingsError("DATABASE_URL, or the URL of a role, is not a URL of a database.") from error
     except (LockNotAvailable, QueryCanceled) as error:
         raise StoreError(
             "A table was locked for longer than a migration waits. Nothing was changed: "

@@ -31,6 +31,17 @@ WEEKDAYS = {name: n for n, name in enumerate(("Mon", "Tue", "Wed", "Thu", "Fri",
 Row = Mapping[str, str]
 
 
+class _Line(dict[str, str]):
+    """A row of a file; a missing column is reported with the file's name."""
+
+    def __init__(self, values: Mapping[str, str], file: Path) -> None:
+        super().__init__(values)
+        self._file = file
+
+    def __missing__(self, column: str) -> str:
+        raise SampleError(f"{self._file} has no column {column!r}.")
+
+
 @dataclass(frozen=True)
 class Loaded:
     """Rows loaded per file, and enrolments per standing: (standing, enrolments, pinned to a mailbox)."""
@@ -66,15 +77,19 @@ def load_sample(
 ) -> Loaded | None:
     """Load the export in one transaction, which the caller commits; return None if it is already loaded.
 
-    Raises SampleError if a file is missing or the database holds other sequences.
+    Raises SampleError if a file or a value cannot be read or the database holds other sequences.
     """
     files = {name: _read(folder / f"{name}.csv") for name in FILES}
     connection.execute(query("sample", "lock_loading"))
     if _is_loaded(connection, files["sequences"]):
         return None
     moment = Moment(now, settings.calendar.day_of(now))
-    _load_people(connection, files, moment)
-    _load_links(connection, files, moment)
+    try:
+        _load_people(connection, files, moment)
+        _load_links(connection, files, moment)
+    except (ValueError, KeyError, psycopg.DataError, psycopg.IntegrityError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SampleError(f"The files in {folder} have a value that cannot be loaded: {reason}.") from error
     connection.execute(query("sample", "suppress_ended"), {"pads": settings.address_pads})
     connection.execute(query("sample", "gather_statistics"))
     summary = connection.execute(query("sample", "summarise_enrolments"), {"day": moment.day})
@@ -176,7 +191,7 @@ def _shift(clock: str, minutes: int) -> time:
 def _read(file: Path) -> list[Row]:
     try:
         with file.open(newline="", encoding="utf-8") as lines:
-            return list(csv.DictReader(lines))
+            return [_Line(row, file) for row in csv.DictReader(lines)]
     except FileNotFoundError:
         raise SampleError(f"{file} does not exist. Run the command in the project's root folder.") from None
 

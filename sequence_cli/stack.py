@@ -37,15 +37,12 @@ def down() -> None:
 
 @app.command("env")
 def show_environment(as_json: AsJson = False) -> None:
-    """Print the variables that a program needs to use the stack, as KEY=value lines."""
-    from local_stack.env_file import env_file_of, read_env_file
-    from local_stack.errors import StackError
+    """Print the variables that a program needs to use the running stack, as lines that a shell can source."""
+    from local_stack.env_file import format_variables
+    from local_stack.stack import environment
 
-    variables = read_env_file(env_file_of(Path.cwd()))
-    if not variables:
-        raise StackError("This folder has no stack. `sequences stack up` starts one.")
+    variables = environment(Path.cwd())
     if as_json:
         print_json(variables)
-        return
-    for name, value in variables.items():
-        typer.echo(f"{name}={value}")
+    else:
+        typer.echo(format_variables(variables), nl=False)

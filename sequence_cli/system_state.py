@@ -6,9 +6,6 @@ of the state is None and `silent` holds the reason.
 
 from __future__ import annotations
 
-import json
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
@@ -18,9 +15,10 @@ import psycopg
 from botocore.exceptions import BotoCoreError, ClientError
 from psycopg.rows import dict_row
 
+from sequence_cli.http_client import request_json
 from sequence_store.domain.planning_day import PlanningCalendar
 from sequence_store.domain.states import SendStatus
-from sequence_store.errors import QueueMissingError
+from sequence_store.errors import StoreError
 from sequence_store.postgres.connection import connect
 from sequence_store.postgres.lookback import SHORTEST_LOOKBACK
 from sequence_store.postgres.queries import query
@@ -150,8 +148,11 @@ def read_state(settings: ObserverSettings, now: datetime) -> SystemState:
     def read(source: str, reader: Any, *arguments: Any) -> Any:
         try:
             return reader(settings, *arguments)
-        except (psycopg.Error, BotoCoreError, ClientError, QueueMissingError, OSError, KeyError) as error:
+        except (psycopg.Error, BotoCoreError, ClientError, StoreError, OSError) as error:
             silent[source] = str(error).partition("\n")[0] or type(error).__name__
+            return None
+        except (KeyError, TypeError, AttributeError, ValueError):  # a server that is not ours
+            silent[source] = "answered something else than expected; is it another server?"
             return None
 
     with ThreadPoolExecutor(4) as pool:
@@ -237,13 +238,9 @@ def _read_queues(settings: ObserverSettings) -> dict[str, QueueState]:
 
 def _read_dagster(settings: ObserverSettings, day: date, now: datetime) -> Orchestration:
     failed = {"statuses": ["FAILURE"], "createdAfter": (now - timedelta(days=1)).timestamp()}
-    request = urllib.request.Request(  # noqa: S310  (the deployment's own address)
-        f"{(settings.dagster_url or '').rstrip('/')}/graphql",
-        json.dumps({"query": _DAGSTER, "variables": {"failed": failed}}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-        found = json.load(answer)["data"]
+    url = f"{(settings.dagster_url or '').rstrip('/')}/graphql"
+    body = {"query": _DAGSTER, "variables": {"failed": failed}}
+    found = request_json(url, "Dagster", body=body, seconds=TIMEOUT_SECONDS)["data"]
     locations = [entry["locationOrLoadError"] for entry in found["workspaceOrError"]["locationEntries"]]
     repositories = [one for location in locations for one in (location or {}).get("repositories", ())]
     triggers = [
@@ -303,5 +300,4 @@ def _latest_plan(materialization: dict[str, Any]) -> LatestPlan:
 
 def _api_is_ready(settings: ObserverSettings) -> bool:
     url = f"{settings.api_url.rstrip('/')}/readyz"
-    with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
-        return bool(answer.status == 200)  # noqa: PLR2004
+    return bool(request_json(url, "The API", seconds=TIMEOUT_SECONDS)["message"] == "ready")

@@ -50,9 +50,10 @@ def verify(
     now = datetime.now(UTC)
     first = since.date() if since else settings.calendar.day_of(now) - timedelta(days=6)
     period = Period.of_day(day.date(), settings) if day else Period.from_day(first, settings, now)
+    console = Console(stderr=True)
     with (
         connect(settings.pipeline_database_url, name="sequences verify") as connection,
-        Progress(console=Console(stderr=True), transient=True) as progress,
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
         sends = count_sends(connection, period)
         connection.rollback()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from datetime import time
 from typing import Annotated, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -33,7 +34,27 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _postgres_url(url: SecretStr) -> SecretStr:
+    if not re.match(r"postgres(ql)?(\+\w+)?://", url.get_secret_value()):
+        raise ValueError("must be a URL like postgresql://role:password@host:5432/database")
+    return url
+
+
+def _url_of(*schemes: str) -> AfterValidator:
+    """Accept a URL with one of the schemes and a host, and an empty value, which means unset."""
+
+    def check(url: str) -> str:
+        if url and not re.match(rf"({'|'.join(schemes)})://[^/\s?#]", url):
+            raise ValueError(f"{url!r} is not a URL like {schemes[0]}://host:port")
+        return url
+
+    return AfterValidator(check)
+
+
 Zone = Annotated[str, AfterValidator(_known_zone)]
+PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
+HttpUrl = Annotated[str, _url_of("http", "https")]
+ValkeyUrl = Annotated[str, _url_of("valkey", "valkeys", "redis", "rediss")]
 Seconds = Annotated[int, Field(gt=0)]
 
 
@@ -53,7 +74,7 @@ class Settings(BaseSettings):
     )
 
     aws_region: str = Field("us-east-1", description="Region of the queues")
-    aws_endpoint_url_sqs: str | None = Field(None, description="SQS endpoint; unset: Amazon's")
+    aws_endpoint_url_sqs: HttpUrl | None = Field(None, description="SQS endpoint; unset: Amazon's")
     sends_queue: str = Field("sequence-sends", description="Queue of timed send messages")
     delivery_results_queue: str = Field("sequence-delivery-results", description="Queue of delivery results")
 
@@ -187,13 +208,13 @@ class ParkingSettings(Settings):
 class OwnerSettings(Settings):
     """Settings of the migrations, the sample data and the operators' commands."""
 
-    database_url: SecretStr = Field(description="Database URL (postgresql://) of the owner")
-    api_database_url: SecretStr | None = Field(None, description="Database URL of role sequence_api")
-    pipeline_database_url: SecretStr | None = Field(
+    database_url: PostgresUrl = Field(description="Database URL (postgresql://) of the owner")
+    api_database_url: PostgresUrl | None = Field(None, description="Database URL of role sequence_api")
+    pipeline_database_url: PostgresUrl | None = Field(
         None, description="Database URL of role sequence_pipeline"
     )
-    worker_database_url: SecretStr | None = Field(None, description="Database URL of role sequence_worker")
-    readonly_database_url: SecretStr | None = Field(
+    worker_database_url: PostgresUrl | None = Field(None, description="Database URL of role sequence_worker")
+    readonly_database_url: PostgresUrl | None = Field(
         None, description="Database URL of role sequence_readonly"
     )
 
@@ -201,9 +222,9 @@ class OwnerSettings(Settings):
 class ObserverSettings(Settings):
     """Settings of `sequences status` and `sequences metrics`, which only read."""
 
-    readonly_database_url: SecretStr = Field(description="Database URL of role sequence_readonly")
-    api_url: str = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
-    dagster_url: str | None = Field(None, description="URL of Dagster's webserver")
+    readonly_database_url: PostgresUrl = Field(description="Database URL of role sequence_readonly")
+    api_url: HttpUrl = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
+    dagster_url: HttpUrl | None = Field(None, description="URL of Dagster's webserver")
     metrics_host: str = Field("127.0.0.1", description="Address that `sequences metrics` binds")
     metrics_port: int = Field(9108, ge=0, le=65_535, description="Port that `sequences metrics` binds")
 
@@ -211,7 +232,7 @@ class ObserverSettings(Settings):
 class PipelineSettings(ParkingSettings):
     """Settings of the Dagster code location."""
 
-    pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
+    pipeline_database_url: PostgresUrl = Field(description="Database URL of role sequence_pipeline")
     plan_lead_seconds: int = Field(60, ge=0, description="Seconds from now in which a plan places no send")
     send_grace_seconds: Seconds = Field(
         7200, description="Seconds after its planned time at which a send expires"
@@ -233,14 +254,14 @@ class PipelineSettings(ParkingSettings):
         400, ge=31, description="Days after which sends of ended enrolments may be archived"
     )
     asset_store: str = Field(".local/assets", description="Folder (or s3://…) of the assets' Parquet files")
-    valkey_url: str | None = Field(
+    valkey_url: ValkeyUrl | None = Field(
         None, description="Valkey with the quota counters, which spare connections for full mailboxes"
     )
-    api_url: str = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
+    api_url: HttpUrl = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
     runbook_url: str = Field(
         "docs/runbook.md", description="URL or path of the runbook that the Dagster UI links to"
     )
-    dagster_url: str | None = Field(None, description="URL of the Dagster UI, for links in alerts")
+    dagster_url: HttpUrl | None = Field(None, description="URL of the Dagster UI, for links in alerts")
     alert_slack_url: SecretStr | None = Field(
         None, description="Slack incoming webhook for alerts of failed runs"
     )
@@ -257,7 +278,7 @@ class PipelineSettings(ParkingSettings):
 class ApiSettings(LinkSettings, SecretSettings):
     """Settings of the Sequence API."""
 
-    api_database_url: SecretStr = Field(description="Database URL of role sequence_api")
+    api_database_url: PostgresUrl = Field(description="Database URL of role sequence_api")
     api_host: str = Field("127.0.0.1", description="Address that the API binds")
     api_port: int = Field(8000, ge=0, le=65_535, description="Port that the API binds")
     api_database_connections: int = Field(10, ge=1, description="Size of the API's connection pool")
@@ -266,7 +287,9 @@ class ApiSettings(LinkSettings, SecretSettings):
         description="Whether requests need an API key; unset: off in the environment 'local', on elsewhere",
     )
     api_rate_limit_per_minute: int = Field(3000, ge=0, description="Requests per minute and key; 0: no limit")
-    valkey_url: str | None = Field(None, description="Where processes count the requests of keys together")
+    valkey_url: ValkeyUrl | None = Field(
+        None, description="Where processes count the requests of keys together"
+    )
 
     @model_validator(mode="after")
     def _keys_in_production(self) -> Self:
@@ -305,7 +328,7 @@ class OperatorSettings(OwnerSettings, SmtpSettings):
 class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
     """Settings of the step mailing worker."""
 
-    worker_database_url: SecretStr = Field(description="Database URL of role sequence_worker")
+    worker_database_url: PostgresUrl = Field(description="Database URL of role sequence_worker")
     claim_lease_seconds: Seconds = Field(
         120, description="Seconds without renewal after which another worker may take a claim"
     )
@@ -319,7 +342,7 @@ class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
     soft_failure_retry_seconds: Seconds = Field(
         300, description="Seconds to the first retry after a soft failure"
     )
-    valkey_url: str | None = Field(
+    valkey_url: ValkeyUrl | None = Field(
         None, description="Valkey with the quota counters, which spare connections for full mailboxes"
     )
     worker_metrics_host: str = Field("127.0.0.1", description="Address that the worker's metrics bind")

@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sequence_store.errors import QueueMissingError
+from sequence_store.loopback import is_loopback
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
@@ -49,6 +50,7 @@ def sqs_client(settings: Settings, *, connections: int = 16, read_timeout: float
             read_timeout=read_timeout,
             max_pool_connections=connections,
             retries={"mode": "standard", "max_attempts": 4},
+            proxies={} if is_loopback(settings.aws_endpoint_url_sqs or "") else None,  # None: environment
         ),
     )
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sequence_store.domain.states import AttemptReason
 from sequence_store.errors import SecretError
+from sequence_store.loopback import DIRECT_MOUNTS
 from sequence_store.secrets.at_rest import SecretBox, is_reference, referred
 from sequence_store.settings import LOCAL, SmtpSettings
 from step_mailing_worker import logs
@@ -109,7 +110,7 @@ class Credentials:
         self._plain_http = settings.sequence_environment == LOCAL
         self._region = settings.aws_region
         self._keep = keep
-        self._http = httpx.AsyncClient(timeout=_ANSWER_SECONDS)
+        self._http = httpx.AsyncClient(timeout=_ANSWER_SECONDS, mounts=DIRECT_MOUNTS)
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._tokens: dict[int, _Token] = {}
         self._references: dict[str, tuple[str, float]] = {}

@@ -41,6 +41,22 @@ AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_ME
 NOWHERE = "http://127.0.0.1:9"
 
 
+# Files that take longest, mostly waiting. They begin first, so that none of them is left alone at the end.
+LONGEST = (
+    "tests/end_to_end/test_day.py",
+    "tests/crud_api/test_schemathesis.py",
+    "tests/faults/test_postgres_lost.py",
+    "tests/pipelines/test_chain_model.py",
+    "tests/faults/test_crash_matrix.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the tests of LONGEST to the front; the order of all others stays."""
+    ranks = {name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.nodeid.partition("::")[0], len(ranks)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_stack_is_not_seen() -> Iterator[None]:
     """Keep commands that tests run in this process from attaching to a stack in the project's folder."""
@@ -56,7 +72,8 @@ def bare_environment() -> Iterator[None]:
     ours = {name.upper() for kind in kinds for name in kind.model_fields}
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.upper() in ours or (name.startswith(("AWS_", "PG", "DAGSTER_")) and name != "PG_BIN"):
+            known = name.startswith(("AWS_", "PG", "DAGSTER_")) and name != "PG_BIN"
+            if known or name.upper() in ours or name.upper().endswith("_PROXY"):
                 patch.delenv(name)
         for name, value in AWS.items():
             patch.setenv(name, value)

@@ -6,10 +6,13 @@ import smtplib
 import ssl
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import httpx
+from pydantic import SecretStr
 
+from sequence_store.loopback import is_loopback
 from sequence_store.settings import PipelineSettings
 
 TIMEOUT_SECONDS = 10.0
@@ -61,16 +64,18 @@ def send_alert(failure: Failure, settings: PipelineSettings) -> list[str]:
 
 def _post_to_slack(failure: Failure, settings: PipelineSettings) -> None:
     if settings.alert_slack_url:
-        url = settings.alert_slack_url.get_secret_value()
-        httpx.post(url, json={"text": failure.text}, timeout=TIMEOUT_SECONDS).raise_for_status()
+        _send_json(settings.alert_slack_url, {"text": failure.text})
 
 
 def _post(failure: Failure, settings: PipelineSettings) -> None:
     if settings.alert_webhook_url:
-        url = settings.alert_webhook_url.get_secret_value()
-        httpx.post(
-            url, json={"event": "run_failed", **asdict(failure)}, timeout=TIMEOUT_SECONDS
-        ).raise_for_status()
+        _send_json(settings.alert_webhook_url, {"event": "run_failed", **asdict(failure)})
+
+
+def _send_json(secret_url: SecretStr, document: dict[str, Any]) -> None:
+    url = secret_url.get_secret_value()
+    answer = httpx.post(url, json=document, timeout=TIMEOUT_SECONDS, trust_env=not is_loopback(url))
+    answer.raise_for_status()
 
 
 def _mail(failure: Failure, settings: PipelineSettings) -> None:

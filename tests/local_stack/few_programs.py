@@ -14,14 +14,21 @@ from local_stack.program import Program, Stages, listens
 
 # A server with a child in another session, which no signal reaches: a stop must end both.
 SERVER = """
-import http.server, subprocess, sys
+import http.server, os, subprocess, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(os.fsencode(os.environ["SEQUENCE_STACK"]))
 subprocess.Popen(["sleep", "1000"], start_new_session=True)
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
+SILENT = "import time; print('I wait', flush=True); time.sleep(1000)"
 COMMANDS = {
     "": ["sleep", "1000"],
     "ends": [sys.executable, "-c", "import sys; sys.exit('I need a moon')"],
     "slow": ["sleep", "1000"],
+    "silent": ["sleep", "1000"],
     "missing": ["/nowhere/to/be/found"],
 }
 
@@ -32,7 +39,11 @@ def stages(
     fault = sys.argv[3]
     port = ports["mail"]
     server = Program(
-        "server", [sys.executable, "-c", SERVER, str(port)], ready=listens(port), address=f"127.0.0.1:{port}"
+        "server",
+        [sys.executable, "-c", SILENT if fault == "silent" else SERVER, str(port)],
+        ports=[port],
+        ready=listens(port),
+        address=f"127.0.0.1:{port}",
     )
     quick = Program("quick", COMMANDS[fault], ready=lambda: not fault, start_seconds=30)
     return ((server,), (Program("step", ["true"], once=True), quick))

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from local_stack.env_file import env_file_of, write_env_file
+from local_stack.folder import Record, StackFolder
 from tests.conftest import Database
 
 SEQUENCES = str(Path(sys.executable).parent / "sequences")
@@ -32,6 +35,19 @@ def make_env_file(folder: Path, **variables: str) -> None:
     file = env_file_of(folder)
     file.parent.mkdir()
     write_env_file(file, variables)
+
+
+@contextmanager
+def supervised(root: Path, *, ready: bool = True) -> Iterator[None]:
+    """Hold the lock of the folder's supervisor, as a running stack does."""
+    folder = StackFolder(root)
+    lock = folder.lock()
+    assert lock is not None
+    with lock:
+        folder.enter_supervisor(lock)
+        if ready:
+            folder.mark_ready()
+        yield
 
 
 def test_help_names_every_command_without_loading_their_programs(tmp_path: Path) -> None:
@@ -79,12 +95,38 @@ def test_env_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
     assert "sequences stack up" in failed.stderr
 
 
-def test_env_prints_the_stacks_variables(tmp_path: Path) -> None:
-    make_env_file(tmp_path, API_URL="http://127.0.0.1:8000", SMTP_PORT="1025")
-    shown = sequences("stack", "env", folder=tmp_path)
-    assert shown.stdout == "API_URL=http://127.0.0.1:8000\nSMTP_PORT=1025\n"
-    document = json.loads(sequences("stack", "env", "--json", folder=tmp_path).stdout)
-    assert document == {"API_URL": "http://127.0.0.1:8000", "SMTP_PORT": "1025"}
+def test_env_prints_the_stacks_variables_for_a_shell(tmp_path: Path) -> None:
+    odd = '/home/o\'brien/my "stack" in zürich $HOME `id` #1'
+    make_env_file(tmp_path, API_URL="http://127.0.0.1:8000", DAGSTER_HOME=odd)
+    with supervised(tmp_path):
+        shown = sequences("stack", "env", folder=tmp_path)
+        assert shown.stdout.startswith("API_URL=http://127.0.0.1:8000\n")
+        sourced = 'eval "$1"; printf %s "$DAGSTER_HOME"'
+        assert subprocess.check_output(["sh", "-c", sourced, "sh", shown.stdout], text=True) == odd
+        document = json.loads(sequences("stack", "env", "--json", folder=tmp_path).stdout)
+        assert document == {"API_URL": "http://127.0.0.1:8000", "DAGSTER_HOME": odd}
+
+
+def test_env_of_a_stack_that_was_stopped_or_is_starting_says_so_and_fails(tmp_path: Path) -> None:
+    make_env_file(tmp_path, API_URL="http://127.0.0.1:8000")
+    stopped = sequences("stack", "env", folder=tmp_path)
+    assert (stopped.returncode, stopped.stdout) == (1, "")
+    assert "No stack is running in this folder" in stopped.stderr
+    with supervised(tmp_path, ready=False):
+        starting = sequences("stack", "env", folder=tmp_path)
+    assert (starting.returncode, starting.stdout) == (1, "")
+    assert "still starting" in starting.stderr
+
+
+def test_commands_ignore_the_variables_of_a_stack_that_ended_without_a_stop(tmp_path: Path) -> None:
+    """Another stack may have its ports by now."""
+    make_env_file(tmp_path, DATABASE_URL="postgresql://a:b@127.0.0.1:9/c")
+    folder = StackFolder(tmp_path)
+    folder.make()
+    folder.record("postgres", Record(pid=1, birth="earlier", order=0, stop_signal=2, stop_seconds=1))
+    failed = sequences("migrate", folder=tmp_path)
+    assert failed.returncode == 2
+    assert "DATABASE_URL: Field required" in failed.stderr
 
 
 def test_shell_completion_names_the_commands(tmp_path: Path) -> None:

@@ -7,8 +7,11 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from psycopg.rows import class_row
 
-from sequence_cli.day_verdict import Mail, PlannedMail, Verdict, judge
+from sequence_cli.day_verdict import BrokenPromise, Mail, PlannedMail, Verdict, judge
+from sequence_store.postgres.queries import query
+from tests.conftest import Database
 
 SINCE = datetime(2026, 11, 24, 12, tzinfo=UTC)
 AT = SINCE + timedelta(minutes=2)
@@ -82,3 +85,55 @@ def test_mail_that_was_due_before_the_start_may_be_late() -> None:
 
 def test_mails_of_earlier_runs_are_not_judged() -> None:
     assert verdict([replace(MAIL, accepted_at=SINCE - timedelta(seconds=1))], []).mails == 0
+
+
+def test_late_mail_is_no_fault_on_a_loaded_machine_and_all_else_is() -> None:
+    late = replace(MAIL, accepted_at=AT + timedelta(seconds=30))
+    prompt = replace(MAIL, recipient="bob@lab.example")
+    planned = [PLANNED, replace(PLANNED, recipient="bob@lab.example")]
+    found = judge([late, prompt], planned, since=SINCE, until=UNTIL, loaded=True)
+    assert found.faults == []
+    assert (found.slowest_seconds, found.median_seconds) == (30.0, 15.2)
+    wrong = [replace(late, mail_from="other@hello.example"), late, late]
+    assert len(judge(wrong, [PLANNED], since=SINCE, until=UNTIL, loaded=True).faults) == 2
+    early = replace(MAIL, accepted_at=AT - timedelta(seconds=0.1))
+    assert "-0.1 s" in judge([early], [PLANNED], since=SINCE, until=UNTIL, loaded=True).faults[0]
+    stuck = replace(PLANNED, current_step=1)
+    assert "next step is 1" in judge([MAIL], [stuck], since=SINCE, until=UNTIL, loaded=True).faults[0]
+
+
+SENDS = """
+INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,
+    send_at, not_after, status, reason, dispatched_at, transmitting_at, finished_at, advanced_at)
+SELECT 1, n, 1, 1, 1, %(at)s::date, %(at)s::date, %(at)s::date, %(at)s + n * interval '1 second',
+    %(at)s + interval '2 hours', status, reason, %(at)s, %(at)s, %(at)s, advanced_at
+FROM unnest(%(rows)s::text[], %(reasons)s::text[], %(advanced)s::timestamptz[])
+    WITH ORDINALITY AS row (status, reason, advanced_at, n)
+"""
+
+
+def test_promise_is_kept_only_if_the_mail_was_sent_or_cancelled(database: Database) -> None:
+    rows = [
+        ("sent", None, AT),
+        ("sent", None, None),
+        ("planned", None, None),
+        ("transmitting", None, None),
+        ("expired", "late", None),
+        ("hard_failed", "recipient_refused", None),
+        ("cancelled", "replied", None),
+        ("planned", None, None),  # at a later time
+    ]
+    status, reasons, advanced = (list(column) for column in zip(*rows, strict=True))
+    with database.connect() as connection:
+        connection.execute(
+            "INSERT INTO contacts (id, name, mail_address) "
+            "SELECT n, 'Ada', format('ADA%s@lab.example', n) FROM generate_series(1, 8) n"
+        )
+        connection.execute(SENDS, {"at": AT, "rows": status, "reasons": reasons, "advanced": advanced})
+        times = {"since": SINCE, "until": AT + timedelta(seconds=7)}
+        counted = connection.execute(query("day", "count_sent"), times).fetchall()
+        cursor = connection.cursor(row_factory=class_row(BrokenPromise))
+        broken = cursor.execute(query("day", "read_broken_promises"), times).fetchall()
+    assert counted == [(2, 1, 2)]
+    assert [promise.recipient for promise in broken] == [f"ada{n}@lab.example" for n in (3, 4, 5, 6)]
+    assert broken[2].fault.endswith("but it is expired (late)")

@@ -66,6 +66,11 @@ TRIALS: Mapping[str, Trial] = {
         13,
         (PYTHON, "-m", "tests.soak"),
     ),
+    "two-stacks": Trial(
+        "two clones started in the same second; each plans and sends on its own",
+        5,
+        (PYTHON, "-m", "tests.two_stacks"),
+    ),
     "celery-backfill": Trial(
         "thirty days planned by two Celery workers, compared with one machine (MINUTES=12)",
         30,

@@ -12,9 +12,21 @@ SELECT
 FROM sends WHERE send_at >= %(begins)s AND plan_day = %(day)s
 
 -- name: count_sent
--- Mails sent between two times, and how many of them have not been advanced.
-SELECT count(*) AS sent, count(*) FILTER (WHERE advanced_at IS NULL) AS waiting FROM sends
-WHERE send_at >= %(since)s AND status = 'sent' AND finished_at <= %(until)s
+-- Mails sent between two times; how many of them have not been advanced; and how many mails are planned for
+-- that time and have no outcome yet.
+SELECT count(*) FILTER (WHERE status = 'sent' AND finished_at <= %(until)s) AS sent,
+    count(*) FILTER (WHERE status = 'sent' AND finished_at <= %(until)s AND advanced_at IS NULL) AS waiting,
+    count(*) FILTER (
+        WHERE status IN ('planned', 'dispatched', 'claimed', 'transmitting') AND send_at <= %(until)s
+    ) AS unfinished
+FROM sends WHERE send_at >= %(since)s
+
+-- name: read_broken_promises
+-- Mails that were planned for a time between two, and were neither sent nor cancelled.
+SELECT lower(c.mail_address) AS recipient, s.send_at, s.status, s.reason
+FROM sends s JOIN contacts c ON c.id = s.contact_id
+WHERE s.send_at >= %(since)s AND s.send_at <= %(until)s AND s.status NOT IN ('sent', 'cancelled')
+ORDER BY s.send_at, s.contact_id
 
 -- name: read_waiting
 -- Due contacts that were deferred, by reason.
