@@ -31,6 +31,7 @@ from sequence_cli import (
     why,
     worker,
 )
+from sequence_store.deployment import advice
 from sequence_store.errors import StoreError
 
 REFUSED = "Connection refused"  # no server listens on the port
@@ -51,7 +52,7 @@ class CLI(typer.Typer):
         except Exception as error:
             if (psycopg := sys.modules.get("psycopg")) and isinstance(error, psycopg.OperationalError):
                 reason = str(error).partition("\n")[0]
-                hint = ". Start it: `make run` or `sequences stack up`." if REFUSED in reason else ""
+                hint = f". {advice('database')}" if REFUSED in reason else ""
                 typer.echo(f"Error: the database does not respond: {reason}{hint}", err=True)
                 sys.exit(2)
             raise

@@ -115,6 +115,8 @@ def _read_results(settings: OwnerSettings) -> dict[SendKey, SendStatus]:
 
     client = sqs_client(settings)
     try:
-        return results_in(Queue.look_up(client, settings.delivery_results_queue))
+        environment = settings.sequence_environment
+        queue = Queue.look_up(client, settings.delivery_results_queue, environment=environment)
+        return results_in(queue)
     finally:
         client.close()

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from sequence_store.domain.planning_day import PlanningCalendar
 from sequence_store.domain.states import SendStatus
-from sequence_store.errors import QueueMissingError
+from sequence_store.errors import StoreError
 from sequence_store.postgres.connection import connect
 from sequence_store.postgres.lookback import SHORTEST_LOOKBACK
 from sequence_store.postgres.queries import query
@@ -141,7 +141,7 @@ def read_state(settings: ObserverSettings, now: datetime) -> SystemState:
     def read(source: str, reader: Any, *arguments: Any) -> Any:
         try:
             return reader(settings, *arguments)
-        except (psycopg.Error, BotoCoreError, ClientError, QueueMissingError, OSError, KeyError) as error:
+        except (psycopg.Error, BotoCoreError, ClientError, StoreError, OSError, KeyError) as error:
             silent[source] = str(error).partition("\n")[0] or type(error).__name__
             return None
 
@@ -218,8 +218,12 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
 def _read_queues(settings: ObserverSettings) -> dict[str, QueueState]:
     client = sqs_client(settings, read_timeout=TIMEOUT_SECONDS)
     try:
-        names = (settings.sends_queue, settings.delivery_results_queue)
-        return {name: QueueState(**Queue.look_up(client, name).counts()) for name in names}
+        environment = settings.sequence_environment
+        queues = {
+            name: Queue.look_up(client, name, environment=environment)
+            for name in (settings.sends_queue, settings.delivery_results_queue)
+        }
+        return {name: QueueState(**queue.counts()) for name, queue in queues.items()}
     finally:
         client.close()
 
