@@ -312,6 +312,8 @@ class ApiSettings(LinkSettings, SecretSettings):
 
 def _sink(host: str, port: int) -> str | None:
     """Return what marks a server as a sink, or None. Loopback addresses and the sinks' ports mark one."""
+    if host.startswith("ses:"):
+        return None
     name = host.strip("[]").rstrip(".").lower()
     first = name.partition(".")[0]
     if name == "localhost" or name.endswith(".localhost") or first in SINK_NAMES or _is_loopback(name):
@@ -359,19 +361,13 @@ class SmtpSettings(SecretSettings):
             return self
         if "smtp_host" not in self.model_fields_set or not self.smtp_host:
             self.smtp_host = ""
-        elif not self.smtp_host.startswith("ses:"):
-            if fault := _sink(self.smtp_host, self.smtp_port):
-                raise ValueError(
-                    f"{fault} in the environment {self.sequence_environment!r}: a mail sink accepts every mail "
-                    "and delivers none. Set SMTP_HOST and SMTP_PORT to your mail server, or leave SMTP_HOST "
-                    "unset if every mailbox has an smtpHost"
-                )
+        elif fault := _sink(self.smtp_host, self.smtp_port):
+            raise ValueError(
+                f"{fault} in the environment {self.sequence_environment!r}: a mail sink accepts every mail "
+                "and delivers none. Set SMTP_HOST and SMTP_PORT to your mail server, or leave SMTP_HOST "
+                "unset if every mailbox has an smtpHost"
+            )
         return self
-
-    @property
-    def has_own_server(self) -> bool:
-        """Return whether mailboxes without a host of their own can send."""
-        return bool(self.smtp_host)
 
 
 class OperatorSettings(OwnerSettings, SmtpSettings):

@@ -151,7 +151,7 @@ async def _transferred(
 
 
 async def _no_gate() -> None:
-    """A test mail is no send: it passes no gate."""
+    """Pass: a test mail is no send and has no gate."""
 
 
 async def _check_server(endpoint: Endpoint, settings: SmtpSettings, credentials: Credentials) -> Finding:
