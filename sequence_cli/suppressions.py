@@ -96,14 +96,14 @@ def _key_mark(settings: OwnerSettings) -> str:
     return hmac.digest(key, b"sequences suppressions", "sha256").hex()[:16]
 
 
-def _write(out: IO[str], settings: OwnerSettings, rows: list[tuple[str, str, datetime]]) -> None:
+def _write(out: IO[str], settings: OwnerSettings, rows: list[tuple[bytes, str, datetime]]) -> None:
     out.write(f"{_KEY_LINE}{_key_mark(settings)}\n")
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADINGS)
-    writer.writerows((address, reason, at.isoformat()) for address, reason, at in rows)
+    writer.writerows((address.hex(), reason, at.isoformat()) for address, reason, at in rows)
 
 
-def _read(lines: list[str], settings: OwnerSettings) -> Iterator[tuple[str, str, datetime]]:
+def _read(lines: list[str], settings: OwnerSettings) -> Iterator[tuple[bytes, str, datetime]]:
     """Yield the rows; raise BadParameter, which names the line, if the file is not an export of this key."""
     if not lines or not lines[0].startswith(_KEY_LINE):
         raise typer.BadParameter(
@@ -127,4 +127,4 @@ def _read(lines: list[str], settings: OwnerSettings) -> Iterator[tuple[str, str,
                 f"line {reader.line_num + 1} is not a hash, a reason and an instant; nothing was imported",
                 param_hint="FILE",
             )
-        yield address, reason, instant
+        yield bytes.fromhex(address), reason, instant

@@ -1,14 +1,14 @@
 -- Shares suppressions between deployments with the same ADDRESS_KEY, by the hash of each address.
 
 -- name: export
-SELECT encode(address_hmac, 'hex'), reason, at FROM suppressions ORDER BY at, address_hmac
+SELECT address_hmac, reason, at FROM suppressions ORDER BY at, address_hmac
 
 -- name: create_received
 CREATE TEMPORARY TABLE received (
     address_hmac bytea PRIMARY KEY, reason text NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP
 
 -- name: enter_received
-INSERT INTO received VALUES (decode(%s, 'hex'), %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO received VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
 
 -- name: hash_contacts
 -- Computes the hashes that no plan has computed yet, so that every contact of a received hash is found.
