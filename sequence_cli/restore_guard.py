@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sequence_cli.output import AsJson, print_json
+from sequence_cli.text_input import read_text
 
 if TYPE_CHECKING:
     from sequence_store.domain.messages import SendKey
@@ -24,9 +24,6 @@ def restore_guard(
     sent: Annotated[
         list[Path] | None,
         typer.Option(
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
             help="File with Message-IDs of sent mails: a Sent folder or a server log; - is standard input. "
             "Repeatable.",
         ),
@@ -143,14 +140,8 @@ def _read_sent(files: list[Path], settings: OwnerSettings) -> dict[SendKey, Send
     from sequence_store.mail.message_ids import keys_named_in
 
     secret = settings.address_key.get_secret_value().encode()
-    texts = (_text_of(file) for file in files)
+    texts = (read_text(file, hint="--sent") for file in files)
     return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
-
-
-def _text_of(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.buffer.read().decode(errors="replace")
-    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def _read_results(settings: OwnerSettings) -> dict[SendKey, SendStatus]:

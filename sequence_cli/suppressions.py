@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from sequence_cli.text_input import read_text
+
 if TYPE_CHECKING:
     from sequence_store.settings import OwnerSettings
 
@@ -30,9 +32,7 @@ Hashed = Annotated[
 @app.command("export")
 def export_suppressions(
     hashed: Hashed = False,
-    file: Annotated[
-        Path, typer.Argument(allow_dash=True, help="File to write; - is standard output.")
-    ] = Path("-"),
+    file: Annotated[Path, typer.Argument(help="File to write; - is standard output.")] = Path("-"),
 ) -> None:
     """Write all suppressions to a file that `import --hashed` of another deployment reads.
 
@@ -56,9 +56,7 @@ def export_suppressions(
 
 @app.command("import")
 def import_suppressions(
-    file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, allow_dash=True, help="- is standard input.")
-    ],
+    file: Annotated[Path, typer.Argument(help="File to read; - is standard input.")],
     hashed: Hashed = False,
 ) -> None:
     """Add the suppressions of a file that `export --hashed` wrote, and stop their contacts.
@@ -71,8 +69,7 @@ def import_suppressions(
     from sequence_store.settings import OwnerSettings, read_settings
 
     settings = read_settings(OwnerSettings)
-    text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    rows = list(_read(text.splitlines(), settings))
+    rows = list(_read(read_text(file, hint="FILE").splitlines(), settings))
     with connect(settings.database_url, name="sequences suppressions") as connection:
         connection.execute(query("suppression_exchange", "create_received"))
         with connection.cursor() as cursor:

@@ -207,3 +207,37 @@ def test_guard_refuses_while_programs_are_at_work_and_what_cannot_be(chain: Chai
     ):
         assert guard(*arguments).exit_code == 2
     assert guard("--since", "2026-06-15T04:00:00Z", "--keep-places").exit_code == 2
+
+
+def test_costly_form_says_its_number_and_asks_before_it_writes(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    chain.enrol(3)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    for answer in ("n\n", "", "what\n"):
+        told = guard("--since", taken, stdin=answer)
+        assert told.exit_code == 1
+        assert told.output.startswith("3 sends become unknown")
+        assert "--sent FILE --complete" in told.output
+        assert "Nothing was written." in told.output
+        assert chain.statuses() == {"planned": 3}
+    assert guard("--since", taken, stdin="y\n").exit_code == 0
+    assert chain.statuses() == {"unknown": 3}
+
+
+def test_exact_form_reads_standard_input_and_asks_nothing(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    chain.enrol(5)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    mail_some(chain, 2)
+    chain.run_until(lambda: chain.advanced() == 2)
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    names = [message_from_bytes(mail.data)["Message-ID"] for mail in chain.sink.mails]
+    told = guard("--since", taken, "--sent", "-", "--complete", stdin="\n".join(names))
+    assert told.exit_code == 0, told.output
+    assert "2 mails have a known outcome" in told.output
+    assert chain.statuses() == {"sent": 2, "planned": 3}
