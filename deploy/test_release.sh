@@ -144,7 +144,7 @@ upgrade() {
     grep ' s  ' "$work/upgrade" | while read -r line; do say "upgrade: $line"; done
     say "the upgrade took $((SECONDS - from)) s; the API answered $(wc -l < "$answers") times, its longest silence" \
         "was $(longest_gap) s"
-    awk -v gap="$(longest_gap)" 'BEGIN { exit !(gap < 60) }' || fail "links did not work for $(longest_gap) s"
+    awk -v gap="$(longest_gap)" 'BEGIN { exit !(gap < 90) }' || fail "links did not work for $(longest_gap) s"
     [ "$(docker compose ps --quiet worker | wc -l)" = 2 ] || fail "there are not two workers"
     kill "$poller" && wait "$poller" 2> /dev/null || true
 }
