@@ -31,7 +31,9 @@ async def serve(store: MailStore, *, smtp_port: int, port: int, host: str = LOOP
     loop = asyncio.get_running_loop()
     handler = SinkHandler(store)
     smtp = await loop.create_server(
-        lambda: SMTP(handler, hostname="mail-sink.localhost", enable_SMTPUTF8=True, loop=loop),
+        lambda: SMTP(
+            handler, hostname="mail-sink.localhost", ident="delivers nothing", enable_SMTPUTF8=True, loop=loop
+        ),
         host,
         smtp_port,
     )

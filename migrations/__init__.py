@@ -19,6 +19,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, make_url
 
+from sequence_store.deployment import STACK, advice, deployment
 from sequence_store.errors import UnknownSchemaError
 
 HERE = Path(__file__).parent
@@ -61,8 +62,8 @@ def refuse_unknown_revision(found: Iterable[str]) -> None:
     for revision in set(found) - set(revisions()):
         if BEFORE_THE_BASELINE.fullmatch(revision):
             raise UnknownSchemaError(
-                f"The local database is from before the baseline (revision {revision}) and cannot be "
-                "migrated. Delete it with `make clean` and start again."
+                f"The {'local ' if deployment() == STACK else ''}database is from before the baseline "
+                f"(revision {revision}) and cannot be migrated. {advice('old_database')}"
             )
         raise UnknownSchemaError(
             f"The database is at revision {revision}, which this release does not have. Use the release that "

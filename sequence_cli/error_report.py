@@ -9,6 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from local_stack.errors import StackError
+from sequence_store.deployment import advice
 from sequence_store.errors import StoreError
 
 REFUSED = "Connection refused"  # no server listens on the port
@@ -60,7 +61,7 @@ def _explain_database_error(error: Exception) -> str | None:
         return None
     reason = str(error).partition("\n")[0]
     if isinstance(error, psycopg.OperationalError):
-        hint = ". Start it: `make run` or `sequences stack up`." if REFUSED in reason else ""
+        hint = f". {advice('database')}" if REFUSED in reason else ""
         return f"the database does not respond: {reason}{hint}"
     undefined = (
         psycopg.errors.UndefinedTable,

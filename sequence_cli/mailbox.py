@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Annotated
 
 import typer
@@ -54,30 +55,48 @@ def check(
     nameserver: Annotated[
         str | None, typer.Option(help="Name server to use instead of the system's: IP[:PORT].")
     ] = None,
+    send_to: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Send a test mail to this address, yours.")
+    ] = None,
 ) -> None:
-    """Check SPF, DKIM, DMARC and MX of the mailbox's domain and its SMTP sign-in; send nothing."""
+    """Check SPF, DKIM, DMARC and MX of the mailbox's domain and its SMTP sign-in.
+
+    Without --send-to, nothing is sent. The command connects to the database as the owner (DATABASE_URL), or in
+    a worker's container as the worker (WORKER_DATABASE_URL).
+    """
     from psycopg.rows import class_row
 
+    from sequence_store.domain.addresses import parse_address
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
-    from sequence_store.settings import OperatorSettings, read_settings
+    from sequence_store.settings import OperatorSettings, WorkerSettings, read_settings
     from step_mailing_worker.dns_records import Grade, resolver_of
     from step_mailing_worker.mailbox_check import CheckedMailbox, check_mailbox
 
-    settings = read_settings(OperatorSettings)
-    with connect(settings.database_url, name="sequences mailbox") as connection:
+    try:
+        recipient = parse_address(send_to) if send_to else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{send_to} is not a valid mail address", param_hint="--send-to") from error
+    settings: OperatorSettings | WorkerSettings
+    if "WORKER_DATABASE_URL" in os.environ and "DATABASE_URL" not in os.environ:
+        settings = read_settings(WorkerSettings)
+        database_url = settings.worker_database_url
+    else:
+        settings = read_settings(OperatorSettings)
+        database_url = settings.database_url
+    with connect(database_url, name="sequences mailbox") as connection:
         cursor = connection.cursor(row_factory=class_row(CheckedMailbox))
-        mailbox = cursor.execute(query("mailbox", "read_mailbox"), {"address": address}).fetchone()
+        mailbox = cursor.execute(query("worker", "read_mailbox"), {"address": address}).fetchone()
     if mailbox is None:
         typer.echo(f"No mailbox has the address {address}.", err=True)
         raise typer.Exit(1)
 
     async def keep(mailbox_id: int, before: str, after: str) -> bool:
-        with connect(settings.database_url, name="sequences mailbox") as connection:
+        with connect(database_url, name="sequences mailbox") as connection:
             values = {"mailbox_id": mailbox_id, "before": before, "after": after}
             return bool(connection.execute(query("worker", "keep_secret"), values).rowcount)
 
-    findings = asyncio.run(check_mailbox(mailbox, settings, resolver_of(nameserver), keep))
+    findings = asyncio.run(check_mailbox(mailbox, settings, resolver_of(nameserver), keep, recipient))
     if as_json:
         details = [{"name": f.name, "grade": f.grade, "detail": f.detail} for f in findings]
         print_json({"address": mailbox.address, "findings": details})

@@ -26,6 +26,7 @@ from sequence_cli import (
     sends,
     stack,
     status,
+    suppressions,
     verify,
     why,
     worker,
@@ -57,6 +58,7 @@ app.add_typer(sends.app, name="sends")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(suppressions.app, name="suppressions")
 app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)

@@ -14,10 +14,12 @@ def migrate() -> None:
     from sqlalchemy.exc import ArgumentError, OperationalError
 
     import migrations
+    from sequence_store.deployment import Situation, advice
     from sequence_store.errors import SettingsError, StoreError
-    from sequence_store.settings import OwnerSettings, read_settings
+    from sequence_store.settings import OwnerSettings, read_settings, refuse_default_passwords
 
     settings = read_settings(OwnerSettings)
+    refuse_default_passwords(settings)
     urls = (
         settings.api_database_url,
         settings.pipeline_database_url,
@@ -28,7 +30,8 @@ def migrate() -> None:
         migrations.upgrade(settings.database_url.get_secret_value(), role_passwords=_passwords(urls))
     except OperationalError as error:
         reason = str(error.orig).partition("\n")[0]
-        raise StoreError(f"DATABASE_URL: {reason}. `sequences stack up` starts a local one.") from error
+        situation: Situation = "password" if "authentication failed" in reason else "database"
+        raise StoreError(f"DATABASE_URL: {reason}. {advice(situation)}") from error
     except (ArgumentError, ValueError) as error:  # the message would show a password
         raise SettingsError("DATABASE_URL, or the URL of a role, is not a URL of a database.") from error
     except (LockNotAvailable, QueryCanceled) as error:

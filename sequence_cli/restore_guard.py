@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sequence_cli.output import AsJson, print_json
+from sequence_cli.text_input import read_text
 
 if TYPE_CHECKING:
     from sequence_store.domain.messages import SendKey
@@ -23,9 +24,8 @@ def restore_guard(
     sent: Annotated[
         list[Path] | None,
         typer.Option(
-            exists=True,
-            dir_okay=False,
-            help="File with Message-IDs of sent mails: a Sent folder or a server log. Repeatable.",
+            help="File with Message-IDs of sent mails: a Sent folder or a server log; - is standard input. "
+            "Repeatable.",
         ),
     ] = None,
     complete: Annotated[
@@ -36,6 +36,9 @@ def restore_guard(
         typer.Option("--keep-places", help="No plan was made since the snapshot: keep its future sends."),
     ] = False,
     queue: Annotated[bool, typer.Option(help="Read the results queue; messages stay in the queue.")] = True,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before sends of unknown outcome are given up.")
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")
     ] = False,
@@ -46,12 +49,16 @@ def restore_guard(
     A send that may have been mailed since the snapshot becomes unknown; a send that is known to have been
     mailed becomes sent. Unknown sends are not retried automatically (see `sequences sends`). The command can
     be repeated.
+
+    With --sent FILE --complete the result is exact: no send becomes unknown. Without it, the command says how
+    many sends it gives up, and asks.
     """
     taken = _instant(since)
     if complete and not sent:
         raise typer.BadParameter("requires --sent with the Message-IDs of all mails", param_hint="--complete")
 
-    from sequence_pipelines.maintenance.restore_guard import guard
+    from sequence_pipelines.maintenance.restore_guard import Guarded, guard
+    from sequence_store.domain.states import SendStatus
     from sequence_store.postgres.connection import connect
     from sequence_store.settings import OwnerSettings, read_settings
 
@@ -63,7 +70,16 @@ def restore_guard(
         )
     evidence = _read_sent(sent or [], settings) | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
-        found = guard(connection, settings, taken, evidence, keep_places=keep_places, complete=complete)
+
+        def guarded() -> Guarded:
+            return guard(connection, settings, taken, evidence, keep_places=keep_places, complete=complete)
+
+        if not (dry_run or yes):
+            costs = guarded().total[SendStatus.UNKNOWN]
+            connection.rollback()
+            if costs:
+                _ask(costs, taken)
+        found = guarded()
         if dry_run:
             connection.rollback()
     if as_json:
@@ -88,6 +104,25 @@ def restore_guard(
         typer.echo("Nothing was written.")
 
 
+def _ask(costs: int, taken: datetime) -> None:
+    """Say what the inexact form does, and ask; exit with status 1 unless the answer is yes."""
+    typer.echo(
+        f"{costs:,} sends become unknown: nothing shows whether they were mailed since "
+        f"{taken:%Y-%m-%d %H:%M:%S %Z}. Each of these contacts loses the mail of its step, unless it was mailed: "
+        f"the send is not repeated, and after UNKNOWN_SETTLES it counts as sent.\n"
+        "To give up none, stop here and name the mails that went out: --sent FILE --complete "
+        "(docs/runbook.md, Back up and restore).",
+        err=True,
+    )
+    try:
+        agreed = typer.confirm("Continue?", default=False, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        typer.echo("\nNothing was written. `--yes` answers for a script.", err=True)
+        raise typer.Exit(1)
+
+
 def _instant(text: str) -> datetime:
     try:
         instant = datetime.fromisoformat(text)
@@ -105,7 +140,7 @@ def _read_sent(files: list[Path], settings: OwnerSettings) -> dict[SendKey, Send
     from sequence_store.mail.message_ids import keys_named_in
 
     secret = settings.address_key.get_secret_value().encode()
-    texts = (file.read_text(encoding="utf-8", errors="replace") for file in files)
+    texts = (read_text(file, hint="--sent") for file in files)
     return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
 
 
@@ -115,6 +150,8 @@ def _read_results(settings: OwnerSettings) -> dict[SendKey, SendStatus]:
 
     client = sqs_client(settings)
     try:
-        return results_in(Queue.look_up(client, settings.delivery_results_queue))
+        environment = settings.sequence_environment
+        queue = Queue.look_up(client, settings.delivery_results_queue, environment=environment)
+        return results_in(queue)
     finally:
         client.close()

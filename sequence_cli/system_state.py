@@ -230,8 +230,12 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
 def _read_queues(settings: ObserverSettings) -> dict[str, QueueState]:
     client = sqs_client(settings, read_timeout=TIMEOUT_SECONDS)
     try:
-        names = (settings.sends_queue, settings.delivery_results_queue)
-        return {name: QueueState(**Queue.look_up(client, name).counts()) for name in names}
+        environment = settings.sequence_environment
+        queues = {
+            name: Queue.look_up(client, name, environment=environment)
+            for name in (settings.sends_queue, settings.delivery_results_queue)
+        }
+        return {name: QueueState(**queue.counts()) for name, queue in queues.items()}
     finally:
         client.close()
 

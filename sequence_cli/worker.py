@@ -11,9 +11,10 @@ from sequence_cli.output import AsJson, print_json
 
 def work() -> None:
     """Send the mails of the queue until SIGTERM, then finish the mails in progress."""
-    from sequence_store.settings import WorkerSettings, read_settings
+    from sequence_store.settings import WorkerSettings, read_settings, refuse_default_passwords
 
     settings = read_settings(WorkerSettings)  # before the imports: a missing one is reported at once
+    refuse_default_passwords(settings)
 
     from step_mailing_worker import main
 
@@ -30,9 +31,10 @@ def inbox(
 
     No mail is marked as read.
     """
-    from sequence_store.settings import WorkerSettings, read_settings
+    from sequence_store.settings import WorkerSettings, read_settings, refuse_default_passwords
 
     settings = read_settings(WorkerSettings)
+    refuse_default_passwords(settings)
 
     from step_mailing_worker import main
 

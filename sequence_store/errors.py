@@ -4,6 +4,8 @@ StoreError
 ├── SettingsError          a setting is missing or invalid; the message names the variable
 ├── MalformedMessageError  a queue message that cannot be read; it is dead-lettered
 ├── QueueMissingError      a queue does not exist; a deployment or `sequences stack up` creates it
+├── QueueForeignError      a queue belongs to another environment; no message is sent or received
+├── QueueDiffersError      a queue exists with other attributes; the message says how to change them
 ├── TemplateError          a step's template cannot be rendered; the message holds no contact's value
 ├── SecretError            a mailbox's secret cannot be decrypted; `reason` parks the mailbox
 ├── LedgerChangedError     the ledger changed since the plan read it; nothing of the plan is written
@@ -28,6 +30,14 @@ class MalformedMessageError(StoreError):
 
 
 class QueueMissingError(StoreError):
+    pass
+
+
+class QueueForeignError(StoreError):
+    pass
+
+
+class QueueDiffersError(StoreError):
     pass
 
 

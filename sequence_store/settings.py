@@ -10,12 +10,15 @@ import base64
 import hashlib
 import re
 from datetime import time
+from ipaddress import ip_address
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from sequence_store.deployment import advice
 from sequence_store.domain.planning_day import PlanningCalendar
 from sequence_store.errors import SettingsError
 from sequence_store.mail.link_tokens import LinkSigner
@@ -24,6 +27,13 @@ LOCAL = "local"
 LOCAL_LINK_KEY = "local-link-key-not-for-production"
 LOCAL_ADDRESS_KEY = "local-address-key-not-for-production"
 LOCAL_SECRET_KEY = "bG9jYWwta2V5LW9mLXNlY3JldHMtbm90LWZvci1wcm8="  # noqa: S105
+LOCAL_PASSWORD = "local"  # noqa: S105  (of every role in docker-compose.yaml)
+LOCAL_SMTP_HOST = "127.0.0.1"
+LOCAL_SMTP_PORT = 1025
+SINK_PORTS = frozenset({LOCAL_SMTP_PORT, 8025})  # SMTP and the web page of the mail sink
+SINK_NAMES = frozenset(
+    {"mail-sink", "mailhog", "mailpit", "mailcatcher", "maildev", "smtp4dev", "greenmail", "inbucket"}
+)
 
 
 def _known_zone(name: str) -> str:
@@ -55,6 +65,7 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 HttpUrl = Annotated[str, _url_of("http", "https")]
 ValkeyUrl = Annotated[str, _url_of("valkey", "valkeys", "redis", "rediss")]
+_QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,76}")  # SQS allows 80; the dead-letter queue appends `-dlq`
 Seconds = Annotated[int, Field(gt=0)]
 
 
@@ -64,7 +75,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True)
 
     sequence_environment: str = Field(
-        LOCAL, min_length=1, description="Name of the deployment; the worker rejects messages of any other"
+        LOCAL,
+        pattern=r"^[A-Za-z0-9_-]{1,40}$",
+        description="Name of the deployment, part of the queues' names; no other environment's queue is used",
     )
     sequence_time_zone: Zone = Field("UTC", description="Time zone of the planning day")
     plan_at: time = Field(time(4), description="Wall-clock time at which a planning day starts")
@@ -75,8 +88,10 @@ class Settings(BaseSettings):
 
     aws_region: str = Field("us-east-1", description="Region of the queues")
     aws_endpoint_url_sqs: HttpUrl | None = Field(None, description="SQS endpoint; unset: Amazon's")
-    sends_queue: str = Field("sequence-sends", description="Queue of timed send messages")
-    delivery_results_queue: str = Field("sequence-delivery-results", description="Queue of delivery results")
+    sends_queue: str = Field("sequence-{environment}-sends", description="Queue of timed send messages")
+    delivery_results_queue: str = Field(
+        "sequence-{environment}-delivery-results", description="Queue of delivery results"
+    )
 
     otel_exporter_otlp_endpoint: str | None = Field(
         None, description="OTLP/HTTP collector for the traces of sends; unset: tracing is off"
@@ -91,6 +106,18 @@ class Settings(BaseSettings):
         if value.second or value.microsecond or value.tzinfo:
             raise ValueError("must be a wall-clock time in whole minutes, HH:MM")
         return value
+
+    @model_validator(mode="after")
+    def _queues_of_this_environment(self) -> Self:
+        for name in ("sends_queue", "delivery_results_queue"):
+            queue = getattr(self, name).replace("{environment}", self.sequence_environment)
+            if not _QUEUE_NAME.fullmatch(queue):
+                raise ValueError(
+                    f"{name.upper()} must be 1 to 76 letters, digits, hyphens or underscores; "
+                    "{environment} stands for SEQUENCE_ENVIRONMENT"
+                )
+            setattr(self, name, queue)
+        return self
 
     @model_validator(mode="after")
     def _no_default_secret_in_production(self) -> Self:
@@ -305,11 +332,38 @@ class ApiSettings(LinkSettings, SecretSettings):
         return self.api_auth == "on" or (self.api_auth is None and self.sequence_environment != LOCAL)
 
 
+def _sink(host: str, port: int) -> str | None:
+    """Return what marks a server as a sink, or None. Loopback addresses and the sinks' ports mark one."""
+    if host.startswith("ses:"):
+        return None
+    name = host.strip("[]").rstrip(".").lower()
+    first = name.partition(".")[0]
+    if name == "localhost" or name.endswith(".localhost") or first in SINK_NAMES or _is_loopback(name):
+        return f"SMTP_HOST must not be {host!r}"
+    if port in SINK_PORTS:
+        return f"SMTP_PORT (of SMTP_HOST {host!r}) must not be {port}, the port of a mail sink,"
+    return None
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        address = ip_address(name)
+    except ValueError:
+        return name.isdecimal() or name.startswith("127.")  # as the resolver reads 2130706433 and 127.1
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback or (mapped or address).is_unspecified
+
+
 class SmtpSettings(SecretSettings):
     """Settings of the processes that sign in to mail servers."""
 
-    smtp_host: str = Field("127.0.0.1", description="SMTP server of mailboxes without a host of their own")
-    smtp_port: int = Field(1025, ge=1, le=65_535, description="Port of SMTP_HOST")
+    smtp_host: str = Field(
+        LOCAL_SMTP_HOST, description="SMTP server of mailboxes without a host of their own"
+    )
+    local_smtp_host: str | None = Field(
+        None, description="Host of the local mail sink, in the environment `local` the default of SMTP_HOST"
+    )
+    smtp_port: int = Field(LOCAL_SMTP_PORT, ge=1, le=65_535, description="Port of SMTP_HOST")
     smtp_security: Literal["none", "starttls", "tls"] = Field(
         "none", description="Transport security of SMTP_HOST"
     )
@@ -319,6 +373,23 @@ class SmtpSettings(SecretSettings):
         None, description="SES configuration set, which publishes bounces and complaints"
     )
     dkim_keys: str | None = Field(None, description="Folder of DKIM keys, <selector>._domainkey.<domain>.pem")
+
+    @model_validator(mode="after")
+    def _no_sink_in_production(self) -> Self:
+        """In `local`, the default server is the mail sink. Elsewhere a sink is refused; unset is no server."""
+        if self.sequence_environment == LOCAL:
+            if "smtp_host" not in self.model_fields_set or not self.smtp_host:
+                self.smtp_host = self.local_smtp_host or LOCAL_SMTP_HOST
+            return self
+        if "smtp_host" not in self.model_fields_set or not self.smtp_host:
+            self.smtp_host = ""
+        elif fault := _sink(self.smtp_host, self.smtp_port):
+            raise ValueError(
+                f"{fault} in the environment {self.sequence_environment!r}: a mail sink accepts every mail "
+                "and delivers none. Set SMTP_HOST and SMTP_PORT to your mail server, or leave SMTP_HOST "
+                "unset if every mailbox has an smtpHost"
+            )
+        return self
 
 
 class OperatorSettings(OwnerSettings, SmtpSettings):
@@ -363,7 +434,28 @@ def read_settings(kind: type[AnySettings]) -> AnySettings:
             f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"
             for fault in error.errors()
         )
+        raise SettingsError(f"{faults}. {advice('settings')}") from None
+
+
+def refuse_default_passwords(settings: Settings) -> None:
+    """Raise SettingsError if a URL has the trial's password outside `local`; it names each such setting."""
+    if settings.sequence_environment == LOCAL:
+        return
+    found = [
+        name.upper()
+        for name, value in settings
+        if name.endswith("_url") and value is not None and _password_of(value) == LOCAL_PASSWORD
+    ]
+    if found:
         raise SettingsError(
-            f"{faults}. Set it in the environment (docs/settings.md), or run `sequences stack up`, which "
-            "starts a local stack and writes its settings to .local/stack.env."
-        ) from None
+            f"{', '.join(found)} must not contain the password {LOCAL_PASSWORD!r} in the environment "
+            f"{settings.sequence_environment!r}: it is the default of a trial. {advice('settings')}"
+        )
+
+
+def _password_of(value: object) -> str | None:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    try:
+        return urlsplit(text).password
+    except ValueError:
+        return None

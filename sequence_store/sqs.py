@@ -1,4 +1,7 @@
-"""Wraps SQS: looks up queues, sends in batches, receives, deletes and dead-letters messages."""
+"""Wraps SQS: looks up queues, sends in batches, receives, deletes and dead-letters messages.
+
+A queue belongs to one environment, which its tags name.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sequence_store.errors import QueueMissingError
+from sequence_store.deployment import advice
+from sequence_store.errors import QueueDiffersError, QueueForeignError, QueueMissingError
 from sequence_store.loopback import is_loopback
+from sequence_store.settings import LOCAL
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.client import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
     from sequence_store.settings import Settings
@@ -28,6 +34,9 @@ MAX_RECEIVES = 5
 RETENTION_SECONDS = 4 * 86_400
 DEAD_LETTER_RETENTION_SECONDS = 14 * 86_400  # a dead letter keeps its age, so its queue must retain it longer
 DEAD_LETTER_SUFFIX = "-dlq"
+ENVIRONMENT_TAG = "sequence_environment"
+_ENVIRONMENT_TAGS = (ENVIRONMENT_TAG, "environment")  # the first one that a queue has counts
+_NOT_ALLOWED = frozenset({"AccessDenied", "AccessDeniedException"})
 
 Item = TypeVar("Item")
 
@@ -82,19 +91,25 @@ class Queue:
     dead_letter_url: str
 
     @classmethod
-    def look_up(cls, client: SQSClient, name: str) -> Queue:
-        """Return the queue `name`; raise QueueMissingError if it or its dead-letter queue does not exist."""
+    def look_up(cls, client: SQSClient, name: str, *, environment: str | None = None) -> Queue:
+        """Return the queue `name`; raise QueueMissingError if it or its dead-letter queue does not exist.
+
+        With `environment`, raise QueueForeignError if a tag of one of them names another environment.
+        """
         try:
-            return cls(
+            queue = cls(
                 client,
                 client.get_queue_url(QueueName=name)["QueueUrl"],
                 client.get_queue_url(QueueName=name + DEAD_LETTER_SUFFIX)["QueueUrl"],
             )
         except client.exceptions.QueueDoesNotExist:
             raise QueueMissingError(
-                f"The queue {name!r} or {name + DEAD_LETTER_SUFFIX!r} does not exist. "
-                "Create them with `sequences stack up` or your deployment."
+                f"The queue {name!r} or {name + DEAD_LETTER_SUFFIX!r} does not exist. {advice('queues')}"
             ) from None
+        if environment is not None:
+            for one, url in ((name, queue.url), (name + DEAD_LETTER_SUFFIX, queue.dead_letter_url)):
+                _refuse_foreign(one, _environment_of(client, one, url), environment)
+        return queue
 
     def depth(self) -> int:
         """Return the approximate number of messages that can be received now."""
@@ -197,21 +212,81 @@ def _incoming(message: MessageTypeDef) -> Incoming:
     return Incoming(message["Body"], message["ReceiptHandle"], message["MessageId"])
 
 
-def create_queues(client: SQSClient, settings: Settings, *, visibility_seconds: int = 180) -> None:
-    """Create both queues and their dead-letter queues; existing queues stay unchanged."""
-    for name in (settings.sends_queue, settings.delivery_results_queue):
-        dead = client.create_queue(
-            QueueName=name + DEAD_LETTER_SUFFIX,
-            Attributes={"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS)},
+def _environment_of(client: SQSClient, name: str, url: str) -> str | None:
+    """Return the environment that the queue's tags name; raise QueueForeignError if they may not be read."""
+    try:
+        tags = client.list_queue_tags(QueueUrl=url).get("Tags", {})
+    except ClientError as error:
+        if error.response["Error"]["Code"] in _NOT_ALLOWED:
+            raise QueueForeignError(
+                f"The tags of the queue {name!r} may not be read, so its environment is unknown. Allow "
+                "sqs:ListQueueTags (deploy/terraform/policies)."
+            ) from None
+        raise
+    return next((tags[key] for key in _ENVIRONMENT_TAGS if key in tags), None)
+
+
+def _refuse_foreign(name: str, owner: str | None, environment: str) -> None:
+    if owner is not None and owner != environment:
+        raise QueueForeignError(
+            f"The queue {name!r} belongs to the environment {owner!r}, and SEQUENCE_ENVIRONMENT is "
+            f"{environment!r}. Set SENDS_QUEUE and DELIVERY_RESULTS_QUEUE to queues of this environment, or "
+            f"correct the queue's tag {ENVIRONMENT_TAG}."
         )
-        arn = client.get_queue_attributes(QueueUrl=dead["QueueUrl"], AttributeNames=["QueueArn"])
-        client.create_queue(
-            QueueName=name,
-            Attributes={
+
+
+def create_queues(client: SQSClient, settings: Settings, *, visibility_seconds: int = 180) -> None:
+    """Create both queues and their dead-letter queues, tagged with the environment unless it is `local`.
+
+    Existing queues stay unchanged. Raise QueueForeignError if one belongs to another environment, and
+    QueueDiffersError, which says how to change it, if an attribute of one differs.
+    """
+    for name in (settings.sends_queue, settings.delivery_results_queue):
+        dead_letter_url = _created(
+            client,
+            name + DEAD_LETTER_SUFFIX,
+            {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION_SECONDS)},
+            settings.sequence_environment,
+        )
+        arn = client.get_queue_attributes(QueueUrl=dead_letter_url, AttributeNames=["QueueArn"])
+        redrive = {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": MAX_RECEIVES}
+        _created(
+            client,
+            name,
+            {
                 "VisibilityTimeout": str(visibility_seconds),
                 "MessageRetentionPeriod": str(RETENTION_SECONDS),
-                "RedrivePolicy": json.dumps(
-                    {"deadLetterTargetArn": arn["Attributes"]["QueueArn"], "maxReceiveCount": MAX_RECEIVES}
-                ),
+                "RedrivePolicy": json.dumps(redrive),
             },
+            settings.sequence_environment,
         )
+
+
+def _created(
+    client: SQSClient, name: str, attributes: dict[QueueAttributeNameType, str], environment: str
+) -> str:
+    """Create one queue, or check the existing one; return its URL."""
+    try:
+        url = client.get_queue_url(QueueName=name)["QueueUrl"]
+    except client.exceptions.QueueDoesNotExist:
+        tags = {} if environment == LOCAL else {ENVIRONMENT_TAG: environment}
+        return client.create_queue(QueueName=name, Attributes=attributes, tags=tags)["QueueUrl"]
+    _refuse_foreign(name, _environment_of(client, name, url), environment)
+    found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    differing = {
+        key: wanted for key, wanted in attributes.items() if _value(found.get(key)) != _value(wanted)
+    }
+    if differing:
+        listed = ", ".join(f"{key} is {found.get(key, 'not set')}, not {differing[key]}" for key in differing)
+        command = f"aws sqs set-queue-attributes --queue-url {url} --attributes '{json.dumps(differing)}'"
+        raise QueueDiffersError(
+            f"The queue {name!r} exists with other attributes: {listed}. No message is lost by a change: {command}"
+        )
+    return url
+
+
+def _value(attribute: str | None) -> object:
+    """Return an attribute as a value: two texts of the same redrive policy are equal."""
+    if attribute is None or not attribute.startswith("{"):
+        return attribute
+    return {key: str(value) for key, value in json.loads(attribute).items()}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 
 from sequence_store.errors import StoreError
-from sequence_store.settings import WorkerSettings, read_settings
+from sequence_store.settings import WorkerSettings, read_settings, refuse_default_passwords
 from step_mailing_worker.main import run
 
 if __name__ == "__main__":
     try:
-        sys.exit(run(read_settings(WorkerSettings)))
+        settings = read_settings(WorkerSettings)
+        refuse_default_passwords(settings)
+        sys.exit(run(settings))
     except StoreError as error:
         sys.exit(str(error))

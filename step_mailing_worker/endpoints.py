@@ -40,8 +40,10 @@ def password_in_clear(security: str, settings: SmtpSettings) -> bool:
 def endpoint_of(mailbox: MailboxServer, sender: Address, settings: SmtpSettings) -> Endpoint:
     """Return the mailbox's own server, else the server of the settings.
 
-    Raise UntrustedError if the password would be sent without TLS.
+    Raise UntrustedError if there is no server, or if the password would be sent without TLS.
     """
+    if not (mailbox.smtp_host or settings.smtp_host):
+        raise UntrustedError(AttemptReason.NO_SMTP_HOST)
     security = cast("Security", mailbox.smtp_security or settings.smtp_security)
     by_smtp = not (mailbox.smtp_host or settings.smtp_host).startswith(SES)
     if by_smtp and mailbox.smtp_username and password_in_clear(security, settings):
@@ -54,6 +56,7 @@ def endpoint_of(mailbox: MailboxServer, sender: Address, settings: SmtpSettings)
         security=security,
         helo=sender.domain,
         public=bool(mailbox.smtp_host) and settings.sequence_environment != LOCAL,
+        delivers=settings.sequence_environment != LOCAL,
         username=mailbox.smtp_username or None,
         secret=mailbox.smtp_secret,
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 
 import psycopg
+from prometheus_client import CollectorRegistry
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -18,6 +20,7 @@ from step_mailing_worker import logs
 from step_mailing_worker.credentials import Credential, Credentials
 from step_mailing_worker.endpoints import password_in_clear
 from step_mailing_worker.errors import LostError, NoCredentialError
+from step_mailing_worker.health import Health, serve
 from step_mailing_worker.imap import InboxAccount, NewMails, read_new_mails
 from step_mailing_worker.inbound_mail import Feedback, feedback_of
 from step_mailing_worker.store import DATABASE_AWAY, keep_secret
@@ -45,14 +48,22 @@ class MailboxReader:
         If the database is unavailable, the reader tries again in the next round.
         """
         credentials = Credentials(self._settings, self._keep_secret)
+        health = Health("database")
+        server = serve(self._settings, CollectorRegistry(), health)
         try:
             while not self._stopping.is_set():
-                with suppress(*DATABASE_AWAY):
-                    await self._read_all(credentials)
+                try:
+                    await self._read_all(credentials, on_connected=lambda: health.note("database", up=True))
+                except DATABASE_AWAY as error:
+                    health.note("database", up=False)
+                    logs.warn("database_not_reached", error=type(error).__name__)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stopping.wait(), self._settings.inbox_poll_seconds)
         finally:
             await credentials.close()
+            if server:
+                await asyncio.to_thread(server.shutdown)
+                server.server_close()
 
     async def run_once(self) -> Counter[str]:
         """Read all mailboxes once; return the number of new events by kind. Raise DATABASE_AWAY."""
@@ -62,12 +73,15 @@ class MailboxReader:
         finally:
             await credentials.close()
 
-    async def _read_all(self, credentials: Credentials) -> Counter[str]:
+    async def _read_all(
+        self, credentials: Credentials, on_connected: Callable[[], None] = lambda: None
+    ) -> Counter[str]:
         async with (
             await self._connected() as connection,
             connection.cursor(row_factory=class_row(InboxAccount)) as c,
         ):
             accounts = await (await c.execute(query("worker", "read_inboxes"))).fetchall()
+        on_connected()
         counts = await asyncio.gather(*(self._read(account, credentials) for account in accounts))
         return sum(counts, Counter())
 

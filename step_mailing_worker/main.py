@@ -15,7 +15,7 @@ from step_mailing_worker.worker import Worker
 def run(settings: WorkerSettings) -> int:
     """Send the queue's mails until SIGTERM or SIGINT; return the exit status, 0.
 
-    Raise QueueMissingError if a queue does not exist.
+    Raise StoreError, such as QueueMissingError, if it must not start.
     """
     logs.configure()
     asyncio.run(_work(settings))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sequence_store.domain.states import Outcome
+from step_mailing_worker.health import Health, serve
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -17,7 +18,7 @@ LATE_BUCKETS = (0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800, 7200)
 
 
 class WorkerMetrics:
-    """The metrics of one process, served if WORKER_METRICS_PORT is set."""
+    """The metrics of one process; served if WORKER_METRICS_PORT is set."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -55,9 +56,6 @@ class WorkerMetrics:
     def failed(self) -> None:
         self._faults.inc()
 
-    def serve(self, settings: WorkerSettings) -> WSGIServer | None:
-        """Serve `/metrics` from a separate thread until the process ends, if a port is set."""
-        if settings.worker_metrics_port is None:
-            return None
-        port, host = settings.worker_metrics_port, settings.worker_metrics_host
-        return start_http_server(port, host, registry=self.registry)[0]
+    def serve(self, settings: WorkerSettings, health: Health | None = None) -> WSGIServer | None:
+        """Serve the metrics and the health from a separate thread, if WORKER_METRICS_PORT is set."""
+        return serve(settings, self.registry, health)

@@ -24,7 +24,7 @@ from botocore.exceptions import (
 )
 
 from sequence_store.domain.states import AttemptReason
-from sequence_store.settings import WorkerSettings
+from sequence_store.settings import SmtpSettings
 from step_mailing_worker.credentials import Credentials
 from step_mailing_worker.endpoints import SES
 from step_mailing_worker.errors import LostError, NoCredentialError
@@ -66,7 +66,7 @@ _REPLIES: tuple[tuple[str, str, Phase, int, str], ...] = (
 class SesTransport:
     """Sends mails through SES, with one client per account; all calls run in threads."""
 
-    def __init__(self, settings: WorkerSettings, credentials: Credentials) -> None:
+    def __init__(self, settings: SmtpSettings, credentials: Credentials) -> None:
         self._configuration_set = settings.ses_configuration_set
         self._reply_seconds = settings.smtp_final_dot_seconds
         self._credentials = credentials

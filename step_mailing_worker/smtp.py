@@ -30,6 +30,7 @@ from step_mailing_worker.errors import (
 )
 from step_mailing_worker.mail import Mail
 from step_mailing_worker.networks import SMTP_PORTS, is_private, refusal_soon
+from step_mailing_worker.sinks import is_sink
 from step_mailing_worker.smtp_protocol import SmtpProtocol
 from step_mailing_worker.smtp_replies import SERVICE_CLOSES, Phase, Reply
 
@@ -52,6 +53,7 @@ class Endpoint:
     security: Security
     helo: str
     public: bool = False  # refuse private addresses: the customer names the host, not the deployment
+    delivers: bool = False  # refuse a mail sink
     username: str | None = None
     secret: str | None = field(
         default=None, repr=False, compare=False
@@ -100,7 +102,9 @@ class SmtpConnection:
         """Connect, send EHLO, start TLS and sign in; raise SmtpError."""
         async with self._in(Phase.CONNECT):
             await self._check_host()
-            await self._client.connect()
+            greeting = await self._client.connect()
+            if self.endpoint.delivers and is_sink(greeting.message):
+                raise UntrustedError(AttemptReason.MAIL_SINK)
             if self.endpoint.public and is_private(self._client.get_transport_info("peername")):
                 raise UntrustedError(AttemptReason.PRIVATE_HOST)
             self._limit_send_buffer()

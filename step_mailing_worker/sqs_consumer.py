@@ -39,10 +39,11 @@ class Queues:
 
     @classmethod
     def look_up(cls, settings: WorkerSettings, *, receivers: int) -> Queues:
-        """Find the queues; raise QueueMissingError, or QUEUE_AWAY if SQS does not respond."""
+        """Find the queues; raise QueueMissingError or QueueForeignError, or QUEUE_AWAY if SQS is down."""
         client = sqs_client(settings, connections=receivers + CALLS)
-        sends = Queue.look_up(client, settings.sends_queue)
-        results = Queue.look_up(client, settings.delivery_results_queue)
+        environment = settings.sequence_environment
+        sends = Queue.look_up(client, settings.sends_queue, environment=environment)
+        results = Queue.look_up(client, settings.delivery_results_queue, environment=environment)
         attributes = client.get_queue_attributes(QueueUrl=sends.url, AttributeNames=["VisibilityTimeout"])
         return cls(sends, results, float(attributes["Attributes"]["VisibilityTimeout"]))
 

@@ -169,6 +169,30 @@ class Store:
         for pool in (self._shared, self._own):
             await pool.close(timeout=1)
 
+    async def responds(self) -> bool:
+        """Return whether the database answers a query now."""
+        try:
+            return await self.schema_revision() is not None
+        except (psycopg.Error, PoolTimeout):
+            return False
+
+    async def schema_revision(self) -> str | None:
+        """Return the database's revision; None if it is from a release without `schema_revision`."""
+        try:
+            return str(await self._value("schema", "read_revision") or "") or None
+        except errors.UndefinedFunction:
+            return None
+
+    async def mailboxes_without_server(self) -> int:
+        return int(await self._value("worker", "count_without_server"))
+
+    async def _value(self, file: str, name: str) -> Any:
+        async with self._own.connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
+            await cursor.execute(query(file, name))
+            row = await cursor.fetchone()
+            connection.used_at = time.monotonic()
+        return row[0] if row else None
+
     async def claim(self, send: SendMessage, claim: UUID) -> Claim:
         call = _call(send, claim, attempt=send.attempt)
         row = _required(await self._batched(self._claims, "claim_send", call), "claim_send")

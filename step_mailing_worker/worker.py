@@ -14,12 +14,15 @@ from step_mailing_worker.attempt import Attempt, WorkerContext
 from step_mailing_worker.backoff import backoff
 from step_mailing_worker.credentials import Credentials
 from step_mailing_worker.delivery import Delivery
+from step_mailing_worker.health import Health
 from step_mailing_worker.mailbox_connections import MailboxConnections
+from step_mailing_worker.metrics import WorkerMetrics
 from step_mailing_worker.quota_counters import QuotaCounters
 from step_mailing_worker.ses import SesTransport
 from step_mailing_worker.signing import Signer
 from step_mailing_worker.smtp import Bounds
 from step_mailing_worker.sqs_consumer import QUEUE_AWAY, Queues, SendQueue
+from step_mailing_worker.start_checks import await_schema, refuse_sinks
 from step_mailing_worker.store import Store
 
 _ATTEMPTS_PER_RECEIVER = 32
@@ -44,11 +47,38 @@ class Worker:
         self._stopping.set()
 
     async def run(self) -> None:
-        """Work until `stop`; raise QueueMissingError if a queue does not exist."""
-        send_queue = await self._opened_queue()
-        if send_queue is None:
-            return
+        """Work until `stop`.
+
+        Raise QueueMissingError or QueueForeignError for a queue that is missing or of another environment,
+        and SettingsError if mails would be lost in a mail sink.
+        """
+        metrics = WorkerMetrics()
         store = Store(self._settings)
+        self._health = Health("queue", "schema")
+        self._health.check("database", store.responds)
+        server = metrics.serve(self._settings, self._health)
+        await store.open()
+        try:
+            send_queue = await self._opened_queue()
+            if send_queue is not None and await self._may_start(store):
+                await self._work_with(store, send_queue, metrics)
+            elif send_queue is not None:
+                await send_queue.close()
+        finally:
+            await store.close()
+            if server:
+                await asyncio.to_thread(server.shutdown)
+                server.server_close()
+
+    async def _may_start(self, store: Store) -> bool:
+        """Wait for the schema and refuse sinks; return False if stopped meanwhile."""
+        if not await await_schema(store, self._stopped_within):
+            return False
+        self._health.note("schema", up=True)
+        await refuse_sinks(store, self._settings)
+        return True
+
+    async def _work_with(self, store: Store, send_queue: SendQueue, metrics: WorkerMetrics) -> None:
         bounds = Bounds(
             float(self._settings.smtp_timeout_seconds), float(self._settings.smtp_final_dot_seconds)
         )
@@ -58,9 +88,8 @@ class Worker:
         counters = QuotaCounters(self._settings)
         traces = open_traces(self._settings, "step-mailing-worker")
         delivery = Delivery(self._settings, connections, self._signer, ses, traces)
-        context = WorkerContext(self._settings, store, send_queue, delivery, counters, traces=traces)
-        context.metrics.serve(self._settings)
-        await store.open()
+        context = WorkerContext(self._settings, store, send_queue, delivery, counters, metrics, traces)
+        self._health.note("queue", up=True)
         logs.event("started", concurrency=self._settings.worker_concurrency)
         try:
             await self._work(context)
@@ -69,7 +98,6 @@ class Worker:
             ses.close()
             await credentials.close()
             await counters.close()
-            await store.close()
             await send_queue.close()
             await asyncio.to_thread(traces.stop)
             logs.event("stopped")
@@ -94,6 +122,7 @@ class Worker:
                 messages = await context.send_queue.receive(most=acquired)
             except QUEUE_AWAY as error:
                 self._slots.release(acquired)
+                self._health.note("queue", up=False)
                 if delays is None:
                     logs.warn("receive_failed", error=type(error).__name__)
                     delays = backoff(_FIRST_DELAY_SECONDS)
@@ -101,6 +130,7 @@ class Worker:
                 continue
             if delays is not None:
                 logs.event("receives_again")
+                self._health.note("queue", up=True)
                 delays = None
             self._slots.release(acquired - len(messages))
             for message in messages:
@@ -138,9 +168,10 @@ class Worker:
                 await self._stopped_within(next(delays))
         return None
 
-    async def _stopped_within(self, seconds: float) -> None:
+    async def _stopped_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+        return self._stopping.is_set()
 
 
 class _Slots:

@@ -2,8 +2,19 @@
 # sequence_store/sqs.py.
 locals {
   queues = {
-    sends            = var.sends_queue
-    delivery_results = var.delivery_results_queue
+    sends            = coalesce(var.sends_queue, "sequence-${var.environment}-sends")
+    delivery_results = coalesce(var.delivery_results_queue, "sequence-${var.environment}-delivery-results")
+  }
+  # The programs refuse a queue whose tag names another environment.
+  queue_tags = { sequence_environment = var.environment }
+}
+
+# One state belongs to one environment: a plan with another one fails here instead of replacing the queues. Use
+# another state for it (backend.tf.example). To destroy the environment, remove this block first.
+resource "terraform_data" "environment" {
+  triggers_replace = var.environment
+  lifecycle {
+    prevent_destroy = true
   }
 }
 
@@ -12,7 +23,9 @@ resource "aws_sqs_queue" "queue" {
   name                       = each.value
   visibility_timeout_seconds = 180
   message_retention_seconds  = 345600 # 4 days
-  sqs_managed_sse_enabled    = true
+  sqs_managed_sse_enabled    = var.kms_key_arn == null ? true : null
+  kms_master_key_id          = var.kms_key_arn
+  tags                       = local.queue_tags
   redrive_policy = jsonencode({
     deadLetterTargetArn = aws_sqs_queue.dead_letters[each.key].arn
     maxReceiveCount     = 5
@@ -24,7 +37,9 @@ resource "aws_sqs_queue" "dead_letters" {
   for_each                  = local.queues
   name                      = "${each.value}-dlq"
   message_retention_seconds = 1209600 # 14 days
-  sqs_managed_sse_enabled   = true
+  sqs_managed_sse_enabled   = var.kms_key_arn == null ? true : null
+  kms_master_key_id         = var.kms_key_arn
+  tags                      = local.queue_tags
 }
 
 resource "aws_sqs_queue_redrive_allow_policy" "dead_letters" {
@@ -79,6 +94,32 @@ resource "aws_sqs_queue_policy" "queue" {
   for_each  = local.queues
   queue_url = aws_sqs_queue.queue[each.key].id
   policy    = data.aws_iam_policy_document.queue[each.key].json
+}
+
+data "aws_iam_policy_document" "dead_letters" {
+  for_each = local.queues
+
+  statement {
+    sid       = "EncryptedOnly"
+    effect    = "Deny"
+    actions   = ["sqs:*"]
+    resources = [aws_sqs_queue.dead_letters[each.key].arn]
+    principals {
+      type        = "*"
+      identifiers = ["*"]
+    }
+    condition {
+      test     = "Bool"
+      variable = "aws:SecureTransport"
+      values   = ["false"]
+    }
+  }
+}
+
+resource "aws_sqs_queue_policy" "dead_letters" {
+  for_each  = local.queues
+  queue_url = aws_sqs_queue.dead_letters[each.key].id
+  policy    = data.aws_iam_policy_document.dead_letters[each.key].json
 }
 
 resource "aws_sns_topic_subscription" "ses" {

@@ -1,7 +1,10 @@
 # One role per process, for its service account only, with only the permissions in policies/. Migrations and
 # the API call no AWS service and have no role.
+data "aws_partition" "current" {} # aws, aws-us-gov or aws-cn
+
 locals {
-  account = data.aws_caller_identity.current.account_id
+  account   = data.aws_caller_identity.current.account_id
+  partition = data.aws_partition.current.partition
   roles = {
     worker           = "${var.namespace}:sequence-worker"
     pipeline         = "${var.namespace}:sequence-pipeline"
@@ -17,8 +20,8 @@ locals {
     results_dlq  = aws_sqs_queue.dead_letters["delivery_results"].arn
     assets       = aws_s3_bucket.bucket["assets"].arn
     compute_logs = aws_s3_bucket.bucket["compute-logs"].arn
-    secrets      = "arn:aws:secretsmanager:${var.region}:${local.account}:secret"
-    ses          = "arn:aws:ses:*:${local.account}"
+    secrets      = "arn:${local.partition}:secretsmanager:${var.region}:${local.account}:secret"
+    ses          = "arn:${local.partition}:ses:*:${local.account}"
     environment  = var.environment
   }
 }
@@ -34,7 +37,7 @@ data "aws_iam_policy_document" "trust" {
     condition {
       test     = "StringEquals"
       variable = "${var.oidc_issuer}:aud"
-      values   = ["sts.amazonaws.com"]
+      values   = [var.oidc_audience]
     }
     condition {
       test     = "StringEquals"
@@ -55,4 +58,20 @@ resource "aws_iam_role_policy" "role" {
   name     = "least"
   role     = aws_iam_role.role[each.key].id
   policy   = templatefile("${path.module}/policies/${each.key}.json", local.arns)
+}
+
+# With a key of your own, a role that uses the queues, the buckets or the secrets also needs the key.
+data "aws_iam_policy_document" "key" {
+  count = var.kms_key_arn == null ? 0 : 1
+  statement {
+    actions   = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources = [var.kms_key_arn]
+  }
+}
+
+resource "aws_iam_role_policy" "key" {
+  for_each = var.kms_key_arn == null ? {} : local.roles
+  name     = "key"
+  role     = aws_iam_role.role[each.key].id
+  policy   = data.aws_iam_policy_document.key[0].json
 }

@@ -8,5 +8,6 @@ resource "aws_secretsmanager_secret" "process" {
   for_each                = local.secrets
   name                    = "sequences/${var.environment}/${each.key}"
   description             = "Keys: ${join(", ", each.value)}"
+  kms_key_id              = var.kms_key_arn
   recovery_window_in_days = 30
 }

@@ -29,8 +29,10 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "bucket" {
   bucket   = aws_s3_bucket.bucket[each.key].id
   rule {
     apply_server_side_encryption_by_default {
-      sse_algorithm = "AES256"
+      sse_algorithm     = var.kms_key_arn == null ? "AES256" : "aws:kms"
+      kms_master_key_id = var.kms_key_arn
     }
+    bucket_key_enabled = var.kms_key_arn != null
   }
 }
 

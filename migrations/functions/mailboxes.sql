@@ -25,6 +25,22 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT EXISTS (SELECT FROM kept)
 $$;
 
+-- A mailbox with its server and sign-in, for a check of it. No row: no mailbox has the address.
+CREATE OR REPLACE FUNCTION mailbox_server(p_address text)
+RETURNS TABLE (mailbox_id bigint, address text, display_name text, smtp_host text, smtp_port integer,
+    smtp_security text, smtp_username text, smtp_secret text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT id, m.address, m.display_name, m.smtp_host, m.smtp_port, m.smtp_security, m.smtp_username,
+        m.smtp_secret
+    FROM mailboxes m WHERE lower(m.address) = lower(p_address) AND m.deleted_at IS NULL
+$$;
+
+-- How many active mailboxes have no server of their own, and so need the deployment's.
+CREATE OR REPLACE FUNCTION mailboxes_without_server() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT count(*) FROM mailboxes WHERE deleted_at IS NULL AND is_active AND smtp_host IS NULL
+$$;
+
 -- The mailboxes whose inbox can be read, with their sign-in and the position up to which it was read.
 CREATE OR REPLACE FUNCTION read_inboxes()
 RETURNS TABLE (mailbox_id bigint, address text, imap_host text, imap_port integer, imap_security text,
@@ -47,7 +63,8 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS 
             THEN greatest(p.last_uid, excluded.last_uid) ELSE excluded.last_uid END
 $$;
 
-REVOKE EXECUTE ON FUNCTION park_mailbox, keep_secret, read_inboxes, keep_inbox_position
-    FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
+REVOKE EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server,
+    read_inboxes, keep_inbox_position FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT EXECUTE ON FUNCTION park_mailbox TO sequence_pipeline;
-GRANT EXECUTE ON FUNCTION park_mailbox, keep_secret, read_inboxes, keep_inbox_position TO sequence_worker;
+GRANT EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server,
+    read_inboxes, keep_inbox_position TO sequence_worker;

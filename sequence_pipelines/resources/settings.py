@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dagster as dg
 
-from sequence_store.settings import PipelineSettings, read_settings
+from sequence_store.settings import PipelineSettings, read_settings, refuse_default_passwords
 
 
 @dg.resource(description="Settings of the pipeline, from environment variables (docs/settings.md)")
 def pipeline_settings(_context: dg.InitResourceContext) -> PipelineSettings:
-    return read_settings(PipelineSettings)
+    settings = read_settings(PipelineSettings)
+    refuse_default_passwords(settings)
+    return settings

@@ -9,17 +9,23 @@ from sequence_store.sqs import Queue, sqs_client
 
 
 class Queues:
-    """Looks up a queue when it is used, so that a plan runs without SQS."""
+    """Looks up a queue when it is used, so that a plan runs without SQS.
+
+    Raise QueueMissingError, or QueueForeignError if the queue belongs to another environment.
+    """
 
     def __init__(self, settings: PipelineSettings) -> None:
         self._settings = settings
         self._client = sqs_client(settings)
 
     def sends(self) -> Queue:
-        return Queue.look_up(self._client, self._settings.sends_queue)
+        return self._look_up(self._settings.sends_queue)
 
     def delivery_results(self) -> Queue:
-        return Queue.look_up(self._client, self._settings.delivery_results_queue)
+        return self._look_up(self._settings.delivery_results_queue)
+
+    def _look_up(self, name: str) -> Queue:
+        return Queue.look_up(self._client, name, environment=self._settings.sequence_environment)
 
 
 @dg.resource(required_resource_keys={"settings"}, description="SQS queues of sends and of delivery results")

@@ -235,6 +235,14 @@ _ATTEMPT_REASONS: dict[StrEnum, Explanation] = {
         "The mail server's name resolves to a private network, which is forbidden outside `local`.", _CHECK
     ),
     AttemptReason.PORT_NOT_FOR_MAIL: Explanation("The mailbox's port is not a mail port.", _CHECK),
+    AttemptReason.MAIL_SINK: Explanation(
+        "The mail server is a mail sink, which delivers nothing; outside `local` it is refused.",
+        "Set the mailbox's server in the API, or SMTP_HOST, to a real mail server.",
+    ),
+    AttemptReason.NO_SMTP_HOST: Explanation(
+        "The mailbox has no server, and SMTP_HOST is not set.",
+        "Set the mailbox's `smtpHost` in the API, or set SMTP_HOST and restart the workers.",
+    ),
     AttemptReason.SECRET_MISSING: Explanation("The mailbox has a username but no secret.", _SIGN_IN),
     AttemptReason.SECRET_NOT_FOUND: Explanation(
         "AWS Secrets Manager has no such secret, or the worker may not read it.", _SIGN_IN

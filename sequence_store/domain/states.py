@@ -182,6 +182,8 @@ class AttemptReason(StrEnum):
     CERTIFICATE_NOT_TRUSTED = "certificate_not_trusted"
     PRIVATE_HOST = "private_host"
     PORT_NOT_FOR_MAIL = "port_not_for_mail"
+    MAIL_SINK = "mail_sink"
+    NO_SMTP_HOST = "no_smtp_host"
     SECRET_MISSING = "secret_missing"  # noqa: S105
     SECRET_NOT_FOUND = "secret_not_found"  # noqa: S105
     SECRET_NOT_UNDERSTOOD = "secret_not_understood"  # noqa: S105

@@ -39,6 +39,33 @@ def test_probes_say_that_all_is_well(api: Api) -> None:
     assert (ready.status_code, ready.json()) == (200, {"message": "ready", "parts": {"database": "up"}})
 
 
+@pytest.mark.parametrize("revision", ["0000_earlier", "0017"])
+def test_api_is_not_ready_before_the_migrations_of_its_release(api: Api, revision: str) -> None:
+    with api.database.connect() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = %s", [revision])
+    ready = api.get("/readyz")
+    assert ready.status_code == 503
+    assert ready.json() == {"message": "down: schema", "parts": {"database": "up", "schema": "down"}}
+
+
+def test_api_of_the_previous_release_stays_ready_and_says_once_that_the_schema_is_newer(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    with api.database.connect() as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999_later'")
+    for _ in range(3):
+        assert api.get("/readyz").json() == {"message": "ready", "parts": {"database": "up"}}
+    said = [line for line in caplog.messages if "9999_later" in line]
+    assert len(said) == 1
+    assert "newer than this release's" in said[0]
+
+
+def test_api_is_not_ready_on_a_database_without_the_question(api: Api) -> None:
+    with api.database.connect() as connection:
+        connection.execute("DROP FUNCTION schema_revision()")
+    assert api.get("/readyz").json()["message"] == "down: schema"
+
+
 def test_readiness_names_the_database_that_is_down_and_the_process_stays_healthy(settings: Services) -> None:
     nowhere = settings.api.model_copy(update={"api_database_url": SecretStr("postgresql://x@127.0.0.1:9/x")})
     app = create_app(nowhere)

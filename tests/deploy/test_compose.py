@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from typing import Any
 
 import pytest
@@ -128,3 +129,64 @@ class _Loose(yaml.SafeLoader):
 
 
 _Loose.add_constructor("!reset", lambda _loader, _node: None)
+
+
+def test_image_is_built_once_and_shared() -> None:
+    built = {name: service["build"]["target"] for name, service in SERVICES.items() if "build" in service}
+    assert built == {"migrations": "product", "mail-sink": "local"}
+    images = {SERVICES[name]["image"] for name in PRODUCT}
+    assert images == {SERVICES[name]["image"] for name in built}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_container_has_a_memory_limit_and_rotates_its_logs(service: str) -> None:
+    found = SERVICES[service]
+    assert found["mem_limit"]
+    assert set(found["logging"]["options"]) == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("service", [name for name in SERVICES if "healthcheck" in SERVICES[name]])
+def test_slow_first_start_does_not_count_as_unhealthy(service: str) -> None:
+    """A service that is unhealthy once keeps all services from starting that need it."""
+    assert SERVICES[service]["healthcheck"]["start_period"] == "600s"
+
+
+def test_code_location_is_healthy_only_with_its_definitions() -> None:
+    assert SERVICES["code"]["healthcheck"]["test"] == [
+        "CMD",
+        "python",
+        "-m",
+        "sequence_pipelines.code_location_health",
+    ]
+
+
+def test_no_container_mails_into_the_sink_outside_local() -> None:
+    for service in ("migrations", "worker", "inbox"):
+        environment = SERVICES[service]["environment"]
+        assert environment["SMTP_HOST"] is None  # passed on only if `.env` sets it
+        assert environment["LOCAL_SMTP_HOST"] == "mail-sink"
+
+
+def test_every_published_port_has_its_variable_in_the_table_of_the_page() -> None:
+    page = (ROOT / "docs" / "deployment.md").read_text()
+    listed = dict(re.findall(r"^\| `([\w-]+)`[^|]* \| `(\w+_PORT)` \|", page, re.MULTILINE))
+    published = {
+        name: re.findall(r"\$\{(\w+_PORT):-", port)[0]
+        for file in FILES
+        for name, service in yaml.load(file.read_text(), _Loose)["services"].items()
+        for port in (service or {}).get("ports", ())
+    }
+    assert listed == published
+
+
+def test_scripts_are_valid_shell() -> None:
+    for name in ("upgrade.sh", "test.sh", "test_release.sh"):
+        subprocess.run(["bash", "-n", str(DEPLOY / name)], check=True)
+
+
+def test_upgrade_migrates_before_it_replaces_and_drains_last() -> None:
+    text = (DEPLOY / "upgrade.sh").read_text()
+    order = ["read_settings", "-T migrations", 'docker tag "$next" "$image"', "up --wait api",
+             "code webserver daemon", "--no-recreate --scale", "docker stop --time 660"]  # fmt: skip
+    places = [text.index(step) for step in order]
+    assert places == sorted(places)

@@ -214,3 +214,111 @@ def test_runs_become_hardened_pods_of_the_product(monkeypatch: pytest.MonkeyPatc
         "/opt/dagster/home",
         "/opt/dagster/home/dagster.yaml",
     }
+
+
+COMPONENTS = KUBERNETES / "components"
+BEFORE = {"sequences/phase": "before"}
+
+
+def test_migrations_and_what_they_need_are_applied_before_the_programs() -> None:
+    generated = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())["generatorOptions"]
+    needed = [*BASE, *objects("components", "secrets-from-aws"), *objects("components", "runs-as-pods")]
+    waves = {}
+    for one in needed:
+        metadata = one["metadata"]
+        wave = int(metadata.get("annotations", {}).get("argocd.argoproj.io/sync-wave", 0))
+        waves.setdefault(one["kind"], set()).add(wave)
+        assert (metadata.get("labels", {}).items() >= BEFORE.items()) == (wave < 0), metadata["name"]
+    assert waves["Job"] == {-1}
+    assert waves["Deployment"] == {0}
+    for kind in ("ServiceAccount", "NetworkPolicy", "ExternalSecret", "SecretStore"):
+        assert waves[kind] == {-2}
+    assert generated["labels"] == BEFORE
+    assert generated["annotations"] == {"argocd.argoproj.io/sync-wave": "-2"}
+    assert WORKLOADS["sequence-migrations"]["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "Sync"
+
+
+def test_readiness_asks_what_each_program_needs() -> None:
+    probes = {name: container(name).get("readinessProbe") for name in WORKLOADS}
+    assert probes["sequence-api"]["httpGet"]["path"] == "/readyz"
+    for name in ("sequence-worker", "sequence-inbox"):
+        assert probes[name]["httpGet"] == {"path": "/readyz", "port": "metrics"}
+        assert container(name)["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    started = container("sequence-code")["startupProbe"]["exec"]["command"]
+    assert started == ["python", "-m", "sequence_pipelines.code_location_health"]
+
+
+def test_stopping_api_answers_until_no_request_reaches_it() -> None:
+    assert container("sequence-api")["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "10"]
+    assert pod("sequence-api")["terminationGracePeriodSeconds"] >= 10 + 20 + 5  # and the API's own drain
+
+
+def test_two_autoscalers_together_do_not_build() -> None:
+    annotation = WORKLOADS["sequence-worker"]["metadata"]["annotations"]["sequences/scaled-by"]
+    assert annotation == "nothing"
+    for component in ("worker-on-queue-depth", "worker-on-processor"):
+        (patch,) = yaml.safe_load((COMPONENTS / component / "kustomization.yaml").read_text())["patches"]
+        tested, replaced = yaml.safe_load(patch["patch"])
+        assert (tested["op"], tested["value"]) == ("test", annotation)
+        assert (replaced["op"], replaced["path"]) == ("replace", tested["path"])
+        assert replaced["value"] != annotation
+
+
+@pytest.mark.parametrize("workload", ["sequence-api", "sequence-worker", "sequence-code"])
+def test_valkey_url_may_come_from_a_secret(workload: str) -> None:
+    (found,) = [one for one in container(workload)["env"] if one["name"] == "VALKEY_URL"]
+    assert found["valueFrom"]["secretKeyRef"]["optional"] is True
+    policies = {one["metadata"]["name"]: one["spec"] for one in BASE if one["kind"] == "NetworkPolicy"}
+    assert workload in policies["sequence-to-valkey"]["podSelector"]["matchExpressions"][0]["values"]
+
+
+def test_code_pods_of_the_chart_are_reached_and_reach_what_ours_do() -> None:
+    values = yaml.safe_load((KUBERNETES / "dagster-chart-values.yaml").read_text())
+    (code,) = values["dagster-user-deployments"]["deployments"]
+    (policy,) = objects("components", "without-dagster")
+    assert code["labels"].items() >= policy["spec"]["podSelector"]["matchLabels"].items()
+    assert code["serviceAccount"] == {"name": "sequence-pipeline"}
+    assert code["startupProbe"]["exec"]["command"][-1] == "sequence_pipelines.code_location_health"
+    assert [rule["ports"] for rule in policy["spec"]["ingress"]] == [[{"port": code["port"]}]]
+    assert [rule["ports"] for rule in policy["spec"]["egress"]] == [[{"port": 443}], [{"port": 6379}]]
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]
+    assert launcher["jobServiceAccountName"] == "sequence-pipeline"
+
+
+def test_run_as_a_pod_may_use_what_a_plan_of_ten_million_took() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith("| 10,000,000 |"))
+    measured = int(row.split("|")[-2].strip().removesuffix(" MB").replace(",", "")) * 10**6
+    instance = yaml.safe_load((COMPONENTS / "runs-as-pods" / "dagster.yaml").read_text())
+    config = instance["run_launcher"]["config"]["run_k8s_config"]["container_config"]
+    assert config["resources"]["limits"]["memory"] == "8Gi"
+    assert measured * 1.2 < 8 * 2**30
+    values = yaml.safe_load((KUBERNETES / "dagster-chart-values.yaml").read_text())
+    assert values["runLauncher"]["config"]["k8sRunLauncher"]["resources"] == config["resources"]
+
+
+def test_operators_pod_is_hardened_and_runs_only_when_it_is_needed() -> None:
+    (operator,) = objects("components", "operator")
+    hardening = {
+        operation["path"]: operation["value"]
+        for operation in yaml.safe_load((KUBERNETES / "base" / "hardening.yaml").read_text())
+    }
+    spec = operator["spec"]["template"]["spec"]
+    assert operator["spec"]["replicas"] == 0
+    assert spec["securityContext"] == hardening["/spec/template/spec/securityContext"]
+    one = spec["containers"][0]
+    assert one["securityContext"] == hardening["/spec/template/spec/containers/0/securityContext"]
+    assert {"secretRef": {"name": "sequence-owner"}} in one["envFrom"]
+    for overlay in (KUBERNETES / "overlays").iterdir():
+        components = yaml.safe_load((overlay / "kustomization.yaml").read_text())["components"]
+        assert "../../components/operator" in components
+
+
+def test_queues_and_secrets_of_an_overlay_follow_its_environment() -> None:
+    kustomization = yaml.safe_load(
+        (KUBERNETES / "overlays" / "production" / "kustomization.yaml").read_text()
+    )
+    (derived,) = [one for one in kustomization["replacements"] if one["source"]["kind"] == "ConfigMap"]
+    assert derived["source"]["fieldPath"] == "data.SEQUENCE_ENVIRONMENT"
+    paths = [path for target in derived["targets"] for path in target["fieldPaths"]]
+    assert paths == ["data.SENDS_QUEUE", "data.DELIVERY_RESULTS_QUEUE", "spec.dataFrom.0.extract.key"]

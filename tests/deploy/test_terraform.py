@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from sequence_store.sqs import DEAD_LETTER_RETENTION_SECONDS, MAX_RECEIVES, RETENTION_SECONDS
+from sequence_store.settings import Settings
+from sequence_store.sqs import (
+    DEAD_LETTER_RETENTION_SECONDS,
+    ENVIRONMENT_TAG,
+    MAX_RECEIVES,
+    RETENTION_SECONDS,
+)
 from tests.deploy.conftest import TERRAFORM
 
 ROOT = Path(__file__).parents[2]
@@ -83,3 +89,50 @@ def test_every_role_has_a_policy_and_every_policy_a_role() -> None:
         re.findall(r"^\s+(\w+)\s+= ", text.partition("arns = {")[2].partition("\n  }")[0], re.MULTILINE)
     )
     assert names == given
+
+
+def test_names_of_the_queues_carry_the_environment_as_the_settings_do() -> None:
+    text = (TERRAFORM / "queues.tf").read_text()
+    for name in ("sends_queue", "delivery_results_queue"):
+        default = Settings.model_fields[name].default.replace("{environment}", "${var.environment}")
+        assert f'coalesce(var.{name}, "{default}")' in text
+    assert f"{ENVIRONMENT_TAG} = var.environment" in text
+    assert text.count("= local.queue_tags") == 2
+
+
+def test_every_queue_denies_requests_without_tls() -> None:
+    text = (TERRAFORM / "queues.tf").read_text()
+    assert text.count('variable = "aws:SecureTransport"') == 2
+    assert 'resource "aws_sqs_queue_policy" "dead_letters"' in text
+
+
+def test_a_state_belongs_to_one_environment() -> None:
+    text = (TERRAFORM / "queues.tf").read_text()
+    block = text.partition('resource "terraform_data" "environment"')[2].partition("\n}\n")[0]
+    assert "triggers_replace = var.environment" in block
+    assert "prevent_destroy = true" in block
+    assert 'key          = "sequences/production/' in (TERRAFORM / "backend.tf.example").read_text()
+
+
+def test_no_partition_is_written_into_an_arn() -> None:
+    files = [*TERRAFORM.glob("*.tf"), *(TERRAFORM / "policies").glob("*.json")]
+    assert not [file.name for file in files if re.search(r'"arn:aws:', file.read_text())]
+
+
+def test_every_variable_of_a_person_is_validated() -> None:
+    text = (TERRAFORM / "variables.tf").read_text()
+    blocks = re.findall(r'^variable "(\w+)" \{\n(.*?)^\}', text, re.MULTILINE | re.DOTALL)
+    assert {name for name, block in blocks if "validation {" not in block} == {"oidc_audience"}
+    assert "default     = null" in dict(blocks)["kms_key_arn"]  # optional
+
+
+def test_provider_is_locked() -> None:
+    lock = (TERRAFORM / ".terraform.lock.hcl").read_text()
+    assert re.search(r'provider "registry.terraform.io/hashicorp/aws" \{\n\s+version\s+= "\d', lock)
+
+
+def test_every_reader_of_a_queue_may_read_its_tags() -> None:
+    for policy in ("worker", "pipeline", "metrics"):
+        for statement in statements(policy):
+            if "sqs:GetQueueUrl" in statement["Action"]:
+                assert "sqs:ListQueueTags" in statement["Action"], statement["Sid"]

@@ -30,9 +30,10 @@ def guard(chain: Chain, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Guar
     monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", chain.chaos.url)
     monkeypatch.setenv("DELIVERY_RESULTS_QUEUE", chain.settings.delivery_results_queue)
 
-    def run(*arguments: str) -> Result:
+    def run(*arguments: str, stdin: str | None = None) -> Result:
         monkeypatch.setenv("DATABASE_URL", chain.database.owner)
-        return CliRunner().invoke(app, ["restore-guard", *arguments], catch_exceptions=False)
+        command = ["restore-guard", *arguments]
+        return CliRunner().invoke(app, command, input=stdin, catch_exceptions=False)
 
     return run
 
@@ -112,11 +113,11 @@ def test_restored_snapshot_mails_nothing_that_was_mailed_already(
     lose_and_restore(postgres, chain, tmp_path / "snapshot")
     assert chain.statuses()["sent"] == 3
 
-    told = guard("--since", taken)
+    told = guard("--since", taken, "--yes")
     assert told.exit_code == 0, told.output
     guarded = {"sent": 3 + 4, "unknown": 5}  # four results were still in the queue
     assert chain.statuses() == guarded
-    assert guard("--since", taken).exit_code == 0
+    assert guard("--since", taken, "--yes").exit_code == 0
     assert chain.statuses() == guarded
     go_on_for_a_day(chain)
     assert mailed(chain) == before
@@ -133,7 +134,7 @@ def test_follow_ups_that_may_have_gone_out_since_an_older_snapshot_are_not_maile
     dump(postgres, chain, tmp_path / "snapshot")
     lose_and_restore(postgres, chain, tmp_path / "snapshot")
     taken = (chain.now() - timedelta(days=2)).isoformat()
-    assert guard("--since", taken).exit_code == 0
+    assert guard("--since", taken, "--yes").exit_code == 0
     assert chain.statuses() == {"unknown": 3}
     go_on_for_a_day(chain)
     assert chain.sink.mails == []
@@ -172,7 +173,7 @@ def test_what_workers_reported_is_learnt_from_the_queue_and_later_places_hold_wh
     assert chain.queue("delivery_results_queue").depth() == 2
     lose_and_restore(postgres, chain, tmp_path / "snapshot")
     chain.world.run("UPDATE sends SET send_at = send_at + interval '1 h' WHERE contact_id > 4")
-    assert guard("--since", taken, "--keep-places").exit_code == 0
+    assert guard("--since", taken, "--keep-places", "--yes").exit_code == 0
     assert chain.statuses() == {"sent": 2, "unknown": 2, "planned": 2}
     assert chain.queue("delivery_results_queue").depth() == 2
     chain.run_until(lambda: chain.advanced() == 2)
@@ -190,7 +191,7 @@ def test_ids_of_what_is_lost_are_given_to_nobody_else_and_the_day_counts_what_ma
     told = json.loads(guard("--since", taken, "--dry-run", "--json").output)
     assert (told["of_snapshot"], told["written"]) == ({"unknown": 3}, False)
     assert chain.statuses() == {"planned": 3}
-    assert guard("--since", taken).exit_code == 0
+    assert guard("--since", taken, "--yes").exit_code == 0
     assert chain.world.contact() > lost + 1000
     assert chain.world.one("SELECT sum(used)::int FROM mailbox_days") == 3
 
@@ -198,7 +199,7 @@ def test_ids_of_what_is_lost_are_given_to_nobody_else_and_the_day_counts_what_ma
 def test_guard_refuses_while_programs_are_at_work_and_what_cannot_be(chain: Chain, guard: Guard) -> None:
     taken = chain.now().isoformat()
     with chain.database.connect("worker"), pytest.raises(ProgramsAtWorkError, match="1 sessions"):
-        guard("--since", taken)
+        guard("--since", taken, "--yes")
     for arguments in (
         ["--since", "yesterday"],
         ["--since", "2026-06-15T04:00:00"],
@@ -206,3 +207,37 @@ def test_guard_refuses_while_programs_are_at_work_and_what_cannot_be(chain: Chai
     ):
         assert guard(*arguments).exit_code == 2
     assert guard("--since", "2026-06-15T04:00:00Z", "--keep-places").exit_code == 2
+
+
+def test_costly_form_says_its_number_and_asks_before_it_writes(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    chain.enrol(3)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    for answer in ("n\n", "", "what\n"):
+        told = guard("--since", taken, stdin=answer)
+        assert told.exit_code == 1
+        assert told.output.startswith("3 sends become unknown")
+        assert "--sent FILE --complete" in told.output
+        assert "Nothing was written." in told.output
+        assert chain.statuses() == {"planned": 3}
+    assert guard("--since", taken, stdin="y\n").exit_code == 0
+    assert chain.statuses() == {"unknown": 3}
+
+
+def test_exact_form_reads_standard_input_and_asks_nothing(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path
+) -> None:
+    chain.enrol(5)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    mail_some(chain, 2)
+    chain.run_until(lambda: chain.advanced() == 2)
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    names = [message_from_bytes(mail.data)["Message-ID"] for mail in chain.sink.mails]
+    told = guard("--since", taken, "--sent", "-", "--complete", stdin="\n".join(names))
+    assert told.exit_code == 0, told.output
+    assert "2 mails have a known outcome" in told.output
+    assert chain.statuses() == {"sent": 2, "planned": 3}

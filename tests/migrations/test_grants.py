@@ -99,10 +99,13 @@ def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
         "finish_send",
         "keep_inbox_position",
         "keep_secret",
+        "mailbox_server",
+        "mailboxes_without_server",
         "mark_transmitting",
         "park_mailbox",
         "read_inboxes",
         "record_feedback",
         "release_claim",
         "renew_claim",
+        "schema_revision",
     ]

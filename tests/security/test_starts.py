@@ -25,6 +25,7 @@ from sequence_store.settings import (
     Settings,
     WorkerSettings,
     read_settings,
+    refuse_default_passwords,
 )
 
 OWN_SECRET = "b3duLWtleS1vZi1zZWNyZXRzLW93bi1rZXktb2Ytc2U="
@@ -117,3 +118,96 @@ def test_refused_value_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
         read_settings(WorkerSettings)
     assert "canary" not in str(refused.value)
     assert b"canary" not in pickle.dumps(str(refused.value))
+
+
+SINKS = [
+    ("mail-sink", "587", "SMTP_HOST"),
+    ("mailhog.example", "587", "SMTP_HOST"),
+    ("127.0.0.1", "25", "SMTP_HOST"),
+    ("127.1", "25", "SMTP_HOST"),
+    ("2130706433", "25", "SMTP_HOST"),
+    ("::1", "25", "SMTP_HOST"),
+    ("[::ffff:127.0.0.1]", "25", "SMTP_HOST"),
+    ("0.0.0.0", "25", "SMTP_HOST"),
+    ("LocalHost.", "25", "SMTP_HOST"),
+    ("smtp.localhost", "25", "SMTP_HOST"),
+    ("smtp.example.com", "1025", "SMTP_PORT"),
+    ("smtp.example.com", "8025", "SMTP_PORT"),
+    ("smtp.example.com", None, "SMTP_PORT"),  # the default is the sink's port
+]
+
+
+@pytest.mark.parametrize("kind", [OperatorSettings, WorkerSettings])
+@pytest.mark.parametrize(("host", "port", "named"), SINKS)
+def test_mail_sink_is_refused_outside_local(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, host: str, port: str | None, named: str
+) -> None:
+    _set(monkeypatch, SMTP_HOST=host, SMTP_PORT=port)
+    with pytest.raises(SettingsError, match=rf"{named}.*in the environment 'production': a mail sink"):
+        read_settings(kind)
+    monkeypatch.setenv("SEQUENCE_ENVIRONMENT", "local")
+    assert read_settings(kind).smtp_host == host
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("smtp.example.com", "587"), ("mail.example.com", "25"), ("ses:eu-west-1", None)]
+)
+def test_mail_server_is_accepted_outside_local(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: str | None
+) -> None:
+    _set(monkeypatch, SMTP_HOST=host, SMTP_PORT=port)
+    assert read_settings(WorkerSettings).smtp_host == host
+
+
+def test_sink_is_the_default_server_in_local_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for host in (None, ""):
+        _set(monkeypatch, SMTP_HOST=host, LOCAL_SMTP_HOST="mail-sink")
+        assert read_settings(WorkerSettings).smtp_host == ""
+        monkeypatch.setenv("SEQUENCE_ENVIRONMENT", "local")
+        assert read_settings(WorkerSettings).smtp_host == "mail-sink"
+    monkeypatch.delenv("LOCAL_SMTP_HOST")
+    assert read_settings(WorkerSettings).smtp_host == "127.0.0.1"
+
+
+TRIAL = "postgresql://somebody:local@db.example/sequences"
+
+
+@pytest.mark.parametrize(
+    ("command", "variable"),
+    [
+        (["migrate"], "DATABASE_URL"),
+        (["migrate"], "READONLY_DATABASE_URL"),
+        (["api"], "API_DATABASE_URL"),
+        (["worker"], "WORKER_DATABASE_URL"),
+        (["inbox", "--once"], "WORKER_DATABASE_URL"),
+        (["worker"], "VALKEY_URL"),
+    ],
+)
+def test_password_of_a_trial_is_refused_outside_local(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any, command: list[str], variable: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _set(monkeypatch, **{variable: TRIAL.replace("postgresql", "valkey") if "VALKEY" in variable else TRIAL})
+    with pytest.raises(SettingsError, match=rf"{variable} must not contain the password 'local'"):
+        CliRunner().invoke(app, command, catch_exceptions=False)
+
+
+def test_pipelines_refuse_the_password_of_a_trial_outside_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, PIPELINE_DATABASE_URL=TRIAL)
+    with pytest.raises(SettingsError, match="PIPELINE_DATABASE_URL"):
+        refuse_default_passwords(read_settings(PipelineSettings))
+    monkeypatch.setenv("SEQUENCE_ENVIRONMENT", "local")
+    refuse_default_passwords(read_settings(PipelineSettings))
+
+
+@pytest.mark.parametrize(
+    ("deployment", "said"),
+    [(None, "sequences stack up"), ("compose", "deploy/.env.example"), ("kubernetes", "sequence-settings")],
+)
+def test_message_speaks_of_the_deployment_that_the_program_runs_in(
+    monkeypatch: pytest.MonkeyPatch, deployment: str | None, said: str
+) -> None:
+    _set(monkeypatch, ADDRESS_KEY=None, SEQUENCE_DEPLOYMENT=deployment)
+    with pytest.raises(SettingsError, match=said) as refused:
+        read_settings(WorkerSettings)
+    assert ("sequences stack up" in str(refused.value)) is (deployment is None)

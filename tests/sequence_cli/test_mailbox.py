@@ -191,3 +191,43 @@ def test_sign_in_that_fails_says_what_the_server_says(mailbox: Any) -> None:
 def test_unknown_mailbox_is_reported(mailbox: Any) -> None:
     result = CliRunner().invoke(app, ["mailbox", "check", "nobody@sender.example"])
     assert (result.exit_code, "No mailbox has the address" in result.output) == (1, True)
+
+
+def test_mail_to_oneself_is_sent_as_a_worker_sends_it(mailbox: Any, smtp_sink: SmtpSink) -> None:
+    with name_server(GOOD) as server:
+        arguments = ["mailbox", "check", "ann@sender.example", "--nameserver", server]
+        result = CliRunner().invoke(app, [*arguments, "--send-to", "me@example.net"])
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1].startswith("  mail     ok       127.0.0.1:")
+    (mail,) = smtp_sink.wait_for(1)
+    assert (mail.mail_from, mail.rcpt_to) == ("ann@sender.example", ["me@example.net"])
+    assert b"DKIM-Signature:" in mail.data
+    assert b"Subject: Test mail of ann@sender.example" in mail.data
+
+
+def test_refused_mail_to_oneself_is_a_failure(mailbox: Any, smtp_sink: SmtpSink) -> None:
+    smtp_sink.replies["RCPT"] = "550 5.7.1 not today"
+    with name_server(GOOD) as server:
+        arguments = ["mailbox", "check", "ann@sender.example", "--json", "--nameserver", server]
+        result = CliRunner().invoke(app, [*arguments, "--send-to", "me@example.net"])
+    findings = {f["name"]: f for f in json.loads(result.output)["findings"]}
+    assert (result.exit_code, findings["sign-in"]["grade"], findings["mail"]["grade"]) == (1, "ok", "failure")
+    assert findings["mail"]["detail"].endswith("550 5.7.1 not today")
+
+
+def test_check_works_with_the_environment_of_a_workers_container(
+    mailbox: Any, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.setenv("WORKER_DATABASE_URL", mailbox.worker)
+    with name_server(GOOD) as server:
+        arguments = ["mailbox", "check", "ann@sender.example", "--nameserver", server]
+        result = CliRunner().invoke(app, [*arguments, "--send-to", "me@example.net"])
+    assert result.exit_code == 0, result.output
+    smtp_sink.wait_for(1)
+
+
+def test_address_that_is_none_gets_no_mail(mailbox: Any, smtp_sink: SmtpSink) -> None:
+    result = CliRunner().invoke(app, ["mailbox", "check", "ann@sender.example", "--send-to", "nobody"])
+    assert (result.exit_code, "--send-to" in result.output) == (2, True)
+    assert smtp_sink.mails == []

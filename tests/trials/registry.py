@@ -82,8 +82,8 @@ TRIALS: Mapping[str, Trial] = {
         (PYTHON, "-m", "tests.celery", "killed"),
     ),
     "docker": Trial(
-        "the image and Compose on a Docker engine; restarts each service during a day (MINUTES=9)",
-        12,
+        "Compose on a Docker engine: restarts during a day, an upgrade, a restore (MINUTES=9)",
+        25,
         ("deploy/test.sh",),
         DOCKER,
     ),

@@ -48,6 +48,14 @@ FROM jsonb_to_recordset(%(calls)s) k (
         make_interval(secs => k.retry_seconds),
         make_interval(secs => k.park_seconds), %(pads)s) f
 
+-- name: count_without_server
+-- The active mailboxes that need SMTP_HOST.
+SELECT mailboxes_without_server()
+
+-- name: read_mailbox
+-- A mailbox, with what a check of it needs.
+SELECT * FROM mailbox_server(%(address)s)
+
 -- name: read_inboxes
 -- The inboxes to read, with their sign-in and position.
 SELECT * FROM read_inboxes()

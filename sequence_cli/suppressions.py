@@ -1,0 +1,127 @@
+"""Commands `sequences suppressions …`: share suppressions between deployments, by hash."""
+
+from __future__ import annotations
+
+import csv
+import hmac
+import re
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated
+
+import typer
+
+from sequence_cli.text_input import read_text
+
+if TYPE_CHECKING:
+    from sequence_store.settings import OwnerSettings
+
+app = typer.Typer(no_args_is_help=True, help="Share suppressions between deployments.")
+
+HEADINGS = ["address_hmac", "reason", "at"]
+_HASH = re.compile(r"[0-9a-f]{64}")
+_KEY_LINE = "# suppressions by the hash of ADDRESS_KEY "
+
+Hashed = Annotated[
+    bool, typer.Option("--hashed", help="As hashes, which name no address. Required: no address is stored.")
+]
+
+
+@app.command("export")
+def export_suppressions(
+    hashed: Hashed = False,
+    file: Annotated[Path, typer.Argument(help="File to write; - is standard output.")] = Path("-"),
+) -> None:
+    """Write all suppressions to a file that `import --hashed` of another deployment reads.
+
+    The other deployment needs the same ADDRESS_KEY.
+    """
+    _require(hashed)
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
+    from sequence_store.settings import OwnerSettings, read_settings
+
+    settings = read_settings(OwnerSettings)
+    with connect(settings.database_url, name="sequences suppressions") as connection:
+        rows = connection.execute(query("suppression_exchange", "export")).fetchall()
+    if str(file) == "-":
+        _write(sys.stdout, settings, rows)
+    else:
+        with file.open("w", encoding="utf-8", newline="") as out:
+            _write(out, settings, rows)
+    typer.echo(f"{len(rows):,} suppressions were written.", err=True)
+
+
+@app.command("import")
+def import_suppressions(
+    file: Annotated[Path, typer.Argument(help="File to read; - is standard input.")],
+    hashed: Hashed = False,
+) -> None:
+    """Add the suppressions of a file that `export --hashed` wrote, and stop their contacts.
+
+    The file is imported as a whole or not at all. Importing it again changes nothing.
+    """
+    _require(hashed)
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
+    from sequence_store.settings import OwnerSettings, read_settings
+
+    settings = read_settings(OwnerSettings)
+    rows = list(_read(read_text(file, hint="FILE").splitlines(), settings))
+    with connect(settings.database_url, name="sequences suppressions") as connection:
+        connection.execute(query("suppression_exchange", "create_received"))
+        with connection.cursor() as cursor:
+            cursor.executemany(query("suppression_exchange", "enter_received"), rows)
+        connection.execute(query("suppression_exchange", "hash_contacts"), {"pads": settings.address_pads})
+        connection.execute(query("suppression_exchange", "stop_received"))
+        added = connection.execute(query("suppression_exchange", "add_received")).rowcount
+    typer.echo(f"{added:,} of {len(rows):,} suppressions are new; their contacts get no more mail.")
+
+
+def _require(hashed: bool) -> None:
+    if not hashed:
+        raise typer.BadParameter(
+            "is required: suppressions are stored and shared as hashes only", param_hint="--hashed"
+        )
+
+
+def _key_mark(settings: OwnerSettings) -> str:
+    """Return a mark by which two deployments know that they have the same ADDRESS_KEY; it does not tell it."""
+    key = settings.address_key.get_secret_value().encode()
+    return hmac.digest(key, b"sequences suppressions", "sha256").hex()[:16]
+
+
+def _write(out: IO[str], settings: OwnerSettings, rows: list[tuple[bytes, str, datetime]]) -> None:
+    out.write(f"{_KEY_LINE}{_key_mark(settings)}\n")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADINGS)
+    writer.writerows((address.hex(), reason, at.isoformat()) for address, reason, at in rows)
+
+
+def _read(lines: list[str], settings: OwnerSettings) -> Iterator[tuple[bytes, str, datetime]]:
+    """Yield the rows; raise BadParameter, which names the line, if the file is not an export of this key."""
+    if not lines or not lines[0].startswith(_KEY_LINE):
+        raise typer.BadParameter(
+            "is not a file of `sequences suppressions export --hashed`", param_hint="FILE"
+        )
+    if lines[0].removeprefix(_KEY_LINE).strip() != _key_mark(settings):
+        raise typer.BadParameter(
+            "was exported with another ADDRESS_KEY, so its hashes match no address here", param_hint="FILE"
+        )
+    reader = csv.reader(lines[1:])
+    if next(reader, None) != HEADINGS:
+        raise typer.BadParameter(f"line 2 must be {','.join(HEADINGS)}", param_hint="FILE")
+    for row in reader:
+        try:
+            address, reason, at = row
+            instant = datetime.fromisoformat(at)
+        except ValueError:
+            address, reason, instant = "", "", None
+        if not _HASH.fullmatch(address) or not reason or instant is None or instant.tzinfo is None:
+            raise typer.BadParameter(
+                f"line {reader.line_num + 1} is not a hash, a reason and an instant; nothing was imported",
+                param_hint="FILE",
+            )
+        yield bytes.fromhex(address), reason, instant
