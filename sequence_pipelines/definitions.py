@@ -16,6 +16,7 @@ from sequence_pipelines.assets import (
     timed_messages,
 )
 from sequence_pipelines.assets.source_tables import source_assets
+from sequence_pipelines.instance.executor import locked_executor
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
@@ -67,7 +68,7 @@ defs = dg.Definitions(
         "clock": Clock(),
         "io_manager": parquet_io_manager,
     },
-    executor=dg.in_process_executor,
+    executor=locked_executor,
 )
 
 gc.freeze()  # imported objects live until the process ends, so garbage collections can skip them

@@ -3,15 +3,14 @@
 import dagster as dg
 
 from sequence_pipelines.assets.delivery_results import delivery_results
-from sequence_pipelines.jobs import current_day, has_unfinished_run, run_tags
+from sequence_pipelines.instance.run_limits import run_tags
+from sequence_pipelines.jobs import current_day, has_unfinished_run
 from sequence_pipelines.resources.sqs import Queues
-
-MOST_SECONDS = 600
 
 apply_delivery_results = dg.define_asset_job(
     "apply_delivery_results",
     selection=dg.AssetSelection.assets(delivery_results).without_checks(),
-    tags=run_tags("apply_delivery_results", seconds=MOST_SECONDS, priority=15),
+    tags=run_tags("apply_delivery_results"),
     description="Receives the delivery results from the queue and advances each enrolment to its next step.",
 )
 
@@ -29,6 +28,6 @@ def delivery_results_sensor(
     depth = queues.delivery_results().depth()
     if not depth:
         return dg.SkipReason("No delivery results are waiting.")
-    if has_unfinished_run(context, "apply_delivery_results", MOST_SECONDS):
+    if has_unfinished_run(context, "apply_delivery_results"):
         return dg.SkipReason(f"{depth} results are waiting; a run that applies them is queued or running.")
     return dg.RunRequest(partition_key=current_day(), tags={"sequences/queue_depth": str(depth)})

@@ -9,9 +9,10 @@ from sequence_pipelines.assets.due_contacts import due_contacts
 from sequence_pipelines.assets.mailbox_capacity import mailbox_capacity
 from sequence_pipelines.assets.send_plan import send_plan
 from sequence_pipelines.assets.timed_messages import timed_messages
-from sequence_pipelines.jobs import current_day, run_tags
+from sequence_pipelines.instance.run_limits import run_tags
+from sequence_pipelines.jobs import current_day
 
-TAGS = run_tags("daily_plan", seconds=3600, priority=10)
+TAGS = run_tags("daily_plan")
 
 daily_plan = dg.define_asset_job(
     "daily_plan",

@@ -4,16 +4,15 @@ import dagster as dg
 
 from sequence_pipelines.assets.timed_messages import timed_messages
 from sequence_pipelines.dispatch.dispatcher import count_ready
-from sequence_pipelines.jobs import current_day, has_unfinished_run, run_tags
+from sequence_pipelines.instance.run_limits import run_tags
+from sequence_pipelines.jobs import current_day, has_unfinished_run
 from sequence_pipelines.resources.database import Database
 from sequence_store.settings import PipelineSettings
-
-MOST_SECONDS = 600
 
 timed_dispatch = dg.define_asset_job(
     "timed_dispatch",
     selection=dg.AssetSelection.assets(timed_messages).without_checks(),
-    tags=run_tags("timed_dispatch", seconds=MOST_SECONDS, priority=20),
+    tags=run_tags("timed_dispatch"),
     description="Publishes the sends that are planned within DISPATCH_AHEAD_SECONDS as messages, each "
     "delayed to its second.",
 )
@@ -41,7 +40,7 @@ def timed_dispatch_sensor(
             else "None is planned."
         )
         return dg.SkipReason(f"No undispatched send within the next {ahead} seconds. {planned}")
-    if has_unfinished_run(context, "timed_dispatch", MOST_SECONDS):
+    if has_unfinished_run(context, "timed_dispatch"):
         return dg.SkipReason(
             f"{found.ready} sends are due soon; a run that dispatches them is queued or running."
         )
