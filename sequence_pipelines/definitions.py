@@ -23,6 +23,7 @@ from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, 
 from sequence_pipelines.jobs.failure_alerts import failure_alert_sensor
 from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
+from sequence_pipelines.jobs.remove_old_runs import remove_old_runs, run_history_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
@@ -51,6 +52,7 @@ defs = dg.Definitions(
         reconcile,
         health_checks,
         archive_old_sends,
+        remove_old_runs,
     ],
     schedules=[
         daily_plan_schedule,
@@ -58,6 +60,7 @@ defs = dg.Definitions(
         reconcile_schedule,
         health_schedule,
         archive_schedule,
+        run_history_schedule,
     ],
     sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor],
     resources={

@@ -54,7 +54,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         A process that the code server cannot reach reads the run's status and ends itself.
         """
         with suppress(DagsterUserCodeProcessError, DagsterUserCodeUnreachableError):
-            if super().terminate(run_id):
+            if super().terminate(run_id):  # type: ignore[no-untyped-call]
                 return True
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
@@ -70,7 +70,7 @@ class WatchedRunLauncher(DefaultRunLauncher):
         return url is not None and is_locked(url, run_id)
 
     def _server_responds(self, run_id: str) -> bool:
-        client = self._get_grpc_client_for_termination(run_id)
+        client = self._get_grpc_client_for_termination(run_id)  # type: ignore[no-untyped-call]
         if client is None:
             return True
         try:

@@ -11,9 +11,8 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from dagster import DagsterInstance, DagsterRunStatus
@@ -24,17 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BEAT_SECONDS = 5.0  # between two looks at the session and at the run's status
-PATIENCE_SECONDS = 15.0  # between a run's end and the interrupt, and between the interrupt and the kill
+PATIENCE_SECONDS = 10.0  # until the interrupt of a run that is over, and from there until the kill
 ENDED = {DagsterRunStatus.CANCELING, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE}
 # The server notices a vanished client; its default is two hours.
 _SERVER_KEEPALIVES = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
-_KEY = "hashtextextended('run ' || %s, 0)"
-_IS_LOCKED = f"""
+_LOCK = "SELECT pg_try_advisory_lock_shared(hashtextextended('run ' || %s, 0))"
+_IS_LOCKED = """
 SELECT EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 1
       AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND (classid::bigint << 32 | objid::bigint) = {_KEY}
+      AND (classid::bigint << 32 | objid::bigint) = hashtextextended('run ' || %s, 0)
 )"""
 
 logger = logging.getLogger(__name__)
@@ -53,6 +52,10 @@ def is_locked(url: str, run_id: str) -> bool:
     return bool(row and row[0])
 
 
+def _signal_self(number: int) -> None:
+    os.kill(os.getpid(), number)
+
+
 def _connect(url: str) -> psycopg.Connection[Any]:
     return psycopg.connect(
         url,
@@ -67,9 +70,10 @@ def _connect(url: str) -> psycopg.Connection[Any]:
 class RunLock:
     """Holds the lock of a run in a `with` block; a thread renews a lost session.
 
-    The thread also ends the process if the run was ended while it executes: by a person whose request did not
-    reach the process, or by Dagster's run monitoring. It interrupts the run first, which rolls back its
-    transactions, and kills the process if that takes longer than PATIENCE_SECONDS.
+    The thread also ends the process if the run must not go on: a person or Dagster's run monitoring ended it,
+    and the request did not reach the process, or the code server that started it was killed, so that the run
+    will be retried. It interrupts the run first, which rolls back its transactions, and kills the process if
+    that takes longer than PATIENCE_SECONDS.
     """
 
     def __init__(
@@ -79,20 +83,21 @@ class RunLock:
         *,
         beat: float = BEAT_SECONDS,
         patience: float = PATIENCE_SECONDS,
-        send: Callable[[int], None] | None = None,
+        send: Callable[[int], None] = _signal_self,
     ) -> None:
         self._instance = instance
         self._run_id = run_id
         self._url = lock_url(instance)
         self._beat, self._patience = beat, patience
-        self._send = send or (lambda number: os.kill(os.getpid(), number))
-        self._ended_since: float | None = None
+        self._send = send
+        self._parent = os.getppid()
+        self._over_since: float | None = None
         self._interrupted = False
         self._connection: psycopg.Connection[Any] | None = None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="run-lock", daemon=True)
 
-    def __enter__(self) -> RunLock:
+    def __enter__(self) -> Self:
         if self._url is not None:
             self._renew()
             self._thread.start()
@@ -110,14 +115,17 @@ class RunLock:
     def _keep(self) -> None:
         while not self._done.wait(self._beat):
             self._renew()
-            self._end_if_told()
+            if self._is_over():
+                self._end()
+            else:
+                self._over_since, self._interrupted = None, False
 
     def _renew(self) -> None:
         """Lock the run in a new session if there is none; a database that does not respond is tried again."""
         try:
             if self._connection is None:
                 self._connection = _connect(self._url or "")
-                self._connection.execute(f"SELECT pg_try_advisory_lock_shared({_KEY})", [self._run_id])
+                self._connection.execute(_LOCK, [self._run_id])
             else:
                 self._connection.execute("SELECT 1")
         except psycopg.Error as error:
@@ -126,18 +134,20 @@ class RunLock:
                 self._connection.close()
             self._connection = None
 
-    def _end_if_told(self) -> None:
-        ended = False
-        with suppress(Exception):  # Dagster's database does not respond: look again at the next beat
+    def _is_over(self) -> bool:
+        if os.getppid() != self._parent:
+            return True
+        try:
             run = self._instance.get_run_by_id(self._run_id)
-            ended = run is None or run.status in ENDED
-        if not ended:
-            self._ended_since, self._interrupted = None, False
-            return
+        except Exception:  # noqa: BLE001 (Dagster's database does not respond: look again at the next beat)
+            return False
+        return run is None or run.status in ENDED
+
+    def _end(self) -> None:
         now = time.monotonic()
-        if self._ended_since is None:
-            self._ended_since = now
-        elif now - self._ended_since >= self._patience:
-            self._ended_since = now
+        if self._over_since is None:
+            self._over_since = now
+        elif now - self._over_since >= self._patience:
+            self._over_since = now
             self._send(signal.SIGKILL if self._interrupted else signal.SIGINT)
             self._interrupted = True

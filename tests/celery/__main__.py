@@ -111,10 +111,15 @@ def wait_for(what: str, holds: Callable[[], Any], seconds: float) -> Any:
 
 
 @contextmanager
-def machine(folder: Path, *, workers: int, **settings: str) -> Iterator[Machine]:
-    """Start the stack in `folder` with `workers` Celery workers, or with the project's launcher if 0."""
+def machine(
+    folder: Path, *, workers: int, instance: Path | None = None, **settings: str
+) -> Iterator[Machine]:
+    """Start the stack in `folder` with `workers` Celery workers, or with the project's launcher if 0.
+
+    `instance` is another dagster.yaml to use.
+    """
     folder.mkdir()
-    instance = ROOT / ("deploy/dagster.celery.yaml" if workers else "dagster.yaml")
+    instance = instance or ROOT / ("deploy/dagster.celery.yaml" if workers else "dagster.yaml")
     shutil.copy(instance, folder / "dagster.yaml")
     shutil.copy(ROOT / "workspace.yaml", folder)
     (folder / ".local").mkdir()
