@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -78,32 +79,37 @@ class _Keeper:
     ) -> None:
         self._instance = instance
         self._read_after = {key: (now - age).timestamp() for key, age in read_by_checks.items()}
+        checks = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(check_keys))
+        self._of_checks = {execution.run_id for execution in checks.values()}
+        self._latest: dict[tuple[bool, dg.AssetKey, str | None], str | None] = {}
         self._backfills: dict[str, bool] = {}
-        self._events: set[int] = set()
-        self._runs: set[str] = set()
-        storage = instance.event_log_storage
-        for key in instance.all_asset_keys():
-            for kind in (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION):
-                self._events.update(storage.get_latest_storage_id_by_partition(key, kind).values())
-            if latest := instance.get_latest_materialization_event(key):
-                self._runs.add(latest.run_id)
-            if observed := instance.fetch_observations(key, limit=1).records:
-                self._events.add(observed[0].storage_id)
-        for execution in storage.get_latest_asset_check_execution_by_key(list(check_keys)).values():
-            self._runs.add(execution.run_id)
 
     def keeps(self, record: dg.RunRecord) -> bool:
         run = record.dagster_run
-        if run.run_id in self._runs or self._is_in_open_backfill(run):
+        if run.run_id in self._of_checks or self._is_in_open_backfill(run):
             return True
         kinds = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION}
-        for event in self._instance.get_records_for_run(run.run_id, of_type=kinds).records:
-            key = event.event_log_entry.dagster_event and event.event_log_entry.dagster_event.asset_key
-            if event.storage_id in self._events:
-                return True
-            if key and event.timestamp > self._read_after.get(key, float("inf")):
-                return True
-        return False
+        return any(
+            self._keeps_event(run.run_id, event.event_log_entry.dagster_event, event.timestamp)
+            for event in self._instance.get_records_for_run(run.run_id, of_type=kinds).records
+        )
+
+    def _keeps_event(self, run_id: str, event: dg.DagsterEvent | None, at: float) -> bool:
+        if event is None or event.asset_key is None:
+            return False
+        if at > self._read_after.get(event.asset_key, math.inf):
+            return True
+        made = event.event_type == dg.DagsterEventType.ASSET_MATERIALIZATION
+        return self._latest_run(event.asset_key, event.partition, made=made) == run_id
+
+    def _latest_run(self, key: dg.AssetKey, partition: str | None, *, made: bool) -> str | None:
+        """Return the run of the latest materialization or observation of the partition."""
+        if (made, key, partition) not in self._latest:
+            fetch = self._instance.fetch_materializations if made else self._instance.fetch_observations
+            wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=partition and [partition])
+            found = fetch(wanted, limit=1).records
+            self._latest[made, key, partition] = found[0].run_id if found else None
+        return self._latest[made, key, partition]
 
     def _is_in_open_backfill(self, run: dg.DagsterRun) -> bool:
         name = run.tags.get(BACKFILL_ID_TAG)

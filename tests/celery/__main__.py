@@ -133,6 +133,7 @@ def machine(
         "CELERY_RESULT_BACKEND": f"{broker}/2",
         "PLAN_AT": f"{datetime.now(UTC) + timedelta(minutes=MINUTES):%H:%M}",
         "PLAN_LEAD_SECONDS": "20",
+        "FIRST_PLANNING_DAY": f"{datetime.now(UTC) - timedelta(days=2 * DAYS):%Y-%m-%d}",
         **settings,
     }
     found = Machine(folder)
