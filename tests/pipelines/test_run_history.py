@@ -45,7 +45,13 @@ ASSETS = [due_contacts, delivery_results, send_forecast, promises_kept]
 
 
 @pytest.fixture
-def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture
+def instance_with_logs(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.local_temp(str(tmp_path)) as opened:
         yield opened
 
@@ -76,9 +82,10 @@ def left(instance: dg.DagsterInstance, *, days: int = 30, now: datetime = LATER,
 
 
 def test_runs_are_removed_with_events_and_logs_except_the_latest_of_each_day(
-    instance: dg.DagsterInstance,
+    instance_with_logs: dg.DagsterInstance,
 ) -> None:
-    old = [run(instance, "delivery_results", "2026-06-01") for _ in range(4)]
+    instance = instance_with_logs
+    old = [run(instance, "delivery_results", "2026-06-01") for _ in range(3)]
     kept = {run(instance, "delivery_results", day) for day in ("2026-06-01", "2026-06-02")}
     logs = instance.compute_log_manager
     assert isinstance(logs, LocalComputeLogManager)
