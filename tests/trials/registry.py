@@ -66,6 +66,16 @@ TRIALS: Mapping[str, Trial] = {
         13,
         (PYTHON, "-m", "tests.soak"),
     ),
+    "interruptions": Trial(
+        "the code server killed during runs, a stop during backfills, two clicks on Materialize",
+        12,
+        (PYTHON, "-m", "tests.interruptions"),
+    ),
+    "dagster-history": Trial(
+        "Dagster's database after a simulated month, before and after old runs are removed",
+        10,
+        (PYTHON, "-m", "tests.interruptions.history"),
+    ),
     "celery-backfill": Trial(
         "thirty days planned by two Celery workers, compared with one machine (MINUTES=12)",
         30,
