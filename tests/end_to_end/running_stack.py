@@ -73,7 +73,11 @@ def running_stack(root: Path) -> Iterator[Stack]:
     for name in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(ROOT / name, root / name)
     tick = (datetime.now(UTC) + UNTIL_TICK).replace(second=0, microsecond=0) + timedelta(minutes=1)
-    settings = {"PLAN_AT": tick.strftime("%H:%M"), "PLAN_LEAD_SECONDS": "10"}
+    settings = {
+        "PLAN_AT": tick.strftime("%H:%M"),
+        "PLAN_LEAD_SECONDS": "10",
+        "FIRST_PLANNING_DAY": (tick.date() - timedelta(days=30)).isoformat(),
+    }
     try:
         up = [SEQUENCES, "stack", "up", "--detach"]
         subprocess.run(up, cwd=root, env=os.environ | settings, check=True, timeout=300)

@@ -74,7 +74,7 @@ TRIALS: Mapping[str, Trial] = {
     "dagster-history": Trial(
         "Dagster's database after a simulated month, before and after old runs are removed",
         10,
-        (PYTHON, "-m", "tests.interruptions.history"),
+        (PYTHON, "-m", "tests.dagster_history"),
     ),
     "celery-backfill": Trial(
         "thirty days planned by two Celery workers, compared with one machine (MINUTES=12)",
