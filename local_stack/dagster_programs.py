@@ -15,6 +15,7 @@ from local_stack.program import ANSWER_SECONDS, BIN, Program, listens
 
 DEFINITIONS = "sequence_pipelines.definitions"
 START_SECONDS = 180.0
+CODE_STOP_SECONDS = 60.0  # in which its runs finish; a run that is killed is retried after the next start
 _LOCATIONS = """{ workspaceOrError { ... on PythonError { message } ... on Workspace { locationEntries {
     name loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } } }"""
 _DAEMONS = (
@@ -33,6 +34,7 @@ def code_server(folder: StackFolder, port: int) -> Program:
         address=f"{LOOPBACK}:{port}",
         prepare=lambda: _make_home(folder),
         start_seconds=START_SECONDS,
+        stop_seconds=CODE_STOP_SECONDS,
     )
 
 

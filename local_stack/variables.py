@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 
+from local_stack.env_file import read_env_file
 from local_stack.folder import MARK, StackFolder
 from local_stack.ports import LOOPBACK, Reservation, reserve
 from local_stack.postgres import OWNER, Postgres
 from sequence_store.loopback import without_proxy
+from sequence_store.settings import Settings, read_settings
 
 DATABASE = "sequences"
 DAGSTER_DATABASE = "dagster"
@@ -25,6 +28,7 @@ PREFERRED_PORTS = {
     "dagster_code": 4000,
 }
 REGION = "us-east-1"
+RESULTS_EVERY_SECONDS = "5"  # a person who watches a mail sees its contact advance soon
 # Longer than Dagster's defaults of 5 s (retries of runs) and 30 s (freshness of assets): saves CPU time.
 DAEMON_INTERVALS = {
     "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "30",
@@ -59,6 +63,8 @@ def make_variables(folder: StackFolder, postgres: Postgres, ports: Mapping[str, 
     """Return the variables that a program needs to use the stack."""
     return {
         **_database_variables(postgres),
+        "FIRST_PLANNING_DAY": _first_planning_day(folder),
+        "RESULTS_EVERY_SECONDS": os.environ.get("RESULTS_EVERY_SECONDS", RESULTS_EVERY_SECONDS),
         "AWS_ENDPOINT_URL_SQS": http_url(ports["sqs"]),
         "AWS_REGION": REGION,
         "AWS_ACCESS_KEY_ID": "local",
@@ -79,6 +85,12 @@ def make_variables(folder: StackFolder, postgres: Postgres, ports: Mapping[str, 
         "DAGSTER_CODE_HOST": LOOPBACK,
         "DAGSTER_CODE_PORT": str(ports["dagster_code"]),
     }
+
+
+def _first_planning_day(folder: StackFolder) -> str:
+    """Return the day of the stack's first start, which later starts keep."""
+    kept = os.environ.get("FIRST_PLANNING_DAY") or read_env_file(folder.env_file).get("FIRST_PLANNING_DAY")
+    return kept or read_settings(Settings).calendar.day_of(datetime.now(UTC)).isoformat()
 
 
 def _database_variables(postgres: Postgres) -> dict[str, str]:

@@ -16,12 +16,14 @@ from sequence_pipelines.assets import (
     timed_messages,
 )
 from sequence_pipelines.assets.source_tables import source_assets
+from sequence_pipelines.instance.executor import locked_executor
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
 from sequence_pipelines.jobs.failure_alerts import failure_alert_sensor
 from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
+from sequence_pipelines.jobs.remove_old_runs import remove_old_runs, run_history_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
@@ -50,6 +52,7 @@ defs = dg.Definitions(
         reconcile,
         health_checks,
         archive_old_sends,
+        remove_old_runs,
     ],
     schedules=[
         daily_plan_schedule,
@@ -57,6 +60,7 @@ defs = dg.Definitions(
         reconcile_schedule,
         health_schedule,
         archive_schedule,
+        run_history_schedule,
     ],
     sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor],
     resources={
@@ -67,7 +71,7 @@ defs = dg.Definitions(
         "clock": Clock(),
         "io_manager": parquet_io_manager,
     },
-    executor=dg.in_process_executor,
+    executor=locked_executor,
 )
 
 gc.freeze()  # imported objects live until the process ends, so garbage collections can skip them

@@ -6,14 +6,13 @@ from datetime import timedelta
 
 import dagster as dg
 
-from sequence_store.domain.planning_day import FIRST_PLANNING_DAY
-from sequence_store.settings import Settings, read_settings
+from sequence_store.settings import PartitionSettings, read_settings
 
-_settings = read_settings(Settings)
+_settings = read_settings(PartitionSettings)
 
 # end_offset=1: the current day is a partition too, because its plan is made when the day begins.
 planning_days = dg.DailyPartitionsDefinition(
-    start_date=FIRST_PLANNING_DAY.isoformat(),
+    start_date=_settings.first_partition.isoformat(),
     timezone=_settings.sequence_time_zone,
     hour_offset=_settings.plan_at.hour,
     minute_offset=_settings.plan_at.minute,

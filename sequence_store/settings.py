@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from datetime import time
+from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -117,6 +117,18 @@ class Settings(BaseSettings):
                     "{environment} stands for SEQUENCE_ENVIRONMENT"
                 )
             setattr(self, name, queue)
+        return self
+
+    @model_validator(mode="after")
+    def _planning_days_start_once(self) -> Self:
+        since = datetime.now(ZoneInfo(self.sequence_time_zone)).date()
+        if change := self.calendar.clock_change(since):
+            happens = "exists twice" if change.repeated else "does not exist"
+            raise ValueError(
+                f"PLAN_AT {self.plan_at:%H:%M} {happens} on {change.day} in {self.sequence_time_zone}, because "
+                "the clocks change. Choose a time that exists once on every day, such as "
+                f"{self.calendar.next_stable_hour(since):%H:%M}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -256,7 +268,31 @@ class ObserverSettings(Settings):
     metrics_port: int = Field(9108, ge=0, le=65_535, description="Port that `sequences metrics` binds")
 
 
-class PipelineSettings(ParkingSettings):
+class PartitionSettings(Settings):
+    """Settings of the planning days as partitions, which Dagster reads when it loads the code."""
+
+    first_planning_day: date = Field(
+        date(2026, 1, 1),
+        description="First planning day: the day of the installation, which never changes",
+    )
+
+    @model_validator(mode="after")
+    def _first_day_is_not_in_the_future(self) -> Self:
+        current = self.calendar.day_of(datetime.now(UTC))
+        if self.first_planning_day > current + timedelta(days=1):
+            raise ValueError(
+                f"FIRST_PLANNING_DAY {self.first_planning_day} is in the future: the current planning day is "
+                f"{current}. Set it to the date of the installation"
+            )
+        return self
+
+    @property
+    def first_partition(self) -> date:
+        """Return the first planning day, or the current one if the first one starts later today."""
+        return min(self.first_planning_day, self.calendar.day_of(datetime.now(UTC)))
+
+
+class PipelineSettings(PartitionSettings, ParkingSettings):
     """Settings of the Dagster code location."""
 
     pipeline_database_url: PostgresUrl = Field(description="Database URL of role sequence_pipeline")
@@ -277,8 +313,14 @@ class PipelineSettings(ParkingSettings):
         300, description="Seconds after its time at which an unclaimed send is dispatched again"
     )
     unknown_settles: Seconds = Field(86_400, description="Seconds after which an unknown send counts as sent")
+    results_every_seconds: Seconds = Field(
+        300, description="Seconds between two runs that apply delivery results, unless many wait"
+    )
     archive_after_days: int = Field(
         400, ge=31, description="Days after which sends of ended enrolments may be archived"
+    )
+    run_history_days: int = Field(
+        30, ge=1, description="Days after which the finished runs of Dagster are removed"
     )
     asset_store: str = Field(".local/assets", description="Folder (or s3://…) of the assets' Parquet files")
     valkey_url: ValkeyUrl | None = Field(

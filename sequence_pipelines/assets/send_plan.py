@@ -89,7 +89,7 @@ def send_plan(
     mails, and the most urgent ones first. If it is made again with unchanged input, it changes no row.
 
     **Before you materialize a day:** use the job `daily_plan`, which also materializes the assets that this
-    one reads. Whichever day you choose, the plan takes all contacts that are due by today, and uses only the
+    one reads. This asset alone fails for a day that was never read, and changes nothing. Whichever day you choose, the plan takes all contacts that are due by today, and uses only the
     time from now until the next daily run, within today's limits. So the contacts of a missed day are mailed
     in the rest of today, no contact gets a second mail, and a backfill of many days sends no more than one
     day's limits. Each day shows the outcome of the contacts that fell due on it. To see a plan without making
@@ -151,8 +151,8 @@ def send_plan(
     description="Every planning day since the first one has its plan; today's plan counts as missed an hour "
     "after the day began. If a plan is missed: open the job `daily_plan`, click *Materialize all* and "
     "choose the missed days. No contact is mailed twice: later plans have taken up the contacts of the "
-    "missed day, and those that still wait are mailed within today's limits. Dagster does not make up for a "
-    "missed schedule tick by itself.",
+    "missed day, and those that still wait are mailed within today's limits. After an outage Dagster runs "
+    "the latest missed tick by itself, so only earlier days are missed.",
 )
 def no_missed_day(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     made = context.instance.get_materialized_partitions(dg.AssetKey("send_plan"))

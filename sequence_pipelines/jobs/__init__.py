@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from sequence_pipelines.instance.run_limits import LIMITS
 from sequence_pipelines.partitions import planning_days
 from sequence_store.settings import Settings, read_settings
 
@@ -16,15 +17,6 @@ UNFINISHED = [
 ]
 
 
-def run_tags(job: str, *, seconds: int, priority: int = 0) -> dict[str, str]:
-    """Return the tags of a job's runs: its name (dagster.yaml limits by it), maximum runtime and priority.
-
-    Without a maximum runtime, a run whose machine vanished would stay started and block all later runs of the
-    job.
-    """
-    return {"sequences/job": job, "dagster/max_runtime": str(seconds), "dagster/priority": str(priority)}
-
-
 def current_day() -> str:
     """Return the partition key of the current planning day."""
     calendar = read_settings(Settings).calendar
@@ -32,9 +24,9 @@ def current_day() -> str:
     return planning_days.get_partition_key_for_timestamp(begins.timestamp())
 
 
-def has_unfinished_run(context: dg.SensorEvaluationContext, job: str, seconds: int) -> bool:
-    """Return True if a run of the job, created at most `seconds` ago, is queued or running."""
-    since = datetime.now(UTC) - timedelta(seconds=seconds)
+def has_unfinished_run(context: dg.SensorEvaluationContext, job: str) -> bool:
+    """Return True if a run of the job, created within its maximum runtime, is queued or running."""
+    since = datetime.now(UTC) - timedelta(seconds=LIMITS[job].seconds)
     return (
         context.instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=UNFINISHED, created_after=since))
         > 0

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from sequence_pipelines.jobs import run_tags
+from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.maintenance.archive import archive_sends
 from sequence_pipelines.resources.database import Database
 from sequence_store.settings import PipelineSettings
@@ -31,7 +31,7 @@ def move_old_sends(
 
 
 @dg.job(
-    tags=run_tags("archive_old_sends", seconds=3600, priority=-5),
+    tags=run_tags("archive_old_sends"),
     description="Moves old sends out of the ledger, in batches. The job can be stopped at any time and run "
     "again.",
 )

@@ -9,9 +9,10 @@ from sequence_pipelines.assets.due_contacts import due_contacts
 from sequence_pipelines.assets.mailbox_capacity import mailbox_capacity
 from sequence_pipelines.assets.send_plan import send_plan
 from sequence_pipelines.assets.timed_messages import timed_messages
-from sequence_pipelines.jobs import current_day, run_tags
+from sequence_pipelines.instance.run_limits import run_tags
+from sequence_pipelines.jobs import current_day
 
-TAGS = run_tags("daily_plan", seconds=3600, priority=10)
+TAGS = run_tags("daily_plan")
 
 daily_plan = dg.define_asset_job(
     "daily_plan",
@@ -29,8 +30,9 @@ daily_plan_schedule = dg.build_schedule_from_partitioned_job(
     name="daily_plan_schedule",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     tags={"dagster/priority": "30"},  # before the queued days of a backfill
-    description="Plans each planning day when it starts (PLAN_AT). Dagster does not make up for a missed "
-    "tick: the check `no_missed_day` shows the day, and a backfill replays it.",
+    description="Plans each planning day when it starts (PLAN_AT). If Dagster was down then, the latest missed "
+    "tick runs when it is back. Earlier missed days are not run: the check `no_missed_day` shows them, and a "
+    "backfill replays them.",
 )
 
 

@@ -8,7 +8,7 @@ from sequence_pipelines.assets.health import due_contacts_as_usual, reputation
 from sequence_pipelines.assets.mailbox_capacity import mailboxes_are_configured
 from sequence_pipelines.assets.send_plan import no_missed_day, nothing_unknown
 from sequence_pipelines.assets.timed_messages import no_dead_letters, sending_not_paused
-from sequence_pipelines.jobs import run_tags
+from sequence_pipelines.instance.run_limits import run_tags
 
 health_checks = dg.define_asset_job(
     "health_checks",
@@ -23,7 +23,7 @@ health_checks = dg.define_asset_job(
         sequences_can_mail,
         mailboxes_are_configured,
     ),
-    tags=run_tags("health_checks", seconds=600, priority=0),
+    tags=run_tags("health_checks"),
     description="Runs the checks that need no plan: missed days, unknown outcomes, delivery invariants, "
     "bounce and complaint rates, dead letters and configuration. It changes no data.",
 )

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from sequence_pipelines.jobs import run_tags
+from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.maintenance import reconcile as maintenance
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
@@ -30,7 +30,7 @@ def reconcile_sends(
 
 
 @dg.job(
-    tags=run_tags("reconcile", seconds=600, priority=5),
+    tags=run_tags("reconcile"),
     description="Reconciles the ledger: vanished messages, dead workers, missing replies and lost results. "
     "The job can run at any time, also twice.",
 )

@@ -32,7 +32,17 @@ class ParquetIOManager(dg.IOManager):
         columns = (context.definition_metadata or {}).get(
             "columns"
         )  # set by AssetIn: the columns that the asset uses
-        return pq.read_table(self._path(context), columns=columns, filesystem=self._files).to_pandas()
+        try:
+            return pq.read_table(self._path(context), columns=columns, filesystem=self._files).to_pandas()
+        except FileNotFoundError:
+            name, day = context.asset_key.to_user_string(), context.asset_partition_key
+            raise dg.Failure(
+                f"There is no `{name}` for {day}: it was never materialized, or its file was deleted. "
+                "Materialize the day with the job `daily_plan`, which also materializes what its assets read: "
+                f"Jobs, daily_plan, Materialize all, {day}.",
+                metadata={"asset": dg.MetadataValue.asset(context.asset_key), "partition": day},
+                allow_retries=False,
+            ) from None
 
     def _path(self, context: dg.InputContext | dg.OutputContext) -> str:
         return "/".join([self._root, *context.asset_key.path, f"{context.asset_partition_key}.parquet"])

@@ -111,10 +111,15 @@ def wait_for(what: str, holds: Callable[[], Any], seconds: float) -> Any:
 
 
 @contextmanager
-def machine(folder: Path, *, workers: int, **settings: str) -> Iterator[Machine]:
-    """Start the stack in `folder` with `workers` Celery workers, or with the project's launcher if 0."""
+def machine(
+    folder: Path, *, workers: int, instance: Path | None = None, **settings: str
+) -> Iterator[Machine]:
+    """Start the stack in `folder` with `workers` Celery workers, or with the project's launcher if 0.
+
+    `instance` is another dagster.yaml to use.
+    """
     folder.mkdir()
-    instance = ROOT / ("deploy/dagster.celery.yaml" if workers else "dagster.yaml")
+    instance = instance or ROOT / ("deploy/dagster.celery.yaml" if workers else "dagster.yaml")
     shutil.copy(instance, folder / "dagster.yaml")
     shutil.copy(ROOT / "workspace.yaml", folder)
     (folder / ".local").mkdir()
@@ -128,6 +133,7 @@ def machine(folder: Path, *, workers: int, **settings: str) -> Iterator[Machine]
         "CELERY_RESULT_BACKEND": f"{broker}/2",
         "PLAN_AT": f"{datetime.now(UTC) + timedelta(minutes=MINUTES):%H:%M}",
         "PLAN_LEAD_SECONDS": "20",
+        "FIRST_PLANNING_DAY": f"{datetime.now(UTC) - timedelta(days=2 * DAYS):%Y-%m-%d}",
         **settings,
     }
     found = Machine(folder)

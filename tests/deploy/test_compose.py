@@ -111,6 +111,11 @@ def test_celery_instance_is_the_projects_instance_except_for_its_launcher(
     own = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     celery = yaml.safe_load((DEPLOY / "dagster.celery.yaml").read_text())
     launcher = celery.pop("run_launcher")
+    assert own.pop("run_launcher")["class"] == "WatchedRunLauncher"
+    # A task can wait for a free worker.
+    assert celery["run_monitoring"].pop("start_timeout_seconds") > own["run_monitoring"].pop(
+        "start_timeout_seconds"
+    )
     assert celery == own
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:9/1")
     monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:9/2")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from sequence_store.settings import (
     read_settings,
 )
 from tests.deploy.conftest import (
+    ROOT,
     TERRAFORM,
     compose_environments,
     compose_files,
@@ -129,3 +132,15 @@ def test_each_process_starts_with_compose_and_gets_only_existing_settings(
                     assert read_settings(kind).sequence_environment == "production"
                 started.add(command)
     assert started == set(PROGRAMS)
+
+
+def test_the_generated_secrets_name_the_first_planning_day_once(tmp_path: Path) -> None:
+    def generate() -> str:
+        command = ["sh", str(ROOT / "deploy" / "secrets.sh")]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    first = generate()
+    assert f"\nFIRST_PLANNING_DAY={datetime.now(UTC):%Y-%m-%d}\n" in first
+    (tmp_path / ".env").write_text(first)
+    assert "FIRST_PLANNING_DAY" not in generate()
+    assert "FIRST_PLANNING_DAY" in settings_file()

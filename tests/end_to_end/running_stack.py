@@ -98,7 +98,11 @@ def _start_before_tick(root: Path) -> datetime:
     """Start the stack so that its daily schedule ticks soon; return the time of the tick."""
     for until_tick in UNTIL_TICK:
         tick = (datetime.now(UTC) + until_tick).replace(second=0, microsecond=0) + timedelta(minutes=1)
-        settings = {"PLAN_AT": tick.strftime("%H:%M"), "PLAN_LEAD_SECONDS": "10"}
+        settings = {
+            "PLAN_AT": tick.strftime("%H:%M"),
+            "PLAN_LEAD_SECONDS": "10",
+            "FIRST_PLANNING_DAY": (tick.date() - timedelta(days=30)).isoformat(),
+        }
         up = [SEQUENCES, "stack", "up", "--detach"]
         subprocess.run(up, cwd=root, env=os.environ | DEAD_PROXIES | settings, check=True, timeout=300)
         if datetime.now(UTC) + TO_ENTER_DATA < tick:

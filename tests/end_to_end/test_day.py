@@ -15,9 +15,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 import pytest
+import yaml
 from playwright.sync_api import Page, expect
 
 from local_stack.processes import wait_until
+from sequence_cli.dagster_runs import DagsterRuns
 from tests.end_to_end import browsing
 from tests.end_to_end.running_stack import CASE, DEAD_PROXIES, ROOT, SEQUENCES, Stack, count, running_stack
 
@@ -139,3 +141,71 @@ def test_the_tutorials_ten_questions_are_answered_where_it_says(page: Page, stac
         else:
             page.goto(stack.dagster + path.replace("DAY", stack.day))
             expect(page.get_by_text(answer).first, question).to_be_visible()
+
+
+HOW_TO = (ROOT / "docs" / "how-to" / "index.md").read_text(encoding="utf-8")
+LAUNCH_FROM_THE_ASSETS_PAGE = """mutation M($params: ExecutionParams!) {
+    launchPipelineExecution(executionParams: $params) { __typename ... on LaunchRunSuccess { run { runId } }
+        ... on PythonError { message } } }"""
+# An answer of 1 means that a person must act, or that the command refuses on purpose.
+MAY_ANSWER_1 = ("status", "mailbox check", "restore-guard")
+SERVERS = ("metrics",)  # tests/observability starts it
+
+
+def how_to_commands(stack: Stack) -> list[str]:
+    """Return the commands of the how-to page, with the addresses, keys and sends of the stack."""
+    lines = [
+        line for block in re.findall(r"```sh\n(.*?)```", HOW_TO, re.DOTALL) for line in block.splitlines()
+    ]
+    commands = [line.partition("#")[0].strip() for line in lines if line.startswith("sequences ")]
+    with stack.connect() as connection:
+        unknown = connection.execute(
+            "UPDATE sends SET status = 'unknown', transmitting_at = now(), finished_at = now() "
+            "WHERE (sequence_id, contact_id) IN (SELECT sequence_id, contact_id FROM sends "
+            "WHERE sequence_id = 2 AND status = 'planned' ORDER BY contact_id DESC LIMIT 2) "
+            "RETURNING contact_id, step_id, round"
+        ).fetchall()
+    names = {"ann@example.com": "bob1@people.example", "box@example.com": "box2@sender.example"}
+    names |= {
+        example: " ".join(map(str, row)) for example, row in zip(("2 3 1", "2 4 1"), unknown, strict=True)
+    }
+    names["revoke 3"] = "revoke 1"
+    pattern = re.compile("|".join(map(re.escape, names)))
+    return [pattern.sub(lambda found: names[found[0]], command) for command in commands]
+
+
+def test_the_commands_of_the_how_to_page_do_what_it_says(page: Page, stack: Stack) -> None:
+    assert page
+    commands = how_to_commands(stack)
+    assert len(commands) > 15
+    answers = {}
+    for command in commands:
+        arguments = shlex.split(command)[1:]
+        if arguments[0] in SERVERS:
+            continue
+        done = subprocess.run(
+            [SEQUENCES, *arguments], cwd=stack.root, capture_output=True, text=True, timeout=120, check=False
+        )
+        allowed = (0, 1) if " ".join(arguments).startswith(MAY_ANSWER_1) else (0,)
+        assert done.returncode in allowed, (command, done.stdout, done.stderr)
+        answers[command] = done.stdout + done.stderr
+    assert "billing" in answers["sequences keys list"]
+    assert "Stop" in answers["sequences restore-guard --since 2026-06-15T04:00:00+00:00 --dry-run"]
+    with stack.connect() as connection:
+        resolved = connection.execute("SELECT status FROM sends WHERE reason = 'resolved'").fetchall()
+        assert count(connection, "status = 'unknown'") == 0, resolved
+
+
+def test_the_forecast_of_the_how_to_page_runs_with_its_scenario(page: Page, stack: Stack) -> None:
+    assert page
+    (scenario,) = re.findall(r"```yaml\n(.*?)```", HOW_TO, re.DOTALL)
+    runs = DagsterRuns(stack.dagster)
+    selector = {
+        "repositoryLocationName": "sequence_pipelines",
+        "repositoryName": "__repository__",
+        "pipelineName": "__ASSET_JOB",
+        "assetSelection": [{"path": ["send_forecast"]}],
+    }
+    params = {"selector": selector, "mode": "default", "runConfigData": yaml.safe_load(scenario)}
+    launched = runs._query(LAUNCH_FROM_THE_ASSETS_PAGE, params=params)["launchPipelineExecution"]
+    list(runs.follow(launched["run"]["runId"], seconds=180))

@@ -1,4 +1,4 @@
-"""Fixture: a stack of a few quick programs, started and stopped by separate processes."""
+"""Fixtures: a stack of a few quick programs in separate processes, and a Dagster instance on Postgres."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from dagster import DagsterInstance
 
 from local_stack.folder import StackFolder
+from local_stack.postgres import OWNER, Postgres
 from local_stack.processes import marked, wait_until
 
 SCRIPT = Path(__file__).parent / "few_programs.py"
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -82,3 +85,26 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
 def kill(pid: int) -> None:
     assert pid, "the program does not run"
     os.kill(pid, signal.SIGKILL)
+
+
+@pytest.fixture(scope="session")
+def dagster_instance(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DagsterInstance]:
+    """Open an instance with the project's dagster.yaml on Postgres; it takes seconds to make its tables."""
+    home = tmp_path_factory.mktemp("dagster")
+    (home / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
+    postgres.create_database("dagster_instance")
+    url = postgres.url(OWNER, "dagster_instance").replace("postgresql:", "postgresql+psycopg2:")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_DATABASE_URL", url)
+        with DagsterInstance.from_config(str(home)) as opened:
+            yield opened
+
+
+@pytest.fixture
+def instance(dagster_instance: DagsterInstance) -> DagsterInstance:
+    """Return the instance without the runs and ticks of earlier tests."""
+    dagster_instance.wipe()
+    dagster_instance.wipe_all_schedules()
+    return dagster_instance

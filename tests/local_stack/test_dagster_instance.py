@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pytest
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus, build_schedule_context
 from dagster._core.remote_origin import (
@@ -20,17 +18,6 @@ from sequence_pipelines.definitions import defs
 from sequence_pipelines.jobs.daily_plan import TAGS
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def instance(
-    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[DagsterInstance]:
-    """A Dagster instance with the project's dagster.yaml, on Postgres."""
-    monkeypatch.setenv("DAGSTER_DATABASE_URL", empty_database.replace("postgresql:", "postgresql+psycopg2:"))
-    (tmp_path / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
-    with DagsterInstance.from_config(str(tmp_path)) as opened:
-        yield opened
 
 
 def test_instance_opens_on_postgres_with_telemetry_off(instance: DagsterInstance) -> None:

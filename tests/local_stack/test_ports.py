@@ -6,14 +6,18 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from local_stack.env_file import write_env_file
 from local_stack.folder import StackFolder
 from local_stack.ports import LOOPBACK, free_port, is_free, listeners, owned_by, reserve
 from local_stack.processes import wait_until
-from local_stack.variables import reserve_ports
+from local_stack.postgres import Postgres
+from local_stack.variables import make_variables, reserve_ports
+from sequence_store.settings import Settings
 
 RESERVE = """
 import sys
@@ -127,3 +131,21 @@ def test_listener_is_known_by_its_process_also_where_two_share_the_port() -> Non
             assert owned_by(both, [os.getpid(), other.pid])
         finally:
             other.communicate("")
+
+
+def test_the_first_planning_day_is_written_by_the_first_start_and_kept(
+    postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StackFolder(tmp_path)
+    folder.make()
+    reserved = reserve_ports(folder)
+    ports = {name: one.port for name, one in reserved.items()}
+    for one in reserved.values():
+        one.release()
+    first = make_variables(folder, postgres, ports)
+    assert first["FIRST_PLANNING_DAY"] == str(Settings().calendar.day_of(datetime.now(UTC)))
+    assert first["RESULTS_EVERY_SECONDS"] == "5"
+    write_env_file(folder.env_file, first | {"FIRST_PLANNING_DAY": "2026-06-15"})
+    assert make_variables(folder, postgres, ports)["FIRST_PLANNING_DAY"] == "2026-06-15"
+    monkeypatch.setenv("FIRST_PLANNING_DAY", "2026-06-01")
+    assert make_variables(folder, postgres, ports)["FIRST_PLANNING_DAY"] == "2026-06-01"

@@ -13,11 +13,13 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from local_stack.processes import wait_until
 from sequence_pipelines.assets.delivery_results import promises_kept
 from sequence_pipelines.assets.timed_messages import no_dead_letters
 from sequence_pipelines.definitions import asset_modules, defs
+from sequence_pipelines.jobs import apply_delivery_results
 from sequence_pipelines.jobs.apply_delivery_results import delivery_results_sensor
-from sequence_pipelines.jobs.timed_dispatch import timed_dispatch_sensor
+from sequence_pipelines.jobs.timed_dispatch import request_ahead, timed_dispatch_sensor
 from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
@@ -442,11 +444,50 @@ def test_sensors_report_why_they_skip_and_request_one_run(
     list(queues.delivery_results.send([Outgoing("0", "a result")]))
     for _ in range(2):  # a tick that was interrupted after its request makes it again
         assert isinstance(tick(delivery_results_sensor), dg.RunRequest)
-    instance.create_run_for_job(
+    requested = instance.create_run_for_job(
         defs.resolve_job_def("apply_delivery_results"),
         asset_selection=frozenset({dg.AssetKey("delivery_results")}),
     )
     assert "queued or running" in tick(delivery_results_sensor).skip_message
+    instance.report_run_canceled(requested)
+    assert "RESULTS_EVERY_SECONDS after the last one" in tick(delivery_results_sensor).skip_message
+
+
+def test_results_are_applied_sooner_if_many_wait_or_the_next_plan_is_near(
+    world: Any, queues: Any, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    calm = queues.settings.pipeline.model_copy(update={"plan_at": (now + timedelta(hours=12)).time()})
+    before_plan = calm.model_copy(update={"plan_at": (now + timedelta(minutes=9)).time()})
+    eager = calm.model_copy(update={"results_every_seconds": 1})
+
+    def tick(settings: Any) -> Any:
+        resources = {"settings": settings, "queues": Queues(settings)}
+        return delivery_results_sensor(dg.build_sensor_context(instance=instance, resources=resources))
+
+    instance.report_run_canceled(instance.create_run_for_job(defs.resolve_job_def("apply_delivery_results")))
+    list(queues.delivery_results.send([Outgoing("0", "a result"), Outgoing("1", "another")]))
+    assert isinstance(tick(calm), dg.SkipReason)
+    assert isinstance(tick(before_plan), dg.RunRequest)
+    assert wait_until(lambda: isinstance(tick(eager), dg.RunRequest), 10)
+    monkeypatch.setattr(apply_delivery_results, "MANY_RESULTS", 2)
+    assert isinstance(tick(calm), dg.RunRequest)
+
+
+@pytest.mark.parametrize(("ahead", "seconds"), [(900, 300), (360, 120), (300, 120), (120, 60), (1, 0)])
+def test_a_dispatch_is_requested_late_but_with_time_to_repeat_it(ahead: int, seconds: int) -> None:
+    assert request_ahead(ahead) == seconds
+
+
+def test_a_plan_of_a_day_that_was_never_read_says_what_to_do(run: Any) -> None:
+    result = run("send_plan", fails=True)
+    assert not result.success
+    (failure,) = result.filter_events(lambda event: event.is_step_failure)
+    message = str(failure.step_failure_data.error)
+    assert "There is no `due_contacts` for 2026-06-15" in message
+    assert "Jobs, daily_plan, Materialize all, 2026-06-15" in message
+    assert run(*PLAN).success
+    assert run("send_plan").success, "a day that was read can be planned again alone"
 
 
 def test_reconciliation_returns_lost_messages_and_makes_lost_transmissions_unknown(

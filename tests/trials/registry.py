@@ -70,6 +70,15 @@ TRIALS: Mapping[str, Trial] = {
         "two clones started in the same second; each plans and sends on its own",
         5,
         (PYTHON, "-m", "tests.two_stacks"),
+    "interruptions": Trial(
+        "the code server killed during runs, a stop during backfills, two clicks on Materialize",
+        12,
+        (PYTHON, "-m", "tests.interruptions"),
+    ),
+    "dagster-history": Trial(
+        "Dagster's database after a simulated month, before and after old runs are removed",
+        10,
+        (PYTHON, "-m", "tests.dagster_history"),
     ),
     "celery-backfill": Trial(
         "thirty days planned by two Celery workers, compared with one machine (MINUTES=12)",
