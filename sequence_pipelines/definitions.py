@@ -9,10 +9,10 @@ import dagster as dg
 from sequence_pipelines.assets import (
     delivery_results,
     due_contacts,
-    health,
     mailbox_capacity,
     send_forecast,
     send_plan,
+    sending_health,
     timed_messages,
 )
 from sequence_pipelines.assets.source_tables import source_assets
@@ -37,7 +37,7 @@ asset_modules = [
     timed_messages,
     delivery_results,
     send_forecast,
-    health,
+    sending_health,
 ]
 
 defs = dg.Definitions(
