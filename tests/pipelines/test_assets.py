@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -552,7 +553,7 @@ def test_sending_health_names_the_mailbox_with_a_problem_by_id_and_domain(
 ) -> None:
     world.mailbox(address="ada.lovelace@sender.example")
     parked = world.mailbox(parked_until="infinity", parked_reason="token_refused: invalid_grant")
-    external_id = world.value("SELECT external_id::text FROM mailboxes WHERE id = %s", parked)
+    external_id = world.one("SELECT external_id::text FROM mailboxes WHERE id = %s", parked)
     settings = world.settings
     result = dg.materialize(
         [sending_health],
