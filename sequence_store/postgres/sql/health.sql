@@ -18,6 +18,6 @@ WHERE EXISTS (SELECT FROM sends s WHERE s.send_at >= d.begins AND s.send_at < d.
 
 -- name: read_mailbox_states
 -- The public id, domain and parking of the live mailboxes; no address.
-SELECT id AS mailbox_id, external_id::text AS external_id, split_part(address, '@', 2) AS domain, parked_until,
-    parked_reason
+SELECT id AS mailbox_id, external_id::text AS external_id, split_part(address, '@', 2) AS domain,
+    CASE WHEN isfinite(parked_until) THEN parked_until END AS parked_until, parked_reason
 FROM mailboxes WHERE deleted_at IS NULL ORDER BY id
