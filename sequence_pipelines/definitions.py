@@ -9,14 +9,13 @@ import dagster as dg
 from sequence_pipelines.assets import (
     delivery_results,
     due_contacts,
-    health,
     mailbox_capacity,
     send_forecast,
     send_plan,
+    sending_health,
     timed_messages,
 )
 from sequence_pipelines.assets.source_tables import source_assets
-from sequence_pipelines.instance.executor import locked_executor
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
@@ -27,6 +26,7 @@ from sequence_pipelines.jobs.remove_old_runs import remove_old_runs, run_history
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
+from sequence_pipelines.resources.instance.executor import locked_executor
 from sequence_pipelines.resources.parquet import parquet_io_manager
 from sequence_pipelines.resources.settings import pipeline_settings
 from sequence_pipelines.resources.sqs import pipeline_queues
@@ -39,7 +39,7 @@ asset_modules = [
     timed_messages,
     delivery_results,
     send_forecast,
-    health,
+    sending_health,
 ]
 
 defs = dg.Definitions(

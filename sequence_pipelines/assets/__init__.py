@@ -5,7 +5,7 @@ from typing import Any
 from sequence_pipelines.partitions import planning_days
 
 OWNERS = ["team:sequences"]
-PLANNING, DISPATCH, RESULTS, SOURCES = "planning", "dispatch", "results", "sources"
+PLANNING, DISPATCH, RESULTS, SOURCES, HEALTH = "planning", "dispatch", "results", "sources", "health"
 
 # Dagster's default backfill policy applies: one run per day, so that each day shows its own outcome.
 EACH_DAY: dict[str, Any] = {

@@ -1,14 +1,9 @@
 """Delivery results: applies the outcomes that workers reported to the enrolments."""
 
-from datetime import UTC, datetime
-
 import dagster as dg
-import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, RESULTS
-from sequence_pipelines.maintenance.invariants import Invariant
-from sequence_pipelines.maintenance.verify import check_since_yesterday
-from sequence_pipelines.reporting.metadata import links, table
+from sequence_pipelines.reporting.metadata import links
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
 from sequence_pipelines.results.consumer import apply_without_message, consume_results
@@ -67,30 +62,4 @@ def delivery_results(
             "stopped_reason": consumed.stopped,
             **links(settings, "are-mails-going-out-now"),
         }
-    )
-
-
-@dg.asset_check(
-    asset=delivery_results,
-    description="Since the previous planning day, no send violated a delivery invariant: none was mailed "
-    "twice, lost, late, sent after a stop, over a limit or within a gap, and every outcome advanced its "
-    "enrolment once (docs/reliability.md). If one did: `sequences verify` lists the sends. Stop the worker "
-    "if it sends wrong mails, and report the violation.",
-)
-def promises_kept(
-    settings: dg.ResourceParam[PipelineSettings], database: dg.ResourceParam[Database]
-) -> dg.AssetCheckResult:
-    with database.connect() as connection:
-        found = check_since_yesterday(connection, settings, datetime.now(UTC))
-    return dg.AssetCheckResult(
-        passed=found.passed,
-        severity=dg.AssetCheckSeverity.ERROR,
-        metadata={
-            "sends": found.sends,
-            "violations": found.counts.total(),
-            **{f"violations_{name.value}": found.counts[name] for name in Invariant},
-            "examples": table(
-                pd.DataFrame(found.examples, columns=["invariant", "message", "key"]).astype(str)
-            ),
-        },
     )

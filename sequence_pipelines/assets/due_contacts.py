@@ -13,6 +13,7 @@ from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due
 from sequence_pipelines.reporting import column_schemas as columns
+from sequence_pipelines.reporting.frames import with_timestamps
 from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, links, reasons_table, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
@@ -69,9 +70,10 @@ def due_contacts(
         f"{context.partition_key}."
     )
     yield dg.Output(
-        candidates,
+        with_timestamps(candidates),
         metadata={
             "contacts_due": len(due_days),
+            "planning_day": str(day.day),
             "fell_due_on_this_day": fell_due,
             "overdue": int((due_days < epoch_day(day.day)).sum()),
             "follow_ups": int(candidates["follow_up"].sum()),
@@ -97,25 +99,5 @@ def due_contacts(
         metadata={
             "contacts": len(bad),
             "which": table(bad[["sequence_id", "contact_id"]].head(PREVIEW_ROWS)),
-        },
-    )
-
-
-@dg.asset_check(
-    asset=due_contacts,
-    description="Every active sequence has a live step and an active mailbox. If one has not: add them in "
-    "the Sequence API, or switch the sequence off.",
-)
-def sequences_can_mail(
-    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
-) -> dg.AssetCheckResult:
-    with database.connect() as connection:
-        bad = PlanRepository(connection, settings.address_pads).frame("find_bad_sequences")
-    return dg.AssetCheckResult(
-        passed=bad.empty,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "sequences": len(bad),
-            "which": table(bad.astype({"sequence_id": "int64"}) if len(bad) else bad),
         },
     )

@@ -4,11 +4,11 @@ import dagster as dg
 import pandas as pd
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
-from sequence_pipelines.planning.engine.windows import misconfigured
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_snapshot, read_team
 from sequence_pipelines.reporting import column_schemas as columns
-from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, counts, fullest_intervals, links, table
+from sequence_pipelines.reporting.frames import with_timestamps
+from sequence_pipelines.reporting.metadata import counts, fullest_intervals, links, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.postgres.lookback import oldest_live
@@ -31,7 +31,7 @@ def mailbox_capacity(
     """Mailboxes' open intervals in the rest of the planning day, and how many mails still fit in each.
 
     Grain: one row per mailbox and open interval; a mailbox in a time zone far from the pipeline's has two
-    intervals. Times are in epoch seconds. The numbers inform people; `send_plan` counts again while it holds
+    intervals. The numbers inform people; `send_plan` counts again while it holds
     its lock.
 
     **Metadata:** `capacity` counts the mails that still fit today, `used` the mails that already count
@@ -48,7 +48,7 @@ def mailbox_capacity(
         f"{len(mailboxes)} mailboxes can send {capacity['capacity'].sum()} more mails until {day.ends}."
     )
     return dg.Output(
-        snapshot.open_intervals,
+        with_timestamps(snapshot.open_intervals),
         metadata={
             "mailboxes": len(mailboxes),
             "mailboxes_open_today": int((capacity["state"] == "").sum()),
@@ -62,27 +62,5 @@ def mailbox_capacity(
             ),
             "by_mailbox": table(fullest_intervals(snapshot.open_intervals)),
             **links(settings, "how-full-are-the-mailboxes"),
-        },
-    )
-
-
-@dg.asset_check(
-    asset=mailbox_capacity,
-    description="Every active mailbox has a valid time zone, valid send days and a known holiday calendar. "
-    "If one has not: correct it in the Sequence API. Until then its contacts wait with the reason "
-    "`mailbox_misconfigured`.",
-)
-def mailboxes_are_configured(
-    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
-) -> dg.AssetCheckResult:
-    with database.connect() as connection:
-        mailboxes = PlanRepository(connection, settings.address_pads).mailboxes()
-    bad = mailboxes[misconfigured(mailboxes) & mailboxes["is_active"].astype(bool)]
-    return dg.AssetCheckResult(
-        passed=bad.empty,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "mailboxes": len(bad),
-            "which": table(bad[["mailbox_id", "external_id", "time_zone"]].head(PREVIEW_ROWS)),
         },
     )

@@ -40,7 +40,16 @@ class ForecastConfig(dg.Config):
     group_name=PLANNING,
     owners=OWNERS,
     kinds={"postgres", "pandas"},
-    deps=["sequences_contacts", "sequences", "contacts", "mailboxes", "send_plan"],
+    deps=[
+        "sequences_contacts",
+        "sequences",
+        "steps",
+        "contacts",
+        "suppressions",
+        "mailboxes",
+        "sequences_mailboxes",
+        "sends",
+    ],
 )
 def send_forecast(
     context: dg.AssetExecutionContext,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -11,28 +11,26 @@ from pydantic import Field
 
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.dispatch.quota_counters import set_quota_counters
-from sequence_pipelines.maintenance.reconcile import count_unsettled
 from sequence_pipelines.partitions import planned_by, planning_days
 from sequence_pipelines.planning.planner import Plan, make_plan, trace_sends
 from sequence_pipelines.planning.repository import KEY, PlanRepository
 from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.charts import charts_of_day
-from sequence_pipelines.reporting.metadata import day_outcome, links, plan_numbers, plan_tables
+from sequence_pipelines.reporting.frames import day_frame
+from sequence_pipelines.reporting.metadata import (
+    DaySends,
+    day_outcome,
+    links,
+    plan_numbers,
+    plan_tables,
+)
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
-from sequence_store.postgres.lookback import oldest_unsettled
 from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import Traces
 
 GRACE = timedelta(hours=1)  # a planning day should have its plan this long after it begins
-SHOWN_FIRST = (
-    "planned",
-    "waiting",
-    "utilisation_percent",
-    "waiting_by_reason",
-    "sends_by_hour",
-    "mailbox_use",
-)
+SHOWN_FIRST = ("planned", "sent", "waiting", "lost", "waiting_by_reason", "sends_by_hour", "mailbox_use")
 _WHAT_TO_DO = (
     "If it fails: the plan was rolled back and none of its mails is sent; an observation of this asset "
     "shows it. Report the failure, and materialize the day again."
@@ -83,9 +81,9 @@ def send_plan(
     due_contacts: pd.DataFrame,
     mailbox_capacity: pd.DataFrame,
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
-    """Slots that this plan assigned: rows in `sends`. Contacts without a slot are in `plan_deferrals`.
+    """Sends of each planning day: rows in `sends`. Contacts without a slot are in `plan_deferrals`.
 
-    A slot is a mailbox and a second. The plan is the best one that today's capacity allows: it sends the most
+    A send has a slot: a mailbox and a second. The plan is the best one that today's capacity allows: it sends the most
     mails, and the most urgent ones first. If it is made again with unchanged input, it changes no row.
 
     **Before you materialize a day:** use the job `daily_plan`, which also materializes the assets that this
@@ -96,8 +94,11 @@ def send_plan(
     it, launch the job with `ops: {send_plan: {config: {dry_run: true}}}`: the plan appears as an observation
     of this asset, and nothing is written or sent.
 
-    **Metadata:** `planned` counts the contacts that got a slot, `waiting` those that did not;
-    `waiting_by_reason` explains why. `released` counts earlier sends that this plan revoked, or expired
+    **Metadata:** The first numbers are the day's, read from the ledger, so a repeated run shows the same:
+    `planned` counts the sends that were planned on this day, whatever their state is now, except the `lost`
+    ones, which were cancelled or expired; `sent` counts those that were mailed; `waiting` counts the due
+    contacts without a slot, and `waiting_by_reason` explains why. For a missed day, `waiting` counts the
+    contacts that fell due on it. `added_by_this_run` counts the slots that this run assigned. `released` counts earlier sends that this plan revoked, or expired
     because they were not mailed in time. `advanced_before` counts finished sends that the plan applied before
     it planned. `capacity_before` is the number of mails that fitted before the plan, and `plan_may_use` the
     time that the plan could use. `what_became_of_them` and `why_they_wait` cover the contacts that fell due
@@ -118,12 +119,15 @@ def send_plan(
         with database.connect() as connection:
             plan = make_plan(connection, settings, clock.read(), due_contacts, traces, report)
             repository = PlanRepository(connection, settings.address_pads)
+            day_sends = DaySends.of(repository, plan, partition_day, settings.calendar)
             shown.update(
-                plan_numbers(plan),
+                day_sends.metadata(),
+                **plan_numbers(plan),
                 **day_outcome(repository, plan, partition_day, settings.calendar.start_of(partition_day)),
                 **links(settings, "what-waits-and-why"),
             )
             metadata = {**{name: shown[name] for name in SHOWN_FIRST}, **shown}
+            frame = day_frame(repository, plan, partition_day, settings.calendar)
             written = plan.keep_or_undo(connection, dry_run=config.dry_run)
             traces.note(planned=len(plan.placed), waiting=len(plan.waiting), written=written)
         if written:
@@ -135,7 +139,7 @@ def send_plan(
     if written:
         with database.connect() as connection:  # a new transaction, which reads the committed plan
             metadata["day_counters"] = set_quota_counters(connection, settings, plan.day.day)
-        yield dg.Output(plan.placed, metadata=metadata)
+        yield dg.Output(frame, metadata=metadata)
     else:
         context.log.warning("The plan was rolled back. The ledger is unchanged, and no message is sent.")
         tried = {"dry_run": config.dry_run, **metadata}
@@ -144,41 +148,3 @@ def send_plan(
         yield dg.AssetCheckResult(
             check_name=name, passed=count == 0, metadata={"violations": count, "dry_run": config.dry_run}
         )
-
-
-@dg.asset_check(
-    asset=send_plan,
-    description="Every planning day since the first one has its plan; today's plan counts as missed an hour "
-    "after the day began. If a plan is missed: open the job `daily_plan`, click *Materialize all* and "
-    "choose the missed days. No contact is mailed twice: later plans have taken up the contacts of the "
-    "missed day, and those that still wait are mailed within today's limits. After an outage Dagster runs "
-    "the latest missed tick by itself, so only earlier days are missed.",
-)
-def no_missed_day(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    made = context.instance.get_materialized_partitions(dg.AssetKey("send_plan"))
-    *past, today = planning_days.get_partition_keys()
-    begun = planning_days.time_window_for_partition_key(today).start
-    days = [*past, today] if datetime.now(UTC) - begun > GRACE else past
-    missed = [day for day in days if made and day > min(made) and day not in made]
-    return dg.AssetCheckResult(
-        passed=not missed,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"missed": len(missed), "days": dg.MetadataValue.json(missed[-50:])},
-    )
-
-
-@dg.asset_check(
-    asset=send_plan,
-    description="No send has an unknown outcome. If one has: run `sequences sends list --status unknown`, "
-    "look for the mail in the mailbox's Sent folder, then run `sequences sends resolve`. `transmitting` "
-    "counts sends that a worker is handing to a server, `not_advanced` finished sends that have not "
-    "advanced their enrolment yet.",
-)
-def nothing_unknown(
-    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
-) -> dg.AssetCheckResult:
-    with database.connect() as connection:
-        found = count_unsettled(connection, oldest_unsettled(connection, settings))
-    return dg.AssetCheckResult(
-        passed=found.unknown == 0, severity=dg.AssetCheckSeverity.WARN, metadata=found._asdict()
-    )

@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from sequence_pipelines.assets import DISPATCH, OWNERS, RESULTS, SOURCES
-from sequence_pipelines.reporting.column_schemas import table
-from sequence_store.domain.states import EnrolmentStatus
+from sequence_pipelines.assets import DISPATCH, OWNERS, PLANNING, RESULTS, SOURCES
+from sequence_pipelines.reporting.column_schemas import SENDS, table
+from sequence_store.domain.states import Deferral, EnrolmentStatus
 
 _BY_API = "Written by the Sequence API."
 
@@ -97,6 +97,34 @@ source_assets = [
         ("at", "timestamptz", "Time from which it applies"),
     ),
     dg.AssetSpec(
+        "sends",
+        group_name=DISPATCH,
+        kinds={"postgres"},
+        owners=OWNERS,
+        tags={"domain": "sequences"},
+        deps=["send_plan"],
+        description="The ledger: one row per step of an enrolment, with its slot and its state. `send_plan` "
+        "writes the rows, `timed_messages` and the worker change their state, and `delivery_results` applies "
+        "their outcome.",
+        metadata=SENDS,
+    ),
+    dg.AssetSpec(
+        "plan_deferrals",
+        group_name=PLANNING,
+        kinds={"postgres"},
+        owners=OWNERS,
+        tags={"domain": "sequences"},
+        deps=["send_plan"],
+        description="The contacts that are due and got no slot in the latest plan, each with the reason.",
+        metadata=table(
+            "plan_deferrals",
+            ("sequence_id", "bigint", "Sequence"),
+            ("contact_id", "bigint", "Contact"),
+            ("plan_day", "date", "Planning day of the plan that deferred the contact"),
+            ("reason", "text", ", ".join(Deferral)),
+        ),
+    ),
+    dg.AssetSpec(
         "sends_queue",
         group_name=DISPATCH,
         kinds={"aws", "sqs"},
@@ -107,12 +135,22 @@ source_assets = [
         "The worker receives each message at its second and sends the mail over SMTP.",
     ),
     dg.AssetSpec(
+        "step_mailing_worker",
+        group_name=DISPATCH,
+        kinds={"python", "smtp"},
+        owners=OWNERS,
+        tags={"domain": "sequences"},
+        deps=["sends_queue", "sends", "mailboxes", "contacts", "steps", "suppressions"],
+        description="The program that receives each message at its second, checks the gates, sends the mail "
+        "over SMTP, records the outcome in `sends` and reports it. It runs outside Dagster.",
+    ),
+    dg.AssetSpec(
         "delivery_results_queue",
         group_name=RESULTS,
         kinds={"aws", "sqs"},
         owners=OWNERS,
         tags={"domain": "sequences"},
-        deps=["sends_queue"],
+        deps=["step_mailing_worker"],
         description="SQS queue (`DELIVERY_RESULTS_QUEUE`) of outcomes that workers report, and of bounces "
         "and complaints that mail providers report.",
     ),

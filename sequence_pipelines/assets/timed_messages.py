@@ -6,11 +6,9 @@ import dagster as dg
 
 from sequence_pipelines.assets import DISPATCH, EACH_DAY
 from sequence_pipelines.dispatch.dispatcher import dispatch
-from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.metadata import links
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.resources.sqs import Queues
-from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import Traces
 
@@ -19,9 +17,8 @@ from sequence_store.tracing.traces import Traces
     **EACH_DAY,
     group_name=DISPATCH,
     kinds={"postgres", "sqs"},
-    deps=["send_plan"],
+    deps=["send_plan", "sends"],
     pool="timed_messages",
-    metadata=columns.SENDS,
 )
 def timed_messages(
     context: dg.AssetExecutionContext,
@@ -57,36 +54,4 @@ def timed_messages(
             **times,
             **links(settings, "are-mails-going-out-now"),
         }
-    )
-
-
-@dg.asset_check(
-    asset=timed_messages,
-    description="Sending is not paused. If it is: the metadata says since when and why. Plans and messages go on, "
-    "and each send whose time comes is cancelled with the reason `all_paused`. `sequences resume-all` resumes it.",
-)
-def sending_not_paused(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
-    with database.connect() as connection:
-        pause = connection.execute(query("pauses", "read_pause")).fetchone()
-    since, reason = pause or (None, None)
-    return dg.AssetCheckResult(
-        passed=pause is None,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"paused_since": str(since), "reason": str(reason)} if pause else {},
-    )
-
-
-@dg.asset_check(
-    asset=timed_messages,
-    description="The dead-letter queues are empty. If there is a message: read its attribute `reason`, then "
-    "delete the message. It was malformed or from another environment, or it was received too often; no "
-    "send depends on it.",
-)
-def no_dead_letters(queues: dg.ResourceParam[Queues]) -> dg.AssetCheckResult:
-    counts = {
-        "sends": queues.sends().dead_letters(),
-        "delivery_results": queues.delivery_results().dead_letters(),
-    }
-    return dg.AssetCheckResult(
-        passed=not any(counts.values()), severity=dg.AssetCheckSeverity.WARN, metadata=counts
     )

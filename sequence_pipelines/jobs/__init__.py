@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from sequence_pipelines.instance.run_limits import LIMITS
 from sequence_pipelines.partitions import planning_days
+from sequence_pipelines.resources.instance.run_limits import LIMITS
 from sequence_store.settings import Settings, read_settings
 
 UNFINISHED = [

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from sequence_pipelines.assets.delivery_results import delivery_results
-from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.jobs import current_day, has_unfinished_run
+from sequence_pipelines.resources.instance.run_limits import run_tags
 from sequence_pipelines.resources.sqs import Queues
 from sequence_store.settings import PipelineSettings
 

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.maintenance.archive import archive_sends
 from sequence_pipelines.resources.database import Database
+from sequence_pipelines.resources.instance.run_limits import run_tags
 from sequence_store.settings import PipelineSettings
 
 

@@ -9,8 +9,8 @@ from sequence_pipelines.assets.due_contacts import due_contacts
 from sequence_pipelines.assets.mailbox_capacity import mailbox_capacity
 from sequence_pipelines.assets.send_plan import send_plan
 from sequence_pipelines.assets.timed_messages import timed_messages
-from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.jobs import current_day
+from sequence_pipelines.resources.instance.run_limits import run_tags
 
 TAGS = run_tags("daily_plan")
 

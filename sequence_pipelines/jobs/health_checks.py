@@ -2,30 +2,15 @@
 
 import dagster as dg
 
-from sequence_pipelines.assets.delivery_results import promises_kept
-from sequence_pipelines.assets.due_contacts import sequences_can_mail
-from sequence_pipelines.assets.health import due_contacts_as_usual, reputation
-from sequence_pipelines.assets.mailbox_capacity import mailboxes_are_configured
-from sequence_pipelines.assets.send_plan import no_missed_day, nothing_unknown
-from sequence_pipelines.assets.timed_messages import no_dead_letters, sending_not_paused
-from sequence_pipelines.instance.run_limits import run_tags
+from sequence_pipelines.assets.sending_health import sending_health
+from sequence_pipelines.resources.instance.run_limits import run_tags
 
 health_checks = dg.define_asset_job(
     "health_checks",
-    selection=dg.AssetSelection.checks(
-        no_missed_day,
-        nothing_unknown,
-        promises_kept,
-        reputation,
-        due_contacts_as_usual,
-        no_dead_letters,
-        sending_not_paused,
-        sequences_can_mail,
-        mailboxes_are_configured,
-    ),
+    selection=dg.AssetSelection.assets(sending_health),
     tags=run_tags("health_checks"),
     description="Runs the checks that need no plan: missed days, unknown outcomes, delivery invariants, "
-    "bounce and complaint rates, dead letters and configuration. It changes no data.",
+    "bounce and complaint rates, dead letters and configuration. It changes no data of the product.",
 )
 
 health_schedule = dg.ScheduleDefinition(

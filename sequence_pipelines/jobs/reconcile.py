@@ -2,9 +2,9 @@
 
 import dagster as dg
 
-from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.maintenance import reconcile as maintenance
 from sequence_pipelines.resources.database import Database
+from sequence_pipelines.resources.instance.run_limits import run_tags
 from sequence_pipelines.resources.sqs import Queues
 from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import Traces

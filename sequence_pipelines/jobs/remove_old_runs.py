@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from sequence_pipelines.instance.run_history import remove_old_runs as remove
-from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.maintenance.due_volume import DAYS_COMPARED
+from sequence_pipelines.resources.instance.run_history import remove_old_runs as remove
+from sequence_pipelines.resources.instance.run_limits import run_tags
 from sequence_store.settings import PipelineSettings
 
 # The check `due_contacts_as_usual` compares the current day with these days.

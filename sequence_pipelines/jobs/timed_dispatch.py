@@ -4,9 +4,9 @@ import dagster as dg
 
 from sequence_pipelines.assets.timed_messages import timed_messages
 from sequence_pipelines.dispatch.dispatcher import count_ready
-from sequence_pipelines.instance.run_limits import run_tags
 from sequence_pipelines.jobs import current_day, has_unfinished_run
 from sequence_pipelines.resources.database import Database
+from sequence_pipelines.resources.instance.run_limits import run_tags
 from sequence_store.settings import PipelineSettings
 
 timed_dispatch = dg.define_asset_job(

@@ -14,7 +14,7 @@ import psycopg
 from sequence_pipelines.planning.binary_columns import read_columns, write_columns
 from sequence_pipelines.planning.engine.array_ops import key_order
 from sequence_store.domain.messages import SendKey
-from sequence_store.domain.states import Deferral
+from sequence_store.domain.states import Deferral, SendStatus
 from sequence_store.errors import LedgerChangedError
 from sequence_store.postgres.queries import query
 
@@ -49,6 +49,7 @@ MAILBOX_COLUMNS = {
 }
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
 REASONS = [reason.value for reason in Deferral]
+DAY_COLUMNS = (*SEND_COLUMNS, "status")  # of the frame that shows a planning day
 HASHED_AT_ONCE = 20_000  # contacts in one batch
 # read_due packs a row's mailbox (31 bits), due day, round and "is a follow-up" (bit 0) into one bigint.
 DUE_MAILBOX_SHIFT, DUE_DAY_SHIFT, DUE_ROUND_SHIFT = 32, 16, 1
@@ -227,6 +228,19 @@ class PlanRepository:
             raise LedgerChangedError(
                 f"Postgres wrote {written} of {len(order)} rows. Materialize the day again."
             )
+
+    def count_day(self, day: date, begins: datetime, ends: datetime) -> dict[str, int]:
+        """Return the number of sends by status that were planned on planning day `day`, from begins to ends."""
+        rows = self.execute("count_day", day=day, begins=begins, ends=ends).fetchall()
+        return dict(rows)
+
+    def sends_of_day(self, day: date, begins: datetime, ends: datetime) -> pd.DataFrame:
+        """Return the sends that were planned on planning day `day`: DAY_COLUMNS, with epoch seconds and days."""
+        statuses = [status.value for status in SendStatus]
+        columns = ("mailbox_id", "status", *KEY, "due_day", "send_day", "send_at", "not_after")
+        rows = self.table("read_day", columns, day=day, begins=begins, ends=ends, statuses=statuses)
+        status = pd.Categorical.from_codes(rows["status"] - 1, categories=pd.Index(statuses))
+        return rows.assign(status=status, plan_day=(day - date(1970, 1, 1)).days)[list(DAY_COLUMNS)]
 
     def allow(self, days: pd.DataFrame) -> None:
         """Store each mailbox's limit for the gate before DATA: mailbox_id, send_day (epoch day), allowed."""

@@ -6,8 +6,7 @@ import dagster as dg
 
 from sequence_store.domain.states import SendStatus
 
-EPOCH = "epoch seconds"
-EPOCH_DAY = "days since 1970-01-01"
+INSTANT, DAY = "timestamp", "date"
 
 
 def columns(*described: tuple[str, str, str]) -> dict[str, Any]:
@@ -27,7 +26,7 @@ CANDIDATE = (
     ("pinned_mailbox_id", "int64", "Mailbox of the first mail, which also sends the follow-ups; 0: none yet"),
     ("step_id", "int64", "The step that is due"),
     ("step_number", "int64", "Number of the step in the sequence"),
-    ("due_day", "int64", f"Planning day on which the step fell due, {EPOCH_DAY}"),
+    ("due_day", DAY, "Planning day on which the step fell due"),
     ("round", "int64", "1; increases by 1 each time the contact is enrolled again"),
     ("follow_up", "bool", "True if an earlier step was mailed"),
 )
@@ -38,30 +37,31 @@ MAILBOX_CAPACITY = columns(
     ("mailbox_id", "int64", "Mailbox"),
     (
         "send_day",
-        "int64",
-        f"Local day on which the window starts, {EPOCH_DAY}; the limit applies to this day",
+        DAY,
+        "Local day on which the window starts; the limit applies to this day",
     ),
-    ("starts", "int64", f"Start of the send window, {EPOCH}"),
-    ("ends", "int64", f"End of the send window, {EPOCH}"),
+    ("starts", INSTANT, "Start of the send window"),
+    ("ends", INSTANT, "End of the send window"),
     ("allowed", "int64", "Limit of the day, after ramp-up"),
-    ("opens", "int64", f"Start of the open interval: the part of the window that a plan may use, {EPOCH}"),
-    ("closes", "int64", f"End of the open interval, {EPOCH}"),
+    ("opens", INSTANT, "Start of the open interval: the part of the window that a plan may use"),
+    ("closes", INSTANT, "End of the open interval"),
     ("used", "int64", "Mails that already count against the limit: planned, in progress or sent"),
     ("placed", "int64", "Those of them whose slot is in this open interval"),
     ("capacity", "int64", "Mails that still fit into the open interval"),
 )
 
 SEND_PLAN = columns(
-    *CANDIDATE,
-    ("priority", "int64", "Priority of the sequence; a larger number is planned first"),
-    ("overdue", "int64", "Days since the step fell due"),
+    ("sequence_id", "int64", "Sequence"),
+    ("contact_id", "int64", "Contact; its address stays in Postgres"),
+    ("step_id", "int64", "Step"),
+    ("round", "int64", "Round of the enrolment"),
     ("mailbox_id", "int64", "Mailbox that sends the mail"),
-    ("reason", "category", "Empty: every contact in this frame has a slot"),
-    ("send_day", "int64", f"Local day of the mailbox's window, {EPOCH_DAY}"),
-    ("send_at", "int64", f"The second at which the mail is sent, {EPOCH}"),
-    ("window_ends", "int64", f"End of the mailbox's send window, {EPOCH}"),
-    ("not_after", "int64", f"Latest time of the mail; after it, the send expires, {EPOCH}"),
-    ("plan_day", "int64", f"Planning day whose time the plan used, {EPOCH_DAY}"),
+    ("due_day", DAY, "Planning day on which the step fell due"),
+    ("plan_day", DAY, "Planning day whose time the plan used"),
+    ("send_day", DAY, "Local day of the mailbox's window"),
+    ("send_at", INSTANT, "The second at which the mail is sent"),
+    ("not_after", INSTANT, "Latest time of the mail; after it, the send expires"),
+    ("status", "category", "State of the send when the day was last materialized"),
 )
 
 SENDS = table(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import dagster as dg
 import pandas as pd
@@ -20,6 +20,8 @@ from sequence_pipelines.planning.planner import Plan
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.reporting.charts import days_to_come
 from sequence_store.domain.explanations import explain
+from sequence_store.domain.planning_day import PlanningCalendar
+from sequence_store.domain.states import LIVE, REUSABLE, SPENT, SendStatus
 from sequence_store.settings import PipelineSettings
 
 PREVIEW_ROWS = 20
@@ -78,7 +80,6 @@ def plan_tables(plan: Plan) -> dict[str, dg.TableMetadataValue]:
     placed = plan.placed.groupby("mailbox_id").size().rename("planned").reset_index()
     preview = plan.placed.loc[plan.placed["send_at"].nsmallest(PREVIEW_ROWS).index]
     return {
-        "waiting_by_reason": reasons_table(plan.waiting),
         "planned_by_mailbox": table(placed.sort_values("planned", ascending=False).head(PREVIEW_ROWS)),
         "first_sends": table(
             preview[["sequence_id", "contact_id", "step_id", "mailbox_id"]].assign(
@@ -90,21 +91,60 @@ def plan_tables(plan: Plan) -> dict[str, dg.TableMetadataValue]:
     }
 
 
+class DaySends(NamedTuple):
+    """The sends of a planning day by status, as the ledger has them, and the contacts that wait."""
+
+    by_status: Mapping[str, int]
+    waiting: pd.DataFrame
+
+    @classmethod
+    def of(cls, repository: PlanRepository, plan: Plan, day: date, calendar: PlanningCalendar) -> DaySends:
+        """Count the sends of planning day `day`; the transaction has the plan's rows already."""
+        begins, ends = calendar.start_of(day), calendar.end_of(day)
+        own = day == plan.day.day
+        if own and not plan.revoked and not plan.snapshot.rows["today"].any():
+            by_status: dict[str, int] = {SendStatus.PLANNED: len(plan.placed)}  # this plan wrote all of them
+        else:
+            by_status = repository.count_day(day, begins, ends)
+        waiting = plan.waiting if own else plan.waiting[plan.waiting["due_day"] == epoch_day(day)]
+        return cls(by_status, waiting)
+
+    def count(self, *statuses: str) -> int:
+        return sum(self.by_status.get(status, 0) for status in statuses)
+
+    def metadata(self) -> dict[str, Any]:
+        """Return what a day's page shows first; a repeated run does not change it."""
+        return {
+            "planned": self.count(*LIVE, *SPENT),
+            "sent": self.count(SendStatus.SENT),
+            "waiting": len(self.waiting),
+            "lost": self.count(*REUSABLE),
+            "waiting_by_reason": reasons_table(self.waiting),
+        }
+
+
 def plan_numbers(plan: Plan) -> dict[str, Any]:
     """Return the numbers of a plan, under the same keys every day, so that Dagster plots them."""
     capacity = int(plan.snapshot.open_intervals["capacity"].sum())
     return {
-        "planned": len(plan.placed),
-        "waiting": len(plan.waiting),
+        "added_by_this_run": len(plan.placed),
         "released": plan.revoked,
         "advanced_before": plan.applied.advanced,
         "enrolments_completed": plan.completed + plan.applied.completed,
         "capacity_before": capacity,
-        "utilisation_percent": round(100 * len(plan.placed) / capacity, 1) if capacity else 0.0,
+        "utilisation_percent": _utilisation(plan),
         "planning_day": plan.day.day.isoformat(),
         "plan_may_use": f"{plan.day.now.isoformat()} to {plan.day.ends.isoformat()}",
         **{f"seconds_{phase.replace(' ', '_')}": round(spent, 3) for phase, spent in plan.seconds.items()},
     }
+
+
+def _utilisation(plan: Plan) -> float:
+    """Return how much of the planning day's limits is used once the plan is written, in percent."""
+    snapshot = plan.snapshot
+    used = int(snapshot.mailbox_capacity["load"].sum()) + len(plan.placed)
+    allowed = int(snapshot.mailbox_capacity["load"].sum() + snapshot.mailbox_capacity["capacity"].sum())
+    return round(100 * used / allowed, 1) if allowed else 0.0
 
 
 def day_outcome(repository: PlanRepository, plan: Plan, day: date, begins: datetime) -> dict[str, Any]:

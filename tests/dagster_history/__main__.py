@@ -20,7 +20,7 @@ import psycopg
 from dagster import DagsterInstance
 
 from sequence_cli.dagster_runs import DagsterRuns
-from sequence_pipelines.instance.run_history import remove_old_runs
+from sequence_pipelines.resources.instance.run_history import remove_old_runs
 from tests.celery.__main__ import Machine, insert_team, machine, say, today, wait_for
 from tests.interruptions.__main__ import in_minutes, runs_of
 

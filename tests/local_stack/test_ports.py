@@ -14,8 +14,8 @@ import pytest
 from local_stack.env_file import write_env_file
 from local_stack.folder import StackFolder
 from local_stack.ports import LOOPBACK, free_port, is_free, listeners, owned_by, reserve
-from local_stack.processes import wait_until
 from local_stack.postgres import Postgres
+from local_stack.processes import wait_until
 from local_stack.variables import make_variables, reserve_ports
 from sequence_store.settings import Settings
 

@@ -34,10 +34,10 @@ from dagster._scheduler.scheduler import launch_scheduled_runs
 from local_stack.processes import wait_until
 from sequence_pipelines.assets import send_plan, timed_messages
 from sequence_pipelines.definitions import defs
-from sequence_pipelines.instance import run_launcher
-from sequence_pipelines.instance.run_launcher import WatchedRunLauncher
-from sequence_pipelines.instance.run_limits import JOB_TAG, LIMITS, job_of, run_tags
-from sequence_pipelines.instance.run_lock import RunLock, is_locked, lock_url
+from sequence_pipelines.resources.instance import run_launcher
+from sequence_pipelines.resources.instance.run_launcher import WatchedRunLauncher
+from sequence_pipelines.resources.instance.run_limits import JOB_TAG, LIMITS, job_of, run_tags
+from sequence_pipelines.resources.instance.run_lock import RunLock, is_locked, lock_url
 
 ROOT = Path(__file__).parents[2]
 DAY = timedelta(days=1)
@@ -209,7 +209,7 @@ def test_a_run_ends_with_the_code_server_that_started_it(
     program = (
         "import os, sys, time\n"
         "from dagster import DagsterInstance\n"
-        "from sequence_pipelines.instance.run_lock import RunLock\n"
+        "from sequence_pipelines.resources.instance.run_lock import RunLock\n"
         "if os.fork():\n"
         "    time.sleep(60)\n"
         "with DagsterInstance.from_config(sys.argv[1]) as instance:\n"

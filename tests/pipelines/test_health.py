@@ -9,9 +9,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from sequence_pipelines.assets import health
+from sequence_pipelines.assets import sending_health as health
 from sequence_pipelines.definitions import defs
 from sequence_pipelines.jobs.health_checks import health_checks
+from sequence_pipelines.maintenance.missed_days import find_missed_days
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.settings import Settings, read_settings
@@ -103,31 +104,101 @@ def test_due_contacts_are_compared_with_the_last_four_weeks(
     instance: dg.DagsterInstance, today: int, passed: bool
 ) -> None:
     counts = [*[1000 + day for day in range(20)], today]
+    first = current_day() - timedelta(days=len(counts) - 1)
     for day, due in enumerate(counts):
-        partition = (TODAY - timedelta(days=len(counts) - day)).isoformat()
-        instance.report_runless_asset_event(
-            dg.AssetMaterialization("due_contacts", partition=partition, metadata={"contacts_due": due})
-        )
+        partition = (first + timedelta(days=day)).isoformat()
+        record_run(instance, partition, due)
+        record_run(instance, partition, due // 10)  # a top-up finds the contacts that are left
+    late = (first + timedelta(days=3)).isoformat()
+    record_run(instance, late, 90_000, planning_day=current_day().isoformat())  # a backfill of a missed day
     result = health.due_contacts_as_usual(dg.build_asset_check_context(instance=instance))
     assert result.passed == passed
     assert result.metadata["contacts_due"].value == today
 
 
-def test_missed_day_is_shown_and_today_too_an_hour_after_it_began(instance: dg.DagsterInstance) -> None:
-    from sequence_pipelines.assets.send_plan import GRACE, no_missed_day
+def current_day() -> date:
+    return read_settings(Settings).calendar.day_of(datetime.now(UTC))
 
-    now = datetime.now(UTC)
-    calendar = read_settings(Settings).calendar
-    today = calendar.day_of(now)
-    for ago in (4, 2, 1):
-        planned = dg.AssetMaterialization("send_plan", partition=(today - timedelta(days=ago)).isoformat())
-        instance.report_runless_asset_event(planned)
-    result = no_missed_day(dg.build_asset_check_context(instance=instance))
-    missed = {(today - timedelta(days=3)).isoformat()}
-    if now - calendar.start_of(today) > GRACE:
-        missed.add(today.isoformat())
-    assert set(result.metadata["days"].value) == missed
-    assert not result.passed
+
+def record_run(
+    instance: dg.DagsterInstance,
+    partition: str,
+    due: int,
+    *,
+    planning_day: str | None = None,
+    plan: bool = True,
+) -> None:
+    """Record a run that read the due contacts of a day and, if `plan`, planned them."""
+    numbers = {"contacts_due": due, "planning_day": planning_day or partition}
+    made = [dg.AssetMaterialization("due_contacts", partition=partition, metadata=numbers)]
+    if plan:
+        made.append(dg.AssetMaterialization("send_plan", partition=partition))
+
+    @dg.op(out=dg.Out(dg.Nothing))
+    def report(context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        for event in made:
+            context.log_event(event)
+
+    @dg.job(executor_def=dg.in_process_executor)
+    def run() -> None:
+        report()
+
+    assert run.execute_in_process(instance=instance).success
+
+
+def test_a_day_whose_plan_did_not_run_is_not_compared(instance: dg.DagsterInstance) -> None:
+    for ago in (3, 2, 1):
+        record_run(instance, (current_day() - timedelta(days=ago)).isoformat(), 1000)
+    record_run(instance, current_day().isoformat(), 5000, plan=False)
+    result = health.due_contacts_as_usual(dg.build_asset_check_context(instance=instance))
+    assert result.passed
+    assert result.metadata["contacts_due"].value == 1000
+
+
+@pytest.fixture
+def missed(world: Any) -> Any:
+    """Return a function that finds the missed days; days are counted back from the day of NOON."""
+    calendar = world.settings.calendar
+
+    def find(*planned: int, first: int, now: datetime = NOON) -> list[int]:
+        days = [TODAY - timedelta(days=ago) for ago in range(first, -1, -1)]
+        done = {TODAY - timedelta(days=ago) for ago in planned}
+        found = find_missed_days(world.connection, calendar, days, done, now)
+        return [(TODAY - day).days for day in found]
+
+    return find
+
+
+def test_missed_day_is_found_and_today_too_an_hour_after_it_began(missed: Any) -> None:
+    assert missed(4, 2, 1, first=5) == [3, 0]
+    began = datetime(2026, 6, 15, 4, 0, tzinfo=UTC)
+    assert missed(4, 2, 1, first=5, now=began + timedelta(minutes=59)) == [3]
+    assert missed(0, 1, 2, 3, 4, first=5) == []
+
+
+def test_day_of_the_installation_is_not_missed(missed: Any) -> None:
+    assert missed(first=0) == []
+    assert missed(first=1) == [0]
+
+
+def test_days_are_missed_also_if_nothing_was_ever_planned(missed: Any) -> None:
+    assert missed(first=3) == [2, 1, 0]
+
+
+def test_lost_history_shows_no_day_as_missed_that_has_sends(world: Any, missed: Any) -> None:
+    for _ in range(2):
+        world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
+    world.plan()
+    assert missed(first=2) == [1]
+
+
+def test_check_of_missed_days_reads_the_history_of_the_plan(world: Any, instance: dg.DagsterInstance) -> None:
+    for key in health.planning_days.get_partition_keys():
+        instance.report_runless_asset_event(dg.AssetMaterialization("send_plan", partition=key))
+    known = {"settings": world.settings, "database": Database(world.settings)}
+    result = health.no_missed_day(dg.build_asset_check_context(instance=instance), **known)
+    assert result.passed
+    assert result.metadata["missed"].value == 0
 
 
 def test_every_check_says_what_to_do_and_checks_without_a_plan_run_hourly() -> None:

@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 
-from sequence_pipelines.instance.run_history import remove_old_runs
 from sequence_pipelines.jobs.remove_old_runs import READ_BY_CHECKS
 from sequence_pipelines.maintenance.due_volume import DAYS_COMPARED
+from sequence_pipelines.resources.instance.run_history import remove_old_runs
 
 NOW = datetime.now(UTC)
 LATER = NOW + timedelta(days=31)

@@ -239,6 +239,21 @@ WHEN MATCHED AND (p.plan_day <> %(day)s OR p.reason <> d.reason)
 WHEN NOT MATCHED THEN INSERT (sequence_id, contact_id, plan_day, reason)
     VALUES (d.sequence_id, d.contact_id, %(day)s, d.reason)
 
+-- name: count_day
+-- The sends that were planned on one planning day, by status.
+SELECT status, count(*) FROM sends
+WHERE send_at >= %(begins)s AND send_at < %(ends)s AND plan_day = %(day)s GROUP BY status
+
+-- name: read_day
+-- The sends that were planned on one planning day, a group a mailbox and status. Columns are packed as in
+-- read_rows, without flags.
+SELECT mailbox_id, array_position(%(statuses)s::text[], status)::bigint,
+    string_agg(int8send(sequence_id) || int8send(contact_id) || int8send(step_id) || int8send(round)
+    || int8send(due_day - date '1970-01-01') || int8send(send_day - date '1970-01-01')
+    || int8send(date_part('epoch', send_at)::bigint) || int8send(date_part('epoch', not_after)::bigint), '')
+FROM sends
+WHERE send_at >= %(begins)s AND send_at < %(ends)s AND plan_day = %(day)s GROUP BY mailbox_id, status
+
 -- name: report_day
 -- The sends that fell due on one day, by planning day and status. The second select takes off the revoked
 -- sends of deferred contacts, which are reported as deferred.

@@ -10,7 +10,7 @@ from dagster._core.execution.plan.plan import ExecutionPlan
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.in_process import InProcessExecutor
 
-from sequence_pipelines.instance.run_lock import RunLock
+from sequence_pipelines.resources.instance.run_lock import RunLock
 
 
 class LockedExecutor(InProcessExecutor):

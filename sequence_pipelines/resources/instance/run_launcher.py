@@ -14,7 +14,7 @@ from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeProcessError, DagsterUserCodeUnreachableError
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, WorkerStatus
 
-from sequence_pipelines.instance.run_lock import is_locked, lock_url
+from sequence_pipelines.resources.instance.run_lock import is_locked, lock_url
 
 GONE_SECONDS = 15.0  # a live process renews a lost lock sooner
 # A failed run is retried at once, and the retry needs the code server.

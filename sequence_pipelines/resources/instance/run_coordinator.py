@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dagster import DagsterRun, QueuedRunCoordinator, SubmitRunContext
 
-from sequence_pipelines.instance.run_limits import JOB_TAG, job_of, run_tags
+from sequence_pipelines.resources.instance.run_limits import JOB_TAG, job_of, run_tags
 
 
 class LimitedRunCoordinator(QueuedRunCoordinator):
