@@ -22,7 +22,8 @@ engine = create_engine(
     connect_args={"application_name": "sequences migrate", "options": "-c timezone=UTC"},
 )
 with engine.connect() as connection:
-    # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those.
+    # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for
+    # those.
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
         connection.rollback()
         time.sleep(LOCK_RETRY_SECONDS)

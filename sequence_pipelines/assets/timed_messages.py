@@ -62,8 +62,9 @@ def timed_messages(
 
 @dg.asset_check(
     asset=timed_messages,
-    description="Sending is not paused. If it is: the metadata says since when and why. Plans and messages go on, "
-    "and each send whose time comes is cancelled with the reason `all_paused`. `sequences resume-all` resumes it.",
+    description="Sending is not paused. If it is: the metadata says since when and why. Plans and messages go "
+    "on, and each send whose time comes is cancelled with the reason `all_paused`. `sequences resume-all` "
+    "resumes sending.",
 )
 def sending_not_paused(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
     with database.connect() as connection:
