@@ -122,9 +122,9 @@ def run(
 class CopyOut:
     """The result of a COPY statement of `sequence_store/postgres/sql/<file>.sql`, which starts with `prefix`.
 
-    One thread reads it from its start to its end; another one may cancel it at any time. A generator would not
-    do: a client that breaks off leaves it to the garbage collector, where the rollback waits for the lock that
-    the COPY holds.
+    One thread reads it from its start to its end; another one may cancel it at any time. A generator would
+    not do: a client that breaks off leaves it to the garbage collector, where the rollback waits for the
+    lock that the COPY holds.
     """
 
     def __init__(

@@ -124,7 +124,7 @@ def read_sorted_page(
 ) -> Page[AnyRow]:
     """Read one page of `statement` in the order `sort`: a name in `orders`, reversed by the prefix `-`.
 
-    Rows that are equal in an order of `ties` are in order of `key`; in the other orders no two rows are equal.
+    Rows that are equal in an order of `ties` are in order of `key`; in other orders no two rows are equal.
     The cursor is the `key` of the last row in every order, so that it contains no address.
     """
     cursor = paging.cursor

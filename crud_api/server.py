@@ -106,7 +106,7 @@ class Http(HttpToolsProtocol):
 
 
 class Server(uvicorn.Server):
-    """A server that ends END_SECONDS after a signal at the latest, even if a thread or the event loop hangs."""
+    """A server that ends END_SECONDS after a signal at the latest, even if a thread or the loop hangs."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         if not self.should_exit:  # the first signal

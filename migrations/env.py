@@ -26,7 +26,8 @@ engine = create_engine(
     },
 )
 with engine.connect() as connection:
-    # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for those.
+    # A statement that waits for the lock would hold a snapshot, and CREATE INDEX CONCURRENTLY waits for
+    # those.
     while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
         connection.rollback()
         time.sleep(LOCK_RETRY_SECONDS)

@@ -59,6 +59,6 @@ def resume_all() -> None:
     typer.echo(f"Sending is resumed. It was paused since {at:%Y-%m-%d %H:%M:%S} UTC: {reason}")
     if held_back:
         typer.echo(
-            f"{held_back:,} sends were cancelled meanwhile. The next plan takes their contacts up; to plan them "
-            "into the rest of today, run `sequences plan`."
+            f"{held_back:,} sends were cancelled meanwhile. The next plan takes their contacts up; to plan "
+            "them into the rest of today, run `sequences plan`."
         )

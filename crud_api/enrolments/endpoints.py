@@ -68,7 +68,10 @@ def remove_contacts(
     store: Store,
     body: ContactIds | None = None,
 ) -> None:
-    """Remove contacts from a sequence; skip those that are not in it. The list is in the body or in the query."""
+    """Remove contacts from a sequence; skip those that are not in it.
+
+    The list is in the body or in the query.
+    """
     listed = in_body_or_query(body, query.contact_ids, ContactIds, "contactIds")
     with store.transaction() as connection:
         service.remove_all(connection, sequence_id, listed.contact_ids)

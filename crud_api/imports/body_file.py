@@ -1,7 +1,7 @@
 """Receives a request body as a temporary file.
 
-While the client sends, the upload holds a socket and a file, but no thread and no database connection. So slow
-uploads do not delay other requests.
+While the client sends, the upload holds a socket and a file, but no thread and no database connection. So
+slow uploads do not delay other requests.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class _Reader(io.RawIOBase):
 async def receive_file(file: BinaryIO, chunks: AsyncIterator[bytes], beat: Beat) -> io.BufferedReader:
     """Write the chunks to `file`, and return a reader at its start.
 
-    `beat` is called every BEAT_SECONDS and BEAT_LINES until the file is complete. Raise ApiError if the client is gone, sends
-    nothing for LONGEST_PAUSE_SECONDS or sends too slowly, or if the disk is full.
+    `beat` is called every BEAT_SECONDS and BEAT_LINES until the file is complete. Raise ApiError if the
+    client is gone, sends nothing for LONGEST_PAUSE_SECONDS or sends too slowly, or if the disk is full.
     """
     block = bytearray()
     async for chunk in _timed(chunks, beat):

@@ -49,7 +49,10 @@ def show_received(store: Database, import_id: int, lines: int) -> None:
 
 
 def fail(store: Database, import_id: int, error: BaseException) -> None:
-    """Record why the import failed. If the database is unreachable, the list shows it as interrupted later."""
+    """Record why the import failed.
+
+    If the database is unreachable, the list shows the import as interrupted later.
+    """
     message = str(error.detail) if isinstance(error, ApiError) else INTERRUPTED
     with suppress(ApiError), store.reading() as connection:
         repository.fail(connection, import_id, message)

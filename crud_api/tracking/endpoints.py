@@ -27,7 +27,10 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/t/{token}")
 def follow_link(token: str, request: Request, store: Store, settings: Settings) -> Response:
-    """Record the event; return the open pixel, or redirect to the target of the link. HEAD records nothing."""
+    """Record the event; return the open pixel, or redirect to the target of the link.
+
+    HEAD records nothing: link scanners send it.
+    """
     link = settings.link_signer.read(token)
     if link is None or link.kind is LinkKind.UNSUBSCRIBE:
         return pages.unknown_link()

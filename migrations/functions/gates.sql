@@ -1,10 +1,10 @@
 -- What may keep a send from going out at its time.
 
 -- Returns the reason why a send must not go out, or null if every gate is open. claim_send and
--- mark_transmitting both call it, and the API shows it. A parked mailbox closes the gate if it is parked beyond the send's time
--- or, if that is later, beyond now. The planner does the same with arrays (find_revoked in
--- sequence_pipelines/planning/engine/revocation.py), except for a pause of all sending: plans go on, because
--- what they place may come after the pause.
+-- mark_transmitting both call it, and the API shows it. A parked mailbox closes the gate if it is parked
+-- beyond the send's time or, if that is later, beyond now. The planner does the same with arrays
+-- (find_revoked in sequence_pipelines/planning/engine/revocation.py), except for a pause of all sending:
+-- plans go on, because what they place may come after the pause.
 CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAGE sql STABLE AS $$
     SELECT CASE
         -- The archive knows the mail, so it went out before, whatever happened to the enrolment's row.

@@ -181,9 +181,9 @@ BEGIN
     RETURN NEXT;
 END $$;
 
--- Pauses all sending; false if it is paused already. It waits for every transaction that is at the gate before
--- DATA; what passed the gate is committed as transmitting, and the next one reads the pause. It is called in a
--- transaction of its own, because the gates wait until that ends.
+-- Pauses all sending; false if it is paused already. It waits for every transaction that is at the gate
+-- before DATA; what passed the gate is committed as transmitting, and the next one reads the pause. It is
+-- called in a transaction of its own, because the gates wait until that ends.
 CREATE OR REPLACE FUNCTION pause_all(p_reason text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(72369);

@@ -153,7 +153,7 @@ def mailboxes_are_configured(
     asset=sending_health,
     description="Sending is not paused. If it is: the metadata says since when and why. Plans and messages "
     "go on, and each send whose time comes is cancelled with the reason `all_paused`. `sequences resume-all` "
-    "resumes it.",
+    "resumes sending.",
 )
 def sending_not_paused(database: dg.ResourceParam[Database]) -> dg.AssetCheckResult:
     with database.connect() as connection:

@@ -17,7 +17,7 @@ from sequence_cli.main import app
 from sequence_cli.state_metrics import StateCollector
 from sequence_cli.status import advise
 from sequence_cli.system_state import read_state
-from sequence_pipelines.assets.timed_messages import sending_not_paused
+from sequence_pipelines.assets.sending_health import sending_not_paused
 from sequence_pipelines.maintenance.invariants import Invariant
 from sequence_pipelines.maintenance.verify import Period, verify
 from sequence_store.settings import ObserverSettings, read_settings
@@ -38,8 +38,8 @@ def send(world: Any) -> Any:
         step, claim = world.step_id(sequence, 1), uuid4()
         now, day = datetime.now(UTC).replace(microsecond=0), datetime.now(UTC).date()
         world.connection.execute(
-            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,"
-            " send_at, not_after, status, claim, lease_until, dispatched_at)"
+            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,"
+            " send_day, send_at, not_after, status, claim, lease_until, dispatched_at)"
             " VALUES (%s, %s, %s, 1, %s, %s, %s, %s, %s, %s, 'claimed', %s, %s, %s)",
             (
                 *(sequence, contact, step, mailbox, day, day, day, now - timedelta(seconds=5)),

@@ -65,7 +65,8 @@ def test_sequence_is_named_by_its_name_or_id_and_two_of_one_name_are_listed(
         ids = [
             str(row[0])
             for row in connection.execute(
-                "INSERT INTO sequences (sequence_name) VALUES ('twin'), ('twin'), ('single') RETURNING external_id"
+                "INSERT INTO sequences (sequence_name) VALUES ('twin'), ('twin'), ('single')"
+                " RETURNING external_id"
             ).fetchall()
         ]
     runner = CliRunner()

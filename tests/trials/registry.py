@@ -70,6 +70,7 @@ TRIALS: Mapping[str, Trial] = {
         "two clones started in the same second; each plans and sends on its own",
         5,
         (PYTHON, "-m", "tests.two_stacks"),
+    ),
     "interruptions": Trial(
         "the code server killed during runs, a stop during backfills, two clicks on Materialize",
         12,
