@@ -127,7 +127,7 @@ def one_run_of_each(at: Machine) -> dict[str, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make trial NAME=dagster-history")
     parser.add_argument("--days", type=int, default=30, help="days at the rates of before; scaled to 30")
-    parser.add_argument("--removed", type=int, default=5, help="days beyond RUN_HISTORY_DAYS to remove")
+    parser.add_argument("--removed", type=int, default=1, help="days beyond RUN_HISTORY_DAYS to remove")
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
