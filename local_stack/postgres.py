@@ -152,7 +152,7 @@ class Postgres:
 
     def create_role(self, role: str, *attributes: str) -> None:
         """Create a login role that is not a superuser, or reset an existing role to its stored password."""
-        with psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection:
+        with psycopg.connect(self.url(SUPERUSER), autocommit=True, connect_timeout=10) as connection:
             if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).rowcount:
                 connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
             connection.execute(
@@ -172,13 +172,13 @@ class Postgres:
         statement = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {}").format(
             sql.Identifier(name), sql.Identifier(owner), sql.Identifier(template)
         )
-        with psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection:
+        with psycopg.connect(self.url(SUPERUSER), autocommit=True, connect_timeout=10) as connection:
             if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
                 connection.execute(statement)
 
     def drop_database(self, name: str) -> None:
         """Drop a database and end its sessions."""
-        with psycopg.connect(self.url(SUPERUSER), autocommit=True) as connection:
+        with psycopg.connect(self.url(SUPERUSER), autocommit=True, connect_timeout=10) as connection:
             connection.execute(
                 sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
             )

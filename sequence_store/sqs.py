@@ -50,6 +50,7 @@ def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def sqs_client(settings: Settings, *, connections: int = 16, read_timeout: float = 30) -> SQSClient:
     """Return a client with short timeouts and one layer of retries; boto3 finds the credentials."""
+    no_proxy: dict[str, str] | None = {} if is_loopback(settings.aws_endpoint_url_sqs or "") else None
     return boto3.client(
         "sqs",
         region_name=settings.aws_region,
@@ -59,7 +60,7 @@ def sqs_client(settings: Settings, *, connections: int = 16, read_timeout: float
             read_timeout=read_timeout,
             max_pool_connections=connections,
             retries={"mode": "standard", "max_attempts": 4},
-            proxies={} if is_loopback(settings.aws_endpoint_url_sqs or "") else None,  # None: environment
+            proxies=no_proxy,  # None: as the environment says
         ),
     )
 

@@ -161,7 +161,7 @@ def test_code_location_is_healthy_only_with_its_definitions() -> None:
         "CMD",
         "python",
         "-m",
-        "sequence_pipelines.code_location_health",
+        "sequence_pipelines.maintenance.code_location_health",
     ]
 
 

@@ -251,7 +251,7 @@ def test_readiness_asks_what_each_program_needs() -> None:
         assert probes[name]["httpGet"] == {"path": "/readyz", "port": "metrics"}
         assert container(name)["livenessProbe"]["httpGet"]["path"] == "/healthz"
     started = container("sequence-code")["startupProbe"]["exec"]["command"]
-    assert started == ["python", "-m", "sequence_pipelines.code_location_health"]
+    assert started == ["python", "-m", "sequence_pipelines.maintenance.code_location_health"]
 
 
 def test_stopping_api_answers_until_no_request_reaches_it() -> None:
@@ -284,7 +284,9 @@ def test_code_pods_of_the_chart_are_reached_and_reach_what_ours_do() -> None:
     (policy,) = objects("components", "without-dagster")
     assert code["labels"].items() >= policy["spec"]["podSelector"]["matchLabels"].items()
     assert code["serviceAccount"] == {"name": "sequence-pipeline"}
-    assert code["startupProbe"]["exec"]["command"][-1] == "sequence_pipelines.code_location_health"
+    assert (
+        code["startupProbe"]["exec"]["command"][-1] == "sequence_pipelines.maintenance.code_location_health"
+    )
     assert [rule["ports"] for rule in policy["spec"]["ingress"]] == [[{"port": code["port"]}]]
     assert [rule["ports"] for rule in policy["spec"]["egress"]] == [[{"port": 443}], [{"port": 6379}]]
     launcher = values["runLauncher"]["config"]["k8sRunLauncher"]

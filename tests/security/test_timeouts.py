@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("crud_api", "sequence_pipelines", "sequence_store", "step_mailing_worker")
+PACKAGES = (
+    "crud_api",
+    "local_stack",
+    "sequence_cli",
+    "sequence_pipelines",
+    "sequence_store",
+    "step_mailing_worker",
+)
 # What opens a connection, and the keyword that limits how long it waits.
 LIMITED_BY = {
     "urllib.request.urlopen": ("timeout",),

@@ -1,4 +1,4 @@
-"""Probe of the code location: `python -m sequence_pipelines.code_location_health`, for a container.
+"""Probe of the code location: `python -m sequence_pipelines.maintenance.code_location_health`, for a container.
 
 After each start of the code server it asks until all of this holds: the definitions load, the settings are
 valid, the database is migrated, and the queues exist and belong to this environment. It then writes a mark,
@@ -35,7 +35,7 @@ def main() -> int:
     given = arguments.parse_args()
     try:
         if _is_marked(given.mark):
-            with socket.create_connection(("127.0.0.1", given.port), SECONDS):
+            with socket.create_connection(("127.0.0.1", given.port), timeout=SECONDS):
                 return 0
         ask_definitions(given.port)
         ask_environment()
