@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sequence_cli.errors import AnswerError, FileError, UnreachableError
+from sequence_cli.errors import AnswerError, FileError, RemoteError
 from sequence_cli.http_client import open_client, parse_json
 from sequence_cli.output import AsJson, print_json
 
@@ -54,7 +54,22 @@ def import_contacts(
     key: Key = "",
 ) -> None:
     """Import a CSV file in one transaction; rejected rows are skipped and reported."""
-    query: dict[str, str | list[str]] = {"existing": existing.value, "column": column or []}
+    with _reported():
+        _import(file, sequence, existing, column or [], report, url, key, as_json=as_json)
+
+
+def _import(
+    file: Path,
+    sequence: str | None,
+    existing: Existing,
+    column: list[str],
+    report: Path | None,
+    url: str,
+    key: str,
+    *,
+    as_json: bool,
+) -> None:
+    query: dict[str, str | list[str]] = {"existing": existing.value, "column": column}
     if sequence is not None:
         query["sequenceId"] = sequence
     if report is not None:
@@ -77,8 +92,19 @@ def export_contacts(
     key: Key = "",
 ) -> None:
     """Export all contacts to a CSV file that a spreadsheet can open and `import` accepts."""
-    _require_folder(file)
-    _download(url, key, "/contacts/export", file)
+    with _reported():
+        _require_folder(file)
+        _download(url, key, "/contacts/export", file)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Exit with status 2 and one line if the API or a file cannot be used."""
+    try:
+        yield
+    except (RemoteError, FileError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
 
 
 @contextmanager
@@ -87,7 +113,7 @@ def _client(url: str, key: str, read_seconds: float) -> Iterator[httpx.Client]:
     try:
         with open_client(url, "The API", headers=headers, read_seconds=read_seconds) as client:
             yield client
-    except (UnreachableError, AnswerError) as error:
+    except RemoteError as error:
         raise type(error)(f"{error}. Check --url or API_URL.") from None
 
 

@@ -6,7 +6,6 @@ import errno
 import sys
 
 import typer
-from typer.core import TyperGroup
 
 from local_stack.errors import StackError
 from sequence_store.deployment import advice
@@ -17,26 +16,18 @@ STACK_FAILED = 1
 FAILED = 2
 
 
-class OneLineErrors(TyperGroup):
-    """Prints an expected error as one message instead of a traceback.
+def explain(error: Exception) -> tuple[str, int] | None:
+    """Return the message and the exit status of an expected error; None if it is a bug.
 
     Exit status 1: an error of the local stack. Exit status 2: any other expected error.
     """
-
-    def invoke(self, context: typer.Context) -> object:  # type: ignore[override]
-        try:
-            return super().invoke(context)
-        except typer.BadParameter as error:
-            command = error.ctx.command_path if error.ctx else context.command_path
-            message, status = f"{error.format_message()} See `{command} --help`.", FAILED
-        except (StackError, StoreError) as error:
-            message, status = str(error), STACK_FAILED if isinstance(error, StackError) else FAILED
-        except Exception as error:
-            if (text := _explain(error)) is None:
-                raise
-            message, status = text, FAILED
-        typer.echo(f"Error: {message}", err=True)
-        raise typer.Exit(status)
+    if isinstance(error, typer.BadParameter):
+        command = error.ctx.command_path if error.ctx else "sequences"
+        return f"{error.format_message()} See `{command} --help`.", FAILED
+    if isinstance(error, (StackError, StoreError)):
+        return str(error), STACK_FAILED if isinstance(error, StackError) else FAILED
+    text = _explain(error)
+    return None if text is None else (text, FAILED)
 
 
 def _explain(error: Exception) -> str | None:

@@ -43,7 +43,7 @@ def open_client(
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
         raise AnswerError(f"{server} at {url} cannot be requested: {_reason(error)}") from None
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        raise UnreachableError(f"{server} at {url} does not respond ({_reason(error)})") from None
+        raise UnreachableError(f"{server} at {url} does not respond ({type(error).__name__})") from None
     except httpx.TimeoutException:
         raise UnreachableError(f"{server} at {url} did not answer within {read_seconds:.0f} s") from None
     except httpx.HTTPError as error:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
+from typing import Any, NoReturn
 
 import typer
 
@@ -31,12 +33,37 @@ from sequence_cli import (
     why,
     worker,
 )
-from sequence_cli.error_report import OneLineErrors
+from sequence_cli.error_report import explain
 from sequence_store.loopback import spare_loopback
 
-app = typer.Typer(
-    cls=OneLineErrors, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None
-)
+
+class CLI(typer.Typer):
+    """Prints an expected error as one message instead of a traceback."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            status = super().__call__(*args, **{"standalone_mode": False, **kwargs})
+        except typer.Abort:
+            typer.echo("Aborted.", err=True)
+            sys.exit(1)
+        except typer.TyperException as error:
+            if (explained := explain(error)) is None:
+                error.show()  # type: ignore[attr-defined]  # a wrong command or option, or the help
+                sys.exit(error.exit_code)
+            _fail(*explained)
+        except Exception as error:
+            if (explained := explain(error)) is None:
+                raise
+            _fail(*explained)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    typer.echo(f"Error: {message}", err=True)
+    sys.exit(status)
+
+
+app = CLI(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.callback()

@@ -24,6 +24,7 @@ from sequence_store.errors import SettingsError
 from sequence_store.mail.link_tokens import LinkSigner
 
 LOCAL = "local"
+DATABASE_URL = "postgresql://role:password@host:5432/database"
 LOCAL_LINK_KEY = "local-link-key-not-for-production"
 LOCAL_ADDRESS_KEY = "local-address-key-not-for-production"
 LOCAL_SECRET_KEY = "bG9jYWwta2V5LW9mLXNlY3JldHMtbm90LWZvci1wcm8="  # noqa: S105
@@ -44,12 +45,6 @@ def _known_zone(name: str) -> str:
     return name
 
 
-def _postgres_url(url: SecretStr) -> SecretStr:
-    if not re.match(r"postgres(ql)?(\+\w+)?://", url.get_secret_value()):
-        raise ValueError("must be a URL like postgresql://role:password@host:5432/database")
-    return url
-
-
 def _url_of(*schemes: str) -> AfterValidator:
     """Accept a URL with one of the schemes and a host, and an empty value, which means unset."""
 
@@ -62,7 +57,6 @@ def _url_of(*schemes: str) -> AfterValidator:
 
 
 Zone = Annotated[str, AfterValidator(_known_zone)]
-PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres_url)]
 HttpUrl = Annotated[str, _url_of("http", "https")]
 ValkeyUrl = Annotated[str, _url_of("valkey", "valkeys", "redis", "rediss")]
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,76}")  # SQS allows 80; the dead-letter queue appends `-dlq`
@@ -247,13 +241,13 @@ class ParkingSettings(Settings):
 class OwnerSettings(Settings):
     """Settings of the migrations, the sample data and the operators' commands."""
 
-    database_url: PostgresUrl = Field(description="Database URL (postgresql://) of the owner")
-    api_database_url: PostgresUrl | None = Field(None, description="Database URL of role sequence_api")
-    pipeline_database_url: PostgresUrl | None = Field(
+    database_url: SecretStr = Field(description="Database URL (postgresql://) of the owner")
+    api_database_url: SecretStr | None = Field(None, description="Database URL of role sequence_api")
+    pipeline_database_url: SecretStr | None = Field(
         None, description="Database URL of role sequence_pipeline"
     )
-    worker_database_url: PostgresUrl | None = Field(None, description="Database URL of role sequence_worker")
-    readonly_database_url: PostgresUrl | None = Field(
+    worker_database_url: SecretStr | None = Field(None, description="Database URL of role sequence_worker")
+    readonly_database_url: SecretStr | None = Field(
         None, description="Database URL of role sequence_readonly"
     )
 
@@ -261,7 +255,7 @@ class OwnerSettings(Settings):
 class ObserverSettings(Settings):
     """Settings of `sequences status` and `sequences metrics`, which only read."""
 
-    readonly_database_url: PostgresUrl = Field(description="Database URL of role sequence_readonly")
+    readonly_database_url: SecretStr = Field(description="Database URL of role sequence_readonly")
     api_url: HttpUrl = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
     dagster_url: HttpUrl | None = Field(None, description="URL of Dagster's webserver")
     metrics_host: str = Field("127.0.0.1", description="Address that `sequences metrics` binds")
@@ -295,7 +289,7 @@ class PartitionSettings(Settings):
 class PipelineSettings(PartitionSettings, ParkingSettings):
     """Settings of the Dagster code location."""
 
-    pipeline_database_url: PostgresUrl = Field(description="Database URL of role sequence_pipeline")
+    pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
     plan_lead_seconds: int = Field(60, ge=0, description="Seconds from now in which a plan places no send")
     send_grace_seconds: Seconds = Field(
         7200, description="Seconds after its planned time at which a send expires"
@@ -347,7 +341,7 @@ class PipelineSettings(PartitionSettings, ParkingSettings):
 class ApiSettings(LinkSettings, SecretSettings):
     """Settings of the Sequence API."""
 
-    api_database_url: PostgresUrl = Field(description="Database URL of role sequence_api")
+    api_database_url: SecretStr = Field(description="Database URL of role sequence_api")
     api_host: str = Field("127.0.0.1", description="Address that the API binds")
     api_port: int = Field(8000, ge=0, le=65_535, description="Port that the API binds")
     api_database_connections: int = Field(10, ge=1, description="Size of the API's connection pool")
@@ -441,7 +435,7 @@ class OperatorSettings(OwnerSettings, SmtpSettings):
 class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
     """Settings of the step mailing worker."""
 
-    worker_database_url: PostgresUrl = Field(description="Database URL of role sequence_worker")
+    worker_database_url: SecretStr = Field(description="Database URL of role sequence_worker")
     claim_lease_seconds: Seconds = Field(
         120, description="Seconds without renewal after which another worker may take a claim"
     )
@@ -470,13 +464,31 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 def read_settings(kind: type[AnySettings]) -> AnySettings:
     """Read `kind` from the environment; raise SettingsError, which names each invalid variable."""
     try:
-        return kind()
+        settings = kind()
     except ValidationError as error:
-        faults = "; ".join(
+        faults = [
             f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"
             for fault in error.errors()
-        )
-        raise SettingsError(f"{faults}. {advice('settings')}") from None
+        ]
+        raise _refusal(faults) from None
+    faults = [f"{name.upper()}: must be a URL like {DATABASE_URL}" for name in _wrong_database_urls(settings)]
+    if faults:
+        raise _refusal(faults)
+    return settings
+
+
+def _wrong_database_urls(settings: Settings) -> list[str]:
+    return [
+        name
+        for name, url in settings
+        if name.endswith("database_url")
+        and isinstance(url, SecretStr)
+        and not re.match(r"postgres(ql)?(\+\w+)?://", url.get_secret_value())
+    ]
+
+
+def _refusal(faults: list[str]) -> SettingsError:
+    return SettingsError(f"{'; '.join(faults)}. {advice('settings')}")
 
 
 def refuse_default_passwords(settings: Settings) -> None:

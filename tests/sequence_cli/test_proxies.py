@@ -131,7 +131,7 @@ def test_dead_proxy_to_another_machine_is_one_line(tmp_path: Path) -> None:
     file = str(tmp_path / "contacts.csv")
     done = CliRunner().invoke(app, ["contacts", "export", file, "--url", "http://api.example"])
     assert done.exit_code == 2
-    assert done.stderr.startswith("Error: The API at http://api.example does not respond")
+    assert done.stderr.startswith("The API at http://api.example does not respond")
     assert done.stderr.count("\n") == 1
 
 

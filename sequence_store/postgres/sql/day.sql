@@ -25,7 +25,7 @@ FROM sends WHERE send_at >= %(since)s
 -- Mails that were planned for a time between two, and were neither sent nor cancelled.
 SELECT lower(c.mail_address) AS recipient, s.send_at, s.status, s.reason
 FROM sends s JOIN contacts c ON c.id = s.contact_id
-WHERE s.send_at >= %(since)s AND s.send_at <= %(until)s AND s.status NOT IN ('sent', 'cancelled')
+WHERE s.send_at >= %(since)s AND s.send_at <= %(until)s AND s.status <> 'sent' AND s.status <> 'cancelled'
 ORDER BY s.send_at, s.contact_id
 
 -- name: read_waiting
