@@ -124,7 +124,7 @@ def check_terraform() -> Iterator[str]:
 
 
 def provider_mirror() -> Path | None:
-    """Return the folder of a provider mirror: TERRAFORM_MIRROR, or one where Terraform or a machine keeps it."""
+    """Return a provider mirror's folder: TERRAFORM_MIRROR, or where Terraform or a machine keeps one."""
     home = Path.home() / ".terraform.d"
     named = os.environ.get("TERRAFORM_MIRROR")
     folders = [

@@ -98,7 +98,8 @@ if [ -n "${CELERY:-}" ]; then
 fi
 day account | say_lines
 
-# The rest is a project of its own: an upgrade, refusals, health checks, a restore, and from a trial to production.
+# The rest is a project of its own: an upgrade, refusals, health checks, a restore, and from a trial to
+# production.
 if [ -z "${CELERY:-}" ] && [ -z "${KEEP:-}" ]; then
     docker compose down --volumes --timeout 20 > /dev/null 2>&1
     deploy/test_release.sh | say_lines

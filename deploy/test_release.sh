@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests an upgrade, the refusals at the start, the health checks and a restore on a real Docker engine.
 # deploy/test.sh runs it after the day's mails; it needs the image that `docker compose build` makes.
-#     OLD_IMAGE=NAME deploy/test_release.sh     upgrades from that image (and NAME-local) instead of building it
+#     OLD_IMAGE=NAME deploy/test_release.sh     upgrades from that image (and NAME-local), builds no old one
 #     KEEP=1 deploy/test_release.sh STEP …      runs some of the steps, and leaves the project running
 # OLD_RELEASE is the commit of the old release; its Compose files are used, too.
 set -euo pipefail
@@ -31,7 +31,8 @@ trap finish EXIT
 
 sql() { docker compose exec -T postgres psql --username postgres --dbname sequences -Atc "$1"; }
 day() {
-    docker compose run --rm --no-deps --quiet-pull -T --env CONTACTS migrations python - "$@" < deploy/test_day.py
+    docker compose run --rm --no-deps --quiet-pull -T --env CONTACTS migrations \
+        python - "$@" < deploy/test_day.py
 }
 # Runs a program of the new release that must refuse its start, and checks that one line names $1.
 refused() {
@@ -43,7 +44,8 @@ refused() {
     [ "$(printf '%s\n' "$said" | wc -l)" = 1 ] || fail "says more than one line: $said"
     case $said in *"$named"*) say "refused: $said" ;; *) fail "does not name $named: $said" ;; esac
 }
-# Runs a mail server on the project's network that accepts a mail only when /tmp/accepts exists in its container.
+# Runs a mail server on the project's network that accepts a mail only when /tmp/accepts exists in its
+# container.
 slow_server() {
     docker rm --force sequences-release-slow > /dev/null 2>&1 || true
     docker run --detach --rm --interactive --name sequences-release-slow --network-alias relay \
@@ -113,17 +115,23 @@ RUN printf '%s\n' 'revision = "9998_broken"' 'down_revision = "0001_baseline"' '
 USER 10001:10001
 DOCKERFILE
     before=$(docker compose ps --quiet | sort | xargs; docker image inspect --format '{{.Id}}' $image)
-    if deploy/upgrade.sh sequences-release:broken > "$work/log" 2>&1; then fail "a failed migration upgraded"; fi
+    if deploy/upgrade.sh sequences-release:broken > "$work/log" 2>&1; then
+        fail "a failed migration upgraded"
+    fi
     say "broken release: $(tail -1 "$work/log")"
     services="api worker code webserver daemon inbox"
     # shellcheck disable=SC2086
     for service in $services; do
         for container in $(docker compose ps --quiet "$service"); do
-            [ "$(docker inspect --format '{{.Config.Image}} {{.State.Running}}' "$container")" = "$image true" ] ||
+            [ "$(docker inspect --format '{{.Config.Image}} {{.State.Running}}' "$container")" \
+                = "$image true" ] ||
                 fail "$service does not run the old image"
         done
     done
-    case $before in *"$(docker image inspect --format '{{.Id}}' $image)") ;; *) fail "the tag has moved" ;; esac
+    case $before in
+        *"$(docker image inspect --format '{{.Id}}' $image)") ;;
+        *) fail "the tag has moved" ;;
+    esac
     : > "$answers"
 }
 
@@ -142,8 +150,8 @@ upgrade() {
     docker exec sequences-release-slow touch /tmp/accepts
     wait "$upgrading"
     grep ' s  ' "$work/upgrade" | while read -r line; do say "upgrade: $line"; done
-    say "the upgrade took $((SECONDS - from)) s; the API answered $(wc -l < "$answers") times, its longest silence" \
-        "was $(longest_gap) s"
+    say "the upgrade took $((SECONDS - from)) s; the API answered $(wc -l < "$answers") times," \
+        "its longest silence was $(longest_gap) s"
     awk -v gap="$(longest_gap)" 'BEGIN { exit !(gap < 90) }' || fail "links did not work for $(longest_gap) s"
     [ "$(docker compose ps --quiet worker | wc -l)" = 2 ] || fail "there are not two workers"
     kill "$poller" && wait "$poller" 2> /dev/null || true
@@ -157,10 +165,12 @@ newer_schema() {
     docker compose restart worker 2> /dev/null
     until docker compose logs --no-color worker | grep --quiet schema_is_newer; do sleep 1; done
     say "worker: $(docker compose logs --no-color --no-log-prefix worker | grep schema_is_newer | tail -1)"
-    curl --silent --fail "http://127.0.0.1:$API_PORT/readyz" > /dev/null || fail "the API is not ready on a newer schema"
+    curl --silent --fail "http://127.0.0.1:$API_PORT/readyz" > /dev/null ||
+        fail "the API is not ready on a newer schema"
     sql "UPDATE alembic_version SET version_num = '0000_earlier'" > /dev/null
     say "older schema: $(curl --silent "http://127.0.0.1:$API_PORT/readyz")"
-    ! curl --silent --fail "http://127.0.0.1:$API_PORT/readyz" > /dev/null || fail "the API is ready without its schema"
+    ! curl --silent --fail "http://127.0.0.1:$API_PORT/readyz" > /dev/null ||
+        fail "the API is ready without its schema"
     sql "UPDATE alembic_version SET version_num = '$revision'" > /dev/null
 }
 
@@ -189,7 +199,8 @@ PYTHON
     refused SMTP_HOST "${own[@]}" --env SMTP_HOST= worker
     sink=$(docker inspect --format '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' \
         "$(docker compose ps --quiet mail-sink)")
-    docker run --detach --rm --name sequences-release-hidden --network sequences-release_default --memory 128m \
+    docker run --detach --rm --name sequences-release-hidden \
+        --network sequences-release_default --memory 128m \
         --network-alias mail.example.com "$new-local" python -c "
 import asyncio
 async def pipe(reader, writer):
@@ -213,7 +224,8 @@ mail_to_oneself() {
     slow_server
     docker exec sequences-release-slow touch /tmp/accepts
     local said
-    said=$(docker compose exec -T worker sequences mailbox check sender0@example.com --send-to me@example.net) || true
+    said=$(docker compose exec -T worker \
+        sequences mailbox check sender0@example.com --send-to me@example.net) || true
     say "mail to oneself: $(printf '%s\n' "$said" | grep '^  mail ')"
     case $said in *"mail     ok"*) ;; *) fail "no mail to oneself: $said" ;; esac
 }
@@ -240,11 +252,13 @@ USER root
 RUN echo 'import missing_package' > /opt/product/sequence_pipelines/definitions.py
 USER 10001:10001
 DOCKERFILE
-    SEQUENCE_IMAGE=sequences-release:unloadable docker compose up --detach --no-build --no-deps code 2> /dev/null
+    SEQUENCE_IMAGE=sequences-release:unloadable \
+        docker compose up --detach --no-build --no-deps code 2> /dev/null
     code=$(docker compose ps --quiet code)
     until docker inspect --format '{{range .State.Health.Log}}{{.Output}}{{end}}' "$code" |
         grep --quiet 'do not load'; do sleep 2; done
-    [ "$(docker inspect --format '{{.State.Health.Status}}' "$code")" != healthy ] || fail "the code location is healthy"
+    [ "$(docker inspect --format '{{.State.Health.Status}}' "$code")" != healthy ] ||
+        fail "the code location is healthy"
     say "code location: $(docker inspect --format '{{range .State.Health.Log}}{{.Output}}{{end}}' "$code" |
         grep 'do not load' | head -1 | cut -c 1-150)"
     docker compose up --detach --no-build --no-deps --wait code 2> /dev/null
@@ -268,9 +282,11 @@ restore() {
     else
         say "costly form: $(grep become "$work/log" | cut -c 1-100)"
     fi
-    echo 'no mail was sent' | "${guard[@]}" --sent - --complete > "$work/log" 2>&1 || { cat "$work/log"; exit 1; }
+    echo 'no mail was sent' | "${guard[@]}" --sent - --complete > "$work/log" 2>&1 ||
+        { cat "$work/log"; exit 1; }
     say "exact form: $(grep -i 'new status' "$work/log")"
-    [ "$(sql "SELECT count(*) FROM sends WHERE status = 'planned'")" = "$named" ] || fail "a planned send was given up"
+    [ "$(sql "SELECT count(*) FROM sends WHERE status = 'planned'")" = "$named" ] ||
+        fail "a planned send was given up"
 }
 
 # For real on the trial's volumes: says what to do, and then works.

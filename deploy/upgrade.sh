@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Upgrades a Compose deployment while it works: migrates first, then replaces the API, then Dagster, then drains
-# the workers. In the root of the repository, with the deployment's `.env` and COMPOSE_FILE:
+# Upgrades a Compose deployment while it works: migrates first, then replaces the API, then Dagster, then
+# drains the workers. In the root of the repository, with the deployment's `.env` and COMPOSE_FILE:
 #     git pull && deploy/upgrade.sh       builds the image from this folder
 #     deploy/upgrade.sh IMAGE             uses an image that exists (and IMAGE-local, if there is one)
-# If a setting is invalid or the migration fails, nothing is replaced: the old release keeps running and keeps
-# its tag. New workers start before the old ones stop, and the old ones finish their mails. The old image keeps
-# the tag `previous`.
+# If a setting is invalid or the migration fails, nothing is replaced: the old release keeps running and
+# keeps its tag. New workers start before the old ones stop, and the old ones finish their mails. The old
+# image keeps the tag `previous`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -68,7 +68,9 @@ say "migrated"
 if docker image inspect "$image" > /dev/null 2>&1; then docker tag "$image" "$previous"; fi
 docker tag "$next" "$image"
 if docker image inspect "$next-local" > /dev/null 2>&1; then
-    if docker image inspect "$image-local" > /dev/null 2>&1; then docker tag "$image-local" "$previous-local"; fi
+    if docker image inspect "$image-local" > /dev/null 2>&1; then
+        docker tag "$image-local" "$previous-local"
+    fi
     docker tag "$next-local" "$image-local"
 fi
 

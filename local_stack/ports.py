@@ -2,8 +2,8 @@
 
 A reservation is a name in Linux's abstract socket namespace, which all stacks of this machine share, and a
 socket that listens on the port, so that no other program can. Before its own program starts, the socket stops
-listening and stays bound: the program can bind the port, since all our servers set SO_REUSEADDR, and a program
-that asks for any port does not get it. Both sockets end with the process that holds them.
+listening and stays bound: the program can bind the port, since all our servers set SO_REUSEADDR, and a
+program that asks for any port does not get it. Both sockets end with the process that holds them.
 """
 
 from __future__ import annotations

@@ -133,8 +133,9 @@ def _refuse_environment_path(prefix: str) -> None:
     """Raise StackError if Postgres or Dagster cannot run from this path."""
     if found := sorted(set(prefix) & _UNUSABLE_IN_PATHS):
         raise StackError(
-            f"The folder {prefix!r} has {' '.join(map(repr, found))} in its path. Postgres and Dagster cannot "
-            "run from there: move the project to a folder without these characters."
+            f"The folder {prefix!r} has {' '.join(map(repr, found))} in its path. "
+            "Postgres and Dagster cannot run from there: "
+            "move the project to a folder without these characters."
         )
 
 

@@ -61,8 +61,8 @@ def check(
 ) -> None:
     """Check SPF, DKIM, DMARC and MX of the mailbox's domain and its SMTP sign-in.
 
-    Without --send-to, nothing is sent. The command connects to the database as the owner (DATABASE_URL), or in
-    a worker's container as the worker (WORKER_DATABASE_URL).
+    Without --send-to, nothing is sent. The command connects to the database as the owner (DATABASE_URL), or
+    in a worker's container as the worker (WORKER_DATABASE_URL).
     """
     from psycopg.rows import class_row
 

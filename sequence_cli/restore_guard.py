@@ -108,8 +108,8 @@ def _ask(costs: int, taken: datetime) -> None:
     """Say what the inexact form does, and ask; exit with status 1 unless the answer is yes."""
     typer.echo(
         f"{costs:,} sends become unknown: nothing shows whether they were mailed since "
-        f"{taken:%Y-%m-%d %H:%M:%S %Z}. Each of these contacts loses the mail of its step, unless it was mailed: "
-        f"the send is not repeated, and after UNKNOWN_SETTLES it counts as sent.\n"
+        f"{taken:%Y-%m-%d %H:%M:%S %Z}. Each of these contacts loses the mail of its step, "
+        f"unless it was mailed: the send is not repeated, and after UNKNOWN_SETTLES it counts as sent.\n"
         "To give up none, stop here and name the mails that went out: --sent FILE --complete "
         "(docs/runbook.md, Back up and restore).",
         err=True,

@@ -88,7 +88,7 @@ def _require(hashed: bool) -> None:
 
 
 def _key_mark(settings: OwnerSettings) -> str:
-    """Return a mark by which two deployments know that they have the same ADDRESS_KEY; it does not tell it."""
+    """Return a mark that shows two deployments that their ADDRESS_KEY is equal, without telling it."""
     key = settings.address_key.get_secret_value().encode()
     return hmac.digest(key, b"sequences suppressions", "sha256").hex()[:16]
 

@@ -9,7 +9,7 @@ import typer
 
 
 def read_text(file: Path, *, hint: str) -> str:
-    """Return the file's text; bytes that are not UTF-8 are replaced. Raise BadParameter if it is unreadable."""
+    """Return the file's text, non-UTF-8 bytes replaced. Raise BadParameter if it is unreadable."""
     if str(file) == "-":
         return sys.stdin.buffer.read().decode(errors="replace")
     try:

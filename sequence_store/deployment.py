@@ -28,14 +28,15 @@ _ADVICE: Mapping[str, Mapping[Situation, str]] = MappingProxyType(
         COMPOSE: {
             "settings": "Set it in `.env` beside docker-compose.yaml (deploy/.env.example), then run "
             "`docker compose up -d`.",
-            "queues": "Create them with deploy/terraform, or use the service `sqs`: `docker compose up -d sqs`.",
+            "queues": "Create them with deploy/terraform, or use the service `sqs`: "
+            "`docker compose up -d sqs`.",
             "database": "Look at `docker compose ps postgres` and `docker compose logs postgres`.",
-            "password": "Postgres keeps the passwords of its first start, so `.env` must have those. To go from "
-            "a trial to production, remove the trial: `docker compose down --volumes`. This deletes its "
-            "database (contacts, sequences, the record of sent mails), the sink's mails and Dagster's run "
-            "history. Then run `docker compose up --build -d`.",
-            "old_database": "Remove it with `docker compose down --volumes`, which deletes all data, and start "
-            "again.",
+            "password": "Postgres keeps the passwords of its first start, so `.env` must have those. "
+            "To go from a trial to production, remove the trial: `docker compose down --volumes`. "
+            "This deletes its database (contacts, sequences, the record of sent mails), "
+            "the sink's mails and Dagster's run history. Then run `docker compose up --build -d`.",
+            "old_database": "Remove it with `docker compose down --volumes`, which deletes all data, "
+            "and start again.",
         },
         KUBERNETES: {
             "settings": "Set it in the ConfigMap sequence-settings or in the secret of the process "

@@ -119,8 +119,8 @@ class Settings(BaseSettings):
         if change := self.calendar.clock_change(since):
             happens = "exists twice" if change.repeated else "does not exist"
             raise ValueError(
-                f"PLAN_AT {self.plan_at:%H:%M} {happens} on {change.day} in {self.sequence_time_zone}, because "
-                "the clocks change. Choose a time that exists once on every day, such as "
+                f"PLAN_AT {self.plan_at:%H:%M} {happens} on {change.day} in {self.sequence_time_zone}, "
+                "because the clocks change. Choose a time that exists once on every day, such as "
                 f"{self.calendar.next_stable_hour(since):%H:%M}"
             )
         return self
@@ -412,7 +412,7 @@ class SmtpSettings(SecretSettings):
 
     @model_validator(mode="after")
     def _no_sink_in_production(self) -> Self:
-        """In `local`, the default server is the mail sink. Elsewhere a sink is refused; unset is no server."""
+        """In `local`, the default server is the mail sink. Elsewhere a sink is refused; unset: no server."""
         if self.sequence_environment == LOCAL:
             if "smtp_host" not in self.model_fields_set or not self.smtp_host:
                 self.smtp_host = self.local_smtp_host or LOCAL_SMTP_HOST

@@ -281,7 +281,8 @@ def _created(
         listed = ", ".join(f"{key} is {found.get(key, 'not set')}, not {differing[key]}" for key in differing)
         command = f"aws sqs set-queue-attributes --queue-url {url} --attributes '{json.dumps(differing)}'"
         raise QueueDiffersError(
-            f"The queue {name!r} exists with other attributes: {listed}. No message is lost by a change: {command}"
+            f"The queue {name!r} exists with other attributes: {listed}. "
+            f"No message is lost by a change: {command}"
         )
     return url
 

@@ -1,4 +1,4 @@
-"""Checks that a mailbox can send: reads its domain's DNS records, signs in at its server, sends a test mail."""
+"""Checks that a mailbox can send: reads its domain's DNS, signs in at its server, sends a test mail."""
 
 from __future__ import annotations
 

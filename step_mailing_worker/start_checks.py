@@ -57,8 +57,8 @@ async def refuse_sinks(store: Store, settings: SmtpSettings) -> None:
     if not settings.smtp_host:
         if count := await store.mailboxes_without_server():
             raise SettingsError(
-                f"SMTP_HOST must be set {where}: {count} active mailboxes have no smtpHost of their own. Set it "
-                "to your mail server, or give each mailbox a server in the API."
+                f"SMTP_HOST must be set {where}: {count} active mailboxes have no smtpHost of their own. "
+                "Set it to your mail server, or give each mailbox a server in the API."
             )
     elif not settings.smtp_host.startswith(SES) and (greeting := await _sinks_greeting(settings)):
         raise SettingsError(

@@ -9,8 +9,9 @@ locals {
   queue_tags = { sequence_environment = var.environment }
 }
 
-# One state belongs to one environment: a plan with another one fails here instead of replacing the queues. Use
-# another state for it (backend.tf.example). To destroy the environment, remove this block first.
+# One state belongs to one environment: a plan with another one fails here instead of replacing the
+# queues. Use another state for it (backend.tf.example). To destroy the environment, remove this block
+# first.
 resource "terraform_data" "environment" {
   triggers_replace = var.environment
   lifecycle {

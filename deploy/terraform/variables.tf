@@ -31,18 +31,21 @@ variable "sends_queue" {
 
   validation {
     condition     = var.sends_queue == null || can(regex("^[A-Za-z0-9_-]{1,76}$", var.sends_queue))
-    error_message = "The name must be 1 to 76 letters, digits, hyphens or underscores; the dead-letter queue appends -dlq."
+    error_message = "Use 1 to 76 letters, digits, hyphens or underscores; the dead-letter queue appends -dlq."
   }
 }
 
 variable "delivery_results_queue" {
-  description = "Name of the queue of delivery results (DELIVERY_RESULTS_QUEUE); null: it carries the environment"
+  description = "Queue of delivery results (DELIVERY_RESULTS_QUEUE); null: its name carries the environment"
   type        = string
   default     = null
 
   validation {
-    condition     = var.delivery_results_queue == null || can(regex("^[A-Za-z0-9_-]{1,76}$", var.delivery_results_queue))
-    error_message = "The name must be 1 to 76 letters, digits, hyphens or underscores; the dead-letter queue appends -dlq."
+    condition = (
+      var.delivery_results_queue == null ||
+      can(regex("^[A-Za-z0-9_-]{1,76}$", var.delivery_results_queue))
+    )
+    error_message = "Use 1 to 76 letters, digits, hyphens or underscores; the dead-letter queue appends -dlq."
   }
 }
 
@@ -133,7 +136,10 @@ variable "kms_key_arn" {
   default     = null
 
   validation {
-    condition     = var.kms_key_arn == null || can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_arn))
+    condition = (
+      var.kms_key_arn == null ||
+      can(regex("^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/", var.kms_key_arn))
+    )
     error_message = "The key must be the ARN of a KMS key, not of an alias, or null."
   }
 }

@@ -64,7 +64,8 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS 
 $$;
 
 REVOKE EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server,
-    read_inboxes, keep_inbox_position FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
+    read_inboxes, keep_inbox_position
+    FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT EXECUTE ON FUNCTION park_mailbox TO sequence_pipeline;
 GRANT EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server,
     read_inboxes, keep_inbox_position TO sequence_worker;

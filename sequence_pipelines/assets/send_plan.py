@@ -83,27 +83,29 @@ def send_plan(
 ) -> Iterator[dg.Output[pd.DataFrame] | dg.AssetCheckResult]:
     """Sends of each planning day: rows in `sends`. Contacts without a slot are in `plan_deferrals`.
 
-    A send has a slot: a mailbox and a second. The plan is the best one that today's capacity allows: it sends the most
-    mails, and the most urgent ones first. If it is made again with unchanged input, it changes no row.
+    A send has a slot: a mailbox and a second. The plan is the best one that today's capacity allows: it sends
+    the most mails, and the most urgent ones first. If it is made again with unchanged input, it changes no
+    row.
 
     **Before you materialize a day:** use the job `daily_plan`, which also materializes the assets that this
-    one reads. This asset alone fails for a day that was never read, and changes nothing. Whichever day you choose, the plan takes all contacts that are due by today, and uses only the
-    time from now until the next daily run, within today's limits. So the contacts of a missed day are mailed
-    in the rest of today, no contact gets a second mail, and a backfill of many days sends no more than one
-    day's limits. Each day shows the outcome of the contacts that fell due on it. To see a plan without making
-    it, launch the job with `ops: {send_plan: {config: {dry_run: true}}}`: the plan appears as an observation
-    of this asset, and nothing is written or sent.
+    one reads. This asset alone fails for a day that was never read, and changes nothing. Whichever day you
+    choose, the plan takes all contacts that are due by today, and uses only the time from now until the next
+    daily run, within today's limits. So the contacts of a missed day are mailed in the rest of today, no
+    contact gets a second mail, and a backfill of many days sends no more than one day's limits. Each day
+    shows the outcome of the contacts that fell due on it. To see a plan without making it, launch the job
+    with `ops: {send_plan: {config: {dry_run: true}}}`: the plan appears as an observation of this asset, and
+    nothing is written or sent.
 
     **Metadata:** The first numbers are the day's, read from the ledger, so a repeated run shows the same:
     `planned` counts the sends that were planned on this day, whatever their state is now, except the `lost`
     ones, which were cancelled or expired; `sent` counts those that were mailed; `waiting` counts the due
     contacts without a slot, and `waiting_by_reason` explains why. For a missed day, `waiting` counts the
-    contacts that fell due on it. `added_by_this_run` counts the slots that this run assigned. `released` counts earlier sends that this plan revoked, or expired
-    because they were not mailed in time. `advanced_before` counts finished sends that the plan applied before
-    it planned. `capacity_before` is the number of mails that fitted before the plan, and `plan_may_use` the
-    time that the plan could use. `what_became_of_them` and `why_they_wait` cover the contacts that fell due
-    on this partition's day. `seconds_…` are the times of the phases; `seconds_release_places` is the
-    revocation of slots.
+    contacts that fell due on it. `added_by_this_run` counts the slots that this run assigned. `released`
+    counts earlier sends that this plan revoked, or expired because they were not mailed in time.
+    `advanced_before` counts finished sends that the plan applied before it planned. `capacity_before` is the
+    number of mails that fitted before the plan, and `plan_may_use` the time that the plan could use.
+    `what_became_of_them` and `why_they_wait` cover the contacts that fell due on this partition's day.
+    `seconds_…` are the times of the phases; `seconds_release_places` is the revocation of slots.
     """
     partition_day = date.fromisoformat(context.partition_key)
     began = time.time_ns()

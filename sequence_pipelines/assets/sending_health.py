@@ -57,9 +57,9 @@ def sending_health(
 
     The checks run after each materialization, once an hour, so they always show their latest result.
 
-    **Metadata:** `mailbox_states` lists the mailboxes with a problem first: state, reason, until when, and a link
-    to the mailbox in the Sequence API. A mailbox is named by its public id and its domain. The depth and the
-    dead letters of each queue are also recorded as observations of the queue's asset.
+    **Metadata:** `mailbox_states` lists the mailboxes with a problem first: state, reason, until when, and a
+    link to the mailbox in the Sequence API. A mailbox is named by its public id and its domain. The depth and
+    the dead letters of each queue are also recorded as observations of the queue's asset.
     """
     day = planning_day_at(clock.read(), settings)
     with database.connect() as connection:
@@ -187,8 +187,8 @@ def no_dead_letters(queues: dg.ResourceParam[Queues]) -> dg.AssetCheckResult:
     description="Every planning day since the installation has its plan; today's plan counts as missed an "
     "hour after the day began. If a plan is missed: open the job `daily_plan`, click *Materialize all* and "
     "choose the missed days. No contact is mailed twice: later plans have taken up the contacts of the "
-    "missed day, and those that still wait are mailed within today's limits. After an outage Dagster runs the "
-    "latest missed tick by itself, so only earlier days are missed.",
+    "missed day, and those that still wait are mailed within today's limits. After an outage Dagster runs "
+    "the latest missed tick by itself, so only earlier days are missed.",
 )
 def no_missed_day(
     context: dg.AssetCheckExecutionContext,
@@ -229,11 +229,12 @@ def nothing_unknown(
 
 @dg.asset_check(
     asset=sending_health,
-    description="The number of due contacts, as the first plan of the latest planned day found it, is between "
-    "half and twice the median of the last four weeks. Later runs of a day and days without a plan are not "
-    "compared. If the number is higher: check whether a large file was imported or a day was missed. The limits hold, so no "
-    "mailbox sends too much, and the other contacts wait. If it is lower: check whether a sequence is "
-    "switched off, an import failed, or the CRM stopped writing.",
+    description="The number of due contacts, as the first plan of the latest planned day found it, is "
+    "between half and twice the median of the last four weeks. Later runs of a day and "
+    "days without a plan are not compared. If the number is higher: "
+    "check whether a large file was imported or a day was missed. "
+    "The limits hold, so no mailbox sends too much, and the other contacts wait. "
+    "If it is lower: check whether a sequence is switched off, an import failed, or the CRM stopped writing.",
 )
 def due_contacts_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     verdict = judge_due_volume(due_contacts_by_day(context.instance, DAYS_COMPARED + 1))

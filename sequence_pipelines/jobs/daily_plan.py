@@ -30,9 +30,9 @@ daily_plan_schedule = dg.build_schedule_from_partitioned_job(
     name="daily_plan_schedule",
     default_status=dg.DefaultScheduleStatus.RUNNING,
     tags={"dagster/priority": "30"},  # before the queued days of a backfill
-    description="Plans each planning day when it starts (PLAN_AT). If Dagster was down then, the latest missed "
-    "tick runs when it is back. Earlier missed days are not run: the check `no_missed_day` shows them, and a "
-    "backfill replays them.",
+    description="Plans each planning day when it starts (PLAN_AT). If Dagster was down then, the latest "
+    "missed tick runs when it is back. Earlier missed days are not run: "
+    "the check `no_missed_day` shows them, and a backfill replays them.",
 )
 
 

@@ -21,7 +21,7 @@ LATEST_REQUEST_SECONDS = 120  # before a send: a run that was killed is repeated
 
 
 def request_ahead(dispatch_ahead_seconds: int) -> int:
-    """Return how many seconds before a send its dispatch is requested: late, so that a run takes many sends."""
+    """Return the seconds from the request of a dispatch to its send: few, so that a run takes many sends."""
     return max(dispatch_ahead_seconds // 3, min(dispatch_ahead_seconds // 2, LATEST_REQUEST_SECONDS))
 
 

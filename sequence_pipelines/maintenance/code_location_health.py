@@ -1,4 +1,6 @@
-"""Probe of the code location: `python -m sequence_pipelines.maintenance.code_location_health`, for a container.
+"""Probe of the code location for a container.
+
+It is run as `python -m sequence_pipelines.maintenance.code_location_health`.
 
 After each start of the code server it asks until all of this holds: the definitions load, the settings are
 valid, the database is migrated, and the queues exist and belong to this environment. It then writes a mark,

@@ -230,12 +230,12 @@ class PlanRepository:
             )
 
     def count_day(self, day: date, begins: datetime, ends: datetime) -> dict[str, int]:
-        """Return the number of sends by status that were planned on planning day `day`, from begins to ends."""
+        """Return the number of sends by status planned on planning day `day`, from begins to ends."""
         rows = self.execute("count_day", day=day, begins=begins, ends=ends).fetchall()
         return dict(rows)
 
     def sends_of_day(self, day: date, begins: datetime, ends: datetime) -> pd.DataFrame:
-        """Return the sends that were planned on planning day `day`: DAY_COLUMNS, with epoch seconds and days."""
+        """Return the sends planned on planning day `day`: DAY_COLUMNS, with epoch seconds and days."""
         statuses = [status.value for status in SendStatus]
         columns = ("mailbox_id", "status", *KEY, "due_day", "send_day", "send_at", "not_after")
         rows = self.table("read_day", columns, day=day, begins=begins, ends=ends, statuses=statuses)

@@ -1,4 +1,4 @@
-"""Builds the frames that the assets store: times as timestamps and days as dates, for people and other tools."""
+"""Builds the frames that the assets store: timestamps and dates, for people and other tools."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _dates(days: pd.Series) -> pa.Array:
 
 
 def day_frame(repository: PlanRepository, plan: Plan, day: date, calendar: PlanningCalendar) -> pd.DataFrame:
-    """Return the sends that were planned on planning day `day`, as the ledger has them once the plan is written.
+    """Return the sends planned on planning day `day`, as the ledger has them once the plan is written.
 
     A repeated run returns the earlier sends too, so the frame does not shrink. Columns: DAY_COLUMNS.
     """

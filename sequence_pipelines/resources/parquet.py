@@ -38,8 +38,8 @@ class ParquetIOManager(dg.IOManager):
             name, day = context.asset_key.to_user_string(), context.asset_partition_key
             raise dg.Failure(
                 f"There is no `{name}` for {day}: it was never materialized, or its file was deleted. "
-                "Materialize the day with the job `daily_plan`, which also materializes what its assets read: "
-                f"Jobs, daily_plan, Materialize all, {day}.",
+                "Materialize the day with the job `daily_plan`, which also materializes what its "
+                f"assets read: Jobs, daily_plan, Materialize all, {day}.",
                 metadata={"asset": dg.MetadataValue.asset(context.asset_key), "partition": day},
                 allow_retries=False,
             ) from None

@@ -52,6 +52,6 @@ def schema_state(found: str | None) -> SchemaState:
 def newer_schema(found: str | None) -> str:
     """Return the line that a program of an earlier release logs."""
     return (
-        f"the database is at revision {found}, newer than this release's {release_revision()}: it works for the "
-        "time of an upgrade. Use the release that migrated the database, or a newer one."
+        f"the database is at revision {found}, newer than this release's {release_revision()}: it works "
+        "for the time of an upgrade. Use the release that migrated the database, or a newer one."
     )

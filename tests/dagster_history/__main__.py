@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,8 @@ def one_run_of_each(at: Machine) -> dict[str, str]:
         run = runs.launch(job, day)
         for _ in runs.follow(run, seconds=300):
             pass
-        wait_for(f"{job} has ended", lambda: runs_of(at, "run_id = %s AND status = 'SUCCESS'", run), 30)  # noqa: B023
+        ended = partial(runs_of, at, "run_id = %s AND status = 'SUCCESS'", run)
+        wait_for(f"{job} has ended", ended, 30)
         found[job] = run
     return found
 

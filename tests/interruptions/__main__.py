@@ -1,12 +1,12 @@
 """Tries what interrupts Dagster's runs on a real stack: `make trial NAME=interruptions`.
 
 `killed` kills the code server while a plan runs, launches the next plan and measures when it starts, then
-terminates runs that the code server cannot reach. `stopped` stops the stack in the middle of a backfill, keeps
-it down over a daily tick and starts it again. `clicked` materializes `send_plan` twice from its page. Names of
-parts as arguments select them, and `--instance FILE` tries another dagster.yaml.
+terminates runs that the code server cannot reach. `stopped` stops the stack in the middle of a backfill,
+keeps it down over a daily tick and starts it again. `clicked` materializes `send_plan` twice from its
+page. Names of parts as arguments select them, and `--instance FILE` tries another dagster.yaml.
 
-Exits with status 0 only if the next plan starts within two minutes, Terminate never answers with an error, the
-backfill ends by itself, the missed tick is made up, and no two plans run at the same time.
+Exits with status 0 only if the next plan starts within two minutes, Terminate never answers with an
+error, the backfill ends by itself, the missed tick is made up, and no two plans run at the same time.
 """
 
 from __future__ import annotations

@@ -119,8 +119,8 @@ def test_listener_is_known_by_its_process_also_where_two_share_the_port() -> Non
         assert found
         assert owned_by(found, [os.getpid()])
         share = (
-            "import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1); "
-            f"s.bind(('{LOOPBACK}', {port})); s.listen(); sys.stdin.read()"
+            "import socket, sys; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)"
+            f"; s.bind(('{LOOPBACK}', {port})); s.listen(); sys.stdin.read()"
         )
         other = subprocess.Popen([sys.executable, "-c", share], stdin=subprocess.PIPE, text=True)
         try:

@@ -1,4 +1,4 @@
-"""Tests that migrations and functions give the documented schema: from empty, repeated, back, and in parallel."""
+"""Tests that migrations and functions give the documented schema: new, repeated, back, in parallel."""
 
 from __future__ import annotations
 

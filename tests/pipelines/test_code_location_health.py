@@ -40,9 +40,10 @@ class CodeServer:
 
     def asked(self, environment: dict[str, str]) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "sequence_pipelines.maintenance.code_location_health", "--port", str(self.port),
-             "--mark", str(self.mark)],
-            env={"PATH": "/usr/bin:/bin", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", **environment},
+            [sys.executable, "-m", "sequence_pipelines.maintenance.code_location_health",
+             "--port", str(self.port), "--mark", str(self.mark)],
+            env={"PATH": "/usr/bin:/bin", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+                 **environment},
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         return done.returncode, done.stderr

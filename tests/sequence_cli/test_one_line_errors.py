@@ -1,4 +1,4 @@
-"""Tests of commands that are given wrong paths, URLs and servers: one line, exit status 2, no wait for ever."""
+"""Tests of commands with wrong paths, URLs and servers: one line, exit status 2, no wait for ever."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests that a planning day starts at one instant, in every time zone, and from which day on there are days."""
+"""Tests that a planning day starts at one instant in every time zone, and which day is the first."""
 
 from __future__ import annotations
 

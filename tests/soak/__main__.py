@@ -1,8 +1,8 @@
 """Runs the product under faults every few seconds and accounts for every mail: `make soak MINUTES=10`.
 
-Postgres, Valkey, the API, the workers and moto's SQS are real processes; a proxy in front of SQS injects faults
-that Amazon SQS may show. One thread each calls the functions of Dagster's jobs (plan, dispatch, results,
-reconciliation) every few seconds, because the daemon would start them only every half minute.
+Postgres, Valkey, the API, the workers and moto's SQS are real processes; a proxy in front of SQS injects
+faults that Amazon SQS may show. One thread each calls the functions of Dagster's jobs (plan, dispatch,
+results, reconciliation) every few seconds, because the daemon would start them only every half minute.
 """
 
 from __future__ import annotations

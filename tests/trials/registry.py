@@ -1,7 +1,7 @@
 """Lists the trials: tests that take long or need a server that `make test` does without.
 
-`make test` runs none of them, except the tests of Dovecot, of the alert rules and of the pages, which it runs if
-their program is installed.
+`make test` runs none of them, except the tests of Dovecot, of the alert rules and of the pages, which it runs
+if their program is installed.
 """
 
 from __future__ import annotations

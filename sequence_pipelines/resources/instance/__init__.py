@@ -1,1 +1,1 @@
-"""Parts of Dagster's instance (`dagster.yaml`): launcher, run queue, and the lock that each running run holds."""
+"""Parts of Dagster's instance (`dagster.yaml`): launcher, run queue, and the lock of each running run."""
