@@ -62,13 +62,14 @@ def restore_guard(
     from sequence_store.postgres.connection import connect
     from sequence_store.settings import OwnerSettings, read_settings
 
+    records = [read_text(file, hint="--sent") for file in sent or []]
     settings = read_settings(OwnerSettings)
     if keep_places and settings.calendar.day_of(taken) != settings.calendar.day_of(datetime.now(UTC)):
         raise typer.BadParameter(
             "cannot be used: a planning day, and so a plan, has started since the snapshot",
             param_hint="--keep-places",
         )
-    evidence = _read_sent(sent or [], settings) | (_read_results(settings) if queue else {})
+    evidence = _sends_named(records, settings) | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
 
         def guarded() -> Guarded:
@@ -135,12 +136,11 @@ def _instant(text: str) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _read_sent(files: list[Path], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
+def _sends_named(texts: list[str], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
     from sequence_store.domain.states import SendStatus
     from sequence_store.mail.message_ids import keys_named_in
 
     secret = settings.address_key.get_secret_value().encode()
-    texts = (read_text(file, hint="--sent") for file in files)
     return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
 
 

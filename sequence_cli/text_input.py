@@ -14,5 +14,7 @@ def read_text(file: Path, *, hint: str) -> str:
         return sys.stdin.buffer.read().decode(errors="replace")
     try:
         return file.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError as error:
+        raise typer.BadParameter(f"{file} does not exist", param_hint=hint) from error
     except OSError as error:
         raise typer.BadParameter(f"cannot read {file}: {error.strerror}", param_hint=hint) from error

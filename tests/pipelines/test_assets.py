@@ -595,7 +595,7 @@ def test_sending_health_names_the_mailbox_with_a_problem_by_id_and_domain(
     world.mailbox(address="ada.lovelace@sender.example")
     parked = world.mailbox(parked_until="infinity", parked_reason="token_refused: invalid_grant")
     external_id = world.one("SELECT external_id::text FROM mailboxes WHERE id = %s", parked)
-    settings = world.settings
+    settings = queues.settings.pipeline
     result = dg.materialize(
         [sending_health],
         instance=instance,

@@ -30,7 +30,7 @@ LIMITS: Mapping[str, RunLimit] = {
     "timed_dispatch": RunLimit(600, 20, frozenset({"timed_messages"})),
     "apply_delivery_results": RunLimit(600, 15, frozenset({"delivery_results"})),
     "reconcile": RunLimit(600, 5),
-    "health_checks": RunLimit(600),
+    "health_checks": RunLimit(600, 0, frozenset({"sending_health"})),
     "archive_old_sends": RunLimit(3600, -5),
     "remove_old_runs": RunLimit(3600, -5),
     "send_forecast": RunLimit(3600, 0, frozenset({"send_forecast"})),
