@@ -11,7 +11,6 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError
 
 from crud_api.base_schema import RequestBody
-from crud_api.errors import InvalidInputError
 
 ListedIds = Annotated[
     list[str],
@@ -24,12 +23,12 @@ List = TypeVar("List", bound=RequestBody)
 
 
 def in_body_or_query(body: List | None, listed: list[str], kind: type[List], name: str) -> List:
-    """Return the list `name` from where it is; raise an error if it is in both places, or in none."""
-    if body is not None and listed:
-        raise InvalidInputError(f"{name}: is in the body and in the query. Send it once.")
-    if body is not None:
+    """Return the list `name` from the body, the query or both; raise an error if it is in neither."""
+    if body is not None and not listed:
         return body
-    given = {name: [one for part in listed for one in part.split(",")]} if listed else {}
+    first = [str(one) for one in body.model_dump(by_alias=True)[name]] if body is not None else []
+    ids = [one for part in listed for one in part.split(",")]
+    given = {name: list(dict.fromkeys([*first, *ids]))} if ids else {}
     try:
         return kind.model_validate(given)
     except ValidationError as error:
