@@ -35,9 +35,12 @@ def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make generated bodies valid: distinct step numbers, a complete ramp-up, storable attributes, a file."""
+    """Make generated requests valid: one id in a path, distinct step numbers, a complete ramp-up, a file."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
+    for name, value in (case.path_parameters or {}).items():
+        if isinstance(value, list) and value:  # an inferred link passes `contactIds` for `contact_id`
+            case.path_parameters[name] = value[0]
     if case.media_type == "application/octet-stream" and isinstance(case.body, Binary):
         case.body = Binary(b"name,mailAddress,reason\nAda,ada@example.com," + case.body.data + b"\n")
     if not isinstance(case.body, dict):
