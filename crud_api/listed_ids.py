@@ -8,15 +8,19 @@ from __future__ import annotations
 from typing import Annotated, TypeVar
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, WithJsonSchema
 
 from crud_api.base_schema import RequestBody
 
+_UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_IDS = {"type": "string", "pattern": f"^{_UUID}(,{_UUID})*$"}  # for the document; the model checks each id
+
 ListedIds = Annotated[
-    list[str],
+    list[Annotated[str, WithJsonSchema(_IDS)]],
     Field(
+        max_length=1000,  # so many fit into a URL
         description="The same list as in the body, for clients that send no body with DELETE: repeat the "
-        "parameter, or separate the ids by commas"
+        "parameter, or separate the ids by commas",
     ),
 ]
 List = TypeVar("List", bound=RequestBody)

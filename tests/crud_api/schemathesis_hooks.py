@@ -9,6 +9,11 @@ from schemathesis.transport.serialization import Binary
 
 from crud_api.contacts.attributes import LARGEST_INT
 
+LISTS = {
+    "/sequences/{sequence_id}/contacts": "contactIds",
+    "/sequences/{sequence_id}/mailboxes": "mailboxIds",
+}
+SOME_ID = "0d5c9d3e-6f1b-4c8e-9a53-2f1c1f7e8a10"
 RAMP_UP = ("rampUpStart", "rampUpDailyIncrement", "rampUpStarted")
 
 
@@ -38,6 +43,9 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     """Make generated requests valid: one id in a path, distinct step numbers, a complete ramp-up, a file."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
+    listed = LISTS.get(case.path) if case.method == "DELETE" else None
+    if listed and not isinstance(case.body, dict) and not (case.query or {}).get(listed):
+        case.query = dict(case.query or {}) | {listed: [SOME_ID]}  # the list is in the body or in the query
     for name, value in (case.path_parameters or {}).items():
         if isinstance(value, list) and value:  # an inferred link passes `contactIds` for `contact_id`
             case.path_parameters[name] = value[0]
