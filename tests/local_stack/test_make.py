@@ -21,7 +21,8 @@ def python(folder: Path, version: str) -> Path:
 
 
 def make(root: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHON"} | variables
+    outer = {"PYTHON", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"}  # of the `make test` that runs this test
+    environment = {name: value for name, value in os.environ.items() if name not in outer} | variables
     return subprocess.run(
         ["make", *arguments], cwd=root, env=environment, capture_output=True, text=True, check=False
     )
