@@ -83,7 +83,7 @@ def open_plan(page: Page, url: str, day: str) -> None:
 
 def open_checks(page: Page, url: str) -> None:
     page.goto(f"{url}/assets/send_plan?view=checks")
-    for check in ("within_limits", "inside_windows", "one_mail_a_day", "no_missed_day", "nothing_unknown"):
+    for check in ("within_limits", "inside_windows", "one_mail_a_day", "gaps_kept", "pins_kept"):
         expect(page.get_by_text(check, exact=True).first).to_be_visible()
     expect(page.get_by_text("Succeeded").first).to_be_visible()
     expect(page.get_by_text("This is a blocking asset check", exact=False)).to_be_visible()
