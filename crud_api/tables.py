@@ -61,6 +61,7 @@ steps = Table(
     Column("step_number", Integer),
     Column("mail_subject", Text),
     Column("mail_content", Text),
+    Column("mail_format", Text),
     Column("delay_days", Integer),
 )
 
@@ -136,6 +137,7 @@ suppressions = Table(
     Column("external_id", Uuid),
     Column("reason", Text),
     Column("at", Instant),
+    Column("until", Instant),
 )
 
 send_events = Table(

@@ -16,6 +16,7 @@ from sequence_cli import (
     archive,
     contacts,
     day,
+    explain,
     forecast,
     keys,
     mailbox,
@@ -27,6 +28,7 @@ from sequence_cli import (
     sends,
     stack,
     status,
+    suppressions,
     verify,
     why,
     worker,
@@ -76,6 +78,8 @@ app.add_typer(sends.app, name="sends")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(explain.app, name="explain")
+app.add_typer(suppressions.app, name="suppressions")
 app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)

@@ -15,7 +15,7 @@ from typing import cast
 
 from sequence_store.domain.addresses import Address, parse_address
 from sequence_store.domain.messages import SendKey
-from sequence_store.domain.states import AttemptReason, Fault
+from sequence_store.domain.states import AttemptReason, Fault, MailFormat, SendReason
 from sequence_store.errors import TemplateError
 from sequence_store.mail.content import Bodies, Person, render_bodies, render_subject, template_names
 from sequence_store.mail.message_ids import message_id
@@ -43,6 +43,7 @@ class MailOrder:
     mailbox_address: str
     mailbox_display_name: str | None
     links: MailLinks
+    mail_format: str = MailFormat.AUTO.value
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class Mail:
 
     def smtputf8_error(self) -> MailError:
         """Return the error for a server without SMTPUTF8; it parks the mailbox if the sender needs it."""
-        fault = Fault.MAILBOX if self.sender.needs_utf8 else Fault.RECIPIENT
-        return MailError(AttemptReason.SMTPUTF8_NOT_OFFERED, fault=fault)
+        if self.sender.needs_utf8:
+            return MailError(AttemptReason.SMTPUTF8_NOT_OFFERED, fault=Fault.MAILBOX)
+        return MailError(SendReason.RELAY_LACKS_SMTPUTF8, fault=Fault.RECIPIENT, waits=True)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def _rendered(order: MailOrder) -> tuple[str, Bodies]:
     )
     try:
         subject = render_subject(order.mail_subject, order.thread_subject, names)
-        bodies = render_bodies(order.mail_content, names)
+        bodies = render_bodies(order.mail_content, names, order.mail_format)
     except TemplateError as error:
         raise MailError(f"{AttemptReason.TEMPLATE}: {error}") from None
     return _header(subject, AttemptReason.SUBJECT), Bodies(bodies.text, order.links.tracked(bodies.html))

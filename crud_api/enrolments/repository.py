@@ -17,6 +17,7 @@ from sqlalchemy import (
     any_,
     func,
     literal,
+    or_,
     select,
     true,
     tuple_,
@@ -95,6 +96,7 @@ def candidates(
     suppressed = (
         select(1)
         .where(suppressions.c.address_hmac == func.address_hmac(contacts.c.mail_address, literal(pads)))
+        .where(or_(suppressions.c.until.is_(None), suppressions.c.until > func.clock_timestamp()))
         .exists()
     )
     statement = (

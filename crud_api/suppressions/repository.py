@@ -17,6 +17,7 @@ SHOWN = (
     suppressions.c.external_id.label("id"),
     suppressions.c.reason,
     suppressions.c.at,
+    suppressions.c.until,
 )
 
 

@@ -1,5 +1,13 @@
 -- What may keep a send from going out at its time.
 
+-- Whether an address is suppressed at an instant. A single select without a definer's rights, so that
+-- Postgres inlines it. The planner reads the same from the other side: read_unmailable in plan.sql.
+CREATE OR REPLACE FUNCTION is_suppressed(p_address_hmac bytea, p_at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM suppressions x
+        WHERE x.address_hmac = p_address_hmac AND (x.until IS NULL OR x.until > p_at))
+$$;
+
 -- Returns the reason why a send must not go out, or null if every gate is open. claim_send and
 -- mark_transmitting both call it. A parked mailbox closes the gate if it is parked beyond the send's time
 -- or, if that is later, beyond now. The planner does the same with arrays: find_revoked in
@@ -14,8 +22,7 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
         WHEN e.status <> 'active' THEN 'enrolment_' || e.status
         WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
         -- Computed from the address as it is now: the stored HMAC may be missing or old.
-        WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, pads))
-            THEN 'suppressed'
+        WHEN is_suppressed(address_hmac(c.mail_address, pads), clock_timestamp()) THEN 'suppressed'
         WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
         WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
         WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
@@ -51,5 +58,5 @@ RETURNS timestamptz LANGUAGE sql STABLE AS $$
     ORDER BY cell LIMIT 1
 $$;
 
-REVOKE EXECUTE ON FUNCTION closed_gate, next_free_place
+REVOKE EXECUTE ON FUNCTION is_suppressed, closed_gate, next_free_place
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;

@@ -28,17 +28,51 @@ BEGIN
     WHERE contact_id = ANY (p_contact_ids) AND status IN ('active', 'paused');
 END $$;
 
--- Suppresses an address and stops its contacts. The first reason stays, except that 'unsubscribed' replaces
--- the product's own reasons (hard_bounce and its like).
+-- Suppresses an address for ever and stops its contacts.
 CREATE OR REPLACE FUNCTION suppress_address(p_address text, p_status text, p_reason text, pads bytea)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM stop_contacts(ARRAY(SELECT contacts_of_address(p_address)), p_status,
         CASE p_status WHEN 'unsubscribed' THEN 'unsubscribed' ELSE 'suppressed' END);
-    INSERT INTO suppressions AS x (address_hmac, reason) VALUES (address_hmac(p_address, pads), p_reason)
-    ON CONFLICT (address_hmac) DO UPDATE SET reason = excluded.reason, at = excluded.at
-        WHERE excluded.reason = 'unsubscribed' AND x.reason NOT IN ('unsubscribed', 'complaint', 'erased');
+    PERFORM enter_suppression(address_hmac(p_address, pads), p_reason, NULL);
 END $$;
+
+-- Enters a suppression, until p_until (null: for ever). The first reason stays, except that 'unsubscribed'
+-- replaces the product's own reasons, and that any reason replaces a suppression with an end if it lasts
+-- longer.
+CREATE OR REPLACE FUNCTION enter_suppression(p_address_hmac bytea, p_reason text, p_until timestamptz)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO suppressions AS x (address_hmac, reason, at, until)
+    VALUES (p_address_hmac, p_reason, clock_timestamp(), p_until)
+    ON CONFLICT (address_hmac) DO UPDATE
+        SET reason = excluded.reason, at = excluded.at, until = excluded.until
+        WHERE x.until < coalesce(excluded.until, 'infinity') OR (excluded.reason = 'unsubscribed'
+            AND x.reason NOT IN ('unsubscribed', 'complaint', 'erased'))
+$$;
+
+-- Suppresses the address of a send. An erased contact has no address; that was suppressed when it was
+-- erased.
+CREATE OR REPLACE FUNCTION suppress_recipient(s sends, p_reason text, p_until timestamptz, pads bytea)
+RETURNS void LANGUAGE sql AS $$
+    SELECT enter_suppression(address_hmac(c.mail_address, pads), p_reason, p_until)
+    FROM contacts c WHERE c.id = s.contact_id AND c.mail_address LIKE '%@%'
+$$;
+
+-- Lifts suppressions by their ids, and records who did it and why. Returns how many there were.
+CREATE OR REPLACE FUNCTION lift_suppressions(p_ids uuid[], p_by text, p_why text) RETURNS bigint
+LANGUAGE sql AS $$
+    WITH lifted AS (
+        DELETE FROM suppressions x WHERE x.external_id = ANY (p_ids)
+        RETURNING x.address_hmac, x.reason),
+    counted AS ( -- a lifted address begins with no refusals
+        DELETE FROM refusals r USING lifted l WHERE r.address_hmac = l.address_hmac),
+    recorded AS (
+        INSERT INTO send_events (at, kind, detail)
+        SELECT clock_timestamp(), 'suppression_lifted', jsonb_build_object('by', p_by, 'reason', p_why,
+            'was', l.reason, 'address_hmac', encode(l.address_hmac, 'hex'))
+        FROM lifted l)
+    SELECT count(*) FROM lifted
+$$;
 
 -- Unsubscribes the recipient of a send. Repeating it changes nothing. Returns false if the contact does not
 -- exist.
@@ -73,8 +107,7 @@ BEGIN
     IF address = '' THEN RETURN true; END IF;
     ids := ARRAY(SELECT contacts_of_address(address));
     PERFORM stop_contacts(ids, 'removed', 'contact_erased');
-    INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac(address, pads), 'erased')
-        ON CONFLICT DO NOTHING;
+    PERFORM enter_suppression(address_hmac(address, pads), 'erased', NULL);
     UPDATE sends s SET smtp_reply = NULL FROM sequences_contacts e
     WHERE e.contact_id = ANY (ids) AND s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
         AND s.smtp_reply IS NOT NULL;
@@ -88,6 +121,9 @@ BEGIN
     RETURN true;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION contacts_of_address, stop_contacts, suppress_address, unsubscribe, erase_contact
+REVOKE EXECUTE ON FUNCTION contacts_of_address, stop_contacts, suppress_address, enter_suppression,
+    suppress_recipient, lift_suppressions, unsubscribe, erase_contact
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
-GRANT EXECUTE ON FUNCTION stop_contacts, suppress_address, unsubscribe, erase_contact TO sequence_api;
+GRANT EXECUTE ON FUNCTION stop_contacts, suppress_address, enter_suppression, unsubscribe, erase_contact
+    TO sequence_api;
+GRANT EXECUTE ON FUNCTION enter_suppression TO sequence_pipeline;

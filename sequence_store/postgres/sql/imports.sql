@@ -79,6 +79,7 @@ DELETE FROM import_rows WHERE outcome = 'refused'
 WITH suppressed AS (
     DELETE FROM import_rows r USING suppressions x
     WHERE x.address_hmac = address_hmac(r.mail_address, %(pads)s)
+        AND (x.until IS NULL OR x.until > clock_timestamp())
     RETURNING r.line)
 INSERT INTO import_lines (import_id, line, outcome, reason)
 SELECT %(import_id)s, line, 'refused', 'mailAddress: is suppressed; it must not be mailed' FROM suppressed
@@ -174,9 +175,12 @@ SELECT stop_contacts(ARRAY(SELECT c.id FROM import_rows r JOIN contacts c ON low
     WHERE c.deleted_at IS NULL), 'removed', 'suppressed')
 
 -- name: add_suppressions
-INSERT INTO suppressions (address_hmac, reason)
-SELECT address_hmac(r.mail_address, %(pads)s), r.name FROM import_rows r ORDER BY r.line
-ON CONFLICT DO NOTHING
+-- The first reason of an address stays; a suppression with an end becomes one for ever.
+INSERT INTO suppressions AS x (address_hmac, reason)
+SELECT DISTINCT ON (address_hmac(r.mail_address, %(pads)s)) address_hmac(r.mail_address, %(pads)s), r.name
+FROM import_rows r ORDER BY address_hmac(r.mail_address, %(pads)s), r.line
+ON CONFLICT (address_hmac) DO UPDATE SET reason = excluded.reason, at = excluded.at, until = NULL
+    WHERE x.until IS NOT NULL
 
 -- name: export_contacts
 -- A cell that a spreadsheet would read as a formula gets a leading apostrophe; an import removes it again.
