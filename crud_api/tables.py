@@ -50,6 +50,7 @@ sequences = Table(
     Column("is_active", Boolean),
     Column("max_new_per_day", Integer),
     Column("priority", Integer),
+    Column("reply_stops", Text),
 )
 
 steps = Table(
@@ -103,6 +104,11 @@ contacts = Table(
     Column("mail_address", Text),
     Column("is_active", Boolean),
     Column("attributes", JSONB),
+    Column("replied_at", Instant),
+    Column("stopped_at", Instant),
+    Column("stopped_reason", Text),
+    Column("hold_until", Date),
+    Column("hold_reason", Text),
 )
 
 api_keys = Table(
@@ -166,6 +172,8 @@ sequences_contacts = Table(
     Column("next_send", Date),
     Column("last_send", Date),
     Column("mailbox_id", BigInteger),
+    Column("thread_round", SmallInteger),
+    Column("enrolled_at", Instant),
 )
 
 sends = Table(

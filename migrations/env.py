@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
 from migrations import refuse_unknown_revision
-from migrations.revision import apply_functions
+from migrations.revision import apply_functions, fill_free_mail_domains
 
 MIGRATION_LOCK = 7_236_001
+LOCK_RETRY_SECONDS = 0.1
 LOCK_TIMEOUT = "10s"  # a session that waits for a table's lock makes all later sessions wait behind it
 STATEMENT_TIMEOUT = "30min"
 
@@ -19,7 +22,10 @@ engine = create_engine(
     connect_args={"application_name": "sequences migrate", "options": "-c timezone=UTC"},
 )
 with engine.connect() as connection:
-    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    # Without an open transaction: CREATE INDEX CONCURRENTLY of the other migrator would wait for it for ever.
+    while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK}):
+        connection.commit()
+        time.sleep(LOCK_RETRY_SECONDS)
     bounds = {"lock_timeout": LOCK_TIMEOUT, "statement_timeout": STATEMENT_TIMEOUT}
     for name, bound in (bounds | attributes["bounds"]).items():
         connection.execute(text("SELECT set_config(:name, :bound, false)"), {"name": name, "bound": bound})
@@ -30,3 +36,4 @@ with engine.connect() as connection:
         context.run_migrations()
         if attributes["functions"]:
             apply_functions()
+            fill_free_mail_domains()

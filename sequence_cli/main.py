@@ -16,12 +16,14 @@ from sequence_cli import (
     archive,
     contacts,
     day,
+    explain,
     forecast,
     keys,
     mailbox,
     metrics,
     migrate,
     plan,
+    replies,
     restore_guard,
     sample_data,
     sends,
@@ -76,6 +78,9 @@ app.add_typer(sends.app, name="sends")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(replies.app, name="replies")
+app.add_typer(replies.optouts, name="optouts")
+app.add_typer(explain.app, name="explain")
 app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)

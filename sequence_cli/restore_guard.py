@@ -61,7 +61,7 @@ def restore_guard(
             "cannot be used: a planning day, and so a plan, has started since the snapshot",
             param_hint="--keep-places",
         )
-    evidence = _read_sent(sent or [], settings) | (_read_results(settings) if queue else {})
+    evidence = _read_sent(sent or []) | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
         found = guard(connection, settings, taken, evidence, keep_places=keep_places, complete=complete)
         if dry_run:
@@ -100,13 +100,14 @@ def _instant(text: str) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _read_sent(files: list[Path], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
+def _read_sent(files: list[Path]) -> dict[SendKey, SendStatus]:
     from sequence_store.domain.states import SendStatus
     from sequence_store.mail.message_ids import keys_named_in
+    from sequence_store.settings import MessageIdSettings, read_settings
 
-    secret = settings.address_key.get_secret_value().encode()
+    secrets = read_settings(MessageIdSettings).message_id_keys
     texts = (file.read_text(encoding="utf-8", errors="replace") for file in files)
-    return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
+    return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, *secrets)}
 
 
 def _read_results(settings: OwnerSettings) -> dict[SendKey, SendStatus]:

@@ -79,6 +79,11 @@ class LedgerStatus:
     used: int
     parked: list[Parked]
     worker_connections: int
+    opt_outs: int = 0  # that wait for confirmation
+    left_company: int = 0  # enrolments whose contact has left its company
+    readable_mailboxes: int = 0  # whose incoming mail is read
+    unread_seconds: float = 0.0  # since the mailbox was read that was read longest ago
+    unread_mailbox: str | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +186,7 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
             rows("count_mailboxes"),
             rows("count_worker_connections"),
         )
+        answers = cursor.execute(query("replies", "count_open_questions"), {"now": now}).fetchone() or {}
         waiting = {row["reason"]: row["count"] for row in rows("count_waiting")}
         parked = [Parked(row["address"], row["parked_until"], row["reason"]) for row in rows("read_parked")]
     sends: dict[str, int] = {}
@@ -212,6 +218,11 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
         used=boxes["used"],
         parked=parked,
         worker_connections=workers["count"],
+        opt_outs=answers["opt_outs"],
+        left_company=answers["left_company"],
+        readable_mailboxes=answers["readable"],
+        unread_seconds=answers["unread_seconds"],
+        unread_mailbox=answers["unread_mailbox"],
     )
 
 

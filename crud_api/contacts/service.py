@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -9,7 +10,7 @@ from sqlalchemy import Connection
 from crud_api.contacts import repository
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
 from crud_api.enrolments import repository as enrolments
-from crud_api.errors import NotFoundError
+from crud_api.errors import ConflictError, NotFoundError
 from crud_api.paging import Page
 from crud_api.tables import AnyRow
 from sequence_store.domain.states import EnrolmentReason
@@ -28,11 +29,21 @@ def find(connection: Connection, contact: UUID, *, lock: bool = False) -> Contac
     return _shown(repository.find(connection, contact, lock=lock), contact)
 
 
-def change(connection: Connection, contact: UUID, body: ContactChanges) -> Contact:
+def change(connection: Connection, contact: UUID, body: ContactChanges, *, today: date) -> Contact:
     changes = body.changes()
+    if "hold_until" in changes:
+        until = changes.pop("hold_until")
+        repository.hold(connection, internal_id(connection, contact), today, until)
     if not changes:
         return find(connection, contact)
     return _shown(repository.change(connection, contact, changes), contact)
+
+
+def settle_opt_out(connection: Connection, contact: UUID, *, confirmed: bool, pads: bytes) -> None:
+    """Confirm or lift an opt-out; raise ConflictError if none waits for confirmation."""
+    internal_id(connection, contact)
+    if not repository.settle_opt_out(connection, contact, confirmed=confirmed, pads=pads):
+        raise ConflictError("No opt-out of the contact waits for confirmation.")
 
 
 def delete(connection: Connection, contact: UUID) -> None:

@@ -65,7 +65,13 @@ async def import_contacts(
     """
     file = body_file(request.stream())
     return await run_in_threadpool(
-        service.import_contacts, store, file, query, today=today, pads=settings.address_pads
+        service.import_contacts,
+        store,
+        file,
+        query,
+        today=today,
+        pads=settings.address_pads,
+        quiet_days=settings.reply_quiet_days,
     )
 
 

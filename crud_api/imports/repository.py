@@ -93,13 +93,21 @@ def merge_contacts(connection: Connection, pads: bytes, *, change: bool) -> dict
 
 
 def merge_and_enrol(
-    connection: Connection, import_id: int, pads: bytes, sequence_id: int, next_send: date, *, change: bool
+    connection: Connection,
+    import_id: int,
+    pads: bytes,
+    sequence_id: int,
+    next_send: date,
+    *,
+    change: bool,
+    quiet_days: int,
 ) -> dict[str, int]:
     """Do the same, and enrol the contacts that have never been in the sequence."""
     _find_known(connection)
     changed = _run(connection, "change_known").rowcount if change else 0
     enrolment = {"sequence_id": sequence_id, "next_send": next_send}
-    known = _run(connection, "enrol_known", import_id=import_id, **enrolment).scalar_one()
+    quiet = {"import_id": import_id, "quiet_days": quiet_days}
+    known = _run(connection, "enrol_known", **quiet, **enrolment).scalar_one()
     new = _run(connection, "add_and_enrol_new", pads=pads, **enrolment).one()
     _run(connection, "report_inactive_new", import_id=import_id)
     return {"added": new.added, "changed": changed, "enrolled": known + new.enrolled}

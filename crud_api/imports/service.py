@@ -37,7 +37,13 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # without it, some spreadsheets do not recogn
 
 
 def import_contacts(
-    store: Database, file: io.BufferedReader, query: ContactFileQuery, *, today: date, pads: bytes
+    store: Database,
+    file: io.BufferedReader,
+    query: ContactFileQuery,
+    *,
+    today: date,
+    pads: bytes,
+    quiet_days: int,
 ) -> Import:
     """Import a file of contacts in one transaction; list refused rows in the report.
 
@@ -62,7 +68,9 @@ def import_contacts(
         if enrolment is None:
             counts = repository.merge_contacts(connection, pads, change=change)
         else:
-            counts = repository.merge_and_enrol(connection, import_id, pads, *enrolment, change=change)
+            counts = repository.merge_and_enrol(
+                connection, import_id, pads, *enrolment, change=change, quiet_days=quiet_days
+            )
         repository.finish(connection, import_id, rows, counts, layout.ignored)
     return _of(store, import_id)
 

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 
 import dagster as dg
+import pandas as pd
 
 from sequence_pipelines.assets.delivery_results import delivery_results
 from sequence_pipelines.assets.due_contacts import due_contacts
 from sequence_pipelines.maintenance.due_volume import DAYS_COMPARED, judge_due_volume
+from sequence_pipelines.maintenance.inbox_state import UNREAD_SECONDS, read_inbox_state
 from sequence_pipelines.maintenance.reputation import (
     count_reputation_events,
     judge_bounces,
@@ -88,6 +90,36 @@ def reputation(database: dg.ResourceParam[Database], clock: Clock) -> Iterator[d
             "complaint_percent": round(100 * complaints.rate, 3),
         },
     )
+
+
+@dg.asset_check(
+    asset=delivery_results,
+    description="Each mailbox with an IMAP server was read within the last hour. If one was not: check that "
+    "`sequences inbox` runs and what its log says of the mailbox. A reply that is not read stops nothing, so "
+    "mails go on to contacts that have answered. The metadata has the mails read by day and kind, and the lag "
+    "of each folder.",
+)
+def mailboxes_are_read(database: dg.ResourceParam[Database], clock: Clock) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        reading = read_inbox_state(connection, clock.read())
+    return dg.AssetCheckResult(
+        passed=reading.unread_seconds <= UNREAD_SECONDS,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "mailboxes_read": reading.readable,
+            "longest_unread_seconds": round(reading.unread_seconds),
+            "opt_outs_to_confirm": reading.opt_outs,
+            **_table("mails_by_day", reading.by_day),
+            **_table("folders", reading.folders),
+        },
+    )
+
+
+def _table(name: str, frame: pd.DataFrame) -> dict[str, dg.TableMetadataValue]:
+    """Return a frame as metadata; nothing if it has no row, because Dagster cannot show it."""
+    rows = frame.astype(str).to_dict("records")
+    records = [dg.TableRecord({str(column): value for column, value in row.items()}) for row in rows]
+    return {name: dg.MetadataValue.table(records)} if records else {}
 
 
 def _severity(*, alarm: bool) -> dg.AssetCheckSeverity:

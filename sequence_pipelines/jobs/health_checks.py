@@ -4,7 +4,7 @@ import dagster as dg
 
 from sequence_pipelines.assets.delivery_results import promises_kept
 from sequence_pipelines.assets.due_contacts import sequences_can_mail
-from sequence_pipelines.assets.health import due_contacts_as_usual, reputation
+from sequence_pipelines.assets.health import due_contacts_as_usual, mailboxes_are_read, reputation
 from sequence_pipelines.assets.mailbox_capacity import mailboxes_are_configured
 from sequence_pipelines.assets.send_plan import no_missed_day, nothing_unknown
 from sequence_pipelines.assets.timed_messages import no_dead_letters
@@ -18,6 +18,7 @@ health_checks = dg.define_asset_job(
         promises_kept,
         reputation,
         due_contacts_as_usual,
+        mailboxes_are_read,
         no_dead_letters,
         sequences_can_mail,
         mailboxes_are_configured,

@@ -106,6 +106,9 @@ class Deferral(StrEnum):
     CONTACT_INACTIVE = "contact_inactive"
     SUPPRESSED = "suppressed"
     INVALID_ADDRESS = "invalid_address"
+    OPT_OUT_UNVERIFIED = "opt_out_unverified"
+    COMPANY_STOPPED = "company_stopped"
+    AWAY = "away"
 
 
 class ClosedGate(StrEnum):
@@ -122,6 +125,9 @@ class ClosedGate(StrEnum):
     ENROLMENT_REMOVED = "enrolment_removed"
     CONTACT_INACTIVE = "contact_inactive"
     SUPPRESSED = "suppressed"
+    OPT_OUT_UNVERIFIED = "opt_out_unverified"
+    COMPANY_STOPPED = "company_stopped"
+    AWAY = "away"
     STEP_DELETED = "step_deleted"
     SEQUENCE_INACTIVE = "sequence_inactive"
     MAILBOX_INACTIVE = "mailbox_inactive"
@@ -195,6 +201,7 @@ class AttemptReason(StrEnum):
     RATE_LIMIT = "rate_limit"
     SENDER_POLICY = "sender_policy"
     SENDER_REFUSED = "sender_refused"
+    RELAYING_REFUSED = "relaying_refused"
     MESSAGE_TOO_LARGE = "message_too_large"
     CONTENT_REFUSED = "content_refused"
     # The parts of a mail that could not be made: stored with the fault after a colon.
@@ -210,6 +217,7 @@ class AttemptReason(StrEnum):
     RECIPIENT_DEFERRED = "recipient_deferred"
     RECIPIENT_TAKES_NO_STRANGERS = "recipient_takes_no_strangers"
     DOMAIN_UNREACHABLE = "domain_unreachable"
+    NO_SUCH_DOMAIN = "no_such_domain"
 
 
 class ReputationReason(StrEnum):
@@ -230,6 +238,7 @@ class EnrolmentReason(StrEnum):
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
     REPLY = "reply"
+    LEFT_COMPANY = "left_company"
     UNSUBSCRIBED = "unsubscribed"
     SUPPRESSED = "suppressed"
     CONTACT_DELETED = "contact_deleted"
@@ -255,7 +264,61 @@ class FeedbackKind(StrEnum):
     COMPLAINT = "complaint"
     REPLY = "reply"
     AUTO_REPLY = "auto_reply"
+    OPT_OUT = "opt_out"
     DELIVERY = "delivery"
+
+
+class MailKind(StrEnum):
+    """What a mail is that a mailbox received (`inbox_mails.kind`)."""
+
+    REPLY = "reply"
+    AUTO_REPLY = "auto_reply"
+    OPT_OUT = "opt_out"
+    HARD_BOUNCE = "hard_bounce"
+    SOFT_BOUNCE = "soft_bounce"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    OWN = "own"
+    NONE = "none"
+    UNREADABLE = "unreadable"
+
+
+class ReplyStops(StrEnum):
+    """Whom a reply stops (`sequences.reply_stops`)."""
+
+    SEQUENCE = "sequence"
+    CONTACT = "contact"
+    COMPANY = "company"
+
+
+class HoldReason(StrEnum):
+    """Why a contact is held (`contacts.hold_reason`)."""
+
+    AWAY = "away"
+    MANUAL = "manual"
+
+
+class MailOutcome(StrEnum):
+    """What followed from a mail that a mailbox received (`inbox_mails.verdict`)."""
+
+    NONE = "none"
+    RECORDED = "recorded"
+    KNOWN = "known"
+    ABSENT = "absent"
+    ARCHIVED = "archived"
+    UNREADABLE = "unreadable"
+    STOPPED_SEQUENCE = "stopped_sequence"
+    STOPPED_CONTACT = "stopped_contact"
+    STOPPED_COMPANY = "stopped_company"
+    STOPPED_CONTACT_NOT_NAMED = "stopped_contact_not_named"
+    STOPPED_CONTACT_NO_DOMAIN = "stopped_contact_no_domain"
+    STOPPED_CONTACT_FREE_MAIL = "stopped_contact_free_mail"
+    STOPPED_CONTACT_OWN_DOMAIN = "stopped_contact_own_domain"
+    STOPPED_CONTACT_TOO_MANY_CONTACTS = "stopped_contact_too_many_contacts"
+    SUPPRESSED = "suppressed"
+    OPT_OUT_UNVERIFIED = "opt_out_unverified"
+    LEFT_COMPANY = "left_company"
+    HELD = "held"
 
 
 class EventKind(StrEnum):
@@ -270,6 +333,9 @@ class EventKind(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     CONTACT_ERASED = "contact_erased"
     SUPPRESSION_LIFTED = "suppression_lifted"
+    REPLY_UNDONE = "reply_undone"
+    OPT_OUT_CONFIRMED = "opt_out_confirmed"
+    OPT_OUT_LIFTED = "opt_out_lifted"
     MAILBOX_PARKED = "mailbox_parked"
     SEQUENCE_SWITCHED_OFF = "sequence_switched_off"
 

@@ -22,6 +22,7 @@ DOCUMENTED = {
         "idempotency_keys": EVERYTHING,
         "imports": EVERYTHING,
         "import_lines": {"SELECT", "INSERT"},
+        **{key: {"SELECT"} for key in ("company_stops", "inbox_mails", "inbox_counts", "free_mail_domains")},
     },
     "sequence_pipeline": {
         **{key: {"SELECT"} for key in ("sequences", "steps", "contacts", "sequences_mailboxes")},
@@ -30,7 +31,16 @@ DOCUMENTED = {
         **{key: {"SELECT", "INSERT", "UPDATE"} for key in ("sends", "mailbox_days")},
         **{
             key: {"SELECT"}
-            for key in ("send_counts", "reputation_events", "inbox_positions", "archived_sends")
+            for key in (
+                "send_counts",
+                "reputation_events",
+                "inbox_positions",
+                "archived_sends",
+                "company_stops",
+                "inbox_mails",
+                "inbox_counts",
+                "free_mail_domains",
+            )
         },
         "plan_deferrals": EVERYTHING,
     },
@@ -53,6 +63,10 @@ DOCUMENTED = {
             "send_counts",
             "reputation_events",
             "inbox_positions",
+            "company_stops",
+            "inbox_mails",
+            "inbox_counts",
+            "free_mail_domains",
             "archived_sends",
         )
     },
@@ -88,12 +102,15 @@ def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
         "claim_send",
         "confirm_limit",
         "finish_send",
-        "keep_inbox_position",
+        "forget_inbox_mails",
         "keep_secret",
         "mark_transmitting",
+        "move_inbox_position",
         "park_mailbox",
-        "read_inboxes",
+        "read_inbox_accounts",
         "record_feedback",
+        "record_mails",
         "release_claim",
         "renew_claim",
+        "resumed_thread",
     ]

@@ -167,14 +167,16 @@ def test_what_locks_for_long_or_breaks_the_release_before_is_found(statement: st
     assert ("stdin", rule) in squawk(text=statement)
 
 
+LATEST = migrations.revisions()[-1]
+NEXT, AFTER_NEXT = (f"{int(LATEST[:4]) + n:04}_{name}" for n, name in ((1, "notes"), (2, "finished")))
 NOTES = f"""
 from migrations.revision import run_sql_file
-revision, down_revision = "0002_notes", {BASELINE!r}
+revision, down_revision = {NEXT!r}, {LATEST!r}
 def upgrade(): run_sql_file(__file__, "up")
 """
-FINISHED = """
+FINISHED = f"""
 from alembic import op
-revision, down_revision = "0003_finished", "0002_notes"
+revision, down_revision = {AFTER_NEXT!r}, {NEXT!r}
 def upgrade():
     with op.get_context().autocommit_block():
         op.execute("CREATE INDEX CONCURRENTLY sends_finished ON sends (finished_at)")
@@ -209,8 +211,8 @@ class NextRelease:
 def next_release(tmp_path: Path) -> NextRelease:
     shutil.copytree(HERE, tmp_path / "migrations", ignore=shutil.ignore_patterns("__pycache__"))
     release = NextRelease(tmp_path)
-    release.write("versions/0002_notes.py", NOTES)
-    release.write("versions/0002_notes.up.sql", "ALTER TABLE mailboxes ADD COLUMN note text;")
+    release.write(f"versions/{NEXT}.py", NOTES)
+    release.write(f"versions/{NEXT}.up.sql", "ALTER TABLE mailboxes ADD COLUMN note text;")
     added = "CREATE OR REPLACE FUNCTION note_of(m mailboxes) RETURNS text LANGUAGE sql AS 'SELECT m.note';"
     release.write("functions/notes.sql", added)
     return release
@@ -226,7 +228,7 @@ def _state(url: str) -> tuple[str, bool, bool]:
         return row
 
 
-OLD, NEW = (BASELINE, False, False), ("0002_notes", True, True)
+OLD, NEW = (LATEST, False, False), (NEXT, True, True)
 
 
 def test_migration_that_meets_a_lock_gives_up_soon_changes_nothing_and_is_run_again(
@@ -271,7 +273,7 @@ def test_older_release_refuses_the_schema_of_a_newer_one(
     empty_database: str, next_release: NextRelease
 ) -> None:
     assert next_release.upgrade(empty_database) == ""
-    with pytest.raises(UnknownSchemaError, match="0002_notes, which this release does not have"):
+    with pytest.raises(UnknownSchemaError, match=f"{NEXT}, which this release does not have"):
         migrations.upgrade(empty_database)
     assert _state(empty_database) == NEW
 
@@ -280,9 +282,9 @@ def test_migration_can_make_an_index_without_locking_its_table(
     empty_database: str, next_release: NextRelease
 ) -> None:
     migrations.upgrade(empty_database)
-    next_release.write("versions/0003_finished.py", FINISHED)
+    next_release.write(f"versions/{AFTER_NEXT}.py", FINISHED)
     assert next_release.upgrade(empty_database) == ""
-    assert _state(empty_database) == ("0003_finished", True, True)
+    assert _state(empty_database) == (AFTER_NEXT, True, True)
 
 
 def _waits(url: str) -> bool:
