@@ -13,11 +13,12 @@ from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 from sequence_pipelines.maintenance.reconcile import count_unsettled
 from sequence_pipelines.partitions import planned_by, planning_days
+from sequence_pipelines.planning.certificate import prove_latest_plan
 from sequence_pipelines.planning.planner import Plan, make_plan, trace_sends
 from sequence_pipelines.planning.repository import KEY, PlanRepository
 from sequence_pipelines.reporting import column_schemas as columns
 from sequence_pipelines.reporting.charts import charts_of_day
-from sequence_pipelines.reporting.metadata import day_outcome, links, plan_numbers, plan_tables
+from sequence_pipelines.reporting.metadata import day_outcome, links, plan_numbers, plan_tables, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
 from sequence_store.postgres.lookback import oldest_unsettled
@@ -25,6 +26,7 @@ from sequence_store.settings import PipelineSettings
 from sequence_store.tracing.traces import Traces
 
 GRACE = timedelta(hours=1)  # a planning day should have its plan this long after it begins
+STARVED_AFTER = timedelta(days=30)  # longer than this no contact that is due should wait
 SHOWN_FIRST = (
     "planned",
     "waiting",
@@ -67,10 +69,16 @@ def _blocking(name: str, rule: str) -> dg.AssetCheckSpec:
     check_specs=[
         _blocking("within_limits", "No mailbox has more mails on a local day than its limit."),
         _blocking("inside_windows", "Every planned mail is inside the send window of its mailbox."),
-        _blocking("one_mail_a_day", "No contact has two mails in a planning day."),
+        _blocking(
+            "one_mail_a_day", "No contact has two mails in a planning day or on one date of a mailbox."
+        ),
+        _blocking("distances_kept", "No follow-up is planned before the date from which it is due."),
         _blocking("gaps_kept", "No two mails of a mailbox are closer than its minimum gap."),
         _blocking("pins_kept", "Follow-ups are sent from the mailbox of their first mail."),
-        _blocking("follow_ups_first", "No first mail has a slot that a waiting follow-up could use."),
+        _blocking(
+            "follow_ups_first",
+            "No first mail of the same or a lower priority has a slot that a waiting follow-up could use.",
+        ),
     ],
 )
 def send_plan(
@@ -164,6 +172,51 @@ def no_missed_day(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult
         passed=not missed,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"missed": len(missed), "days": dg.MetadataValue.json(missed[-50:])},
+    )
+
+
+@dg.asset_check(
+    asset=send_plan,
+    description="No plan serves more contacts of any class and those before it than the latest plan: the "
+    "check computes the bound of each class again from the tables. If not: the plan is valid, but not the "
+    "largest; report it. Rows that were dispatched since the plan count as promised before it.",
+)
+def plan_is_largest(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
+) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        proven = prove_latest_plan(connection, settings)
+    wrong = [one for one in proven or [] if not one.is_largest]
+    columns = ["number", "served", "bound"]
+    return dg.AssetCheckResult(
+        passed=proven is not None and not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "classes_with_waiting_contacts": len(proven or []),
+            "not_largest": table(pd.DataFrame([vars(one) for one in wrong], columns=columns).astype("int64")),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=send_plan,
+    description="No contact that is due waits longer than thirty days. If one does: the reason says what to "
+    "change. A mailbox or a sequence without capacity needs a higher limit or more mailboxes.",
+)
+def nobody_starved(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings], clock: Clock
+) -> dg.AssetCheckResult:
+    before = settings.calendar.day_of(clock.read()) - STARVED_AFTER
+    with database.connect() as connection:
+        starved = PlanRepository(connection, settings.address_pads).frame("find_starved", before=before)
+    whole = ["sequence_id", "mailbox_id", "contacts"]
+    return dg.AssetCheckResult(
+        passed=starved.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "contacts": int(starved["contacts"].sum()),
+            "which": table(starved.astype(dict.fromkeys(whole, "int64")).astype({"due_since": str})),
+        },
     )
 
 

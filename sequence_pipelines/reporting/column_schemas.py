@@ -27,9 +27,12 @@ CANDIDATE = (
     ("pinned_mailbox_id", "int64", "Mailbox of the first mail, which also sends the follow-ups; 0: none yet"),
     ("step_id", "int64", "The step that is due"),
     ("step_number", "int64", "Number of the step in the sequence"),
-    ("due_day", "int64", f"Planning day on which the step fell due, {EPOCH_DAY}"),
+    ("due_day", "int64", f"Date from which the step is due, {EPOCH_DAY}"),
     ("round", "int64", "1; increases by 1 each time the contact is enrolled again"),
     ("follow_up", "bool", "True if an earlier step was mailed"),
+    ("last_send", "int64", f"Date of the last mail, {EPOCH_DAY}; 0: none"),
+    ("last_offset", "int64", "Minutes from UTC when that mail's window started; 32767: not known"),
+    ("overdue", "int64", "Days since the step fell due"),
 )
 
 DUE_CONTACTS = columns(*CANDIDATE)
@@ -44,6 +47,9 @@ MAILBOX_CAPACITY = columns(
     ("starts", "int64", f"Start of the send window, {EPOCH}"),
     ("ends", "int64", f"End of the send window, {EPOCH}"),
     ("allowed", "int64", "Limit of the day, after ramp-up"),
+    ("utc_offset", "int64", "Minutes from UTC when the window starts"),
+    ("grid_from", "int64", f"First cell of the grid of gaps, {EPOCH}"),
+    ("last_cell", "int64", f"Latest second of a cell of the grid, {EPOCH}"),
     ("opens", "int64", f"Start of the open interval: the part of the window that a plan may use, {EPOCH}"),
     ("closes", "int64", f"End of the open interval, {EPOCH}"),
     ("used", "int64", "Mails that already count against the limit: planned, in progress or sent"),
@@ -54,7 +60,6 @@ MAILBOX_CAPACITY = columns(
 SEND_PLAN = columns(
     *CANDIDATE,
     ("priority", "int64", "Priority of the sequence; a larger number is planned first"),
-    ("overdue", "int64", "Days since the step fell due"),
     ("mailbox_id", "int64", "Mailbox that sends the mail"),
     ("reason", "category", "Empty: every contact in this frame has a slot"),
     ("send_day", "int64", f"Local day of the mailbox's window, {EPOCH_DAY}"),

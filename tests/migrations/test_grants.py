@@ -33,6 +33,7 @@ DOCUMENTED = {
             for key in ("send_counts", "reputation_events", "inbox_positions", "archived_sends")
         },
         "plan_deferrals": EVERYTHING,
+        "plan_cuts": {"SELECT", "INSERT", "DELETE"},
     },
     "sequence_worker": {},
     "sequence_readonly": {
@@ -48,6 +49,7 @@ DOCUMENTED = {
             "mailbox_days",
             "send_events",
             "plan_deferrals",
+            "plan_cuts",
             "imports",
             "import_lines",
             "send_counts",
