@@ -61,6 +61,7 @@ class Plan:
     ineligible: pd.DataFrame  # due enrolments that may not get a slot, with their reason
     applied: Applied
     revoked: int
+    adds_to_day: bool  # the planning day had sends before, also if they are cancelled or expired by now
     seconds: dict[str, float]
     completed: int = 0  # enrolments without a step left; known once the plan is written
 
@@ -148,6 +149,7 @@ class Planner:
     def settle(self) -> None:
         """Apply the finished sends and expire the overdue ones, so that their contacts are due again."""
         self.since = oldest_live(self.connection, self.settings, self.day.begins)
+        self.adds_to_day = self.repository.has_sends(self.day.day, self.day.begins, self.day.ends)
         window = {"since": self.since, "now": self.day.now}
         settles = self.settings.unknown_settles
         with self._timed("apply finished sends"):
@@ -202,7 +204,15 @@ class Planner:
             candidates = assign_times(served, self.snapshot, self.settings.send_grace_seconds)
         revoked = len(self.cancelled) + len(self.expired)
         ineligible = self.eligibility.ineligible
-        return Plan(self.snapshot, candidates, ineligible, self.applied, revoked, self.seconds), completed
+        return Plan(
+            self.snapshot,
+            candidates,
+            ineligible,
+            self.applied,
+            revoked,
+            self.adds_to_day,
+            self.seconds,
+        ), completed
 
     def write(self, plan: Plan, completed: Future[int]) -> int:
         """Write the slots as rows, and each mailbox's limit; return how many enrolments were completed."""

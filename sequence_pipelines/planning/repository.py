@@ -229,6 +229,10 @@ class PlanRepository:
                 f"Postgres wrote {written} of {len(order)} rows. Materialize the day again."
             )
 
+    def has_sends(self, day: date, begins: datetime, ends: datetime) -> bool:
+        """Return whether any send was planned on planning day `day`, whatever its status is now."""
+        return self.execute("has_sends", day=day, begins=begins, ends=ends).fetchall() == [(True,)]
+
     def count_day(self, day: date, begins: datetime, ends: datetime) -> dict[str, int]:
         """Return the number of sends by status planned on planning day `day`, from begins to ends."""
         rows = self.execute("count_day", day=day, begins=begins, ends=ends).fetchall()

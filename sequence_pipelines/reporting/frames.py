@@ -43,7 +43,7 @@ def day_frame(repository: PlanRepository, plan: Plan, day: date, calendar: Plann
 
     A repeated run returns the earlier sends too, so the frame does not shrink. Columns: DAY_COLUMNS.
     """
-    if day == plan.day.day and not plan.revoked and not plan.snapshot.rows["today"].any():
+    if day == plan.day.day and not plan.adds_to_day:
         placed = plan.placed[list(SEND_COLUMNS)]
         planned = pd.Categorical([SendStatus.PLANNED] * len(placed), categories=[*SendStatus])
         return with_timestamps(placed.assign(status=planned))

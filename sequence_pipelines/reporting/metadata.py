@@ -102,7 +102,7 @@ class DaySends(NamedTuple):
         """Count the sends of planning day `day`; the transaction has the plan's rows already."""
         begins, ends = calendar.start_of(day), calendar.end_of(day)
         own = day == plan.day.day
-        if own and not plan.revoked and not plan.snapshot.rows["today"].any():
+        if own and not plan.adds_to_day:
             by_status: dict[str, int] = {SendStatus.PLANNED: len(plan.placed)}  # this plan wrote all of them
         else:
             by_status = repository.count_day(day, begins, ends)

@@ -617,3 +617,18 @@ def test_sending_health_names_the_mailbox_with_a_problem_by_id_and_domain(
     for queue in ("sends_queue", "delivery_results_queue"):
         (seen,) = instance.fetch_observations(dg.AssetKey(queue), limit=1).records
         assert set(seen.asset_observation.metadata) == {"visible", "in_flight", "delayed", "dead"}
+
+
+def test_sends_that_were_cancelled_stay_in_the_days_numbers_and_frame(world: Any, run: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    for _ in range(3):
+        world.enrol(sequence)
+    first = pd.read_parquet(metadata(run(*PLAN), "send_plan")["path"])
+    world.run("UPDATE sequences_contacts SET status = 'paused'")
+    world.run("UPDATE sends SET status = 'cancelled', reason = 'enrolment_paused'")
+    world.enrol(sequence)
+    second = metadata(run(*PLAN), "send_plan")
+    assert [second[name] for name in ("planned", "lost", "added_by_this_run")] == [1, 3, 1]
+    key = ["sequence_id", "contact_id", "step_id", "round"]
+    kept = pd.read_parquet(second["path"])
+    assert set(map(tuple, first[key].to_numpy())) < set(map(tuple, kept[key].to_numpy()))

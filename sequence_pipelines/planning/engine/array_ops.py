@@ -73,7 +73,7 @@ def key_order(*columns: np.ndarray | pd.Series) -> np.ndarray:
 
 
 def _sorted_positions(packed: np.ndarray, row_bits: int) -> np.ndarray:
-    """Return the stable order of numbers that leave `place` bits for a row's place."""
+    """Return the stable order of numbers that leave `row_bits` bits for a row's position."""
     numbers = packed << row_bits
     numbers |= np.arange(len(packed))
     numbers.sort()

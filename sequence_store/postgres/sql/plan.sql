@@ -239,6 +239,11 @@ WHEN MATCHED AND (p.plan_day <> %(day)s OR p.reason <> d.reason)
 WHEN NOT MATCHED THEN INSERT (sequence_id, contact_id, plan_day, reason)
     VALUES (d.sequence_id, d.contact_id, %(day)s, d.reason)
 
+-- name: has_sends
+-- Whether any send was planned on this planning day, also one that was cancelled or expired.
+SELECT EXISTS (
+    SELECT FROM sends WHERE send_at >= %(begins)s AND send_at < %(ends)s AND plan_day = %(day)s)
+
 -- name: count_day
 -- The sends that were planned on one planning day, by status.
 SELECT status, count(*) FROM sends
