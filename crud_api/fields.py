@@ -22,7 +22,7 @@ from pydantic import (
 )
 from typing_extensions import TypeAliasType
 
-from sequence_store.domain.addresses import HOST_NAME, check_entered_address
+from sequence_store.domain.addresses import HOST_NAME, address_or_text, entered_address
 from sequence_store.errors import TemplateError
 from sequence_store.mail.templates import check
 
@@ -168,8 +168,15 @@ Prose = Annotated[
 Address = Annotated[
     str,
     StringConstraints(min_length=3, max_length=254),
-    AfterValidator(check_entered_address),
+    AfterValidator(entered_address),
     Field(json_schema_extra={"format": "email"}),
+]
+SearchAddress = Annotated[
+    str,
+    StringConstraints(max_length=254),
+    AfterValidator(without_nul),
+    AfterValidator(address_or_text),
+    Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
 ]
 SubjectLine = Annotated[str, AfterValidator(_one_line)]  # a rendered subject: of any length
 TemplateLine = Annotated[Line, AfterValidator(_template)]

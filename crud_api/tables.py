@@ -101,8 +101,10 @@ contacts = Table(
     *_public(),
     Column("name", Text),
     Column("mail_address", Text),
+    Column("mail_address_written", Text),
     Column("is_active", Boolean),
     Column("attributes", JSONB),
+    Column("address_hmac", LargeBinary),
 )
 
 api_keys = Table(
@@ -237,6 +239,9 @@ imports = Table(
     Column("refused", BigInteger),
     Column("flagged", BigInteger),
     Column("not_enrolled", BigInteger),
+    Column("opted_out", BigInteger),
+    Column("missing_names", BigInteger),
+    Column("opt_out_columns", ARRAY(Text)),
     Column("ignored_columns", ARRAY(Text)),
     Column("created", Instant),
     Column("updated", Instant),

@@ -66,7 +66,7 @@ def check(
     """
     from psycopg.rows import class_row
 
-    from sequence_store.domain.addresses import parse_address
+    from sequence_store.domain.addresses import address_or_text, parse_address
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OperatorSettings, WorkerSettings, read_settings
@@ -86,7 +86,7 @@ def check(
         database_url = settings.database_url
     with connect(database_url, name="sequences mailbox") as connection:
         cursor = connection.cursor(row_factory=class_row(CheckedMailbox))
-        mailbox = cursor.execute(query("worker", "read_mailbox"), {"address": address}).fetchone()
+        mailbox = cursor.execute(query("worker", "read_mailbox"), {"address": address_or_text(address)}).fetchone()
     if mailbox is None:
         typer.echo(f"No mailbox has the address {address}.", err=True)
         raise typer.Exit(1)

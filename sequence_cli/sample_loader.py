@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 
 from sequence_cli.errors import SampleError
+from sequence_store.domain.addresses import canonical_address, entered_address
 from sequence_store.postgres.queries import query
 from sequence_store.settings import Settings
 
@@ -130,7 +131,7 @@ def _load_links(connection: psycopg.Connection[Any], files: Mapping[str, list[Ro
         (
             (
                 sequences[row["Sequence"]],
-                contacts[row["Email"]],
+                contacts[canonical_address(row["Email"])],
                 row["Status"],
                 row["Step"],
                 at.date(row["Next Send"]),
@@ -159,7 +160,8 @@ def _contact(row: Row) -> tuple[Any, ...]:
         "country": row["Country"],
     }
     name = f"{row['First Name']} {row['Last Name']}"
-    return name, row["Email"], row["Status"] == "Active", json.dumps(attributes)
+    address = entered_address(row["Email"])
+    return name, str(address), address.other_spelling, row["Status"] == "Active", json.dumps(attributes)
 
 
 def _mailbox(row: Row, at: Moment) -> tuple[Any, ...]:

@@ -49,6 +49,7 @@ def list_sends(
     """List sends, latest first: contact id, step id, round, sequence, mailbox, status, send time, reason."""
     from psycopg.rows import dict_row
 
+    from sequence_store.domain.addresses import address_or_text
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
@@ -60,7 +61,7 @@ def list_sends(
         "since": settings.calendar.start_of(wanted) if wanted else datetime.now(UTC) - timedelta(days=days),
         "day": wanted,
         "status": [one.value for one in status] if status else None,
-        "mailbox": mailbox,
+        "mailbox": address_or_text(mailbox) if mailbox else None,
         "sequence": None,
         "reason": reason,
         "limit": limit + 1,

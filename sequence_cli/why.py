@@ -21,6 +21,7 @@ def why(
     """Show a contact's enrolments, mails and events, what comes next, and what it waits for."""
     from psycopg.rows import dict_row
 
+    from sequence_store.domain.addresses import address_or_text
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
@@ -32,6 +33,7 @@ def why(
         def rows(name: str, **values: Any) -> list[dict[str, Any]]:
             return cursor.execute(query("status", name), values).fetchall()
 
+        address = address_or_text(address)
         found = rows("read_contact", address=address, pads=settings.address_pads)
         if not found:
             _fail_unknown(address, rows("read_suppression", address=address, pads=settings.address_pads))

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import TypeVar, assert_never
 from uuid import uuid4
 
+from sequence_store.domain.addresses import address_or_text
 from sequence_store.domain.messages import DeliveryResult, SendMessage, parse_message
 from sequence_store.domain.states import Outcome, SendReason, SendStatus
 from sequence_store.errors import MalformedMessageError
@@ -120,6 +121,7 @@ class Attempt:
         match claim.verdict:
             case ClaimVerdict.CLAIMED:
                 assert claim.send is not None  # noqa: S101  # the store sets `send` with this verdict
+                await self._hash_other_spelling(send, claim.send)
                 await self._deliver(send, claim.send)
             case ClaimVerdict.EARLY | ClaimVerdict.HELD:
                 await self._end(self._context.send_queue.hide(self._message, claim.retry_seconds))
@@ -160,6 +162,17 @@ class Attempt:
                 self._leased = claim.verdict is ClaimVerdict.CLAIMED
                 return claim
             await asyncio.sleep(max(0.0, claim.retry_seconds) + 0.01)
+
+    async def _hash_other_spelling(self, send: SendMessage, claimed: ClaimedSend) -> None:
+        """Let the gate find the suppression of an address that SQL entered in another spelling."""
+        address, store = claimed.contact_address, self._context.store
+        canonical = address_or_text(address)
+        if canonical == address:
+            return
+        if not address.isascii() or canonical.lower() != address.strip(" ").lower():
+            await self._retry_until_recorded(
+                lambda: store.store_canonical_hmac(send.contact_id, address, canonical)
+            )
 
     async def _deliver(self, send: SendMessage, claimed: ClaimedSend) -> None:
         reach(Failpoint.AFTER_CLAIM)

@@ -213,6 +213,13 @@ class Store:
         row = await self._one("confirm_limit", key, claim)
         return Limit(row["cancelled"], row["remaining"])
 
+    async def store_canonical_hmac(self, contact_id: int, address: str, canonical: str) -> None:
+        """Store under which key the contact is suppressed; do nothing if its address is not `address` now."""
+        values = {"contact_id": contact_id, "address": address, "canonical": canonical, "pads": self._pads}
+        async with self._own.connection() as connection:
+            await connection.execute(query("worker", "store_canonical_hmac"), values)
+            connection.used_at = time.monotonic()
+
     async def mark_transmitting(self, send: SendMessage, claim: UUID) -> Gate:
         call = _call(send, claim)
         row = _required(await self._batched(self._gates, "mark_transmitting", call), "mark_transmitting")

@@ -27,21 +27,21 @@ CONTACT = id_segment("contact_id")
     response_model=Contact,
     responses=error_responses(409, 413),
 )
-def create_contact(body: ContactCreate, idempotent: Idempotent) -> Response:
-    """Create a contact. Its mail address must be unique; case is ignored."""
-    return idempotent.create(lambda connection: service.create(connection, body))
+def create_contact(body: ContactCreate, idempotent: Idempotent, settings: Settings) -> Response:
+    """Create a contact. Its mail address must be unique; case and other spellings of it are ignored."""
+    return idempotent.create(lambda connection: service.create(connection, body, settings.address_pads))
 
 
 @router.get("", summary="List contacts", response_model=list[Contact], responses=error_responses())
-def list_contacts(query: Annotated[ContactQuery, Query()], store: Store) -> Response:
+def list_contacts(query: Annotated[ContactQuery, Query()], store: Store, settings: Settings) -> Response:
     with store.reading() as connection:
-        return service.read(connection, query).response()
+        return service.read(connection, query, settings.address_pads).response()
 
 
 @router.get(CONTACT, summary="Get a contact", response_model=Contact, responses=error_responses(404))
-def get_contact(contact_id: UUID, store: Store) -> Response:
+def get_contact(contact_id: UUID, store: Store, settings: Settings) -> Response:
     with store.reading() as connection:
-        return model_response(service.find(connection, contact_id))
+        return model_response(service.find(connection, contact_id, settings.address_pads))
 
 
 @router.patch(
@@ -50,18 +50,20 @@ def get_contact(contact_id: UUID, store: Store) -> Response:
     response_model=Contact,
     responses=error_responses(404, 409, 412, 413),
 )
-def change_contact(contact_id: UUID, body: ContactChanges, store: Store, match: IfMatch) -> Response:
+def change_contact(
+    contact_id: UUID, body: ContactChanges, store: Store, settings: Settings, match: IfMatch
+) -> Response:
     """Change only the fields in the body. An inactive contact gets no mails, not even planned ones."""
     with store.transaction() as connection:
-        match.require(lambda: service.find(connection, contact_id, lock=True))
-        return model_response(service.change(connection, contact_id, body))
+        match.require(lambda: service.find(connection, contact_id, settings.address_pads, lock=True))
+        return model_response(service.change(connection, contact_id, body, settings.address_pads))
 
 
 @router.delete(CONTACT, status_code=204, summary="Delete a contact", responses=error_responses(404, 412))
-def delete_contact(contact_id: UUID, store: Store, match: IfMatch) -> None:
+def delete_contact(contact_id: UUID, store: Store, settings: Settings, match: IfMatch) -> None:
     """Delete a contact and remove it from all sequences. Its past sends stay in the history."""
     with store.transaction() as connection:
-        match.require(lambda: service.find(connection, contact_id, lock=True))
+        match.require(lambda: service.find(connection, contact_id, settings.address_pads, lock=True))
         service.delete(connection, contact_id)
 
 

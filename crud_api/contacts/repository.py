@@ -6,13 +6,30 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Uuid, any_, bindparam, func, insert, literal, select, update
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from crud_api.contacts.schemas import ContactQuery
 from crud_api.paging import Page, read_sorted_page
-from crud_api.tables import AnyRow, contacts
+from crud_api.tables import AnyRow, contacts, suppressions
+from sequence_store.domain.addresses import EnteredAddress
 
 LIVE = contacts.c.deleted_at.is_(None)
+NO_SUPPRESSION = {"suppressed": False, "suppression_reason": None, "suppressed_at": None}
 ORDERS = {"createdAt": contacts.c.id, "mailAddress": func.lower(contacts.c.mail_address)}
 SHOWN = (
     contacts.c.id.label("row_key"),
@@ -28,21 +45,70 @@ _FIND = select(*SHOWN).where(contacts.c.external_id == bindparam("contact"), LIV
 _FIND_LOCKED = _FIND.with_for_update()
 
 
-def add(connection: Connection, values: Mapping[str, Any]) -> AnyRow:
-    return connection.execute(insert(contacts).values(**values).returning(*SHOWN)).one()
+def add(connection: Connection, values: Mapping[str, Any], pads: bytes) -> AnyRow:
+    adding = insert(contacts).values(**_with_spelling(values, pads))
+    return connection.execute(adding.returning(*SHOWN)).one()
 
 
-def read(connection: Connection, query: ContactQuery) -> Page[AnyRow]:
+def read(connection: Connection, query: ContactQuery, pads: bytes) -> Page[AnyRow]:
     statement = select(*SHOWN).where(LIVE)
     if query.mail_address is not None:
         statement = statement.where(func.lower(contacts.c.mail_address) == func.lower(query.mail_address))
     if query.is_active is not None:
         statement = statement.where(contacts.c.is_active == query.is_active)
+    if query.suppressed is not None:
+        suppressed = contacts.c.id.in_(_suppressed_ids(pads))
+        statement = statement.where(suppressed if query.suppressed else ~suppressed)
     return read_sorted_page(connection, statement, query, key=contacts.c.id, sort=query.sort, orders=ORDERS)
 
 
 def find(connection: Connection, contact: UUID, *, lock: bool = False) -> AnyRow | None:
     return connection.execute(_FIND_LOCKED if lock else _FIND, {"contact": contact}).first()
+
+
+def suppressions_of(
+    connection: Connection, rows: Collection[AnyRow], pads: bytes
+) -> dict[int, dict[str, Any]]:
+    """Return why and since when the addresses of these contacts are suppressed, by row key."""
+    statement = (
+        select(contacts.c.id, suppressions.c.reason, suppressions.c.at)
+        .join(suppressions, suppressions.c.address_hmac == stored_hmac(pads))
+        .where(contacts.c.id == any_(literal([row.row_key for row in rows], ARRAY(BigInteger))))
+    )
+    return {
+        row.id: {"suppressed": True, "suppression_reason": row.reason, "suppressed_at": row.at}
+        for row in connection.execute(statement)
+    }
+
+
+def stored_hmac(pads: bytes) -> ColumnElement[bytes]:
+    """Return the HMAC under which a contact is suppressed, as the SQL function hmac_of_contact does."""
+    computed = func.address_hmac(contacts.c.mail_address, literal(pads))
+    return func.coalesce(contacts.c.address_hmac, computed)
+
+
+def _suppressed_ids(pads: bytes) -> CompoundSelect[tuple[int]]:
+    """Select the suppressed contacts, through the index on their HMAC; few have none stored yet."""
+    of_stored = select(contacts.c.id).join(
+        suppressions, suppressions.c.address_hmac == contacts.c.address_hmac
+    )
+    computed = func.address_hmac(contacts.c.mail_address, literal(pads))
+    of_computed = select(contacts.c.id).where(
+        contacts.c.address_hmac.is_(None),
+        select(1).where(suppressions.c.address_hmac == computed).correlate(contacts).exists(),
+    )
+    return union_all(of_stored, of_computed)
+
+
+def _with_spelling(values: Mapping[str, Any], pads: bytes) -> dict[str, Any]:
+    """Add what was written and the HMAC to the columns of a contact, if its address is among them."""
+    address = values.get("mail_address")
+    if address is None:
+        return dict(values)
+    spelling = address.other_spelling if isinstance(address, EnteredAddress) else None
+    hmac = func.address_hmac(str(address), literal(pads))
+    stored = {"mail_address": str(address), "mail_address_written": spelling, "address_hmac": hmac}
+    return {**values, **stored}
 
 
 def find_id(connection: Connection, contact: UUID) -> int | None:
@@ -64,9 +130,10 @@ def find_id_with_deleted(connection: Connection, contact: UUID) -> int | None:
     ).scalar_one_or_none()
 
 
-def change(connection: Connection, contact: UUID, values: Mapping[str, Any]) -> AnyRow | None:
+def change(connection: Connection, contact: UUID, values: Mapping[str, Any], pads: bytes) -> AnyRow | None:
     statement = update(contacts).where(contacts.c.external_id == contact, LIVE)
-    return connection.execute(statement.values(**values).returning(*SHOWN)).first()
+    changed = statement.values(**_with_spelling(values, pads)).returning(*SHOWN)
+    return connection.execute(changed).first()
 
 
 def delete(connection: Connection, contact: UUID) -> int | None:

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from crud_api.base_schema import UNSENT, PatchBody, RequestBody, ResponseBody, example, example_of_changes
 from crud_api.contacts.attributes import Attributes
-from crud_api.fields import Address, Line, SearchText
+from crud_api.fields import Address, Line, SearchAddress
 from crud_api.paging import SORT, Paging
 
 EXAMPLE: dict[str, Any] = {
@@ -47,9 +47,14 @@ class Contact(ResponseBody):
 
     id: UUID
     name: str
-    mail_address: str
+    mail_address: str = Field(description="In canonical form; an internationalised domain as xn--…")
     is_active: bool
     attributes: dict[str, Any]
+    suppressed: bool = Field(description="Whether its address must not be mailed")
+    suppression_reason: str | None = Field(
+        description="Why, such as unsubscribed, hard_bounce or opted_out", examples=["unsubscribed"]
+    )
+    suppressed_at: datetime | None
     created_at: datetime
     last_updated_at: datetime | None
 
@@ -57,10 +62,13 @@ class Contact(ResponseBody):
 class ContactQuery(Paging):
     """Query parameters of the list of contacts."""
 
-    mail_address: SearchText | None = Field(
-        None, alias="mailAddress", description="Only the contact with this address; case is ignored"
+    mail_address: SearchAddress | None = Field(
+        None, alias="mailAddress", description="Only the contact with this address, in any spelling"
     )
     is_active: bool | None = Field(None, alias="isActive")
+    suppressed: bool | None = Field(
+        None, description="Only contacts whose address is suppressed, or only the others"
+    )
     sort: Literal["createdAt", "-createdAt", "mailAddress", "-mailAddress"] = Field(
         "createdAt", description=SORT
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,24 +16,25 @@ from crud_api.tables import AnyRow
 from sequence_store.domain.states import EnrolmentReason
 
 
-def create(connection: Connection, body: ContactCreate) -> Contact:
-    return Contact.of(repository.add(connection, body.model_dump()))
+def create(connection: Connection, body: ContactCreate, pads: bytes) -> Contact:
+    [contact] = _with_suppressions(connection, [repository.add(connection, dict(body), pads)], pads)
+    return contact
 
 
-def read(connection: Connection, query: ContactQuery) -> Page[Contact]:
-    page = repository.read(connection, query)
-    return page.with_items([Contact.of(row) for row in page.items])
+def read(connection: Connection, query: ContactQuery, pads: bytes) -> Page[Contact]:
+    page = repository.read(connection, query, pads)
+    return page.with_items(_with_suppressions(connection, page.items, pads))
 
 
-def find(connection: Connection, contact: UUID, *, lock: bool = False) -> Contact:
-    return _shown(repository.find(connection, contact, lock=lock), contact)
+def find(connection: Connection, contact: UUID, pads: bytes, *, lock: bool = False) -> Contact:
+    return _shown(connection, repository.find(connection, contact, lock=lock), contact, pads)
 
 
-def change(connection: Connection, contact: UUID, body: ContactChanges) -> Contact:
+def change(connection: Connection, contact: UUID, body: ContactChanges, pads: bytes) -> Contact:
     changes = body.changes()
     if not changes:
-        return find(connection, contact)
-    return _shown(repository.change(connection, contact, changes), contact)
+        return find(connection, contact, pads)
+    return _shown(connection, repository.change(connection, contact, changes, pads), contact, pads)
 
 
 def delete(connection: Connection, contact: UUID) -> None:
@@ -69,7 +71,14 @@ def not_found(contact: UUID) -> NotFoundError:
     return NotFoundError(f"No contact has the id {contact}.")
 
 
-def _shown(row: AnyRow | None, contact: UUID) -> Contact:
+def _shown(connection: Connection, row: AnyRow | None, contact: UUID, pads: bytes) -> Contact:
     if row is None:
         raise not_found(contact)
-    return Contact.of(row)
+    [shown] = _with_suppressions(connection, [row], pads)
+    return shown
+
+
+def _with_suppressions(connection: Connection, rows: Sequence[AnyRow], pads: bytes) -> list[Contact]:
+    """Return the contacts with what is known of the suppression of their addresses."""
+    found = repository.suppressions_of(connection, rows, pads) if rows else {}
+    return [Contact.of(row, **found.get(row.row_key, repository.NO_SUPPRESSION)) for row in rows]

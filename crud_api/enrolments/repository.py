@@ -94,7 +94,11 @@ def candidates(
     """Return the live contacts with these ids, and the columns that decide if they can be enrolled."""
     suppressed = (
         select(1)
-        .where(suppressions.c.address_hmac == func.address_hmac(contacts.c.mail_address, literal(pads)))
+        .where(
+            suppressions.c.address_hmac.in_(
+                [func.address_hmac(contacts.c.mail_address, literal(pads)), contacts.c.address_hmac]
+            )
+        )
         .exists()
     )
     statement = (

@@ -18,7 +18,7 @@ from crud_api.fields import (
     Instant,
     Line,
     LocalTime,
-    SearchText,
+    SearchAddress,
     Secret,
     SendDays,
     TimeZone,
@@ -166,6 +166,8 @@ class Mailbox(ResponseBody):
 class MailboxQuery(Paging):
     """Query parameters of the list of mailboxes."""
 
-    address: SearchText | None = Field(None, description="Only the mailbox with this address")
+    address: SearchAddress | None = Field(
+        None, description="Only the mailbox with this address, in any spelling"
+    )
     is_active: bool | None = Field(None, alias="isActive")
     sort: Literal["createdAt", "-createdAt", "address", "-address"] = Field("createdAt", description=SORT)

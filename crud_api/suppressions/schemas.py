@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from crud_api.base_schema import RequestBody, ResponseBody, example
-from crud_api.fields import Address, Line, SearchText
+from crud_api.fields import Address, Line, SearchAddress
 from crud_api.paging import Paging
 
 EXAMPLE: dict[str, Any] = {"mailAddress": "grace@example.com", "reason": "asked by phone"}
@@ -42,6 +42,6 @@ class Suppression(ResponseBody):
 class SuppressionQuery(Paging):
     """Query parameters of the list of suppressions."""
 
-    mail_address: SearchText | None = Field(
-        None, alias="mailAddress", description="Only the suppression of this address; case is ignored"
+    mail_address: SearchAddress | None = Field(
+        None, alias="mailAddress", description="Only the suppression of this address, in any spelling"
     )

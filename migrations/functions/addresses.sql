@@ -3,18 +3,20 @@
 
 -- The shape without which a contact is not planned: one @, something on both sides, and no white space or
 -- separator. The index contacts_unmailable holds the contacts that fail it: a migration that changes the
--- rule rebuilds the index. sequence_store/domain/addresses.py has the stricter rules of the API and of the
--- worker, and compares all three.
+-- rule rebuilds the index. sequence_store/domain/addresses.py has the rule itself, which is stricter.
 CREATE OR REPLACE FUNCTION is_valid_address(address text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN address ~ '^[^@[:space:]<>,;]+@[^@[:space:]<>,;]+$';
 
--- The HMAC-SHA256 of an address, ignoring case and surrounding blanks. `pads` is the key as its inner and
--- outer block, 64 bytes each (Settings.address_pads).
+-- The HMAC-SHA256 of an address in its canonical form (sequence_store/domain/addresses.py), ignoring the
+-- case of ASCII letters and surrounding blanks. Only of ASCII letters, in every locale: the canonical form
+-- has other letters in lower case. `pads` is the key as its inner and outer block, 64 bytes each
+-- (Settings.address_pads).
 CREATE OR REPLACE FUNCTION address_hmac(address text, pads bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN sha256(
-    substr(pads, 65, 64) || sha256(substr(pads, 1, 64) || convert_to(lower(btrim(address)), 'UTF8')));
+    substr(pads, 65, 64)
+    || sha256(substr(pads, 1, 64) || convert_to(lower(btrim(address) COLLATE "C"), 'UTF8')));
 
 REVOKE EXECUTE ON FUNCTION is_valid_address, address_hmac
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;

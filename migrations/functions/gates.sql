@@ -14,9 +14,10 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
         WHEN e.contact_id IS NULL OR e.round <> s.round THEN 'enrolment_removed'
         WHEN e.status <> 'active' THEN 'enrolment_' || e.status
         WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
-        -- Computed from the address as it is now: the stored HMAC may be missing or old.
-        WHEN EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, pads))
-            THEN 'suppressed'
+        -- By the address as it is now, because the stored HMAC may be missing or of an old key; and by the
+        -- stored one, which is that of the canonical form even if SQL has entered another spelling.
+        WHEN EXISTS (SELECT FROM suppressions x
+            WHERE x.address_hmac IN (address_hmac(c.mail_address, pads), c.address_hmac)) THEN 'suppressed'
         WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
         WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
         WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'

@@ -47,13 +47,14 @@ BEGIN
 END $$;
 
 -- Switches a sequence off after five message faults of one step in a row: the step's template fails for
--- every contact.
+-- every contact. A contact's placeholder (missing_value) is no fault of the step.
 CREATE OR REPLACE FUNCTION switch_off_after_message_faults(s sends) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     fifth timestamptz;
 BEGIN
     SELECT min(at) INTO fifth FROM (
         SELECT at FROM send_events WHERE step_id = s.step_id AND kind = 'message_fault'
+            AND NOT starts_with(coalesce(detail->>'reason', ''), 'missing_value')
         ORDER BY at DESC LIMIT 5) last HAVING count(*) = 5;
     IF fifth IS NULL OR EXISTS (SELECT FROM sends x WHERE x.step_id = s.step_id AND x.status = 'sent'
             AND x.send_at > fifth - interval '1 day' AND x.finished_at > fifth) THEN
@@ -107,7 +108,7 @@ BEGIN
         PERFORM end_enrolment(s, CASE p_kind WHEN 'bounce' THEN 'bounced' ELSE 'unsubscribed' END, p_kind);
         -- An erased contact has no address; the address was suppressed when the contact was erased.
         INSERT INTO suppressions (address_hmac, reason, at)
-        SELECT address_hmac(c.mail_address, pads),
+        SELECT hmac_of_contact(c, pads),
             CASE p_kind WHEN 'bounce' THEN 'hard_bounce' ELSE p_kind END, clock_timestamp()
         FROM contacts c WHERE c.id = s.contact_id AND c.mail_address LIKE '%@%' ON CONFLICT DO NOTHING;
         PERFORM record_reputation_event(s, p_kind, p_park_for);

@@ -295,7 +295,7 @@ BEGIN
         PERFORM end_enrolment(s, 'bounced', coalesce(p_enhanced_code, p_smtp_code::text, why));
         IF suppresses THEN
             INSERT INTO suppressions (address_hmac, reason, at)
-            SELECT address_hmac(c.mail_address, pads), 'hard_bounce', at
+            SELECT hmac_of_contact(c, pads), 'hard_bounce', at
             FROM contacts c WHERE c.id = p_contact_id
             ON CONFLICT DO NOTHING;
         END IF;

@@ -10,6 +10,32 @@ CREATE OR REPLACE FUNCTION contacts_of_address(p_address text) RETURNS SETOF big
     WHERE lower(mail_address) = lower(p_address) AND deleted_at IS NOT NULL AND p_address <> ''
 $$;
 
+-- The HMAC under which a contact is suppressed: the stored one, which is that of the canonical address, else
+-- that of the address as it stands.
+CREATE OR REPLACE FUNCTION hmac_of_contact(c contacts, pads bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN coalesce(c.address_hmac, address_hmac(c.mail_address, pads));
+
+-- Stores the HMAC of the canonical form of a contact's address, which SQL cannot compute for an address
+-- that is not ASCII. The gates then find a suppression of any spelling. Does nothing if the address was
+-- changed meanwhile.
+CREATE OR REPLACE FUNCTION store_canonical_hmac(
+    p_contact_id bigint, p_address text, p_canonical text, pads bytea)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    UPDATE contacts SET address_hmac = address_hmac(p_canonical, pads)
+    WHERE id = p_contact_id AND mail_address = p_address
+        AND address_hmac IS DISTINCT FROM address_hmac(p_canonical, pads)
+$$;
+
+-- The same, and also the contacts whose stored HMAC is that of the address: SQL may have entered another
+-- spelling.
+CREATE OR REPLACE FUNCTION contacts_suppressed_by(p_address text, pads bytea) RETURNS SETOF bigint
+LANGUAGE sql STABLE AS $$
+    SELECT contacts_of_address(p_address)
+    UNION
+    SELECT id FROM contacts WHERE address_hmac = address_hmac(p_address, pads) AND p_address <> ''
+$$;
+
 -- Ends the active and paused enrolments of these contacts and cancels their sends that are planned,
 -- dispatched or claimed. A send that is being transmitted finishes. mark_transmitting locks the contact as
 -- well: whichever of the two comes second sees what the first did.
@@ -28,16 +54,37 @@ BEGIN
     WHERE contact_id = ANY (p_contact_ids) AND status IN ('active', 'paused');
 END $$;
 
--- Suppresses an address and stops its contacts. The first reason stays, except that 'unsubscribed' replaces
--- the product's own reasons (hard_bounce and its like).
+-- Adds suppressions. The first reason stays, except that a wish of the contact ('unsubscribed', 'opted_out')
+-- replaces the product's own reasons (hard_bounce and its like).
+CREATE OR REPLACE FUNCTION add_suppression(p_hmac bytea, p_reason text, p_at timestamptz) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO suppressions AS x (address_hmac, reason, at) VALUES (p_hmac, p_reason, p_at)
+    ON CONFLICT (address_hmac) DO UPDATE SET reason = excluded.reason, at = excluded.at
+        WHERE excluded.reason IN ('unsubscribed', 'opted_out')
+            AND x.reason NOT IN ('unsubscribed', 'opted_out', 'complaint', 'erased')
+$$;
+
+-- Suppresses an address in canonical form and stops its contacts.
 CREATE OR REPLACE FUNCTION suppress_address(p_address text, p_status text, p_reason text, pads bytea)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    PERFORM stop_contacts(ARRAY(SELECT contacts_of_address(p_address)), p_status,
+    PERFORM stop_contacts(ARRAY(SELECT contacts_suppressed_by(p_address, pads)), p_status,
         CASE p_status WHEN 'unsubscribed' THEN 'unsubscribed' ELSE 'suppressed' END);
-    INSERT INTO suppressions AS x (address_hmac, reason) VALUES (address_hmac(p_address, pads), p_reason)
-    ON CONFLICT (address_hmac) DO UPDATE SET reason = excluded.reason, at = excluded.at
-        WHERE excluded.reason = 'unsubscribed' AND x.reason NOT IN ('unsubscribed', 'complaint', 'erased');
+    PERFORM add_suppression(address_hmac(p_address, pads), p_reason, clock_timestamp());
+END $$;
+
+-- Suppresses the address of a contact, and stops every contact that has it.
+CREATE OR REPLACE FUNCTION suppress_contact(p_contact_id bigint, p_status text, p_reason text, pads bytea)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    c contacts;
+BEGIN
+    SELECT * INTO c FROM contacts WHERE id = p_contact_id;
+    PERFORM stop_contacts(ARRAY(
+        SELECT contacts_of_address(c.mail_address)
+        UNION SELECT id FROM contacts o WHERE o.address_hmac = hmac_of_contact(c, pads)), p_status,
+        CASE p_status WHEN 'unsubscribed' THEN 'unsubscribed' ELSE 'suppressed' END);
+    PERFORM add_suppression(hmac_of_contact(c, pads), p_reason, clock_timestamp());
 END $$;
 
 -- Unsubscribes the recipient of a send. Repeating it changes nothing. Returns false if the contact does not
@@ -51,7 +98,7 @@ BEGIN
     SELECT mail_address INTO address FROM contacts WHERE id = p_contact_id;
     IF address IS NULL THEN RETURN false; END IF;
     IF address <> '' THEN -- the address of an erased contact is suppressed already
-        PERFORM suppress_address(address, 'unsubscribed', 'unsubscribed', pads);
+        PERFORM suppress_contact(p_contact_id, 'unsubscribed', 'unsubscribed', pads);
     END IF;
     INSERT INTO send_events (sequence_id, contact_id, step_id, round, kind)
     SELECT p_sequence_id, p_contact_id, p_step_id, p_round, 'unsubscribed' WHERE NOT EXISTS (
@@ -65,29 +112,34 @@ END $$;
 CREATE OR REPLACE FUNCTION erase_contact(p_contact uuid, pads bytea) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
-    address text;
+    c contacts;
     ids bigint[];
 BEGIN
-    SELECT mail_address, ARRAY[id] INTO address, ids FROM contacts WHERE external_id = p_contact;
-    IF address IS NULL THEN RETURN false; END IF;
-    IF address = '' THEN RETURN true; END IF;
-    ids := ARRAY(SELECT contacts_of_address(address));
+    SELECT * INTO c FROM contacts WHERE external_id = p_contact;
+    IF c.id IS NULL THEN RETURN false; END IF;
+    IF c.mail_address = '' THEN RETURN true; END IF;
+    ids := ARRAY(
+        SELECT contacts_of_address(c.mail_address)
+        UNION SELECT id FROM contacts o WHERE o.address_hmac = hmac_of_contact(c, pads));
     PERFORM stop_contacts(ids, 'removed', 'contact_erased');
-    INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac(address, pads), 'erased')
-        ON CONFLICT DO NOTHING;
+    PERFORM add_suppression(hmac_of_contact(c, pads), 'erased', clock_timestamp());
     UPDATE sends s SET smtp_reply = NULL FROM sequences_contacts e
     WHERE e.contact_id = ANY (ids) AND s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
         AND s.smtp_reply IS NOT NULL;
     UPDATE send_events v SET detail = '{}' FROM sequences_contacts e
     WHERE e.contact_id = ANY (ids) AND v.sequence_id = e.sequence_id AND v.contact_id = e.contact_id
         AND v.detail <> '{}';
-    UPDATE contacts SET name = '', mail_address = '', attributes = '{}', is_active = false,
-        deleted_at = coalesce(deleted_at, now())
+    UPDATE contacts SET name = '', mail_address = '', mail_address_written = NULL, attributes = '{}',
+        is_active = false, deleted_at = coalesce(deleted_at, now())
     WHERE id = ANY (ids);
     INSERT INTO send_events (contact_id, kind) SELECT unnest(ids), 'contact_erased';
     RETURN true;
 END $$;
 
-REVOKE EXECUTE ON FUNCTION contacts_of_address, stop_contacts, suppress_address, unsubscribe, erase_contact
+REVOKE EXECUTE ON FUNCTION contacts_of_address, contacts_suppressed_by, hmac_of_contact, store_canonical_hmac,
+    add_suppression, stop_contacts, suppress_address, suppress_contact, unsubscribe, erase_contact
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
-GRANT EXECUTE ON FUNCTION stop_contacts, suppress_address, unsubscribe, erase_contact TO sequence_api;
+GRANT EXECUTE ON FUNCTION hmac_of_contact, add_suppression, stop_contacts, suppress_address, unsubscribe,
+    erase_contact
+    TO sequence_api;
+GRANT EXECUTE ON FUNCTION store_canonical_hmac TO sequence_worker;

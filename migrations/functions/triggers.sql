@@ -7,10 +7,13 @@ BEGIN
     RETURN NEW;
 END $$;
 
--- A new address has no HMAC until the pipeline computes it.
+-- A new address has no HMAC until it is computed, and no other spelling, unless the statement gives them.
 CREATE OR REPLACE FUNCTION forget_address_hmac() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.address_hmac := NULL;
+    IF NEW.address_hmac IS NOT DISTINCT FROM OLD.address_hmac THEN NEW.address_hmac := NULL; END IF;
+    IF NEW.mail_address_written IS NOT DISTINCT FROM OLD.mail_address_written THEN
+        NEW.mail_address_written := NULL;
+    END IF;
     RETURN NEW;
 END $$;
 

@@ -83,7 +83,7 @@ source_assets = [
         "contacts",
         f"Contacts and their addresses. {_BY_API}",
         ("id", "bigint", "Internal id"),
-        ("mail_address", "text", "Address, unique without regard to case"),
+        ("mail_address", "text", "Address in canonical form, unique without regard to case"),
         ("is_active", "boolean", "False: the contact is not mailed"),
         ("attributes", "jsonb", "Values that templates can use"),
         pii=True,

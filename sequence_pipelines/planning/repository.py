@@ -13,6 +13,7 @@ import psycopg
 
 from sequence_pipelines.planning.binary_columns import read_columns, write_columns
 from sequence_pipelines.planning.engine.array_ops import key_order
+from sequence_store.domain.addresses import address_or_text
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import Deferral, SendStatus
 from sequence_store.errors import LedgerChangedError
@@ -182,6 +183,23 @@ class PlanRepository:
         while done := self.execute("hash_new_addresses", pads=self.pads, batch=HASHED_AT_ONCE).rowcount:
             self.connection.commit()
             hashed += done
+        return hashed + self._hash_other_addresses()
+
+    def _hash_other_addresses(self) -> int:
+        """Do the same for addresses that are not ASCII, which SQL may have entered in any spelling."""
+        hashed, last = 0, 0
+        while rows := self.execute(
+            "read_addresses_without_hmac", after=last, batch=HASHED_AT_ONCE
+        ).fetchall():
+            last = rows[-1][0]
+            hashed += self.execute(
+                "store_hmacs",
+                ids=[contact_id for contact_id, _ in rows],
+                addresses=[address for _, address in rows],
+                canonical=[address_or_text(address) for _, address in rows],
+                pads=self.pads,
+            ).rowcount
+            self.connection.commit()
         return hashed
 
     def complete(self, exhausted: pd.DataFrame) -> int:

@@ -18,6 +18,7 @@ def test_contact_comes_back_as_it_was_entered(api: Api) -> None:
     }
     contact = api.made("/contacts", body)
     told = {"id": contact["id"], "createdAt": contact["createdAt"], "lastUpdatedAt": None}
+    told |= {"suppressed": False, "suppressionReason": None, "suppressedAt": None}
     assert contact == body | told
     assert api.get(f"/contacts/{contact['id']}").json() == contact
 

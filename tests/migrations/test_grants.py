@@ -108,4 +108,5 @@ def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
         "release_claim",
         "renew_claim",
         "schema_revision",
+        "store_canonical_hmac",
     ]

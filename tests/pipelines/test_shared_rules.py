@@ -104,6 +104,25 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
     assert len({reason for _, reason in closed}) == 10  # nine gates, and none
 
 
+@pytest.mark.parametrize(
+    "entered", ["ada@bücher.example", "ADA@bu\u0308cher.EXAMPLE", "ａda@xn--bcher-kva.example"]
+)
+def test_plan_leaves_out_every_spelling_of_a_suppressed_address(world: Any, entered: str) -> None:
+    """SQL entered the contact; the HMAC of the canonical form is stored before the plan."""
+    contact, free = world.contact(mail_address=entered), world.contact(mail_address="ada@bücher2.example")
+    pads = world.settings.address_pads
+    world.run(
+        "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac(%s, %s), 'x')",
+        "ada@xn--bcher-kva.example",
+        pads,
+    )
+    repository = PlanRepository(world.connection, pads)
+    assert repository.hash_new_addresses() == 2
+    unmailable = repository.unmailable()["contact_id"].tolist()
+    assert contact in unmailable
+    assert free not in unmailable
+
+
 def test_next_live_step_is_the_step_that_the_plan_finds(world: Any) -> None:
     chance = Random(1)
     for _ in range(40):

@@ -109,6 +109,12 @@ TRIALS: Mapping[str, Trial] = {
         (PYTHON, "-m", "bench", "worker", "throughput"),
         (Requirement("smtp-source", "postfix"),),
     ),
+    "postfix-addresses": Trial(
+        "whether Postfix accepts every address that the product accepts",
+        1,
+        (PYTHON, "-m", "tests.trials.postfix_addresses"),
+        (Requirement("postfix", "postfix"),),
+    ),
     "alert-rules": Trial(
         "the alert rules and their tests in Prometheus",
         1,

@@ -115,9 +115,23 @@ GROUP BY gate
 
 -- name: hash_new_addresses
 -- A batch of contacts whose address has no HMAC yet. Rows that a worker has locked are left to the next
--- batch.
+-- batch. An address that is not ASCII is left to store_hmacs: only Python knows its canonical form.
 UPDATE contacts SET address_hmac = address_hmac(mail_address, %(pads)s)
-WHERE id IN (SELECT id FROM contacts WHERE address_hmac IS NULL LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+WHERE id IN (
+    SELECT id FROM contacts
+    WHERE address_hmac IS NULL AND octet_length(mail_address) = char_length(mail_address)
+    LIMIT %(batch)s FOR UPDATE SKIP LOCKED)
+
+-- name: read_addresses_without_hmac
+-- What hash_new_addresses left.
+SELECT id, mail_address FROM contacts WHERE address_hmac IS NULL AND id > %(after)s
+ORDER BY id LIMIT %(batch)s
+
+-- name: store_hmacs
+-- Of addresses in canonical form. A contact whose address was changed meanwhile has none again.
+UPDATE contacts c SET address_hmac = address_hmac(k.canonical, %(pads)s)
+FROM unnest(%(ids)s::bigint[], %(addresses)s::text[], %(canonical)s::text[]) k (id, address, canonical)
+WHERE c.id = k.id AND c.mail_address = k.address AND c.address_hmac IS NULL
 
 -- name: find_next_steps
 -- For enrolments whose due step was mailed already: the next step that was not (0: none is left). row_is is

@@ -76,7 +76,7 @@ WITH bounced AS (
         AND e.round = k.round AND e.status IN ('active', 'paused')
     RETURNING e.contact_id)
 INSERT INTO suppressions (address_hmac, reason)
-SELECT DISTINCT address_hmac(c.mail_address, %(pads)s), 'hard_bounce'
+SELECT DISTINCT hmac_of_contact(c, %(pads)s), 'hard_bounce'
 FROM bounced b JOIN contacts c ON c.id = b.contact_id
 ON CONFLICT DO NOTHING
 

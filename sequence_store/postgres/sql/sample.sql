@@ -26,7 +26,7 @@ COPY mailboxes (address, display_name, send_limit, send_start_time, send_end_tim
 
 -- name: copy_contacts
 -- The export's other columns become attributes, for the templates.
-COPY contacts (name, mail_address, is_active, attributes) FROM STDIN
+COPY contacts (name, mail_address, mail_address_written, is_active, attributes) FROM STDIN
 
 -- name: copy_routes
 -- Which mailboxes a sequence may use.

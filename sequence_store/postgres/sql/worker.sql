@@ -22,6 +22,10 @@ SELECT renew_claim(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(cl
 -- Lets another worker claim the send now.
 SELECT release_claim(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s)
 
+-- name: store_canonical_hmac
+-- For the rare address that is not stored in canonical form.
+SELECT store_canonical_hmac(%(contact_id)s, %(address)s, %(canonical)s, %(pads)s)
+
 -- name: mark_transmitting
 -- The gate: the last check before DATA.
 SELECT k.n, g.verdict, g.reason, extract(epoch FROM g.retry_at - clock_timestamp())::float8 AS retry_seconds
