@@ -24,13 +24,22 @@ app = typer.Typer(no_args_is_help=True, help="Import and export contacts as CSV 
 BLOCK = 256 * 1024
 IMPORT_SECONDS = 900  # the API answers at the end of the import; a million contacts take half a minute
 DOWNLOAD_SECONDS = 60  # between two parts of a file
-COUNTS = ("rowsRead", "added", "changed", "enrolled", "merged", "refused", "flagged", "notEnrolled")
+COUNTS = (
+    *("rowsRead", "added", "changed", "enrolled", "merged", "refused", "flagged", "notEnrolled"),
+    *("optedOut", "missingNames"),
+)
+OPT_OUT_COLUMNS = "optOutColumns"
 NO_KEY = "Set API_KEY or --key. `sequences keys create NAME` creates a key."
 
 
 class Existing(StrEnum):
     UPDATE = "update"
     KEEP = "keep"
+
+
+class OptOuts(StrEnum):
+    SUPPRESS = "suppress"
+    IGNORE = "ignore"
 
 
 Url = Annotated[str, typer.Option(envvar="API_URL", help="URL of the Sequence API.")]
@@ -48,39 +57,38 @@ def import_contacts(
         Existing, typer.Option(help="Update or keep contacts that exist already.")
     ] = Existing.UPDATE,
     column: Annotated[list[str] | None, typer.Option(help="Column of a field, as `field:Title`.")] = None,
+    opt_outs: Annotated[
+        OptOuts,
+        typer.Option(help="Suppress or ignore contacts that do not want mail, by a column of the file."),
+    ] = OptOuts.SUPPRESS,
     report: Annotated[Path | None, typer.Option(help="File for the report on single rows.")] = None,
     as_json: AsJson = False,
     url: Url = "http://127.0.0.1:8000",
     key: Key = "",
 ) -> None:
     """Import a CSV file in one transaction; rejected rows are skipped and reported."""
+    query: dict[str, str | list[str]] = {"existing": existing.value, "column": column or []}
+    query["optOuts"] = opt_outs.value
+    if sequence is not None:
+        query["sequenceId"] = sequence
     with _reported():
-        _import(file, sequence, existing, column or [], report, url, key, as_json=as_json)
+        _import(file, query, report, url, key, as_json=as_json)
 
 
 def _import(
-    file: Path,
-    sequence: str | None,
-    existing: Existing,
-    column: list[str],
-    report: Path | None,
-    url: str,
-    key: str,
-    *,
-    as_json: bool,
+    file: Path, query: dict[str, str | list[str]], report: Path | None, url: str, key: str, *, as_json: bool
 ) -> None:
-    query: dict[str, str | list[str]] = {"existing": existing.value, "column": column}
-    if sequence is not None:
-        query["sequenceId"] = sequence
     if report is not None:
         _require_folder(report)
     with _client(url, key, IMPORT_SECONDS) as client:
         answer = client.post("/contacts/imports", params=query, content=_blocks(file))
-        shown = _document(answer, ("id", *COUNTS))
+        shown = _document(answer, ("id", *COUNTS, OPT_OUT_COLUMNS))
     if as_json:
-        print_json({"id": shown["id"], **{name: shown[name] for name in COUNTS}})
+        print_json({"id": shown["id"], **{name: shown[name] for name in (*COUNTS, OPT_OUT_COLUMNS)}})
     else:
         typer.echo("\n".join(f"{shown[name]}\t{name}" for name in COUNTS))
+        if shown[OPT_OUT_COLUMNS]:
+            typer.echo(f"{', '.join(shown[OPT_OUT_COLUMNS])}\t{OPT_OUT_COLUMNS}")
     if report is not None:
         _download(url, key, f"/imports/{shown['id']}/report", report)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from crud_api.errors import InvalidInputError
+from crud_api.imports.columns import chosen_opt_out, find_opt_outs, letters
+from crud_api.imports.opt_outs import OptOutColumn, OptOutKind
 
 Encoding = Literal["utf-8", "utf-16", "windows-1252", "iso-8859-1", "iso-8859-15"]
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
@@ -18,11 +19,11 @@ LONGEST_LINE = 1024 * 1024
 MOST_LINES_OF_A_ROW = 1_000
 MOST_COLUMNS = 500
 LONGEST_COLUMN_NAME = 255
+SUPPRESSED = "suppressed"
+OPT_OUT = "optOut"  # the field of a column that the request names as one
 
 DELIMITERS: dict[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-
-_LETTERS = re.compile(r"[\W_]+")
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,14 @@ class Layout:
     fields: Mapping[str, int]
     attributes: Sequence[tuple[str, int]]
     ignored: Sequence[str]
+    opt_outs: Sequence[OptOutColumn] = ()
+    own_opt_out: str | None = None  # the name of the column `suppressed` of our own export
+
+    @property
+    def opt_out_columns(self) -> list[str]:
+        """The names of the columns that say whether a contact wants mail."""
+        own = [self.own_opt_out] if self.own_opt_out is not None else []
+        return own + [column.name for column in self.opt_outs]
 
 
 def lay_out(
@@ -111,26 +120,35 @@ def lay_out(
     required: Iterable[str],
     columns: Sequence[str] = (),
     others_are_attributes: bool = False,
+    read_opt_outs: bool = False,
 ) -> Layout:
     """Find the column of each field.
 
     An entry `field:column` in `columns` applies first, then the column names of the field in `known`. Names
-    are compared without case, spaces and punctuation. Raise InvalidInputError if a required field has no
-    column.
+    are compared without case, spaces and punctuation. With `read_opt_outs`, a column that is none of a field
+    may say that a contact does not want mail; one of a general name, such as Status, stays what it is, too.
+    Raise InvalidInputError if a required field has no column.
     """
     names = [name.strip() for name in header]
     _check_names(names)
     chosen = _chosen(columns, names, known)
-    by_letters = {_letters(word): field for field, words in known.items() for word in words}
+    by_letters = {letters(word): field for field, words in known.items() for word in words}
+    found: list[str | None] = []
+    for name in names:
+        field = chosen.get(name) or (name if _is_attribute(name) else by_letters.get(letters(name)))
+        if field is not None and field in chosen.values() and name not in chosen:
+            field = None  # `columns` selects another column for this field
+        found.append(field)
+    opt_outs = _opt_outs(names, found, chosen) if read_opt_outs else []
+    taken = {one.position for one in opt_outs if one.kind is not OptOutKind.WORDS and one.name not in chosen}
     fields: dict[str, int] = {}
     attributes: list[tuple[str, int]] = []
     ignored: list[str] = []
-    for position, name in enumerate(names):
-        field = chosen.get(name) or (name if _is_attribute(name) else by_letters.get(_letters(name)))
-        if field is not None and field in chosen.values() and name not in chosen:
-            field = None  # `columns` selects another column for this field
-        if field is None and others_are_attributes and name:
-            field = f"attributes.{name}"
+    for position, (name, of_name) in enumerate(zip(names, found, strict=True)):
+        if of_name == OPT_OUT or position in taken:
+            continue
+        other = f"attributes.{name}" if others_are_attributes and name else None
+        field = of_name or other
         if field is None or (_is_attribute(field) and "attributes" not in known):
             ignored.append(name)
         elif _is_attribute(field):
@@ -141,12 +159,31 @@ def lay_out(
             )
         else:
             fields[field] = position
+    _check_required(required, fields)
+    own = names[fields[SUPPRESSED]] if SUPPRESSED in fields else None
+    return Layout(len(names), fields, attributes, ignored, opt_outs, own)
+
+
+def _check_required(required: Iterable[str], fields: Mapping[str, int]) -> None:
     for field in required:
         if field not in fields:
             raise InvalidInputError(
                 f"body: no column matches {field}. Select one with column={field}:<column name>."
             )
-    return Layout(len(names), fields, attributes, ignored)
+
+
+def _opt_outs(
+    names: Sequence[str], found: Sequence[str | None], chosen: Mapping[str, str]
+) -> list[OptOutColumn]:
+    """Return the columns that say whether a contact wants mail; attributes may say so, too."""
+    known = {one.position: one for one in find_opt_outs(names)}
+    columns = []
+    for position, (name, field) in enumerate(zip(names, found, strict=True)):
+        if chosen.get(name) == OPT_OUT:
+            columns.append(chosen_opt_out(position, name))
+        elif position in known and (field is None or (name in chosen and _is_attribute(field))):
+            columns.append(known[position])
+    return columns
 
 
 def _chosen(
@@ -179,7 +216,3 @@ def _check_names(names: Sequence[str]) -> None:
 
 def _is_attribute(field: str) -> bool:
     return field.startswith("attributes.") and len(field) > len("attributes.")
-
-
-def _letters(name: str) -> str:
-    return _LETTERS.sub("", name).casefold()

@@ -61,6 +61,11 @@ async def import_contacts(
     ones. Existing contacts are updated, attribute by attribute, unless `existing=keep`. With `sequenceId`,
     the contacts are enrolled, except those that are or were in that sequence.
 
+    Columns that say "does not want mail", by the names that other tools give them, are read: such a contact
+    is imported, its address is suppressed, and it is not enrolled. `optOutColumns` names them; a value
+    that is no clear yes or no refuses its row. Select another column with `column=optOut:<column name>`, or
+    ignore all of them with `optOuts=ignore`. A name that is a placeholder, such as `#N/A`, is no name.
+
     The import runs in one transaction: if it fails, nothing is imported. An invalid row (bad syntax,
     suppressed address and the like) is skipped; the report of the import lists its line and the reason. The
     list of imports shows the progress of a running import.
@@ -82,13 +87,16 @@ async def import_contacts(
     responses={200: _csv_response("All contacts, in the format of an import"), **error_responses()},
 )
 def export_contacts(
-    query: Annotated[ContactExportQuery, Query()], store: Store, downloads: Downloads
+    query: Annotated[ContactExportQuery, Query()], store: Store, settings: Settings, downloads: Downloads
 ) -> Response:
     """Return all contacts as a CSV file that is safe to open in a spreadsheet.
 
     A cell that a spreadsheet would run as a formula starts with an apostrophe. An import removes it again.
+    `suppressed`, `suppressionReason` and `suppressedAt` say whether the address may be mailed; an import of
+    the file suppresses it again.
     """
-    return Download("contacts.csv", service.export_contacts(store, query), downloads)
+    blocks = service.export_contacts(store, query, settings.address_pads)
+    return Download("contacts.csv", blocks, downloads)
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy import Connection, CursorResult, select
 
 from crud_api.database import CopyOut, Database, copy_cursor, run
 from crud_api.errors import UnavailableError
+from crud_api.imports.csv_file import Layout
 from crud_api.imports.schemas import ContactExportQuery, ImportQuery
 from crud_api.paging import Page, read_page
 from crud_api.tables import AnyRow, imports
@@ -18,6 +20,17 @@ from sequence_store.postgres.queries import query
 
 MOST_RUNNING = 2  # across all processes: an import holds a connection while it reads and merges its file
 BLOCK = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Merge:
+    """How the rows of an import are merged: `change` updates existing contacts."""
+
+    import_id: int
+    pads: bytes
+    change: bool
+    opt_outs: bool  # whether a row says that its contact does not want mail
+
 
 SHOWN = (
     imports.c.id.label("row_key"),
@@ -85,42 +98,53 @@ def refuse_suppressed(connection: Connection, import_id: int, pads: bytes) -> No
     _run(connection, "refuse_suppressed", import_id=import_id, pads=pads)
 
 
-def merge_contacts(connection: Connection, pads: bytes, *, change: bool) -> dict[str, int]:
-    """Add new contacts and, if `change` is true, update existing ones; return the counts."""
+def suppress_opted_out(connection: Connection, pads: bytes) -> None:
+    """Suppress the addresses of the rows that say so, end their enrolments and cancel their sends."""
+    _run(connection, "stop_opted_out", pads=pads)
+    _run(connection, "suppress_opted_out", pads=pads)
+
+
+def merge_contacts(connection: Connection, merge: Merge) -> dict[str, int]:
+    """Add new contacts and update existing ones; return the counts."""
     _find_known(connection)
-    changed = _run(connection, "change_known").rowcount if change else 0
-    return {"added": _run(connection, "add_new", pads=pads).rowcount, "changed": changed, "enrolled": 0}
+    changed = _run(connection, "change_known").rowcount if merge.change else 0
+    return {"added": _run(connection, "add_new", pads=merge.pads).rowcount, "changed": changed, "enrolled": 0}
 
 
 def merge_and_enrol(
-    connection: Connection, import_id: int, pads: bytes, sequence_id: int, next_send: date, *, change: bool
+    connection: Connection, merge: Merge, sequence_id: int, next_send: date
 ) -> dict[str, int]:
-    """Do the same, and enrol the contacts that have never been in the sequence."""
+    """Do the same, and enrol the contacts that have never been in the sequence and want mail."""
     _find_known(connection)
-    changed = _run(connection, "change_known").rowcount if change else 0
+    changed = _run(connection, "change_known").rowcount if merge.change else 0
     enrolment = {"sequence_id": sequence_id, "next_send": next_send}
-    known = _run(connection, "enrol_known", import_id=import_id, **enrolment).scalar_one()
-    new = _run(connection, "add_and_enrol_new", pads=pads, **enrolment).one()
-    _run(connection, "report_inactive_new", import_id=import_id)
+    known = _run(connection, "enrol_known", import_id=merge.import_id, **enrolment).scalar_one()
+    adding = {"pads": merge.pads, "opt_outs": merge.opt_outs, **enrolment}
+    new = _run(connection, "add_and_enrol_new", **adding).one()
+    _run(connection, "report_not_enrolled_new", import_id=merge.import_id)
     return {"added": new.added, "changed": changed, "enrolled": known + new.enrolled}
 
 
 def merge_suppressions(connection: Connection, pads: bytes) -> dict[str, int]:
     """Suppress the addresses, end their enrolments and cancel their sends; return the counts."""
-    _run(connection, "stop_suppressed")
-    return {"added": _run(connection, "add_suppressions", pads=pads).rowcount, "changed": 0, "enrolled": 0}
+    _run(connection, "stop_suppressed", pads=pads)
+    added = _run(connection, "add_suppressions", pads=pads).rowcount
+    return {"added": added, "changed": 0, "enrolled": 0, "opted_out": 0, "missing_names": 0}
 
 
 def finish(
-    connection: Connection, import_id: int, rows: int, counts: Mapping[str, int], ignored: Sequence[str]
+    connection: Connection, import_id: int, rows: int, counts: Mapping[str, int], layout: Layout
 ) -> None:
     _run(connection, "forget_old_imports")
-    values = {**counts, "import_id": import_id, "rows_read": rows, "ignored_columns": list(ignored)}
-    _run(connection, "finish_import", **values)
+    columns = {"ignored_columns": list(layout.ignored), "opt_out_columns": layout.opt_out_columns}
+    _run(connection, "finish_import", **counts, **columns, import_id=import_id, rows_read=rows)
 
 
-def export_contacts(store: Database, selection: ContactExportQuery, *, prefix: bytes) -> CopyOut:
-    return CopyOut(store, "imports", "export_contacts", {"is_active": selection.is_active}, prefix=prefix)
+def export_contacts(
+    store: Database, selection: ContactExportQuery, pads: bytes, *, prefix: bytes
+) -> CopyOut:
+    values = {"pads": pads, **selection.model_dump()}
+    return CopyOut(store, "imports", "export_contacts", values, prefix=prefix)
 
 
 def export_report(store: Database, import_id: int) -> CopyOut:

@@ -53,11 +53,20 @@ class ContactFileQuery(FileQuery):
         description="`flag` imports addresses such as postmaster@ and reports them; `refuse` skips them",
     )
 
+    opt_outs: Literal["suppress", "ignore"] = Field(
+        "suppress",
+        alias="optOuts",
+        description="What happens to contacts that do not want mail by a column of the file, such as "
+        "`Unsubscribed from all email`: `suppress` imports and suppresses them; `ignore` does not read these "
+        "columns",
+    )
+
 
 class ContactExportQuery(Query):
     """Query parameters of the export of contacts."""
 
     is_active: bool | None = Field(None, alias="isActive")
+    suppressed: bool | None = None
 
 
 class Import(ResponseBody):
@@ -77,6 +86,9 @@ class Import(ResponseBody):
     refused: int
     flagged: int = Field(description="Rows that were imported, but should be checked")
     not_enrolled: int
+    opted_out: int = Field(description="Rows whose contact does not want mail; its address is suppressed")
+    missing_names: int = Field(description="Rows whose name is empty or a placeholder, such as #N/A")
+    opt_out_columns: list[str] = Field(description="The columns that were read as opt-outs")
     ignored_columns: list[str]
     created_at: datetime
     finished_at: datetime | None

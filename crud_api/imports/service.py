@@ -15,21 +15,15 @@ from crud_api.database import CopyOut, Database
 from crud_api.enrolments.service import first_due_day
 from crud_api.errors import ApiError, ConflictError, InvalidInputError, NotFoundError
 from crud_api.imports import repository
+from crud_api.imports.columns import contact_columns, suppression_columns
 from crud_api.imports.csv_file import CsvFile, Row, lay_out
+from crud_api.imports.repository import Merge
 from crud_api.imports.rows import ContactRows, SuppressionRows
 from crud_api.imports.schemas import ContactExportQuery, ContactFileQuery, FileQuery, Import, ImportQuery
 from crud_api.paging import Page
 from crud_api.sequences import repository as sequences
 from crud_api.tables import AnyRow
 from sequence_store.domain.states import ImportState
-
-CONTACT_COLUMNS = {
-    "mailAddress": ("mailAddress", "email", "emailAddress", "eMail"),
-    "name": ("name", "fullName", "contactName"),
-    "isActive": ("isActive", "active"),
-    "attributes": ("attributes",),
-}
-SUPPRESSION_COLUMNS = {"mailAddress": CONTACT_COLUMNS["mailAddress"], "reason": ("reason",)}
 
 PROGRESS_ROWS = 50_000
 INTERRUPTED = "The import was interrupted. Nothing was imported. Send the file again."
@@ -74,23 +68,28 @@ def import_contacts(
     with _recorded(store, import_id), store.transaction() as connection:
         repository.start(connection, import_id)
         source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
+        opt_outs = query.opt_outs == "suppress"
         layout = lay_out(
             source.header,
-            CONTACT_COLUMNS,
+            contact_columns(opt_outs=opt_outs),
             required=("mailAddress", "name"),
             columns=query.column,
             others_are_attributes=query.other_columns == "attributes",
+            read_opt_outs=opt_outs,
         )
         write = ContactRows(layout, refuse_roles=query.role_addresses == "refuse")
         rows = _stage(store, connection, import_id, source, write)
         repository.settle_rows(connection, import_id)
         repository.refuse_suppressed(connection, import_id, pads)
-        change = query.existing == "update"
+        if write.opted_out:
+            repository.suppress_opted_out(connection, pads)
+        merge = Merge(import_id, pads, change=query.existing == "update", opt_outs=write.opted_out > 0)
         if enrolment is None:
-            counts = repository.merge_contacts(connection, pads, change=change)
+            counts = repository.merge_contacts(connection, merge)
         else:
-            counts = repository.merge_and_enrol(connection, import_id, pads, *enrolment, change=change)
-        repository.finish(connection, import_id, rows, counts, layout.ignored)
+            counts = repository.merge_and_enrol(connection, merge, *enrolment)
+        counts |= {"opted_out": write.opted_out, "missing_names": write.missing_names}
+        repository.finish(connection, import_id, rows, counts, layout)
     return _of(store, import_id)
 
 
@@ -101,11 +100,13 @@ def import_suppressions(
     with _recorded(store, import_id), store.transaction() as connection:
         repository.start(connection, import_id)
         source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
-        layout = lay_out(source.header, SUPPRESSION_COLUMNS, required=("mailAddress",), columns=query.column)
+        layout = lay_out(
+            source.header, suppression_columns(), required=("mailAddress",), columns=query.column
+        )
         rows = _stage(store, connection, import_id, source, SuppressionRows(layout))
         repository.settle_rows(connection, import_id)
         counts = repository.merge_suppressions(connection, pads)
-        repository.finish(connection, import_id, rows, counts, layout.ignored)
+        repository.finish(connection, import_id, rows, counts, layout)
     return _of(store, import_id)
 
 
@@ -126,9 +127,9 @@ def report(store: Database, import_id: UUID) -> CopyOut:
     return repository.export_report(store, row_key)
 
 
-def export_contacts(store: Database, query: ContactExportQuery) -> CopyOut:
+def export_contacts(store: Database, query: ContactExportQuery, pads: bytes) -> CopyOut:
     """Return the contacts as CSV, in the format of an import."""
-    return repository.export_contacts(store, query, prefix=BYTE_ORDER_MARK)
+    return repository.export_contacts(store, query, pads, prefix=BYTE_ORDER_MARK)
 
 
 @contextmanager

@@ -127,7 +127,6 @@ def test_other_columns_become_attributes_where_that_is_asked(api: Api) -> None:
 
 
 BAD_ROWS = [
-    (",ada@example.com,,", "name: must have at least 1 character"),
     ("Ada,,,", "mailAddress: must have at least 3 characters"),
     ("Ada,ada,,", "mailAddress: must be a mail address, such as ada@example.com"),
     ("Ada,ada@example,,", "mailAddress: must be a mail address with a fully qualified domain"),
@@ -422,6 +421,20 @@ FORMULAS = [
 ]
 
 
+EXPORTED = [
+    "id",
+    "name",
+    "mailAddress",
+    "isActive",
+    "attributes",
+    "createdAt",
+    "mailAddressWritten",
+    "suppressed",
+    "suppressionReason",
+    "suppressedAt",
+]
+
+
 def exported(api: Api, **query: str) -> tuple[str, list[list[str]]]:
     answer = api.get("/contacts/export", params=query)
     assert answer.headers["Content-Disposition"] == 'attachment; filename="contacts.csv"'
@@ -440,7 +453,7 @@ def test_export_holds_no_formula_and_an_import_gives_back_what_was_there(api: Ap
         )
     before = contacts(api)
     text, rows = exported(api)
-    assert rows[0] == ["id", "name", "mailAddress", "isActive", "attributes", "createdAt"]
+    assert rows[0] == EXPORTED
     assert len(rows) == len(FORMULAS) + 1
     assert not any(cell[:1] in {*"=+-@\t\r＝＋－＠"} for row in rows for cell in row)
     api.sql("DELETE FROM contacts")
@@ -497,7 +510,7 @@ def test_export_that_cannot_begin_is_an_answer_and_no_broken_file(api: Api) -> N
     api.sql("REVOKE SELECT ON contacts FROM sequence_api")
     assert api.get("/contacts/export").status_code == 500
     api.sql("GRANT SELECT ON contacts TO sequence_api")
-    assert exported(api)[1] == [["id", "name", "mailAddress", "isActive", "attributes", "createdAt"]]
+    assert exported(api)[1] == [EXPORTED]
 
 
 def test_export_of_many_contacts_comes_in_blocks_and_is_whole(api: Api) -> None:

@@ -50,6 +50,16 @@ def test_contacts_are_imported_from_a_file_and_exported_to_one(api_url: str, tmp
     assert '"Ada","ada@example.com","true"' in back.read_text()
 
 
+def test_opt_outs_of_a_file_are_suppressed_unless_they_are_ignored(api_url: str, tmp_path: Path) -> None:
+    file = tmp_path / "in.csv"
+    file.write_text("name,email,HASOPTEDOUTOFEMAIL\n#N/A,ada@example.com,1\n")
+    runner = CliRunner()
+    ignored = runner.invoke(app, ["contacts", "import", str(file), "--opt-outs", "ignore"])
+    assert {"0\toptedOut", "1\tmissingNames"} <= set(ignored.output.splitlines())
+    done = runner.invoke(app, ["contacts", "import", str(file)])
+    assert {"1\toptedOut", "HASOPTEDOUTOFEMAIL\toptOutColumns"} <= set(done.output.splitlines())
+
+
 def test_rejected_file_gives_status_1_and_unreachable_api_status_2(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_text(FILE)
