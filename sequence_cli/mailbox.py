@@ -86,7 +86,9 @@ def check(
         database_url = settings.database_url
     with connect(database_url, name="sequences mailbox") as connection:
         cursor = connection.cursor(row_factory=class_row(CheckedMailbox))
-        mailbox = cursor.execute(query("worker", "read_mailbox"), {"address": address_or_text(address)}).fetchone()
+        mailbox = cursor.execute(
+            query("worker", "read_mailbox"), {"address": address_or_text(address)}
+        ).fetchone()
     if mailbox is None:
         typer.echo(f"No mailbox has the address {address}.", err=True)
         raise typer.Exit(1)

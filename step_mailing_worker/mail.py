@@ -15,6 +15,7 @@ from typing import cast
 
 from sequence_store.domain.addresses import Address, parse_address
 from sequence_store.domain.messages import SendKey
+from sequence_store.domain.placeholders import is_missing_name
 from sequence_store.domain.states import AttemptReason, Fault
 from sequence_store.errors import TemplateError
 from sequence_store.mail.content import Bodies, Person, render_bodies, render_subject, template_names
@@ -84,7 +85,8 @@ def build_mail(order: MailOrder, secret: bytes) -> Mail:
     recipient = _address(order.contact_address, AttemptReason.CONTACT_ADDRESS, Fault.RECIPIENT)
     own_id = message_id(order.key, sender.domain, secret)
     sender_name = _header(order.mailbox_display_name or "", AttemptReason.MAILBOX_DISPLAY_NAME, Fault.MAILBOX)
-    recipient_name = _header(order.contact_name, "contact name")
+    named = "" if is_missing_name(order.contact_name) else order.contact_name
+    recipient_name = _header(named, "contact name")
     subject, bodies = _rendered(order)
     earlier = [
         message_id(order.key._replace(step_id=step_id), sender.domain, secret)
@@ -128,17 +130,33 @@ def _header(value: str, what: str, fault: Fault = Fault.MESSAGE) -> str:
 
 def _rendered(order: MailOrder) -> tuple[str, Bodies]:
     """Render the subject and the two bodies."""
-    sender = Person(order.mailbox_display_name or "", order.mailbox_address)
-    contact = Person(order.contact_name, order.contact_address)
-    names = template_names(
-        contact, order.contact_attributes, sender, unsubscribe_url=order.links.unsubscribe_url
-    )
     try:
-        subject = render_subject(order.mail_subject, order.thread_subject, names)
-        bodies = render_bodies(order.mail_content, names)
+        subject, bodies = _render(order)
     except TemplateError as error:
-        raise MailError(f"{AttemptReason.TEMPLATE}: {error}") from None
+        reason = AttemptReason.MISSING_VALUE if _renders_with_placeholders(order) else AttemptReason.TEMPLATE
+        raise MailError(f"{reason}: {error}") from None
     return _header(subject, AttemptReason.SUBJECT), Bodies(bodies.text, order.links.tracked(bodies.html))
+
+
+def _render(order: MailOrder, *, with_placeholders: bool = False) -> tuple[str, Bodies]:
+    names = template_names(
+        Person(order.contact_name, order.contact_address),
+        order.contact_attributes,
+        Person(order.mailbox_display_name or "", order.mailbox_address),
+        unsubscribe_url=order.links.unsubscribe_url,
+        with_placeholders=with_placeholders,
+    )
+    subject = render_subject(order.mail_subject, order.thread_subject, names)
+    return subject, render_bodies(order.mail_content, names)
+
+
+def _renders_with_placeholders(order: MailOrder) -> bool:
+    """Return whether the contact's placeholders alone keep its mail from being made: no fault of the step."""
+    try:
+        _render(order, with_placeholders=True)
+    except TemplateError:
+        return False
+    return True
 
 
 def _thread(earlier: Sequence[str]) -> dict[str, str]:

@@ -140,9 +140,7 @@ def finish(
     _run(connection, "finish_import", **counts, **columns, import_id=import_id, rows_read=rows)
 
 
-def export_contacts(
-    store: Database, selection: ContactExportQuery, pads: bytes, *, prefix: bytes
-) -> CopyOut:
+def export_contacts(store: Database, selection: ContactExportQuery, pads: bytes, *, prefix: bytes) -> CopyOut:
     values = {"pads": pads, **selection.model_dump()}
     return CopyOut(store, "imports", "export_contacts", values, prefix=prefix)
 

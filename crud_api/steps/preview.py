@@ -22,6 +22,7 @@ from crud_api.steps import repository
 from crud_api.steps.schemas import Preview, PreviewQuery
 from crud_api.steps.service import not_found
 from crud_api.tables import AnyRow
+from sequence_store.domain.placeholders import is_missing_name
 from sequence_store.errors import TemplateError
 from sequence_store.mail.content import Person, render_bodies, render_subject, template_names
 from sequence_store.settings import LinkSettings
@@ -44,7 +45,7 @@ def render(
         raise contact_not_found(query.contact_id)
     mailbox = _mailbox(connection, sequence_id, query)
     sender = Person(mailbox.display_name or "", mailbox.address)
-    recipient = Person(contact.name, contact.mail_address)
+    recipient = Person("" if is_missing_name(contact.name) else contact.name, contact.mail_address)
     url = f"{settings.public_url_of(mailbox.tracking_host)}/u/{NO_TOKEN}"
     names = template_names(recipient, contact.attributes, sender, unsubscribe_url=url)
     earlier = (one.mail_subject for one in steps if one.step_number < shown.step_number)

@@ -299,6 +299,11 @@ _ATTEMPT_REASONS: dict[StrEnum, Explanation] = {
         "The step's template cannot be rendered for this contact; the text after the colon says why.",
         "Correct the step or the contact's attributes, then resume the enrolment.",
     ),
+    AttemptReason.MISSING_VALUE: Explanation(
+        "The step's template needs a name or an attribute that the contact has only as a placeholder, such "
+        "as #N/A; the text after the colon says which.",
+        "Correct the contact, or give the step's variable a default, then resume the enrolment.",
+    ),
     AttemptReason.SUBJECT: Explanation(
         "The subject cannot be put into a header; the text after the colon says why.",
         "Correct the step's subject, then resume the enrolment.",
@@ -356,6 +361,9 @@ _FEEDBACK: dict[StrEnum, Explanation] = {
     EnrolmentReason.CONTACT_DELETED: Explanation("The contact was deleted."),
     SuppressionReason.HARD_BOUNCE: Explanation("A mail to the address failed permanently."),
     SuppressionReason.ERASED: Explanation("The contact's personal data was erased."),
+    SuppressionReason.OPTED_OUT: Explanation(
+        "The contact does not want mail, by a column of an imported file: it opted out in another tool."
+    ),
     SuppressionReason.IMPORTED: Explanation("The address was imported as suppressed, without a reason."),
     EventKind.SOFT_FAILURE: Explanation("An attempt failed temporarily."),
     EventKind.MESSAGE_FAULT: Explanation("The mail could not be made or was refused for its content."),

@@ -202,6 +202,7 @@ class AttemptReason(StrEnum):
     CONTENT_REFUSED = "content_refused"
     # The parts of a mail that could not be made: stored with the fault after a colon.
     TEMPLATE = "template"
+    MISSING_VALUE = "missing_value"
     SUBJECT = "subject"
     MAIL = "mail"
     CONTACT_ADDRESS = "contact address"
@@ -248,6 +249,7 @@ class SuppressionReason(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     ERASED = "erased"
     IMPORTED = "imported"
+    OPTED_OUT = "opted_out"
 
 
 class FeedbackKind(StrEnum):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sequence_store.domain.placeholders import is_missing_name, present
 from sequence_store.errors import TemplateError
 from sequence_store.mail.plain_text import plain_text_of
 from sequence_store.mail.templates import render
@@ -33,11 +34,24 @@ class Bodies:
 
 
 def template_names(
-    contact: Person, attributes: Mapping[str, object], sender: Person, *, unsubscribe_url: str
+    contact: Person,
+    attributes: Mapping[str, object],
+    sender: Person,
+    *,
+    unsubscribe_url: str,
+    with_placeholders: bool = False,
 ) -> dict[str, object]:
-    """Return all variables of a template."""
+    """Return all variables of a template. A name or an attribute that is a placeholder is missing.
+
+    `with_placeholders` keeps them, to find out whether a template fails for them alone.
+    """
+    named = with_placeholders or not is_missing_name(contact.name)
     return {
-        "contact": {"name": contact.name, "mail_address": contact.address, "attributes": attributes},
+        "contact": {
+            **({"name": contact.name} if named else {}),
+            "mail_address": contact.address,
+            "attributes": attributes if with_placeholders else present(attributes),
+        },
         "sender": {"name": sender.name or sender.address, "address": sender.address},
         "unsubscribe_url": unsubscribe_url,
     }

@@ -112,7 +112,7 @@ TRIALS: Mapping[str, Trial] = {
     "postfix-addresses": Trial(
         "whether Postfix accepts every address that the product accepts",
         1,
-        (PYTHON, "-m", "tests.trials.postfix_addresses"),
+        (PYTHON, "-m", "tests.postfix_addresses"),
         (Requirement("postfix", "postfix"),),
     ),
     "alert-rules": Trial(

@@ -135,7 +135,8 @@ def main() -> int:
     for address, reply in failures:
         print(f"{address!a}: {reply}")
     print(
-        f"{len(addresses)} addresses that we accept: Postfix refuses {len(failures)}; controls: {len(control)}"
+        f"{len(addresses)} addresses that we accept: Postfix refuses {len(failures)};"
+        f" of three that are none: {len(control)}"
     )
     return 1 if failures or not control else 0
 
