@@ -29,8 +29,8 @@ setup: python .venv/.installed  ## Create .venv/ with the packages of requiremen
 run: setup  ## Start all services, plan today and show its mails (ONCE=1 stops after the first mails)
 	@$(BIN)/sequences day $(if $(filter-out 0,$(ONCE)),--once,)
 
-test: setup  ## Run all tests on real servers, two files at a time
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+test: setup  ## Run all tests on real servers, three files at a time
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 trial: setup  ## List the long trials, or run one (NAME=soak)
 	@$(BIN)/python -m tests.trials $(NAME) $(ARGS)

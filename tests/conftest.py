@@ -45,9 +45,19 @@ NOWHERE = "http://127.0.0.1:9"
 LONGEST = (
     "tests/end_to_end/test_day.py",
     "tests/crud_api/test_schemathesis.py",
+    "tests/step_mailing_worker/test_breaks.py",
+    "tests/pipelines/test_assets.py",
+    "tests/faults/test_crash_matrix.py",
+    "tests/step_mailing_worker/test_mailbox_reader.py",
+    "tests/pipelines/test_code_location_health.py",
+    "tests/sequence_store/test_addresses.py",
+    "tests/pipelines/test_forecast.py",
+    "tests/faults/test_chaotic_queue.py",
+    "tests/crud_api/test_slow_clients.py",
+    "tests/local_stack/test_supervisor.py",
+    "tests/local_stack/test_two_stacks.py",
     "tests/faults/test_postgres_lost.py",
     "tests/pipelines/test_chain_model.py",
-    "tests/faults/test_crash_matrix.py",
 )
 
 
