@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import ip_address
 from typing import Annotated, Literal, Self, TypeVar
@@ -262,13 +263,48 @@ class ObserverSettings(Settings):
     metrics_port: int = Field(9108, ge=0, le=65_535, description="Port that `sequences metrics` binds")
 
 
+@dataclass(frozen=True)
+class SourceTree:
+    """The source of this version on GitHub or GitLab: URL of the repository, and a branch, tag or commit."""
+
+    repository: str
+    revision: str
+    platform: Literal["github", "gitlab"]
+
+    @classmethod
+    def of(cls, url: str) -> SourceTree:
+        """Return the source tree that the page `url` shows; raise ValueError if it is no such page."""
+        found = re.fullmatch(r"(https?://[^?#\s]+?)(/-)?/tree/([^?#\s]+?)/?", url)
+        if found is None:
+            raise ValueError(
+                "must be the page of the source tree: https://HOST/OWNER/NAME/tree/REVISION on GitHub, "
+                "https://HOST/GROUP/NAME/-/tree/REVISION on GitLab"
+            )
+        return cls(found[1], found[3], "gitlab" if found[2] else "github")
+
+
 class PartitionSettings(Settings):
-    """Settings of the planning days as partitions, which Dagster reads when it loads the code."""
+    """Settings that Dagster reads when it loads the code: the planning days as partitions, and the source."""
 
     first_planning_day: date = Field(
         date(2026, 1, 1),
         description="First planning day: the day of the installation, which never changes",
     )
+    source_url: str | None = Field(
+        None, description="Page of this version's source tree on GitHub or GitLab, which assets link to"
+    )
+
+    @field_validator("source_url")
+    @classmethod
+    def _names_a_source_tree(cls, value: str | None) -> str | None:
+        if value:
+            SourceTree.of(value)
+        return value or None
+
+    @property
+    def source_tree(self) -> SourceTree | None:
+        """Return the source tree on the web, or None if SOURCE_URL is not set."""
+        return SourceTree.of(self.source_url) if self.source_url else None
 
     @model_validator(mode="after")
     def _first_day_is_not_in_the_future(self) -> Self:
