@@ -29,6 +29,7 @@ from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
 from sequence_pipelines.resources.instance.executor import locked_executor
 from sequence_pipelines.resources.parquet import parquet_io_manager
+from sequence_pipelines.resources.secrets import pipeline_secrets
 from sequence_pipelines.resources.settings import pipeline_settings
 from sequence_pipelines.resources.sqs import pipeline_queues
 from sequence_pipelines.resources.traces import pipeline_traces
@@ -69,6 +70,7 @@ defs = dg.Definitions(
     ],
     sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor],
     resources={
+        "secrets": pipeline_secrets,
         "settings": pipeline_settings,
         "database": pipeline_database,
         "queues": pipeline_queues,

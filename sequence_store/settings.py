@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import ip_address
@@ -322,7 +323,34 @@ class PartitionSettings(Settings):
         return min(self.first_planning_day, self.calendar.day_of(datetime.now(UTC)))
 
 
-class PipelineSettings(PartitionSettings, ParkingSettings):
+class RunLogSettings(Settings):
+    """Settings of Dagster's own programs: where the logs of runs are kept."""
+
+    compute_logs_bucket: str | None = Field(
+        None, description="S3 bucket for the logs of runs; unset: Dagster's home folder"
+    )
+
+    @field_validator("compute_logs_bucket")
+    @classmethod
+    def _empty_is_none(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class SecretNameSettings(Settings):
+    """Names the secret that holds settings of the pipeline."""
+
+    pipeline_secret: str | None = Field(
+        None,
+        description="Name or ARN of the secret in AWS Secrets Manager with the pipeline's secret settings",
+    )
+
+    @field_validator("pipeline_secret")
+    @classmethod
+    def _empty_is_none(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class PipelineSettings(PartitionSettings, ParkingSettings, SecretNameSettings):
     """Settings of the Dagster code location."""
 
     pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
@@ -357,8 +385,8 @@ class PipelineSettings(PartitionSettings, ParkingSettings):
         None, description="Valkey with the quota counters, which spare connections for full mailboxes"
     )
     api_url: HttpUrl = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
-    runbook_url: str = Field(
-        "docs/runbook.md", description="URL or path of the runbook that the Dagster UI links to"
+    runbook_url: str | None = Field(
+        None, description="URL or path of the runbook that the Dagster UI links to; unset: the API's page"
     )
     dagster_url: HttpUrl | None = Field(None, description="URL of the Dagster UI, for links in alerts")
     alert_slack_url: SecretStr | None = Field(
@@ -372,6 +400,11 @@ class PipelineSettings(PartitionSettings, ParkingSettings):
     )
     alert_mail_to: str | None = Field(None, description="Recipient of alerts by mail")
     alert_mail_from: str = Field("sequences@localhost", description="Sender of alerts by mail")
+
+    @property
+    def runbook(self) -> str:
+        """Return the URL or path of the runbook; without a setting, the page that the API serves."""
+        return self.runbook_url or f"{self.api_url}/docs/pages/runbook"
 
 
 class ApiSettings(LinkSettings, SecretSettings):
@@ -497,10 +530,13 @@ class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Read `kind` from the environment; raise SettingsError, which names each invalid variable."""
+def read_settings(kind: type[AnySettings], values: Mapping[str, str] | None = None) -> AnySettings:
+    """Read `kind` from the environment; raise SettingsError, which names each invalid variable.
+
+    `values` are variables that override those of the environment.
+    """
     try:
-        settings = kind()
+        settings = kind(**{name.lower(): value for name, value in (values or {}).items()})
     except ValidationError as error:
         faults = [
             f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"

@@ -129,8 +129,9 @@ def test_instance_is_the_projects_instance_except_for_launcher_and_logs(folder: 
         assert theirs["run_monitoring"].pop("start_timeout_seconds") > own["run_monitoring"].pop(
             "start_timeout_seconds"
         )
-    shared = {key: value for key, value in theirs.items() if key != "compute_logs"}
-    assert shared == own, (
+    assert theirs.pop("compute_logs")["class"] == "S3ComputeLogManager"
+    assert own.pop("compute_logs")["class"] == "RunLogs"
+    assert theirs == own, (
         f"apply the change of deploy/dagster.yaml to deploy/kubernetes/{folder}/dagster.yaml too"
     )
 

@@ -29,10 +29,11 @@ def test_instance_opens_on_postgres_with_telemetry_off(instance: DagsterInstance
     assert "ASSET" not in instance.get_required_daemon_types(), "no asset has an automation condition"
 
 
-def test_instance_of_a_clone_differs_from_the_stacks_in_its_storage_only() -> None:
+def test_instance_of_a_clone_differs_from_the_stacks_in_its_storage_and_logs_only() -> None:
     clone = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     server = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
     assert server.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_DATABASE_URL"}}}
+    assert server.pop("compute_logs")["class"] == "RunLogs"
     assert clone == server, "apply the change of one file to the other one, too"
 
 

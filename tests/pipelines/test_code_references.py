@@ -77,7 +77,7 @@ def test_deployment_without_a_source_tree_has_no_links_to_the_files_of_its_image
 )
 def test_url_that_names_no_source_tree_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("SOURCE_URL", url)
-    with pytest.raises(SettingsError, match="SOURCE_URL: .*must be the page of the source tree"):
+    with pytest.raises(SettingsError, match=r"SOURCE_URL: .*must be the page of the source tree"):
         read_settings(PartitionSettings)
 
 
