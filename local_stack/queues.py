@@ -42,13 +42,10 @@ def create_buckets(settings: OwnerSettings) -> None:
     buckets = {os.environ.get("COMPUTE_LOGS_BUCKET", ""), store.netloc if store.scheme == "s3" else ""}
     if endpoint is None or endpoint != str(settings.aws_endpoint_url_sqs):
         return
-    client = boto3.client("s3", region_name=settings.aws_region, endpoint_url=endpoint)
+    # In this region S3 needs no location; the local one serves its buckets in every region.
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint)
     for bucket in sorted(filter(None, buckets)):
-        elsewhere = settings.aws_region != "us-east-1"  # S3 refuses to be told its default region
-        place = (
-            {"CreateBucketConfiguration": {"LocationConstraint": settings.aws_region}} if elsewhere else {}
-        )
-        client.create_bucket(Bucket=bucket, **place)
+        client.create_bucket(Bucket=bucket)
     client.close()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -533,10 +533,13 @@ AnySettings = TypeVar("AnySettings", bound=Settings)
 def read_settings(kind: type[AnySettings], values: Mapping[str, str] | None = None) -> AnySettings:
     """Read `kind` from the environment; raise SettingsError, which names each invalid variable.
 
-    `values` are variables that override those of the environment.
+    `values` are variables that override those of the environment; those that are no settings are ignored.
     """
+    known: dict[str, Any] = {
+        name.lower(): value for name, value in (values or {}).items() if name.lower() in kind.model_fields
+    }
     try:
-        settings = kind(**{name.lower(): value for name, value in (values or {}).items()})
+        settings = kind(**known)
     except ValidationError as error:
         faults = [
             f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"

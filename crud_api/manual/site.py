@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from crud_api.errors import NotFoundError
@@ -20,7 +21,15 @@ HEADERS = {
 
 def manual() -> Starlette:
     """Return the application."""
-    return Starlette(routes=[Route("/", _start), Route("/{name:path}", _page)])
+    return Starlette(
+        routes=[Route("/", _start), Route("/{name:path}", _page)],
+        exception_handlers={HTTPException: _refusal},
+    )
+
+
+async def _refusal(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 (the only class that is registered)
+    return JSONResponse({"message": str(error.detail)}, error.status_code, error.headers)
 
 
 async def _start(_request: Request) -> Response:

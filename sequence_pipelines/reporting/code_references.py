@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
+from dagster._core.definitions.assets.definition.cacheable_assets_definition import CacheableAssetsDefinition
 
 from sequence_store.deployment import STACK, deployment
 from sequence_store.settings import SourceTree
 
+# What Dagster's functions take and return; this project has the first two kinds.
+Asset = dg.AssetsDefinition | dg.AssetSpec | dg.SourceAsset | CacheableAssetsDefinition
+
 PACKAGE = Path(__file__).parents[1]
 
 
-def with_code_references(
-    assets: Sequence[dg.AssetsDefinition | dg.AssetSpec], tree: SourceTree | None
-) -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
+def with_code_references(assets: Sequence[Asset], tree: SourceTree | None) -> Sequence[Asset]:
     """Return the assets with a reference to the function that computes each.
 
     `tree` is the source tree on the web. Without it the references are files of this machine, and a

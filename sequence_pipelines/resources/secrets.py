@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import dagster as dg
 from dagster_aws.secretsmanager import SecretsManagerResource
 
@@ -11,4 +13,6 @@ from sequence_store.settings import Settings, read_settings
 @dg.resource(description="AWS Secrets Manager; read only if PIPELINE_SECRET is set")
 def pipeline_secrets(_context: dg.InitResourceContext) -> SecretsManagerResource:
     """Return dagster-aws's resource; AWS_ENDPOINT_URL_SECRETS_MANAGER names another server than Amazon's."""
-    return SecretsManagerResource(region_name=read_settings(Settings).aws_region)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)  # one line in the log of every run
+        return SecretsManagerResource(region_name=read_settings(Settings).aws_region)

@@ -142,20 +142,9 @@ def test_frames_are_stored_in_the_same_server(bucket: tuple[S3Client, str]) -> N
 
 def resource_settings() -> PipelineSettings:
     """Return the settings as a run gets them."""
-    found = []
-
-    @dg.op(required_resource_keys={"settings"})
-    def take(context: dg.OpExecutionContext) -> None:
-        found.append(context.resources.settings)
-
-    @dg.job(resource_defs={"settings": pipeline_settings, "secrets": pipeline_secrets})
-    def taking() -> None:
-        take()
-
-    taking.execute_in_process()
-    (settings,) = found
-    assert isinstance(settings, PipelineSettings)
-    return settings
+    with dg.build_resources({"settings": pipeline_settings, "secrets": pipeline_secrets}) as resources:
+        settings: PipelineSettings = resources.settings
+        return settings
 
 
 @pytest.mark.parametrize("reference", ["name", "named", "arn"])
