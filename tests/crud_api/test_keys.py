@@ -118,7 +118,7 @@ def typed(user: str, key: str) -> dict[str, str]:
 
 def test_browser_that_opens_a_mailbox_asks_for_the_key_and_shows_the_mailbox(keyed: Api) -> None:
     key = make_key("--scope", "mailboxes:read", "--scope", "mailboxes:write")
-    body = {"fromName": "Ann", "fromEmail": "ann@example.com", **MAILBOX}
+    body = {"address": "ann@example.com", **MAILBOX}
     path = "/mailboxes/" + keyed.post("/mailboxes", body, **bearing(key)).json()["id"]
     asked = keyed.get(path, headers=BROWSER)
     assert asked.status_code == 401
