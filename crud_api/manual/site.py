@@ -1,14 +1,11 @@
-"""Application of the pages, which the API mounts: a page needs no key and reads no database."""
+"""Middleware that serves the pages under PATH: a page needs no key, reads no database and is no operation."""
 
 from __future__ import annotations
 
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.datastructures import URL
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from crud_api.errors import NotFoundError
 from crud_api.manual.pages import START, render
 
 PATH = "/docs/pages"
@@ -19,26 +16,27 @@ HEADERS = {
 }
 
 
-def manual() -> Starlette:
-    """Return the application."""
-    return Starlette(
-        routes=[Route("/", _start), Route("/{name:path}", _page)],
-        exception_handlers={HTTPException: _refusal},
-    )
+class Manual:
+    """Answers the requests under PATH, and passes on all others."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and (scope["path"] == PATH or scope["path"].startswith(f"{PATH}/")):
+            name = scope["path"].removeprefix(PATH).strip("/").removesuffix(".md")
+            await _answer(scope["method"], name, URL(scope=scope))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
-async def _refusal(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 (the only class that is registered)
-    return JSONResponse({"message": str(error.detail)}, error.status_code, error.headers)
-
-
-async def _start(_request: Request) -> Response:
-    return RedirectResponse(f"{PATH}/{START}")
-
-
-async def _page(request: Request) -> Response:
-    name = str(request.path_params["name"]).removesuffix(".md")
+def _answer(method: str, name: str, url: URL) -> Response:
+    if method != "GET":  # HeadAsGet turns HEAD into GET
+        return JSONResponse({"message": "Method Not Allowed"}, 405, {"Allow": "GET, HEAD"})
+    if not name:
+        return RedirectResponse(url.replace(path=f"{PATH}/{START}"))
     document = render(name)
     if document is None:
-        raise NotFoundError(f"no page has this name; {PATH}/{START} lists the pages")
+        message = f"no page has this name; {PATH}/{START} lists the pages"
+        return JSONResponse({"message": message}, 404)
     return HTMLResponse(document, headers=HEADERS)

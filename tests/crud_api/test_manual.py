@@ -74,4 +74,15 @@ def test_page_runs_no_script_and_is_not_changed_by_its_url(api: Api) -> None:
 
 
 def test_post_to_a_page_is_refused(api: Api) -> None:
-    assert api.post("/docs/pages/runbook", {}).status_code == 405
+    refused = api.post("/docs/pages/runbook", {})
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
+
+
+def test_head_of_a_page_has_no_body(api: Api) -> None:
+    answered = api.request("HEAD", "/docs/pages/runbook")
+    assert (answered.status_code, answered.content) == (200, b"")
+
+
+def test_pages_do_not_hide_the_documentation_of_the_operations(api: Api) -> None:
+    assert "swagger" in api.get("/docs").text
+    assert api.get("/docs/pagesX").status_code == 404
