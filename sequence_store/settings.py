@@ -404,7 +404,7 @@ class PipelineSettings(PartitionSettings, ParkingSettings, SecretNameSettings):
     @property
     def runbook(self) -> str:
         """Return the URL or path of the runbook; without a setting, the page that the API serves."""
-        return self.runbook_url or f"{self.api_url}/docs/pages/runbook"
+        return self.runbook_url or f"{self.api_url}/docs/pages/runbook.md"
 
 
 class ApiSettings(LinkSettings, SecretSettings):
