@@ -94,7 +94,12 @@ def _amazon_variables(own_server: str) -> dict[str, str]:
 
     The stack's own server has both services, and forgets what they store when it stops.
     """
-    named = {name: os.environ[name] for name in AMAZON_ENDPOINTS if os.environ.get(name)}
+    of_a_stack = os.environ.get("AWS_ENDPOINT_URL_SQS")  # the user's shell has read a stack.env
+    named = {
+        name: os.environ[name]
+        for name in AMAZON_ENDPOINTS
+        if os.environ.get(name) and os.environ[name] != of_a_stack
+    }
     keys = {name: os.environ[name] for name in _KEYS if named and os.environ.get(name)}
     return dict.fromkeys(AMAZON_ENDPOINTS, own_server) | named | _OWN_KEYS | keys
 
