@@ -350,7 +350,7 @@ class SecretNameSettings(Settings):
         return value or None
 
 
-class PipelineSettings(PartitionSettings, ParkingSettings, SecretNameSettings):
+class PipelineSettings(PartitionSettings, ParkingSettings, RunLogSettings, SecretNameSettings):
     """Settings of the Dagster code location."""
 
     pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
