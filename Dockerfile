@@ -56,7 +56,7 @@ RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /u
     && install -d -o sequences -g sequences \
         /opt/dagster/home/storage /var/lib/sequences/assets /var/lib/sequences/mail
 WORKDIR /opt/sequences
-COPY dagster.yaml workspace.yaml /opt/dagster/home/
+COPY deploy/dagster.yaml workspace.yaml /opt/dagster/home/
 COPY examples ./examples
 USER 10001:10001
 CMD ["sequences", "--help"]

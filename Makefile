@@ -71,8 +71,8 @@ lock:  ## Update the locks to the newest allowed versions that are at least a we
 	@./scripts/uv pip compile --quiet deploy/tools.in --python-version 3.11 --universal --generate-hashes \
 	    --no-emit-index-url --no-annotate --no-header --exclude-newer "1 week" --upgrade -o deploy/tools.lock
 
-pictures: setup  ## Take the pictures of docs/tutorial.md from a running stack (needs Chromium)
-	@PICTURES=docs/pictures $(BIN)/pytest tests/end_to_end $(ARGS)
+pictures: setup  ## Take the pictures of docs/tutorial.md from a stack with the sample data (needs Chromium)
+	@PICTURES=docs/pictures $(BIN)/python -m tests.pictures
 
 bench: setup  ## Measure the figures of docs/performance.md
 	@$(BIN)/python -m bench $(ARGS)

@@ -27,6 +27,7 @@ from crud_api.imports.endpoints import router as imports
 from crud_api.imports.receiving import MOST_RECEIVED
 from crud_api.keys import ALSO_REQUIRED, KeyRequired, scopes_of
 from crud_api.mailboxes.endpoints import router as mailboxes
+from crud_api.manual.site import Manual
 from crud_api.metrics import Metrics
 from crud_api.rate_limit import RateLimit
 from crud_api.request_log import RequestLog
@@ -90,6 +91,7 @@ def create_app(settings: ApiSettings | None = None, *, clock: Clock = utc_now) -
     add_exception_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(NotModified)
+    app.add_middleware(Manual)
     app.add_middleware(HeadAsGet)
     app.add_middleware(RequestLog, metrics=app.state.metrics)
     return app

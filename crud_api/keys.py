@@ -1,7 +1,13 @@
-"""Authenticates requests: checks the key in `Authorization: Bearer …`, its scopes and its rate limit."""
+"""Authenticates requests: checks the key in `Authorization: Bearer …`, its scopes and its rate limit.
+
+A browser that opens a page, such as a link of the Dagster UI, asks its user for a name and a password: the
+password is the key. Only reading accepts it, because a browser adds it to the requests of other sites, too.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
@@ -15,13 +21,15 @@ from crud_api.database import Database
 from crud_api.errors import ForbiddenError, UnauthorizedError
 from crud_api.rate_limit import RateLimit
 from crud_api.tables import api_keys
-from sequence_store.secrets.api_keys import Scope, hash_key
+from sequence_store.secrets.api_keys import PREFIX, Scope, hash_key
 
 NO_KEY = 0
 DESCRIPTION = (
     "An API key, created with `sequences keys create`. Each operation lists the scope that it requires."
 )
 READ_METHODS = frozenset({"GET", "HEAD"})
+# What a browser shows in its dialog.
+BROWSER_CHALLENGE = 'Basic realm="Sequence API: any user name, and an API key as password", charset="UTF-8"'
 
 # Tags that have no scope of their own, and the area whose scopes apply to them.
 AREAS = {
@@ -83,13 +91,39 @@ class KeyRequired(HTTPBearer):
         if not state.settings.keys_needed:
             request.state.key_id = NO_KEY
             return
-        credentials = await super().__call__(request)
+        credentials = await super().__call__(request) or _typed_key(request)
         route: APIRoute = request.scope["route"]
         tags, method = [str(tag) for tag in route.tags], request.scope["method"]
         scopes = scopes_of(route.name, tags, method, request.query_params.keys())
-        request.state.key_id = await run_in_threadpool(
-            _check_key, scopes, state.database, state.rate_limit, credentials
-        )
+        try:
+            request.state.key_id = await run_in_threadpool(
+                _check_key, scopes, state.database, state.rate_limit, credentials
+            )
+        except UnauthorizedError as error:
+            if _opens_page(request):
+                error.headers = {"WWW-Authenticate": BROWSER_CHALLENGE}
+            raise
+
+
+def _opens_page(request: HTTPConnection) -> bool:
+    """Return whether a browser sent the request because a person opened its URL."""
+    accepted = request.headers.get("accept", "")
+    return request.scope["method"] in READ_METHODS and "text/html" in accepted.lower()
+
+
+def _typed_key(request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
+    """Return the key that a person typed as password in the browser's dialog (RFC 7617), if there is one."""
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "basic" or request.scope["method"] not in READ_METHODS:
+        return None
+    try:
+        password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
+    except (binascii.Error, ValueError):
+        return None
+    found = password.strip()
+    return (
+        HTTPAuthorizationCredentials(scheme="Basic", credentials=found) if found.startswith(PREFIX) else None
+    )
 
 
 def _check_key(

@@ -26,8 +26,8 @@ field.
 any position. `sort` sets the order; the prefix `-` reverses it. `X-Total-Count` is present if the list has at
 most 10,000 items. Every response has an `X-Request-Id`.
 
-**API keys.** Send `Authorization: Bearer <key>`. Create a key with `sequences keys create`. Each operation
-lists the scopes that it requires. A request without a valid key gets 401, without a scope 403, and above the
+**API keys.** Send `Authorization: Bearer <key>`. Create a key with `sequences keys create`. A browser that
+opens the URL of a resource asks for it: enter the key as password, with any user name. Each operation the scopes that it requires. A request without a valid key gets 401, without a scope 403, and above the
 rate limit 429; `Retry-After` then says how many seconds to wait.
 
 **Idempotency.** A creating request with an `Idempotency-Key` is executed once: if it is repeated within 24
@@ -116,7 +116,7 @@ _OF_STATUS = {
         "Location": "Path of the created resource",
         "Idempotency-Replayed": "`true` if this is the stored response of an earlier request",
     },
-    "401": {"WWW-Authenticate": "`Bearer`"},
+    "401": {"WWW-Authenticate": "`Bearer`; `Basic` if a browser opens the URL of a resource"},
     "429": {"Retry-After": "Seconds to wait before the next request"},
 }
 

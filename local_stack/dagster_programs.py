@@ -6,6 +6,7 @@ import http.client
 import json
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from local_stack.errors import StartError
@@ -14,6 +15,8 @@ from local_stack.ports import LOOPBACK
 from local_stack.program import ANSWER_SECONDS, BIN, Program, listens
 
 DEFINITIONS = "sequence_pipelines.definitions"
+PROJECT = Path(__file__).parents[1]
+SERVER_INSTANCE = Path("deploy", "dagster.yaml")
 START_SECONDS = 180.0
 CODE_STOP_SECONDS = 60.0  # in which its runs finish; a run that is killed is retried after the next start
 _LOCATIONS = """{ workspaceOrError { ... on PythonError { message } ... on Workspace { locationEntries {
@@ -24,7 +27,7 @@ _DAEMONS = (
 
 
 def code_server(folder: StackFolder, port: int) -> Program:
-    """Serve the code location; create DAGSTER_HOME with a link to the project's dagster.yaml."""
+    """Serve the code location; create DAGSTER_HOME with a link to deploy/dagster.yaml."""
     options = ("-h", LOOPBACK, "-p", str(port), "-m", DEFINITIONS, "-d", str(folder.root.resolve()))
     return Program(
         "dagster-code",
@@ -68,14 +71,22 @@ def _workspace(folder: StackFolder) -> tuple[str, str]:
 
 
 def _make_home(folder: StackFolder) -> None:
-    shared = folder.root.resolve() / "dagster.yaml"
-    if not shared.exists():
-        raise StartError(f"needs {shared}. Run the command in the project's root folder.")
+    root = folder.root.resolve()
+    if not (root / "dagster.yaml").exists():
+        raise StartError(f"needs {root / 'dagster.yaml'}. Run the command in the project's root folder.")
     home = folder.path / "dagster"
     home.mkdir(exist_ok=True)
     link = home / "dagster.yaml"
     link.unlink(missing_ok=True)
-    link.symlink_to(shared)
+    link.symlink_to(_instance(root))
+
+
+def _instance(root: Path) -> Path:
+    """Return the instance on Postgres: that of the folder, or else that of the installed project."""
+    own, installed = root / SERVER_INSTANCE, PROJECT / SERVER_INSTANCE
+    if not own.exists() and not installed.exists():
+        raise StartError(f"needs {own}. Run the command in a clone of the project.")
+    return own if own.exists() else installed
 
 
 def _location_is_loaded(port: int) -> bool:

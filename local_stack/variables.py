@@ -34,6 +34,10 @@ DAEMON_INTERVALS = {
     "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "30",
     "FRESHNESS_DAEMON_INTERVAL_SECONDS": "300",
 }
+# Servers that a user may name; boto3 and pyarrow read these variables.
+AMAZON_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SECRETS_MANAGER")
+_OWN_KEYS = {"AWS_REGION": REGION, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+_KEYS = (*_OWN_KEYS, "AWS_SESSION_TOKEN")
 # Prefixes of the user's variables that the programs must not see: they name another account or server.
 _HIDDEN = ("AWS_", "PG")
 
@@ -66,9 +70,7 @@ def make_variables(folder: StackFolder, postgres: Postgres, ports: Mapping[str, 
         "FIRST_PLANNING_DAY": _first_planning_day(folder),
         "RESULTS_EVERY_SECONDS": os.environ.get("RESULTS_EVERY_SECONDS", RESULTS_EVERY_SECONDS),
         "AWS_ENDPOINT_URL_SQS": http_url(ports["sqs"]),
-        "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
+        **_amazon_variables(http_url(ports["sqs"])),
         "VALKEY_URL": f"valkey://{LOOPBACK}:{ports['valkey']}/0",
         "SMTP_HOST": LOOPBACK,
         "SMTP_PORT": str(ports["smtp"]),
@@ -79,12 +81,33 @@ def make_variables(folder: StackFolder, postgres: Postgres, ports: Mapping[str, 
         "API_PORT": str(ports["api"]),
         "API_URL": http_url(ports["api"]),
         "PUBLIC_URL": http_url(ports["api"]),
-        "ASSET_STORE": str(folder.path / "assets"),
+        "ASSET_STORE": _asset_store(folder),
         "DAGSTER_HOME": str(folder.path / "dagster"),
         "DAGSTER_URL": http_url(ports["dagster"]),
         "DAGSTER_CODE_HOST": LOOPBACK,
         "DAGSTER_CODE_PORT": str(ports["dagster_code"]),
     }
+
+
+def _amazon_variables(own_server: str) -> dict[str, str]:
+    """Return where S3 and Secrets Manager are, and the keys: the user's server and keys if one is named.
+
+    The stack's own server has both services, and forgets what they store when it stops.
+    """
+    of_a_stack = os.environ.get("AWS_ENDPOINT_URL_SQS")  # the user's shell has read a stack.env
+    named = {
+        name: os.environ[name]
+        for name in AMAZON_ENDPOINTS
+        if os.environ.get(name) and os.environ[name] != of_a_stack
+    }
+    keys = {name: os.environ[name] for name in _KEYS if named and os.environ.get(name)}
+    return dict.fromkeys(AMAZON_ENDPOINTS, own_server) | named | _OWN_KEYS | keys
+
+
+def _asset_store(folder: StackFolder) -> str:
+    """Return the user's `s3://…`, or the stack's folder: that of another stack must not be used."""
+    wanted = os.environ.get("ASSET_STORE", "")
+    return wanted if wanted.startswith("s3://") else str(folder.path / "assets")
 
 
 def _first_planning_day(folder: StackFolder) -> str:

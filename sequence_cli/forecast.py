@@ -59,9 +59,9 @@ def forecast(
     from sequence_pipelines.planning.forecast import summarise_mailboxes, summarise_sequences
     from sequence_pipelines.planning.repository import PlanRepository
     from sequence_store.postgres.connection import connect
-    from sequence_store.settings import PipelineSettings, read_settings
+    from sequence_store.secrets.pipeline_secret import read_pipeline_settings
 
-    settings = read_settings(PipelineSettings)
+    settings = read_pipeline_settings()
     what_if = WhatIf(add_mailboxes, limit, max_first_mails)
     with connect(settings.pipeline_database_url, name="sequences forecast") as connection:
         repository = PlanRepository(connection, settings.address_pads)

@@ -38,10 +38,10 @@ def plan(
 
     from sequence_pipelines.planning.planner import make_plan, trace_sends
     from sequence_store.postgres.connection import connect
-    from sequence_store.settings import PipelineSettings, read_settings
+    from sequence_store.secrets.pipeline_secret import read_pipeline_settings
     from sequence_store.tracing.factory import open_traces
 
-    settings = read_settings(PipelineSettings)
+    settings = read_pipeline_settings()
     now = datetime.now(UTC)
     if day:
         _refuse_other_days(day.date(), settings.calendar.day_of(now))

@@ -42,11 +42,11 @@ def verify(
     from sequence_pipelines.maintenance.verify import Period, count_sends
     from sequence_pipelines.maintenance.verify import verify as find_violations
     from sequence_store.postgres.connection import connect
-    from sequence_store.settings import PipelineSettings, read_settings
+    from sequence_store.secrets.pipeline_secret import read_pipeline_settings
 
     if day and since:
         raise typer.BadParameter("cannot be combined; use one of them", param_hint="--day, --since")
-    settings = read_settings(PipelineSettings)
+    settings = read_pipeline_settings()
     now = datetime.now(UTC)
     first = since.date() if since else settings.calendar.day_of(now) - timedelta(days=6)
     period = Period.of_day(day.date(), settings) if day else Period.from_day(first, settings, now)

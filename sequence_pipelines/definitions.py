@@ -24,13 +24,16 @@ from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
 from sequence_pipelines.jobs.remove_old_runs import remove_old_runs, run_history_schedule
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
+from sequence_pipelines.reporting.code_references import with_code_references
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
 from sequence_pipelines.resources.instance.executor import locked_executor
 from sequence_pipelines.resources.parquet import parquet_io_manager
+from sequence_pipelines.resources.secrets import pipeline_secrets
 from sequence_pipelines.resources.settings import pipeline_settings
 from sequence_pipelines.resources.sqs import pipeline_queues
 from sequence_pipelines.resources.traces import pipeline_traces
+from sequence_store.settings import PartitionSettings, read_settings
 
 asset_modules = [
     due_contacts,
@@ -43,7 +46,10 @@ asset_modules = [
 ]
 
 defs = dg.Definitions(
-    assets=[*source_assets, *dg.load_assets_from_modules(asset_modules)],
+    assets=with_code_references(
+        [*source_assets, *dg.load_assets_from_modules(asset_modules)],
+        read_settings(PartitionSettings).source_tree,
+    ),
     asset_checks=dg.load_asset_checks_from_modules(asset_modules),
     jobs=[
         daily_plan,
@@ -64,6 +70,7 @@ defs = dg.Definitions(
     ],
     sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor],
     resources={
+        "secrets": pipeline_secrets,
         "settings": pipeline_settings,
         "database": pipeline_database,
         "queues": pipeline_queues,

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from ipaddress import ip_address
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -262,13 +264,48 @@ class ObserverSettings(Settings):
     metrics_port: int = Field(9108, ge=0, le=65_535, description="Port that `sequences metrics` binds")
 
 
+@dataclass(frozen=True)
+class SourceTree:
+    """The source of this version on GitHub or GitLab: URL of the repository, and a branch, tag or commit."""
+
+    repository: str
+    revision: str
+    platform: Literal["github", "gitlab"]
+
+    @classmethod
+    def of(cls, url: str) -> SourceTree:
+        """Return the source tree that the page `url` shows; raise ValueError if it is no such page."""
+        found = re.fullmatch(r"(https?://[^?#\s]+?)(/-)?/tree/([^?#\s]+?)/?", url)
+        if found is None:
+            raise ValueError(
+                "must be the page of the source tree: https://HOST/OWNER/NAME/tree/REVISION on GitHub, "
+                "https://HOST/GROUP/NAME/-/tree/REVISION on GitLab"
+            )
+        return cls(found[1], found[3], "gitlab" if found[2] else "github")
+
+
 class PartitionSettings(Settings):
-    """Settings of the planning days as partitions, which Dagster reads when it loads the code."""
+    """Settings that Dagster reads when it loads the code: the planning days as partitions, and the source."""
 
     first_planning_day: date = Field(
         date(2026, 1, 1),
         description="First planning day: the day of the installation, which never changes",
     )
+    source_url: str | None = Field(
+        None, description="Page of this version's source tree on GitHub or GitLab, which assets link to"
+    )
+
+    @field_validator("source_url")
+    @classmethod
+    def _names_a_source_tree(cls, value: str | None) -> str | None:
+        if value:
+            SourceTree.of(value)
+        return value or None
+
+    @property
+    def source_tree(self) -> SourceTree | None:
+        """Return the source tree on the web, or None if SOURCE_URL is not set."""
+        return SourceTree.of(self.source_url) if self.source_url else None
 
     @model_validator(mode="after")
     def _first_day_is_not_in_the_future(self) -> Self:
@@ -286,7 +323,34 @@ class PartitionSettings(Settings):
         return min(self.first_planning_day, self.calendar.day_of(datetime.now(UTC)))
 
 
-class PipelineSettings(PartitionSettings, ParkingSettings):
+class RunLogSettings(Settings):
+    """Settings of Dagster's own programs: where the logs of runs are kept."""
+
+    compute_logs_bucket: str | None = Field(
+        None, description="S3 bucket for the logs of runs; unset: Dagster's home folder"
+    )
+
+    @field_validator("compute_logs_bucket")
+    @classmethod
+    def _empty_is_none(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class SecretNameSettings(Settings):
+    """Names the secret that holds settings of the pipeline."""
+
+    pipeline_secret: str | None = Field(
+        None,
+        description="Name or ARN of the secret in AWS Secrets Manager with the pipeline's secret settings",
+    )
+
+    @field_validator("pipeline_secret")
+    @classmethod
+    def _empty_is_none(cls, value: str | None) -> str | None:
+        return value or None
+
+
+class PipelineSettings(PartitionSettings, ParkingSettings, RunLogSettings, SecretNameSettings):
     """Settings of the Dagster code location."""
 
     pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
@@ -321,8 +385,8 @@ class PipelineSettings(PartitionSettings, ParkingSettings):
         None, description="Valkey with the quota counters, which spare connections for full mailboxes"
     )
     api_url: HttpUrl = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
-    runbook_url: str = Field(
-        "docs/runbook.md", description="URL or path of the runbook that the Dagster UI links to"
+    runbook_url: str | None = Field(
+        None, description="URL or path of the runbook that the Dagster UI links to; unset: the API's page"
     )
     dagster_url: HttpUrl | None = Field(None, description="URL of the Dagster UI, for links in alerts")
     alert_slack_url: SecretStr | None = Field(
@@ -336,6 +400,11 @@ class PipelineSettings(PartitionSettings, ParkingSettings):
     )
     alert_mail_to: str | None = Field(None, description="Recipient of alerts by mail")
     alert_mail_from: str = Field("sequences@localhost", description="Sender of alerts by mail")
+
+    @property
+    def runbook(self) -> str:
+        """Return the URL or path of the runbook; without a setting, the page that the API serves."""
+        return self.runbook_url or f"{self.api_url}/docs/pages/runbook.md"
 
 
 class ApiSettings(LinkSettings, SecretSettings):
@@ -461,10 +530,16 @@ class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
 AnySettings = TypeVar("AnySettings", bound=Settings)
 
 
-def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Read `kind` from the environment; raise SettingsError, which names each invalid variable."""
+def read_settings(kind: type[AnySettings], values: Mapping[str, str] | None = None) -> AnySettings:
+    """Read `kind` from the environment; raise SettingsError, which names each invalid variable.
+
+    `values` are variables that override those of the environment; those that are no settings are ignored.
+    """
+    known: dict[str, Any] = {
+        name.lower(): value for name, value in (values or {}).items() if name.lower() in kind.model_fields
+    }
     try:
-        settings = kind()
+        settings = kind(**known)
     except ValidationError as error:
         faults = [
             f"{'.'.join(str(part) for part in fault['loc']).upper() or 'settings'}: {fault['msg']}"

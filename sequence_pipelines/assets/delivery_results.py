@@ -29,11 +29,12 @@ def delivery_results(
     """Outcomes of sends, applied to the enrolments: a mailed contact advances to its next step and due day.
 
     A message of the queue only triggers the work, and the row in `sends` holds the outcome. So applying a
-    result twice changes nothing, and a finished send whose message was lost is found in the ledger.
+    result twice changes nothing, and a finished send whose message was lost is found in `sends`.
 
-    **Metadata:** `results` counts messages of workers, `malformed` messages that were dead-lettered.
+    **Metadata:** `results` counts messages of workers, `malformed` messages that were dead-lettered,
+    `bounces_reported` and `complaints_reported` the reports of Amazon SES.
     `sends_applied` counts sends that advanced their enrolments; `swept_up_without_message` counts those of
-    them that had no result message. `sent`, `hard_failed` and `unknown_settled` split them by state; an
+    them that had no result message. `enrolments_completed` counts enrolments that had their last step. `sent`, `hard_failed` and `unknown_settled` split them by state; an
     unknown send settles, and counts as sent, after UNKNOWN_SETTLES seconds. `stopped_reason` is `drained` if
     the queue is empty, and `time is up` if the next run must continue.
     """

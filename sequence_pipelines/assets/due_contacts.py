@@ -49,8 +49,9 @@ def due_contacts(
     due today. Grain: one row per enrolment (sequence and contact). Read by `send_plan`.
 
     **Metadata:** `contacts_due` counts all due enrolments; `fell_due_on_this_day` those whose due day is the
-    materialized partition; `overdue` those with an earlier due day than today. `cannot_be_mailed` counts
-    ineligible enrolments, and `why_not` explains their reasons. `without_a_step_left` counts enrolments that
+    materialized partition; `overdue` those with an earlier due day than today, which is `planning_day`.
+    `first_mails` and `follow_ups` are those that the plan can mail; `by_step` counts them by their step, and
+    `preview` shows some. `cannot_be_mailed` counts the others, and `why_not` explains their reasons. `without_a_step_left` counts enrolments that
     the plan completes. `addresses_hashed` counts contacts whose address got its hash for the comparison with
     the suppressions.
     """

@@ -35,8 +35,10 @@ def mailbox_capacity(
     its lock.
 
     **Metadata:** `capacity` counts the mails that still fit today, `used` the mails that already count
-    against the limits. `mailboxes_by_state` shows why a mailbox has no capacity: `window_closed`,
-    `mailbox_parked` and so on.
+    against the limits. `mailboxes_open_today` counts the `mailboxes` that can send now or later today;
+    `mailboxes_by_state` shows why a mailbox cannot: `window_closed`, `mailbox_parked` and so on. `by_mailbox`
+    has the fullest intervals: `allowed` is the limit of that local day, `used` the mails that count against
+    it, `placed` those of them that lie in this interval, and `capacity` the mails that still fit.
     """
     day = planning_day_at(clock.read(), settings)
     with database.connect() as connection:

@@ -64,7 +64,9 @@ def send_forecast(
     not. The forecast knows the current enrolments, and assumes that no contact replies, bounces or is
     enrolled. The run configuration can try more mailboxes, another limit, or a limit of first mails.
 
-    **Metadata:** `most_waiting` is the largest number of contacts that wait on one day. Of the contacts that
+    **Metadata:** `planned` counts the mails of all days; the table `days` and the chart `days_to_come` show
+    each day, `fullest_mailboxes` the mailboxes with the least capacity left, and `what_if` the run
+    configuration. `most_waiting` is the largest number of contacts that wait on one day. Of the contacts that
     wait, `wait_for_room` counts those for which a limit is reached; `not_to_be_mailed` those that wait until
     a person changes something (suppressed, inactive or with an invalid address); `wait_otherwise` all others,
     such as those whose mailbox is closed that day. `queues` shows the day on which each sequence has no more

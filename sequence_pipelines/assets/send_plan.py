@@ -96,15 +96,20 @@ def send_plan(
     with `ops: {send_plan: {config: {dry_run: true}}}`: the plan appears as an observation of this asset, and
     nothing is written or sent.
 
-    **Metadata:** The first numbers are the day's, read from the ledger, so a repeated run shows the same:
+    **Metadata:** The first numbers are the day's, read from `sends`, so a repeated run shows the same:
     `planned` counts the sends that were planned on this day, whatever their state is now, except the `lost`
     ones, which were cancelled or expired; `sent` counts those that were mailed; `waiting` counts the due
     contacts without a slot, and `waiting_by_reason` explains why. For a missed day, `waiting` counts the
     contacts that fell due on it. `added_by_this_run` counts the slots that this run assigned. `released`
-    counts earlier sends that this plan revoked, or expired because they were not mailed in time.
-    `advanced_before` counts finished sends that the plan applied before it planned. `capacity_before` is the
-    number of mails that fitted before the plan, and `plan_may_use` the time that the plan could use.
-    `what_became_of_them` and `why_they_wait` cover the contacts that fell due on this partition's day.
+    counts earlier sends whose slot this plan took back, because the contact must not be mailed any more, or
+    because they were not mailed in time. `advanced_before` counts finished sends whose contacts this run
+    advanced to their next step first, and `enrolments_completed` the contacts that had their last step.
+    `capacity_before` is the number of mails that fitted before the plan, `utilisation_percent` the share of
+    today's limits that is used after it, and `plan_may_use` the time that the plan could use, on the day
+    `planning_day`. `sends_by_hour` and `mailbox_use` are charts, `planned_by_mailbox` and `first_sends` show
+    the first rows of the plan, and `day_counters` counts the limits that were copied to Valkey for the workers.
+    `fell_due_on_this_day`, `what_became_of_them` and `why_they_wait` cover the contacts that fell due on this
+    partition's day.
     `seconds_…` are the times of the phases; `seconds_release_places` is the revocation of slots.
     """
     partition_day = date.fromisoformat(context.partition_key)
@@ -143,7 +148,7 @@ def send_plan(
             metadata["day_counters"] = set_quota_counters(connection, settings, plan.day.day)
         yield dg.Output(frame, metadata=metadata)
     else:
-        context.log.warning("The plan was rolled back. The ledger is unchanged, and no message is sent.")
+        context.log.warning("The plan was rolled back. `sends` is unchanged, and no message is sent.")
         tried = {"dry_run": config.dry_run, **metadata}
         context.log_event(dg.AssetObservation("send_plan", partition=context.partition_key, metadata=tried))
     for name, count in violations.items():

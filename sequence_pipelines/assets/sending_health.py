@@ -57,7 +57,8 @@ def sending_health(
 
     The checks run after each materialization, once an hour, so they always show their latest result.
 
-    **Metadata:** `mailbox_states` lists the mailboxes with a problem first: state, reason, until when, and a
+    **Metadata:** `mailboxes_with_a_problem` counts those of the `mailboxes` that a person has to look at, and
+    `mailbox_states` lists them first: state, reason, until when, and a
     link to the mailbox in the Sequence API. A mailbox is named by its public id and its domain. The depth and
     the dead letters of each queue are also recorded as observations of the queue's asset.
     """

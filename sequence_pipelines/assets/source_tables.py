@@ -103,7 +103,7 @@ source_assets = [
         owners=OWNERS,
         tags={"domain": "sequences"},
         deps=["send_plan"],
-        description="The ledger: one row per step of an enrolment, with its slot and its state. `send_plan` "
+        description="One row per step of an enrolment, with its slot and its state. `send_plan` "
         "writes the rows, `timed_messages` and the worker change their state, and `delivery_results` applies "
         "their outcome.",
         metadata=SENDS,

@@ -32,7 +32,7 @@ def move_old_sends(
 
 @dg.job(
     tags=run_tags("archive_old_sends"),
-    description="Moves old sends out of the ledger, in batches. The job can be stopped at any time and run "
+    description="Moves old rows out of `sends`, in batches. The job can be stopped at any time and run "
     "again.",
 )
 def archive_old_sends() -> None:
@@ -45,5 +45,5 @@ archive_schedule = dg.ScheduleDefinition(
     cron_schedule="0 2 * * 0",
     default_status=dg.DefaultScheduleStatus.STOPPED,
     description="Runs every Sunday at 02:00. Off by default: set ARCHIVE_AFTER_DAYS to the age that you "
-    "want to keep in the ledger, then switch it on.",
+    "want to keep in `sends`, then switch it on.",
 )

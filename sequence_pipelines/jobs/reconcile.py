@@ -31,7 +31,7 @@ def reconcile_sends(
 
 @dg.job(
     tags=run_tags("reconcile"),
-    description="Reconciles the ledger: vanished messages, dead workers, missing replies and lost results. "
+    description="Repairs rows of `sends`: vanished messages, dead workers, missing replies and lost results. "
     "The job can run at any time, also twice.",
 )
 def reconcile() -> None:

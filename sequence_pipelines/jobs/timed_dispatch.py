@@ -29,7 +29,7 @@ def request_ahead(dispatch_ahead_seconds: int) -> int:
     job=timed_dispatch,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Reads the ledger every minute. Requests a run only if an undispatched send is at most a "
+    description="Reads `sends` every minute. Requests a run only if an undispatched send is at most a "
     "third of DISPATCH_AHEAD_SECONDS away (at least two minutes, at most half of it), which is about every "
     "ten minutes while mails are sent.",
 )

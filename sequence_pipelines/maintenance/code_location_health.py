@@ -69,10 +69,11 @@ def ask_environment() -> None:
     from botocore.exceptions import BotoCoreError, ClientError
 
     from sequence_store.errors import StoreError
-    from sequence_store.settings import PipelineSettings, read_settings, refuse_default_passwords
+    from sequence_store.secrets.pipeline_secret import read_pipeline_settings
+    from sequence_store.settings import refuse_default_passwords
 
     try:
-        settings = read_settings(PipelineSettings)
+        settings = read_pipeline_settings()
         refuse_default_passwords(settings)
         _ask_schema(settings)
         _ask_queues(settings)

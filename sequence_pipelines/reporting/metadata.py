@@ -40,8 +40,8 @@ def table(frame: pd.DataFrame) -> dg.TableMetadataValue:
 
 def links(settings: PipelineSettings, question: str) -> dict[str, dg.MetadataValue[Any]]:
     """Return links to the Sequence API and to the runbook's section `question` (the anchor of a heading)."""
-    page = f"{settings.runbook_url}#{question}"
-    is_url = settings.runbook_url.startswith("http")
+    page = f"{settings.runbook}#{question}"
+    is_url = settings.runbook.startswith("http")
     return {
         "api": dg.MetadataValue.url(f"{settings.api_url}/docs"),
         "runbook": dg.MetadataValue.url(page) if is_url else dg.MetadataValue.path(page),

@@ -119,8 +119,10 @@ def machine(
     `instance` is another dagster.yaml to use.
     """
     folder.mkdir()
-    instance = instance or ROOT / ("deploy/dagster.celery.yaml" if workers else "dagster.yaml")
-    shutil.copy(instance, folder / "dagster.yaml")
+    instance = instance or ROOT / "deploy" / ("dagster.celery.yaml" if workers else "dagster.yaml")
+    (folder / "deploy").mkdir()
+    shutil.copy(instance, folder / "deploy" / "dagster.yaml")
+    shutil.copy(ROOT / "dagster.yaml", folder)
     shutil.copy(ROOT / "workspace.yaml", folder)
     (folder / ".local").mkdir()
     ports = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import re
@@ -24,7 +25,7 @@ from sequence_store.errors import SettingsError
 from sequence_store.secrets.api_keys import Scope
 from sequence_store.settings import ApiSettings, read_settings
 from tests.conftest import Database, MakeSettings
-from tests.crud_api.conftest import NOBODY, NOW, Api
+from tests.crud_api.conftest import MAILBOX, NOBODY, NOW, Api
 from tests.valkey_server import ValkeyServer
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/oauth2-redirect", "/openapi.json", "/redoc"}
@@ -105,6 +106,56 @@ def test_every_route_refuses_no_key_a_wrong_one_an_expired_and_a_revoked_one(key
             assert (refused.status_code, refused.json()) == (401, {"message": f"Authorization: {why}"})
             assert refused.headers["WWW-Authenticate"] == "Bearer"
         assert keyed.request(one.method, one.path, content=b"{").status_code == 401
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+
+def typed(user: str, key: str) -> dict[str, str]:
+    """Return the headers of a browser in whose dialog a person typed a user name and a password."""
+    return BROWSER | {"Authorization": "Basic " + base64.b64encode(f"{user}:{key}".encode()).decode()}
+
+
+def test_browser_that_opens_a_mailbox_asks_for_the_key_and_shows_the_mailbox(keyed: Api) -> None:
+    key = make_key("--scope", "mailboxes:read", "--scope", "mailboxes:write")
+    body = {"address": "ann@example.com", **MAILBOX}
+    path = "/mailboxes/" + keyed.post("/mailboxes", body, **bearing(key)).json()["id"]
+    asked = keyed.get(path, headers=BROWSER)
+    assert asked.status_code == 401
+    assert asked.headers["WWW-Authenticate"].startswith('Basic realm="')
+    assert asked.headers["WWW-Authenticate"].isascii()
+    for user in ("", "me", "Bjørn"):
+        shown = keyed.get(path, headers=typed(user, key))
+        assert (shown.status_code, shown.json()["id"]) == (200, path.rpartition("/")[2])
+    assert keyed.get(path, headers=typed("me", f" {key}\n")).status_code == 200  # copied with the line's end
+    assert keyed.request("HEAD", path, headers=typed("me", key)).status_code == 200
+    without = make_key("--scope", "contacts:read")
+    assert keyed.get(path, headers=typed("me", without)).status_code == 403
+
+
+def test_browser_with_a_wrong_key_is_asked_again(keyed: Api) -> None:
+    key = make_key()
+    revoked = make_key()
+    assert CliRunner().invoke(cli, ["keys", "revoke", "2"]).exit_code == 0
+    for wrong in ("password", "", key[:-1], f"{key}:", revoked):
+        refused = keyed.get("/mailboxes", headers=typed("me", wrong))
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"].startswith("Basic ")
+    for header in ("Basic", "Basic !", "Basic " + base64.b64encode(b"\xff:\xff").decode(), "Basic " + key):
+        assert keyed.get("/mailboxes", headers=BROWSER | {"Authorization": header}).status_code == 401
+    assert keyed.get("/mailboxes", headers=typed("me", key)).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "PUT"])
+def test_typed_key_changes_nothing_because_a_browser_adds_it_to_the_requests_of_other_sites(
+    keyed: Api, method: str
+) -> None:
+    key = make_key()
+    for one in requests(keyed):
+        if one.method == method:
+            refused = keyed.request(method, one.path, headers=typed("me", key))
+            assert refused.status_code == 401
+            assert refused.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_every_route_refuses_a_key_without_its_scope_and_takes_one_with_it_alone(keyed: Api) -> None:

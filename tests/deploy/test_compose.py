@@ -108,7 +108,7 @@ def test_every_setting_of_a_container_exists() -> None:
 def test_celery_instance_is_the_projects_instance_except_for_its_launcher(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    own = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
     celery = yaml.safe_load((DEPLOY / "dagster.celery.yaml").read_text())
     launcher = celery.pop("run_launcher")
     assert own.pop("run_launcher")["class"] == "WatchedRunLauncher"

@@ -120,7 +120,7 @@ def test_network_policies_cover_every_pod() -> None:
 
 @pytest.mark.parametrize("folder", INSTANCES)
 def test_instance_is_the_projects_instance_except_for_launcher_and_logs(folder: str) -> None:
-    own = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    own = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
     theirs = yaml.safe_load((KUBERNETES / folder / "dagster.yaml").read_text())
     if folder == "components/runs-as-pods":
         assert theirs.pop("run_launcher")["class"] == "K8sRunLauncher"
@@ -129,8 +129,11 @@ def test_instance_is_the_projects_instance_except_for_launcher_and_logs(folder: 
         assert theirs["run_monitoring"].pop("start_timeout_seconds") > own["run_monitoring"].pop(
             "start_timeout_seconds"
         )
-    shared = {key: value for key, value in theirs.items() if key != "compute_logs"}
-    assert shared == own, f"apply the change of dagster.yaml to deploy/kubernetes/{folder}/dagster.yaml too"
+    assert theirs.pop("compute_logs")["class"] == "S3ComputeLogManager"
+    assert own.pop("compute_logs")["class"] == "RunLogs"
+    assert theirs == own, (
+        f"apply the change of deploy/dagster.yaml to deploy/kubernetes/{folder}/dagster.yaml too"
+    )
 
 
 def test_workspace_is_the_projects_workspace() -> None:

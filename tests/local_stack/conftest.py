@@ -91,9 +91,9 @@ def kill(pid: int) -> None:
 def dagster_instance(
     postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DagsterInstance]:
-    """Open an instance with the project's dagster.yaml on Postgres; it takes seconds to make its tables."""
+    """Open an instance with deploy/dagster.yaml, on Postgres; it takes seconds to make its tables."""
     home = tmp_path_factory.mktemp("dagster")
-    (home / "dagster.yaml").symlink_to(ROOT / "dagster.yaml")
+    (home / "dagster.yaml").symlink_to(ROOT / "deploy" / "dagster.yaml")
     postgres.create_database("dagster_instance")
     url = postgres.url(OWNER, "dagster_instance").replace("postgresql:", "postgresql+psycopg2:")
     with pytest.MonkeyPatch.context() as patch:

@@ -1,4 +1,4 @@
-"""Tests of the project's dagster.yaml: storage, run monitoring, concurrency and priorities."""
+"""Tests of deploy/dagster.yaml, the instance of the stack and the image: storage, run monitoring, concurrency and priorities."""
 
 from __future__ import annotations
 
@@ -29,8 +29,16 @@ def test_instance_opens_on_postgres_with_telemetry_off(instance: DagsterInstance
     assert "ASSET" not in instance.get_required_daemon_types(), "no asset has an automation condition"
 
 
+def test_instance_of_a_clone_differs_from_the_stacks_in_its_storage_and_logs_only() -> None:
+    clone = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    server = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
+    assert server.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_DATABASE_URL"}}}
+    assert server.pop("compute_logs")["class"] == "RunLogs"
+    assert clone == server, "apply the change of one file to the other one, too"
+
+
 def test_backfills_leave_slots_for_dispatch() -> None:
-    runs = yaml.safe_load((ROOT / "dagster.yaml").read_text())["concurrency"]["runs"]
+    runs = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())["concurrency"]["runs"]
     limits = {limit["key"]: limit["limit"] for limit in runs["tag_concurrency_limits"]}
     assert limits["dagster/backfill"] + 4 <= runs["max_concurrent_runs"]  # four other jobs, one run each
 

@@ -17,11 +17,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from playwright.sync_api import expect
 
 from local_stack.mail_store import INDEX, MailStore
 from local_stack.ports import LOOPBACK, free_port
 from local_stack.processes import end, launch, wait_ready
 from local_stack.program import serves
+from tests.end_to_end import browsing
 
 EVIL = '<script>alert("1")</script>'
 
@@ -145,3 +147,38 @@ def test_truncated_index_line_is_skipped(tmp_path: Path) -> None:
 def test_unknown_message_is_404(sink: Sink) -> None:
     assert sink.get("/messages/7")[0] == 404
     assert sink.get("/api/messages/7")[0] == 404
+
+
+@pytest.mark.skipif(browsing.CHROMIUM is None, reason="Chromium is missing: apt-get install chromium")
+@pytest.mark.parametrize("width", [320, 420, 640, 1280])
+def test_pages_fit_a_narrow_window_and_cut_nothing_off(sink: Sink, width: int) -> None:
+    subject = "A subject that is longer than a telephone is wide, " * 2 + "w" * 90
+    sink.send(subject, text="x" * 300)
+    sink.send("Short")
+    with browsing.browsing() as page:
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(f"http://{LOOPBACK}:{sink.port}/")
+        fits = "document.scrollingElement.scrollWidth <= window.innerWidth"
+        assert page.evaluate(fits)
+        search = page.get_by_label("Search")
+        box = search.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        if width <= 640:
+            cut = "[...document.querySelectorAll('td')].filter(e => e.scrollWidth > e.clientWidth + 1).length"
+            assert page.evaluate(cut) == 0
+            assert box["width"] > width * 0.8
+            link = page.get_by_role("link", name="Short").bounding_box()
+            assert link
+            assert link["height"] >= 32, "a finger can hit it"
+        expect(page.get_by_text("one@rcpt.test").first).to_be_visible()
+        page.get_by_role("link", name="A subject that").click()
+        expect(page.get_by_text("from@sender.test").first).to_be_visible()
+        page.get_by_text("Headers").click()
+        page.get_by_text("Source").click()
+        assert page.evaluate(fits)
+        page.get_by_label("Search").fill("Short")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("link", name="Short")).to_be_visible()
+        expect(page.get_by_role("link", name="A subject that")).to_have_count(0)

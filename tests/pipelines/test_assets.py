@@ -155,6 +155,39 @@ def test_a_day_shows_its_charts_and_links(world: Any, run: Any) -> None:
     assert "Contact" not in text
 
 
+EVERYWHERE = ("api", "runbook", "path")  # links, and where the frame is stored
+
+
+def test_each_number_is_explained_on_the_page_of_its_asset(world: Any, run: Any) -> None:
+    sequence = world.sequence(mailboxes=(world.mailbox(),))
+    world.enrol(sequence)
+    results = [run(*PLAN, "timed_messages"), run("delivery_results")]
+    results += [run(name, day=None) for name in ("sending_health", "send_forecast")]
+    descriptions = {spec.key.to_user_string(): spec.description for spec in defs.resolve_all_asset_specs()}
+    explained = 0
+    for result in results:
+        for event in result.get_asset_materialization_events():
+            name = event.asset_key.to_user_string()
+            for key in event.materialization.metadata:
+                if key not in EVERYWHERE and not key.startswith(("dagster/", "seconds_")):
+                    assert f"`{key}`" in descriptions[name], f"{name} does not explain {key}"
+                    explained += 1
+    assert explained > 50
+
+
+def test_texts_of_the_ui_need_no_other_page() -> None:
+    """The words of the code and of the documentation that a description does not define."""
+    texts = [spec.description or "" for spec in defs.resolve_all_asset_specs()]
+    texts += [spec.description or "" for asset in defs.asset_checks or () for spec in asset.check_specs]
+    for several in (defs.jobs, defs.schedules, defs.sensors):
+        texts += [one.description or "" for one in several or ()]
+    found = {word for text in texts for word in JARGON if re.search(word, text, re.IGNORECASE)}
+    assert found == set()
+
+
+JARGON = ("ledger", "open pieces?", "advanced before", "places that", r"gives? way", "swept up", "retaken")
+
+
 def kind_of(stored: pa.DataType) -> str:
     if pa.types.is_timestamp(stored):
         assert stored.tz == "UTC"

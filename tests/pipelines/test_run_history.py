@@ -106,6 +106,25 @@ def test_unfinished_runs_and_the_latest_evaluation_of_a_check_are_kept(instance:
     assert left(instance) == {running, checks[-1]}
 
 
+def evaluated_by(instance: dg.DagsterInstance) -> list[str]:
+    """Return the runs of the check's evaluations, the newest first."""
+    (spec,) = promises_kept.check_specs
+    history = instance.event_log_storage.get_asset_check_execution_history(spec.key, limit=100)
+    return [evaluation.run_id for evaluation in history]
+
+
+def test_the_evaluations_of_a_check_are_removed_with_their_runs(
+    instance_with_logs: dg.DagsterInstance,
+) -> None:
+    instance = instance_with_logs
+    checks = [check(instance) for _ in range(5)]
+    assert evaluated_by(instance) == checks[::-1]
+    assert left(instance, days=32) == set(checks)
+    assert evaluated_by(instance) == checks[::-1], "no run is old enough"
+    assert left(instance, batch=2) == {checks[-1]}
+    assert evaluated_by(instance) == [checks[-1]], "the check still shows its latest result"
+
+
 def test_the_latest_materialization_and_observation_without_a_partition_are_kept(
     instance: dg.DagsterInstance,
 ) -> None:

@@ -1,4 +1,4 @@
-"""Removes finished runs from Dagster's database, with their events and logs, and keeps what is still read."""
+"""Removes finished runs with their events, evaluations of checks and logs, and keeps what is still read."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 import dagster as dg
 from dagster._core.execution.backfill import BULK_ACTION_TERMINAL_STATUSES
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
+from dagster._core.storage.event_log import SqlEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.tags import BACKFILL_ID_TAG
 
@@ -38,7 +40,8 @@ def remove_old_runs(
 
     These runs are kept: a run that holds the latest materialization of a partition or of an asset, or the
     latest evaluation of one of `check_keys`; a run of a backfill that has not ended; and a run that
-    materialized an asset in `read_by_checks`, for as long as a check reads its history.
+    materialized an asset in `read_by_checks`, for as long as a check reads its history. The evaluations of
+    checks are removed with their run.
     """
     keeper = _Keeper(instance, now, check_keys, read_by_checks or {})
     before = now - timedelta(days=days)
@@ -53,8 +56,10 @@ def remove_old_runs(
         if not records:
             return
         kept = [record.dagster_run.run_id for record in records if keeper.keeps(record)]
-        for run_id in {record.dagster_run.run_id for record in records}.difference(kept):
+        gone = {record.dagster_run.run_id for record in records}.difference(kept)
+        for run_id in gone:
             _remove(instance, run_id)
+        _remove_evaluations(instance, gone)
         # A run that was removed cannot be a cursor: the next batch starts after the last one that was kept.
         after = kept[-1] if kept else after
         yield RemovedBatch(len(records), len(records) - len(kept), records[-1].update_timestamp)
@@ -65,6 +70,17 @@ def _remove(instance: dg.DagsterInstance, run_id: str) -> None:
     if isinstance(logs, LocalComputeLogManager):  # a bucket removes old logs by its own rule
         logs.delete_logs(prefix=[run_id])
     instance.delete_run(run_id)
+
+
+def _remove_evaluations(instance: dg.DagsterInstance, runs: Collection[str]) -> None:
+    """Remove the evaluations of checks of removed runs, which Dagster itself never removes."""
+    storage = instance.event_log_storage
+    if not runs or not isinstance(storage, SqlEventLogStorage):
+        return
+    with storage.index_connection() as connection:
+        connection.execute(
+            AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id.in_(sorted(runs)))
+        )
 
 
 class _Keeper:

@@ -1,0 +1,1 @@
+"""Serves the pages of docs/ under `/docs/pages/`, such as the runbook that the Dagster UI links to."""
