@@ -193,9 +193,12 @@ def test_password_of_a_trial_is_refused_outside_local(
 
 
 def test_pipelines_refuse_the_password_of_a_trial_outside_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PIPELINE_DATABASE_URL", "DAGSTER_DATABASE_URL", "CELERY_BROKER_URL"):
+        with monkeypatch.context() as patch:
+            _set(patch, **{name: TRIAL})
+            with pytest.raises(SettingsError, match=f"^{name} must not contain the password"):
+                refuse_default_passwords(read_settings(PipelineSettings))
     _set(monkeypatch, PIPELINE_DATABASE_URL=TRIAL)
-    with pytest.raises(SettingsError, match="PIPELINE_DATABASE_URL"):
-        refuse_default_passwords(read_settings(PipelineSettings))
     monkeypatch.setenv("SEQUENCE_ENVIRONMENT", "local")
     refuse_default_passwords(read_settings(PipelineSettings))
 
