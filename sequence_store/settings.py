@@ -508,7 +508,7 @@ def refuse_default_passwords(settings: Settings) -> None:
     if found:
         raise SettingsError(
             f"{', '.join(found)} must not contain the password {LOCAL_PASSWORD!r} in the environment "
-            f"{settings.sequence_environment!r}: it is the default of a trial. {advice('settings')}"
+            f"{settings.sequence_environment!r}: it is the default of a trial. {advice('default_password')}"
         )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +171,7 @@ def test_sink_is_the_default_server_in_local_alone(monkeypatch: pytest.MonkeyPat
     assert read_settings(WorkerSettings).smtp_host == "127.0.0.1"
 
 
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yaml"
 TRIAL = "postgresql://somebody:local@db.example/sequences"
 
 
@@ -201,6 +204,17 @@ def test_pipelines_refuse_the_password_of_a_trial_outside_local(monkeypatch: pyt
     _set(monkeypatch, PIPELINE_DATABASE_URL=TRIAL)
     monkeypatch.setenv("SEQUENCE_ENVIRONMENT", "local")
     refuse_default_passwords(read_settings(PipelineSettings))
+
+
+def test_compose_names_the_variables_of_the_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URLs are made by docker-compose.yaml; `.env` has only the passwords."""
+    _set(monkeypatch, PIPELINE_DATABASE_URL=TRIAL, SEQUENCE_DEPLOYMENT="compose")
+    with pytest.raises(SettingsError) as refused:
+        refuse_default_passwords(read_settings(PipelineSettings))
+    used = set(re.findall(r"\$\{(\w+_PASSWORD):-local\}@", COMPOSE.read_text()))
+    assert used
+    assert {name for name in used if name in str(refused.value)} == used
+    assert "deploy/secrets.sh" in str(refused.value)
 
 
 @pytest.mark.parametrize(
