@@ -76,7 +76,7 @@ class Measured:
     peak_bytes: int
     planned: dict[int, float] = field(default_factory=dict)
     held: int = 0  # the highest number of claimed mails
-    requests: int = 0  # of the workers to the queue of sends
+    requests: int = 0  # of the workers to their two queues
 
     @property
     def accepted(self) -> list[float]:
@@ -158,7 +158,8 @@ class Bench:
         create_queues(client, settings)
         queue = Queue.look_up(client, settings.sends_queue)
         self.dispatch(name, queue, mailboxes=mailboxes, mails=mails, spread=spread, lead=lead)
-        before = self.requests(settings.sends_queue)
+        names = (settings.sends_queue, settings.delivery_results_queue)
+        before = sum(map(self.requests, names))
         with sink(self.folder, answer_seconds) as (port, accepted):
             workers = [self.start(name, settings, port, concurrency) for _ in range(processes)]
             log = self.folder / f"{name}.log"
@@ -171,7 +172,7 @@ class Bench:
                 used = [ended(worker) for worker in workers]
         times = accepted()
         client.close()
-        requests = self.requests(settings.sends_queue) - before
+        requests = sum(map(self.requests, names)) - before
         return Measured(times, sum(used) - starting, peak, self.planned(name), held, requests)
 
     def requests(self, queue: str) -> int:
