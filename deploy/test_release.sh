@@ -280,6 +280,10 @@ USER root
 RUN echo 'import missing_package' > /opt/product/sequence_pipelines/definitions.py
 USER 10001:10001
 DOCKERFILE
+    if deploy/upgrade.sh sequences-release:unloadable > "$work/log" 2>&1; then
+        fail "upgraded to a release whose definitions do not load"
+    fi
+    say "unloadable release: $(tail -1 "$work/log")"
     SEQUENCE_IMAGE=sequences-release:unloadable \
         docker compose up --detach --no-build --no-deps code 2> /dev/null
     code=$(docker compose ps --quiet code)

@@ -49,7 +49,8 @@ else
 fi
 say "$next is ready"
 
-# Each program of the new release reads its settings before anything changes.
+# Each program of the new release reads its settings, and Dagster's definitions load, before anything
+# changes.
 for check in api:ApiSettings worker:WorkerSettings code:PipelineSettings; do
     SEQUENCE_IMAGE=$next docker compose run --rm --no-deps --quiet-pull -T "${check%%:*}" python -c "
 import sys
@@ -64,6 +65,11 @@ except SettingsError as error:
         exit 1
     }
 done
+SEQUENCE_IMAGE=$next docker compose run --rm --no-deps --quiet-pull -T code \
+    python -c "import sequence_pipelines.definitions" || {
+    say "the definitions of the new release do not load; nothing was changed"
+    exit 1
+}
 
 # Does nothing unless their configuration changed.
 for service in postgres valkey; do if has "$service"; then up --wait "$service"; fi; done
