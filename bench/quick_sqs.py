@@ -2,7 +2,8 @@
 
 moto reads every message of a queue for each message that it returns, so with thousands of messages a
 benchmark would measure moto. This endpoint has only the calls of the product, keeps messages in a heap by the
-time at which they become visible, and stores nothing on disk.
+time at which they become visible, and stores nothing on disk. `bench.CountRequests` returns how many requests
+named a queue.
 """
 
 from __future__ import annotations
@@ -18,6 +19,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _numbers = itertools.count(1)
+_NO_QUEUE = "AWS.SimpleQueueService.NonExistentQueue"
+
+
+class NoQueueError(Exception):
+    """The named queue does not exist."""
 
 
 @dataclass
@@ -27,6 +33,8 @@ class Queue:
     bodies: dict[int, str] = field(default_factory=dict)
     visible_at: dict[int, float] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    tags: dict[str, str] = field(default_factory=dict)
+    requests: int = 0
 
     def hide(self, number: int, until: float) -> None:
         if number in self.bodies:
@@ -62,13 +70,23 @@ class Sqs:
 
     async def respond(self, action: str, body: dict[str, Any]) -> dict[str, Any]:
         name = body.get("QueueName") or body["QueueUrl"].rpartition("/")[2]
-        queue = self.queues.setdefault(name, Queue())
+        if action == "CreateQueue":
+            self.queues.setdefault(name, Queue())
+        if (queue := self.queues.get(name)) is None:
+            raise NoQueueError
+        if action == "CountRequests":
+            return {"Requests": queue.requests}
+        queue.requests += 1
         handle = getattr(self, re.sub(r"(?<!^)(?=[A-Z])", "_", action).lower())
         return await handle(name, queue, body)
 
     async def create_queue(self, name: str, queue: Queue, body: dict[str, Any]) -> dict[str, Any]:
         queue.attributes |= body.get("Attributes", {})
+        queue.tags |= body.get("tags", {})
         return {"QueueUrl": f"http://queue/{name}"}
+
+    async def list_queue_tags(self, _name: str, queue: Queue, _body: dict[str, Any]) -> dict[str, Any]:
+        return {"Tags": queue.tags}
 
     async def get_queue_url(self, name: str, _queue: Queue, _body: dict[str, Any]) -> dict[str, Any]:
         return {"QueueUrl": f"http://queue/{name}"}
@@ -122,10 +140,14 @@ async def _talk(sqs: Sqs, reader: asyncio.StreamReader, writer: asyncio.StreamWr
             headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line)
             headers = {name.lower(): value for name, value in headers.items()}
             body = json.loads(await reader.readexactly(int(headers.get("content-length", 0))) or b"{}")
-            response = json.dumps(
-                await sqs.respond(headers["x-amz-target"].rpartition(".")[2], body)
-            ).encode()
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n")
+            try:
+                found = await sqs.respond(headers["x-amz-target"].rpartition(".")[2], body)
+                status = "200 OK"
+            except NoQueueError:
+                found = {"__type": "com.amazonaws.sqs#QueueDoesNotExist", "message": "no such queue"}
+                status = f"400 Bad Request\r\nx-amzn-query-error: {_NO_QUEUE};Sender"
+            response = json.dumps(found).encode()
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Type: application/x-amz-json-1.0\r\n".encode())
             writer.write(b"Content-Length: %d\r\n\r\n%s" % (len(response), response))
     except (asyncio.IncompleteReadError, ConnectionError):
         pass

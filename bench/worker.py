@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,7 @@ class Measured:
     peak_bytes: int
     planned: dict[int, float] = field(default_factory=dict)
     held: int = 0  # the highest number of claimed mails
+    requests: int = 0  # of the workers to their two queues
 
     @property
     def accepted(self) -> list[float]:
@@ -156,6 +158,8 @@ class Bench:
         create_queues(client, settings)
         queue = Queue.look_up(client, settings.sends_queue)
         self.dispatch(name, queue, mailboxes=mailboxes, mails=mails, spread=spread, lead=lead)
+        names = (settings.sends_queue, settings.delivery_results_queue)
+        before = sum(map(self.requests, names))
         with sink(self.folder, answer_seconds) as (port, accepted):
             workers = [self.start(name, settings, port, concurrency) for _ in range(processes)]
             log = self.folder / f"{name}.log"
@@ -168,7 +172,15 @@ class Bench:
                 used = [ended(worker) for worker in workers]
         times = accepted()
         client.close()
-        return Measured(times, sum(used) - starting, peak, self.planned(name), held)
+        requests = sum(map(self.requests, names)) - before
+        return Measured(times, sum(used) - starting, peak, self.planned(name), held, requests)
+
+    def requests(self, queue: str) -> int:
+        """Return how many requests named the queue."""
+        body = json.dumps({"QueueName": queue}).encode()
+        request = urllib.request.Request(self.sqs, body, {"X-Amz-Target": "bench.CountRequests"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return int(json.load(answer)["Requests"])
 
     def start(
         self, name: str, settings: OwnerSettings, port: int, concurrency: int
@@ -327,6 +339,7 @@ def _compared(bench: Bench, mailboxes: int, answer_seconds: float) -> dict[str, 
         "ratio": measured.mails_per_second / limit,
         "cpu_ms_a_mail": 1000 * measured.cpu_per_mail,
         "bare_cpu_ms_a_mail": 1000 * limit_cpu,
+        "sqs_requests_a_mail": measured.requests / mails,
     }
     if not answer_seconds and (source := postfix(bench.folder, connections=connections, mails=mails)):
         row["smtp_source_per_second"] = source

@@ -50,13 +50,14 @@ slow_server() {
     docker rm --force sequences-release-slow > /dev/null 2>&1 || true
     docker run --detach --rm --interactive --name sequences-release-slow --network-alias relay \
         --network sequences-release_default --memory 256m "$new-local" python -c "
-import asyncio, os, threading
+import asyncio, email, os, threading
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP
 
 class Slow:
     async def handle_DATA(self, server, session, envelope):
-        print('mail to', *envelope.rcpt_tos, flush=True)
+        link = email.message_from_bytes(envelope.content)['List-Unsubscribe']
+        print('mail to', *envelope.rcpt_tos, ''.join(str(link).split()), flush=True)
         while not os.path.exists('/tmp/accepts'):
             await asyncio.sleep(0.2)
         return '250 2.0.0 accepted'
@@ -68,17 +69,24 @@ class Server(Controller):
 Server(Slow(), hostname='0.0.0.0', port=2525).start()
 threading.Event().wait()" > /dev/null
 }
-# Asks for an unsubscribe page five times a second and writes when it was answered.
+# Unsubscribes with the link of a mail that a worker is sending, five times a second, and writes when that
+# succeeded. It stays in the background.
 poll() {
+    local token
+    token=$(docker logs sequences-release-slow 2>&1 | sed -n 's|^mail to .*/u/\([^>]*\)>.*|\1|p' | head -1)
+    [ -n "$token" ] || fail "no link to unsubscribe in a mail: $(docker logs sequences-release-slow 2>&1)"
     while :; do
-        if curl --silent --output /dev/null --max-time 2 "http://127.0.0.1:$API_PORT/u/of-a-mail"; then
+        if curl --silent --fail --output /dev/null --max-time 2 --request POST \
+            "http://127.0.0.1:$API_PORT/u/$token"; then
             date +%s.%N
         fi
         sleep 0.2
-    done >> "$answers"
+    done >> "$answers" & poller=$!
 }
+# Prints the longest time without an answer, in seconds, from an instant on ($1; default: the first answer).
 longest_gap() {
-    awk 'NR > 1 && $1 - last > gap { gap = $1 - last } { last = $1 } END { printf "%.1f", gap }' "$answers"
+    awk -v from="${1:-0}" '$1 < from { next } last && $1 - last > gap { gap = $1 - last }
+        { last = $1 } END { printf "%.1f", gap }' "$answers"
 }
 
 # Starts the old release with two workers, whose mails their server keeps waiting.
@@ -102,15 +110,18 @@ old_release() {
     (cd "$work/old" && docker compose run --rm --no-deps -T --env CONTACTS migrations python - plan \
         < deploy/test_day.py) | tail -1
     until docker logs sequences-release-slow 2>&1 | grep --quiet 'mail to'; do sleep 1; done
-    poll & poller=$!
+    poll
 }
 
 # A migration that fails leaves the old release running and tagged.
 broken_migration() {
+    local newest
+    newest=$(docker run --rm "$new" python -c \
+        "from sequence_store.postgres.schema_revision import release_revision; print(release_revision())")
     docker build --quiet --tag sequences-release:broken - > /dev/null <<DOCKERFILE
 FROM $new
 USER root
-RUN printf '%s\n' 'revision = "9998_broken"' 'down_revision = "0001_baseline"' 'def upgrade():' \
+RUN printf '%s\n' 'revision = "9998_broken"' 'down_revision = "$newest"' 'def upgrade():' \
     '    raise RuntimeError("this migration fails")' > /opt/product/migrations/versions/9998_broken.py
 USER 10001:10001
 DOCKERFILE
@@ -119,6 +130,7 @@ DOCKERFILE
         fail "a failed migration upgraded"
     fi
     say "broken release: $(tail -1 "$work/log")"
+    grep --quiet 'this migration fails' "$work/log" || { cat "$work/log"; fail "another reason"; }
     services="api worker code webserver daemon inbox"
     # shellcheck disable=SC2086
     for service in $services; do
@@ -144,14 +156,22 @@ upgrade() {
         kill -0 "$upgrading" 2> /dev/null || { cat "$work/upgrade"; fail "the upgrade ended early"; }
         sleep 1
     done
-    sleep "${DRAIN:-60}" # the old workers wait for their server
+    local draining
+    draining=$(date +%s.%N)
+    sleep "${DRAIN:-180}" # the old workers wait for their server
     kill -0 "$upgrading" || fail "the upgrade did not wait for the old workers"
     [ "$(docker compose ps --quiet worker | wc -l)" = 4 ] || fail "old and new workers do not run together"
+    [ "$(sql "SELECT count(*) FROM sends WHERE status = 'transmitting'")" -gt 0 ] || fail "no mail waits"
+    say "the old workers have waited for ${DRAIN:-180} s; meanwhile the longest silence was" \
+        "$(longest_gap "$draining") s"
+    awk -v gap="$(longest_gap "$draining")" 'BEGIN { exit !(gap < 10) }' || fail "links did not work"
     docker exec sequences-release-slow touch /tmp/accepts
     wait "$upgrading"
     grep ' s  ' "$work/upgrade" | while read -r line; do say "upgrade: $line"; done
-    say "the upgrade took $((SECONDS - from)) s; the API answered $(wc -l < "$answers") times," \
-        "its longest silence was $(longest_gap) s"
+    say "the upgrade took $((SECONDS - from)) s; $(wc -l < "$answers") requests to unsubscribe succeeded," \
+        "the longest time without one was $(longest_gap) s"
+    [ "$(sql "SELECT count(*) FROM suppressions WHERE reason = 'unsubscribed'")" = 1 ] ||
+        fail "the link did not unsubscribe"
     awk -v gap="$(longest_gap)" 'BEGIN { exit !(gap < 90) }' || fail "links did not work for $(longest_gap) s"
     [ "$(docker compose ps --quiet worker | wc -l)" = 2 ] || fail "there are not two workers"
     kill "$poller" && wait "$poller" 2> /dev/null || true
@@ -167,6 +187,14 @@ newer_schema() {
     say "worker: $(docker compose logs --no-color --no-log-prefix worker | grep schema_is_newer | tail -1)"
     curl --silent --fail "http://127.0.0.1:$API_PORT/readyz" > /dev/null ||
         fail "the API is not ready on a newer schema"
+    docker build --quiet --tag "$image:previous" - > /dev/null <<< "FROM $new"$'\nLABEL release=before'
+    docker tag "$new-local" "$image:previous-local"
+    deploy/upgrade.sh --back > "$work/back" 2>&1 || { cat "$work/back"; fail "cannot go back"; }
+    say "back: $(tail -1 "$work/back")"
+    for container in $(docker compose ps --quiet worker) $(docker compose ps --quiet api); do
+        [ "$(docker inspect --format '{{.Config.Labels.release}}' "$container")" = before ] ||
+            fail "not the image before"
+    done
     sql "UPDATE alembic_version SET version_num = '0000_earlier'" > /dev/null
     say "older schema: $(curl --silent "http://127.0.0.1:$API_PORT/readyz")"
     ! curl --silent --fail "http://127.0.0.1:$API_PORT/readyz" > /dev/null ||
@@ -252,6 +280,10 @@ USER root
 RUN echo 'import missing_package' > /opt/product/sequence_pipelines/definitions.py
 USER 10001:10001
 DOCKERFILE
+    if deploy/upgrade.sh sequences-release:unloadable > "$work/log" 2>&1; then
+        fail "upgraded to a release whose definitions do not load"
+    fi
+    say "unloadable release: $(tail -1 "$work/log")"
     SEQUENCE_IMAGE=sequences-release:unloadable \
         docker compose up --detach --no-build --no-deps code 2> /dev/null
     code=$(docker compose ps --quiet code)

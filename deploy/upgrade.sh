@@ -3,6 +3,7 @@
 # drains the workers. In the root of the repository, with the deployment's `.env` and COMPOSE_FILE:
 #     git pull && deploy/upgrade.sh       builds the image from this folder
 #     deploy/upgrade.sh IMAGE             uses an image that exists (and IMAGE-local, if there is one)
+#     deploy/upgrade.sh --back            goes back to the image before, without migrating
 # If a setting is invalid or the migration fails, nothing is replaced: the old release keeps running and
 # keeps its tag. New workers start before the old ones stop, and the old ones finish their mails. The old
 # image keeps the tag `previous`.
@@ -31,48 +32,66 @@ image=${SEQUENCE_IMAGE:-$(sed -n 's/^SEQUENCE_IMAGE=//p' .env 2> /dev/null | tai
 image=${image:-sequence-pipelines}
 case ${image##*/} in *:*) name=${image%:*} ;; *) name=$image ;; esac
 next=$name:next previous=$name:previous
+id_of() { docker image inspect --format '{{.Id}}' "$1" 2> /dev/null || true; }
+back=
+if [ "${1:-}" = --back ]; then
+    [ -n "$(id_of "$previous")" ] || { echo "There is no image $previous to go back to." >&2; exit 2; }
+    back=1
+    set -- "$previous"
+fi
 
 if [ -n "${1:-}" ]; then
     docker image inspect "$1" > /dev/null 2>&1 || docker pull --quiet "$1"
     docker tag "$1" "$next"
-    if docker image inspect "$1-local" > /dev/null 2>&1; then docker tag "$1-local" "$next-local"; fi
+    if [ -n "$(id_of "$1-local")" ]; then docker tag "$1-local" "$next-local"; fi
 else
     SEQUENCE_IMAGE=$next docker compose build --quiet
 fi
 say "$next is ready"
 
-# Each program of the new release reads its settings before anything changes.
+# Each program of the new release reads its settings, and Dagster's definitions load, before anything
+# changes.
 for check in api:ApiSettings worker:WorkerSettings code:PipelineSettings; do
     SEQUENCE_IMAGE=$next docker compose run --rm --no-deps --quiet-pull -T "${check%%:*}" python -c "
 import sys
 from sequence_store import settings
 from sequence_store.errors import SettingsError
 try:
-    settings.refuse_default_passwords(settings.read_settings(getattr(settings, '${check##*:}')))
+    read = settings.read_settings(getattr(settings, '${check##*:}'))
+    getattr(settings, 'refuse_default_passwords', lambda _: None)(read)  # a release before may lack it
 except SettingsError as error:
     sys.exit(f'Error: {error}')" || {
         say "the new release refuses the settings of ${check%%:*}; nothing was changed"
         exit 1
     }
 done
+SEQUENCE_IMAGE=$next docker compose run --rm --no-deps --quiet-pull -T code \
+    python -c "import sequence_pipelines.definitions" || {
+    say "the definitions of the new release do not load; nothing was changed"
+    exit 1
+}
 
 # Does nothing unless their configuration changed.
 for service in postgres valkey; do if has "$service"; then up --wait "$service"; fi; done
 
-if ! SEQUENCE_IMAGE=$next docker compose run --rm --no-deps -T migrations; then
+if [ -n "$back" ]; then
+    say "not migrated: the release before works on the newer schema"
+elif ! SEQUENCE_IMAGE=$next docker compose run --rm --no-deps -T migrations; then
     say "the migration failed; the old release keeps running as $image, the new image is $next"
     exit 1
+else
+    say "migrated"
 fi
-say "migrated"
 
-if docker image inspect "$image" > /dev/null 2>&1; then docker tag "$image" "$previous"; fi
-docker tag "$next" "$image"
-if docker image inspect "$next-local" > /dev/null 2>&1; then
-    if docker image inspect "$image-local" > /dev/null 2>&1; then
-        docker tag "$image-local" "$previous-local"
-    fi
-    docker tag "$next-local" "$image-local"
+trap '[ "$?" = 0 ] ||
+    say "stopped half way. Correct the cause and repeat it, or go back: deploy/upgrade.sh --back"' EXIT
+# A repeated upgrade to the same image keeps the one before.
+if [ -n "$(id_of "$image")" ] && [ "$(id_of "$image")" != "$(id_of "$next")" ]; then
+    docker tag "$image" "$previous"
+    if [ -n "$(id_of "$image-local")" ]; then docker tag "$image-local" "$previous-local"; fi
 fi
+docker tag "$next" "$image"
+if [ -n "$(id_of "$next-local")" ]; then docker tag "$next-local" "$image-local"; fi
 
 up --wait api
 say "the API is replaced"

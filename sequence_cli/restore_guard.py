@@ -69,7 +69,15 @@ def restore_guard(
             "cannot be used: a planning day, and so a plan, has started since the snapshot",
             param_hint="--keep-places",
         )
-    evidence = _sends_named(records, settings) | (_read_results(settings) if queue else {})
+    named = _sends_named(records, settings)
+    if records and not named:
+        typer.echo(
+            "Warning: the --sent files name no mail of this deployment. If mails went out since the snapshot, "
+            "the files, or ADDRESS_KEY, are not the right ones"
+            + (", and these mails would be sent again." if complete else "."),
+            err=True,
+        )
+    evidence = named | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
 
         def guarded() -> Guarded:

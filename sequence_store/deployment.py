@@ -13,7 +13,7 @@ from typing import Literal
 
 STACK, COMPOSE, KUBERNETES = "stack", "compose", "kubernetes"
 
-Situation = Literal["settings", "queues", "database", "password", "old_database"]
+Situation = Literal["settings", "queues", "database", "password", "default_password", "old_database"]
 
 _ADVICE: Mapping[str, Mapping[Situation, str]] = MappingProxyType(
     {
@@ -23,6 +23,7 @@ _ADVICE: Mapping[str, Mapping[Situation, str]] = MappingProxyType(
             "queues": "Create them with `sequences stack up` or your deployment.",
             "database": "Start it: `make run` or `sequences stack up`.",
             "password": "Correct the password in the URL. `sequences stack up` starts a local database.",
+            "default_password": "Choose a password of your own and name it in the URL.",
             "old_database": "Delete it with `make clean` and start again.",
         },
         COMPOSE: {
@@ -35,6 +36,9 @@ _ADVICE: Mapping[str, Mapping[Situation, str]] = MappingProxyType(
             "To go from a trial to production, remove the trial: `docker compose down --volumes`. "
             "This deletes its database (contacts, sequences, the record of sent mails), "
             "the sink's mails and Dagster's run history. Then run `docker compose up --build -d`.",
+            "default_password": "Set OWNER_PASSWORD, API_PASSWORD, PIPELINE_PASSWORD, WORKER_PASSWORD, "
+            "READONLY_PASSWORD, DAGSTER_PASSWORD and VALKEY_PASSWORD in `.env` beside docker-compose.yaml: "
+            "`sh deploy/secrets.sh >> .env` generates all secrets.",
             "old_database": "Remove it with `docker compose down --volumes`, which deletes all data, "
             "and start again.",
         },
@@ -46,6 +50,8 @@ _ADVICE: Mapping[str, Mapping[Situation, str]] = MappingProxyType(
             "sequence-nothing-else.",
             "password": "Correct the URL in the secret of the process. `sequences migrate` never changes the "
             "password of an existing role.",
+            "default_password": "Give the role another password, and correct the URL in the secret of the "
+            "process.",
             "old_database": "Create an empty database and name it in the secrets.",
         },
     }

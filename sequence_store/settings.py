@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ Zone = Annotated[str, AfterValidator(_known_zone)]
 HttpUrl = Annotated[str, _url_of("http", "https")]
 ValkeyUrl = Annotated[str, _url_of("valkey", "valkeys", "redis", "rediss")]
 _QUEUE_NAME = re.compile(r"[A-Za-z0-9_-]{1,76}")  # SQS allows 80; the dead-letter queue appends `-dlq`
+_URLS_OF_DAGSTER = ("DAGSTER_DATABASE_URL", "CELERY_BROKER_URL", "CELERY_RESULT_BACKEND")
 Seconds = Annotated[int, Field(gt=0)]
 
 
@@ -567,18 +569,21 @@ def _refusal(faults: list[str]) -> SettingsError:
 
 
 def refuse_default_passwords(settings: Settings) -> None:
-    """Raise SettingsError if a URL has the trial's password outside `local`; it names each such setting."""
+    """Raise SettingsError if a URL has the trial's password outside `local`; it names each such setting.
+
+    The URLs of Dagster's and Celery's servers, which are no settings of ours, count if the process has them.
+    """
     if settings.sequence_environment == LOCAL:
         return
+    urls = {name.upper(): value for name, value in settings if name.endswith("_url")}
+    urls |= {name: os.environ.get(name) for name in _URLS_OF_DAGSTER}
     found = [
-        name.upper()
-        for name, value in settings
-        if name.endswith("_url") and value is not None and _password_of(value) == LOCAL_PASSWORD
+        name for name, value in urls.items() if value is not None and _password_of(value) == LOCAL_PASSWORD
     ]
     if found:
         raise SettingsError(
             f"{', '.join(found)} must not contain the password {LOCAL_PASSWORD!r} in the environment "
-            f"{settings.sequence_environment!r}: it is the default of a trial. {advice('settings')}"
+            f"{settings.sequence_environment!r}: it is the default of a trial. {advice('default_password')}"
         )
 
 

@@ -241,3 +241,17 @@ def test_exact_form_reads_standard_input_and_asks_nothing(
     assert told.exit_code == 0, told.output
     assert "2 mails have a known outcome" in told.output
     assert chain.statuses() == {"sent": 2, "planned": 3}
+
+
+@pytest.mark.parametrize("form", [["--complete"], []])
+def test_list_that_names_no_mail_of_ours_is_warned_about(
+    chain: Chain, postgres: Postgres, guard: Guard, tmp_path: Path, form: list[str]
+) -> None:
+    chain.enrol(2)
+    chain.plan()
+    taken = dump(postgres, chain, tmp_path / "snapshot")
+    lose_and_restore(postgres, chain, tmp_path / "snapshot")
+    told = guard("--since", taken, "--sent", "-", *form, "--dry-run", stdin="<1.2.3@elsewhere.example>")
+    assert told.exit_code == 0, told.output
+    assert "the --sent files name no mail of this deployment" in told.output
+    assert ("would be sent again" in told.output) is bool(form)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,6 +171,7 @@ def test_sink_is_the_default_server_in_local_alone(monkeypatch: pytest.MonkeyPat
     assert read_settings(WorkerSettings).smtp_host == "127.0.0.1"
 
 
+COMPOSE = Path(__file__).parents[2] / "docker-compose.yaml"
 TRIAL = "postgresql://somebody:local@db.example/sequences"
 
 
@@ -193,11 +196,25 @@ def test_password_of_a_trial_is_refused_outside_local(
 
 
 def test_pipelines_refuse_the_password_of_a_trial_outside_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PIPELINE_DATABASE_URL", "DAGSTER_DATABASE_URL", "CELERY_BROKER_URL"):
+        with monkeypatch.context() as patch:
+            _set(patch, **{name: TRIAL})
+            with pytest.raises(SettingsError, match=f"^{name} must not contain the password"):
+                refuse_default_passwords(read_settings(PipelineSettings))
     _set(monkeypatch, PIPELINE_DATABASE_URL=TRIAL)
-    with pytest.raises(SettingsError, match="PIPELINE_DATABASE_URL"):
-        refuse_default_passwords(read_settings(PipelineSettings))
     monkeypatch.setenv("SEQUENCE_ENVIRONMENT", "local")
     refuse_default_passwords(read_settings(PipelineSettings))
+
+
+def test_compose_names_the_variables_of_the_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The URLs are made by docker-compose.yaml; `.env` has only the passwords."""
+    _set(monkeypatch, PIPELINE_DATABASE_URL=TRIAL, SEQUENCE_DEPLOYMENT="compose")
+    with pytest.raises(SettingsError) as refused:
+        refuse_default_passwords(read_settings(PipelineSettings))
+    used = set(re.findall(r"\$\{(\w+_PASSWORD):-local\}@", COMPOSE.read_text()))
+    assert used
+    assert {name for name in used if name in str(refused.value)} == used
+    assert "deploy/secrets.sh" in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,12 @@ TRIALS: Mapping[str, Trial] = {
         ("deploy/test.sh",),
         DOCKER,
     ),
+    "independent-sqs": Trial(
+        "the tests of the queues on an SQS server of other authors, from npm",
+        5,
+        (PYTHON, "-m", "tests.independent_sqs"),
+        (Requirement("node", "nodejs"), Requirement("npm", "npm")),
+    ),
     "dovecot": Trial(
         "replies and bounces read from a Dovecot IMAP server",
         1,
