@@ -110,3 +110,21 @@ def test_without_hashed_the_command_says_that_no_address_is_stored(
     refused = run(*command, stdin="")
     assert (refused.exit_code, "--hashed" in refused.output) == (2, True)
     assert run("import", "--hashed", "missing.csv").exit_code == 2
+
+
+def test_end_of_a_suppression_is_shared_and_an_ended_one_is_not(deployment: Any) -> None:
+    suppress(deployment, ann="refused", bob="refused")
+    with deployment.connect() as connection:
+        connection.execute("UPDATE suppressions SET until = now() + interval '9 days' * (2 * (id % 2) - 1)")
+        kept = connection.execute(
+            "SELECT address_hmac, until FROM suppressions WHERE until > now()"
+        ).fetchall()
+    text = run("export", "--hashed").stdout
+    with deployment.connect() as connection:
+        connection.execute("DELETE FROM suppressions")
+    imported = run("import", "--hashed", "-", stdin=text)
+    assert imported.output.startswith("1 of 1 suppressions are new")
+    with deployment.connect() as connection:
+        assert connection.execute("SELECT address_hmac, until FROM suppressions").fetchall() == kept
+        connection.execute("UPDATE suppressions SET until = now() - interval '1 second'")
+    assert run("import", "--hashed", "-", stdin=text).output.startswith("1 of 1 suppressions are new")
