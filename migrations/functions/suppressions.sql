@@ -120,7 +120,7 @@ LANGUAGE sql AS $$
         SELECT clock_timestamp(), 'suppression_lifted', jsonb_build_object('by', p_by, 'reason', p_why,
             'was', l.reason, 'address_hmac', encode(l.address_hmac, 'hex'))
         FROM lifted l)
-    SELECT count(forget_refusals(l.address_hmac)::text) FROM lifted l
+    SELECT count(*) FROM lifted l CROSS JOIN LATERAL forget_refusals(l.address_hmac)
 $$;
 
 -- Unsubscribes the recipient of a send. Repeating it changes nothing. Returns false if the contact does not

@@ -60,13 +60,20 @@ def test_mistakes_are_lifted_in_bulk_and_it_is_recorded_who_did_it_and_why(
     )
     assert run("lift", *chosen, "--dry-run").stdout == "2 suppressions would be lifted.\n"
     assert len(listed(run)) == 5
+    with database.connect(autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO refusals (address_hmac, kind, days) SELECT address_hmac, 'address', '{2026-06-01}'"
+            " FROM suppressions"
+        )
     assert run("lift", *chosen).stdout == "2 suppressions lifted.\n"
     assert sorted(row["reason"] for row in listed(run)) == ["hard_bounce", "refused", "unsubscribed"]
     with database.connect() as connection:
         events = connection.execute(
             "SELECT detail->>'by', detail->>'reason', detail->>'was' FROM send_events WHERE kind = 'suppression_lifted'"
         ).fetchall()
+        [(counted,)] = connection.execute("SELECT count(*) FROM refusals").fetchall()
     assert events == [("Grace", "a rule was wrong", "hard_bounce")] * 2
+    assert counted == 3, "a lifted address begins with no refusals"
     assert run("lift", *chosen).exit_code == 1
 
 
