@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Date,
     DateTime,
     Integer,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     Text,
     Time,
     Uuid,
+    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -61,6 +63,7 @@ steps = Table(
     Column("step_number", Integer),
     Column("mail_subject", Text),
     Column("mail_content", Text),
+    Column("mail_format", Text),
     Column("delay_days", Integer),
 )
 
@@ -138,7 +141,14 @@ suppressions = Table(
     Column("external_id", Uuid),
     Column("reason", Text),
     Column("at", Instant),
+    Column("until", Instant),
 )
+
+
+def in_force() -> ColumnElement[bool]:
+    """Return the condition that a row of suppressions has not ended."""
+    return func.is_in_force(suppressions.c.until, func.clock_timestamp())
+
 
 send_events = Table(
     "send_events",

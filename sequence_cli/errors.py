@@ -2,6 +2,7 @@
 
 StoreError (exit status 2)
 ├── SampleError           the sample data cannot be loaded
+├── ExplainError          a line to explain cannot be read; the message names it
 ├── FileError             a file cannot be read or written
 └── RemoteError           a server's answer is missing or wrong; one line names the server
     ├── UnreachableError  it does not respond, or breaks its answer off
@@ -17,6 +18,10 @@ from sequence_store.errors import StoreError
 
 
 class SampleError(StoreError):
+    pass
+
+
+class ExplainError(StoreError):
     pass
 
 

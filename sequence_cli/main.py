@@ -16,6 +16,7 @@ from sequence_cli import (
     archive,
     contacts,
     day,
+    explain,
     forecast,
     keys,
     mailbox,
@@ -28,12 +29,13 @@ from sequence_cli import (
     sends,
     stack,
     status,
+    suppression_exchange,
     suppressions,
     verify,
     why,
     worker,
 )
-from sequence_cli.error_report import explain
+from sequence_cli.error_report import explain as explain_error
 from sequence_store.loopback import spare_loopback
 
 
@@ -47,12 +49,12 @@ class CLI(typer.Typer):
             typer.echo("Aborted.", err=True)
             sys.exit(1)
         except typer.TyperException as error:
-            if (explained := explain(error)) is None:
+            if (explained := explain_error(error)) is None:
                 error.show()  # type: ignore[attr-defined]  # a wrong command or option, or the help
                 sys.exit(error.exit_code)
             _fail(*explained)
         except Exception as error:
-            if (explained := explain(error)) is None:
+            if (explained := explain_error(error)) is None:
                 raise
             _fail(*explained)
         sys.exit(status if isinstance(status, int) else 0)
@@ -85,7 +87,10 @@ app.add_typer(sends.app, name="sends")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(explain.app, name="explain")
 app.add_typer(suppressions.app, name="suppressions")
+suppressions.app.command("export")(suppression_exchange.export_suppressions)
+suppressions.app.command("import")(suppression_exchange.import_suppressions)
 app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)

@@ -1,127 +1,125 @@
-"""Commands `sequences suppressions …`: share suppressions between deployments, by hash."""
+"""Commands `sequences suppressions list` and `lift`: find suppressions, and lift those made by mistake."""
 
 from __future__ import annotations
 
-import csv
-import hmac
-import re
-import sys
-from collections.abc import Iterator
-from datetime import datetime
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+import getpass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
-from sequence_cli.text_input import read_text
+from sequence_cli.output import AsJson, print_json, print_lines
+from sequence_store.domain.addresses import address_or_text
+from sequence_store.domain.states import SuppressionReason
 
-if TYPE_CHECKING:
-    from sequence_store.settings import OwnerSettings
+app = typer.Typer(
+    no_args_is_help=True, help="List and lift suppressions, and share them between deployments."
+)
 
-app = typer.Typer(no_args_is_help=True, help="Share suppressions between deployments.")
+SHOWN = ("id", "reason", "at", "until")
+WISHES = (
+    SuppressionReason.UNSUBSCRIBED,
+    SuppressionReason.OPTED_OUT,
+    SuppressionReason.COMPLAINT,
+    SuppressionReason.ERASED,
+)
 
-HEADINGS = ["address_hmac", "reason", "at"]
-_HASH = re.compile(r"[0-9a-f]{64}")
-_KEY_LINE = "# suppressions by the hash of ADDRESS_KEY "
-
-Hashed = Annotated[
-    bool, typer.Option("--hashed", help="As hashes, which name no address. Required: no address is stored.")
+Reason = Annotated[
+    str | None, typer.Option(help="Only suppressions with this reason, such as hard_bounce or refused.")
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"],
+        help="Only suppressions made since then; UTC if it names no offset.",
+    ),
 ]
 
 
-@app.command("export")
-def export_suppressions(
-    hashed: Hashed = False,
-    file: Annotated[Path, typer.Argument(help="File to write; - is standard output.")] = Path("-"),
+@app.command("list")
+def list_suppressions(
+    reason: Reason = None,
+    since: Since = None,
+    address: Annotated[str | None, typer.Option(help="Only the suppression of this address.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most rows to show.")] = 1000,
+    as_json: AsJson = False,
 ) -> None:
-    """Write all suppressions to a file that `import --hashed` of another deployment reads.
+    """List suppressions, latest first: id, reason, since when, and until when (empty: for ever).
 
-    The other deployment needs the same ADDRESS_KEY.
+    Addresses are not stored; `--address` finds the suppression of one.
     """
-    _require(hashed)
+    from psycopg.rows import dict_row
+
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
 
     settings = read_settings(OwnerSettings)
+    values = {
+        "reason": reason,
+        "since": _aware(since),
+        "address": address and address_or_text(address),
+        "limit": limit + 1,
+    }
     with connect(settings.database_url, name="sequences suppressions") as connection:
-        rows = connection.execute(query("suppression_exchange", "export")).fetchall()
-    if str(file) == "-":
-        _write(sys.stdout, settings, rows)
-    else:
-        with file.open("w", encoding="utf-8", newline="") as out:
-            _write(out, settings, rows)
-    typer.echo(f"{len(rows):,} suppressions were written.", err=True)
+        cursor = connection.cursor(row_factory=dict_row)
+        rows = cursor.execute(
+            query("suppressions", "list_suppressions"), {**values, "pads": settings.address_pads}
+        ).fetchall()
+    if as_json:
+        print_json({"suppressions": rows[:limit], "more": len(rows) > limit})
+        return
+    print_lines(SHOWN, ([row[name] for name in SHOWN] for row in rows[:limit]))
+    if len(rows) > limit:
+        typer.echo(f"There are more than {limit}; raise --limit to see them.", err=True)
 
 
-@app.command("import")
-def import_suppressions(
-    file: Annotated[Path, typer.Argument(help="File to read; - is standard input.")],
-    hashed: Hashed = False,
+@app.command()
+def lift(
+    why: Annotated[str, typer.Option(help="Why the addresses may be mailed again; recorded.")],
+    ids: Annotated[
+        list[UUID] | None, typer.Argument(metavar="[ID]...", help="Ids, as `suppressions list` shows them.")
+    ] = None,
+    reason: Reason = None,
+    since: Since = None,
+    by: Annotated[
+        str | None, typer.Option(help="Who decides it; recorded. Default: the user of this machine.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show how many would be lifted.")] = False,
 ) -> None:
-    """Add the suppressions of a file that `export --hashed` wrote, and stop their contacts.
+    """Lift suppressions, by id or all with a reason; record who did it and why.
 
-    The file is imported as a whole or not at all. Importing it again changes nothing.
+    Enrolments that ended stay ended: enrol the contacts again. What people asked for (unsubscribed,
+    opted_out, complaint, erased) is lifted by id only.
     """
-    _require(hashed)
+    if not (ids or reason):
+        raise typer.BadParameter("name ids, or a --reason", param_hint="ID")
+    if not ids and reason in WISHES:
+        raise typer.BadParameter(f"{reason} is what people asked for: name the ids", param_hint="--reason")
+    if not why.strip():
+        raise typer.BadParameter("must not be empty", param_hint="--why")
+
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings
 
-    settings = read_settings(OwnerSettings)
-    rows = list(_read(read_text(file, hint="FILE").splitlines(), settings))
-    with connect(settings.database_url, name="sequences suppressions") as connection:
-        connection.execute(query("suppression_exchange", "create_received"))
-        with connection.cursor() as cursor:
-            cursor.executemany(query("suppression_exchange", "enter_received"), rows)
-        connection.execute(query("suppression_exchange", "hash_contacts"), {"pads": settings.address_pads})
-        connection.execute(query("suppression_exchange", "stop_received"))
-        added = connection.execute(query("suppression_exchange", "add_received")).rowcount
-    typer.echo(f"{added:,} of {len(rows):,} suppressions are new; their contacts get no more mail.")
+    values: dict[str, Any] = {
+        "ids": list(ids) if ids else None,
+        "reason": reason,
+        "since": _aware(since),
+        "by": by or getpass.getuser(),
+        "why": why.strip(),
+    }
+    statement = query("suppressions", "count_suppressions" if dry_run else "lift_suppressions")
+    with connect(read_settings(OwnerSettings).database_url, name="sequences suppressions") as connection:
+        row = connection.execute(statement, values).fetchone()
+    count = row[0] if row else 0
+    what = "1 suppression" if count == 1 else f"{count} suppressions"
+    typer.echo(f"{what} would be lifted." if dry_run else f"{what} lifted.")
+    if count == 0:
+        raise typer.Exit(1)
 
 
-def _require(hashed: bool) -> None:
-    if not hashed:
-        raise typer.BadParameter(
-            "is required: suppressions are stored and shared as hashes only", param_hint="--hashed"
-        )
-
-
-def _key_mark(settings: OwnerSettings) -> str:
-    """Return a mark that shows two deployments that their ADDRESS_KEY is equal, without telling it."""
-    key = settings.address_key.get_secret_value().encode()
-    return hmac.digest(key, b"sequences suppressions", "sha256").hex()[:16]
-
-
-def _write(out: IO[str], settings: OwnerSettings, rows: list[tuple[bytes, str, datetime]]) -> None:
-    out.write(f"{_KEY_LINE}{_key_mark(settings)}\n")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADINGS)
-    writer.writerows((address.hex(), reason, at.isoformat()) for address, reason, at in rows)
-
-
-def _read(lines: list[str], settings: OwnerSettings) -> Iterator[tuple[bytes, str, datetime]]:
-    """Yield the rows; raise BadParameter, which names the line, if the file is not an export of this key."""
-    if not lines or not lines[0].startswith(_KEY_LINE):
-        raise typer.BadParameter(
-            "is not a file of `sequences suppressions export --hashed`", param_hint="FILE"
-        )
-    if lines[0].removeprefix(_KEY_LINE).strip() != _key_mark(settings):
-        raise typer.BadParameter(
-            "was exported with another ADDRESS_KEY, so its hashes match no address here", param_hint="FILE"
-        )
-    reader = csv.reader(lines[1:])
-    if next(reader, None) != HEADINGS:
-        raise typer.BadParameter(f"line 2 must be {','.join(HEADINGS)}", param_hint="FILE")
-    for row in reader:
-        try:
-            address, reason, at = row
-            instant = datetime.fromisoformat(at)
-        except ValueError:
-            address, reason, instant = "", "", None
-        if not _HASH.fullmatch(address) or not reason or instant is None or instant.tzinfo is None:
-            raise typer.BadParameter(
-                f"line {reader.line_num + 1} is not a hash, a reason and an instant; nothing was imported",
-                param_hint="FILE",
-            )
-        yield bytes.fromhex(address), reason, instant
+def _aware(instant: datetime | None) -> datetime | None:
+    return instant.replace(tzinfo=UTC) if instant and instant.tzinfo is None else instant

@@ -84,7 +84,7 @@ def _stopped(contact: dict[str, Any], enrolment: dict[str, Any]) -> str | None:
     if contact["deleted_at"] or not contact["is_active"]:
         return explain(ClosedGate.CONTACT_INACTIVE)
     if contact["suppressed"]:
-        return f"the address is suppressed: {contact['suppressed']}, {_at(contact['suppressed_at'])}"
+        return f"the address is suppressed: {_suppression(contact)}"
     if not enrolment["sequence_active"]:
         return explain(ClosedGate.SEQUENCE_INACTIVE)
     return None
@@ -103,9 +103,15 @@ def _to_come(enrolment: dict[str, Any], today: date) -> str:
     return f"step {step} has been due since {due}; the next plan takes it up (`sequences plan` makes one now)"
 
 
+def _suppression(contact: dict[str, Any]) -> str:
+    until = f" until {_at(contact['suppressed_until'])}" if contact["suppressed_until"] else ""
+    return f"{contact['suppressed']}, {_at(contact['suppressed_at'])}{until}"
+
+
 def _fail_unknown(address: str, suppressions: list[dict[str, Any]]) -> None:
     for row in suppressions:
-        typer.echo(f"{address} is suppressed: {row['reason']}, {_at(row['at'])}.", err=True)
+        until = f" until {_at(row['until'])}" if row["until"] else ""
+        typer.echo(f"{address} is suppressed: {row['reason']}, {_at(row['at'])}{until}.", err=True)
     typer.echo(f"No contact has the address {address}.", err=True)
     raise typer.Exit(1)
 
@@ -125,7 +131,7 @@ def _show(
         soft_wrap=True,
     )
     if contact["suppressed"]:
-        console.print(f"[red]suppressed[/]: {contact['suppressed']}, {_at(contact['suppressed_at'])}")
+        console.print(f"[red]suppressed[/]: {_suppression(contact)}")
     if not enrolments:
         console.print("The contact is enrolled in no sequence.")
     for row in enrolments:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from sequence_store.domain.messages import SendMessage
-from sequence_store.domain.states import AttemptReason, Fault, Outcome
+from sequence_store.domain.states import AttemptReason, Fault, Outcome, Parks
 from sequence_store.failpoints import Failpoint, reach
 from sequence_store.settings import WorkerSettings
 from sequence_store.tracing.traces import OFF, Traces
@@ -28,8 +28,6 @@ from step_mailing_worker.smtp_replies import (
     storable,
 )
 from step_mailing_worker.store import DATABASE_AWAY, ClaimedSend, Finish
-
-_AFTER_PARKING_SECONDS = 5.0  # the database cancels a retry while the mailbox is parked
 
 
 @dataclass(frozen=True)
@@ -89,22 +87,22 @@ class Delivery:
 
     def _replied(self, reply: Reply, attempt: int) -> Finish:
         meaning = meaning_of(reply)
-        retry = 0.0
-        park = self._park_seconds
-        if meaning.outcome is Outcome.SOFT_FAILED:
-            retry = self._retry(reply.text, attempt)
-            if meaning.fault is Fault.MAILBOX:  # the limit applies to all mails of the mailbox
-                park, retry = retry, retry + _AFTER_PARKING_SECONDS
+        verdict = meaning.verdict
+        soft = meaning.outcome is Outcome.SOFT_FAILED
         return Finish(
             meaning.outcome,
             meaning.fault,
             meaning.reason,
-            park,
+            self._park_seconds,
+            cause=verdict.reason if verdict else None,
+            suppresses=verdict is not None and verdict.suppresses,
+            parks=verdict.parks if verdict else Parks.NO,
+            counted=verdict.counted if verdict else None,
             smtp_code=reply.code if reply.code > 0 else None,
             enhanced_code=reply.enhanced_code,
             smtp_reply=storable(reply.text),
             provider_message_id=provider_message_id(reply.text) if meaning.outcome is Outcome.SENT else None,
-            retry_seconds=retry,
+            retry_seconds=self._retry(reply.text, attempt) if soft else 0.0,
         )
 
     def _not_built(self, error: MailError) -> Finish:
@@ -112,7 +110,8 @@ class Delivery:
             case Fault.MAILBOX:
                 return self._parking(error.reason)
             case Fault.RECIPIENT:
-                return Finish(Outcome.HARD_FAILED, error.fault, error.reason, self._park_seconds)
+                outcome = Outcome.EXPIRED if error.waits else Outcome.HARD_FAILED
+                return Finish(outcome, error.fault, error.reason, self._park_seconds)
             case Fault.MESSAGE:
                 return Finish(Outcome.CANCELLED, error.fault, error.reason, self._park_seconds)
             case Fault.DOMAIN | Fault.CONNECTION:
@@ -126,7 +125,7 @@ class Delivery:
         return self._soft(Fault.CONNECTION, error.reason, "", attempt)
 
     def _parking(self, reason: str) -> Finish:
-        return Finish(Outcome.CANCELLED, Fault.MAILBOX, reason, self._park_seconds)
+        return Finish(Outcome.CANCELLED, Fault.MAILBOX, reason, self._park_seconds, parks=Parks.NOW)
 
     def _soft(self, fault: Fault, reason: str, text: str, attempt: int) -> Finish:
         retry = self._retry(text, attempt)
@@ -148,6 +147,7 @@ class Delivery:
             contact_attributes=send.contact_attributes,
             mail_subject=send.mail_subject,
             mail_content=send.mail_content,
+            mail_format=send.mail_format,
             thread_subject=send.thread_subject,
             thread_step_ids=send.thread_step_ids or (),
             mailbox_address=send.mailbox_address,

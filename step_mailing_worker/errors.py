@@ -1,7 +1,7 @@
 """The errors of the worker.
 
 WorkerError
-├── MailError             the mail cannot be built; `fault`: mailbox, recipient or message
+├── MailError             the mail cannot be built; `fault`: mailbox, recipient or message; `waits`: not today
 ├── GateClosedError       the database refused the transfer; nothing was sent
 ├── NoCredentialError     the secret cannot be opened or gives no token; parks the mailbox
 └── SmtpError
@@ -26,10 +26,11 @@ class WorkerError(Exception):
 
 
 class MailError(WorkerError):
-    def __init__(self, reason: str, *, fault: Fault = Fault.MESSAGE) -> None:
+    def __init__(self, reason: str, *, fault: Fault = Fault.MESSAGE, waits: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.fault = fault
+        self.waits = waits
 
 
 class GateClosedError(WorkerError):

@@ -16,10 +16,10 @@ from email.errors import MessageError
 from email.message import Message
 
 from sequence_store.domain.messages import SendKey
-from sequence_store.domain.states import FeedbackKind, Outcome
+from sequence_store.domain.states import FeedbackKind
+from sequence_store.mail.faults import judge_returned
 from sequence_store.mail.message_ids import keys_named_in
 from step_mailing_worker import headers
-from step_mailing_worker.smtp_replies import Phase, Reply, meaning_of
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Feedback:
 
     key: SendKey
     kind: FeedbackKind
-    detail: dict[str, str] = field(default_factory=dict)
+    detail: dict[str, object] = field(default_factory=dict)
 
 
 def feedback_of(content: bytes, *, own_address: str, secret: bytes) -> Feedback | None:
@@ -44,7 +44,9 @@ def feedback_of(content: bytes, *, own_address: str, secret: bytes) -> Feedback 
 
 
 def _read(mail: Message[str, str], text: str, own_address: str, secret: bytes) -> Feedback | None:
-    detail = {"mail": hashlib.sha256((_header(mail, "Message-ID") or text[:4096]).encode()).hexdigest()[:16]}
+    detail: dict[str, object] = {
+        "mail": hashlib.sha256((_header(mail, "Message-ID") or text[:4096]).encode()).hexdigest()[:16]
+    }
     report = _report_type(mail)
     if report in {"delivery-status", "feedback-report"} or (report is None and _is_from_a_server(mail)):
         key = next(keys_named_in(text, secret), None)
@@ -88,34 +90,40 @@ _ACTION = re.compile(
     r"^Action:\s*(failed|delayed|delivered|relayed|expanded)\b", re.IGNORECASE | re.MULTILINE
 )
 _STATUS = re.compile(r"^Status:\s*([245]\.\d{1,3}\.\d{1,3})", re.IGNORECASE | re.MULTILINE)
-_DIAGNOSTIC = re.compile(
-    r"^Diagnostic-Code:\s*smtp;\s*([45]\d\d)[ -](?:([45]\.\d{1,3}\.\d{1,3}) )?", re.IGNORECASE | re.MULTILINE
-)
-_REPLY = re.compile(r"\b([45]\d\d)[ -]([45]\.\d{1,3}\.\d{1,3})\b")
+_DIAGNOSTIC = re.compile(r"^Diagnostic-Code:[ \t]*(.*(?:\r?\n[ \t].*)*)", re.IGNORECASE | re.MULTILINE)
+# What servers that send no delivery status write: `said: 550 no`, `550 5.1.1 no`, `no mailbox (#5.1.1)`.
+_SAID = re.compile(r"\b(?:said|returned|answered):\s*(.*(?:\r?\n[ \t]+\S.*)*)", re.IGNORECASE)
+_REPLY = re.compile(r"(?<!\d)([45]\d\d[ -](?:#?[45]\.\d{1,3}\.\d{1,3}\b).*)")
+_MARKED = re.compile(r"^(.*\(#([45]\.\d{1,3}\.\d{1,3})\).*)", re.MULTILINE)
+_REPLY_CODE = re.compile(r"(?:[\w-]+;\s*)?([45]\d\d)\b")
 
 
-def _bounce(key: SendKey, text: str, detail: dict[str, str]) -> Feedback:
-    """Classify a bounce as the same reply to RCPT would be, so that both have the same effect."""
+def _bounce(key: SendKey, text: str, detail: dict[str, object]) -> Feedback:
+    """Classify a bounce by the reply that it quotes, so that both have the same effect."""
     action = _ACTION.search(text)
     if action and action[1].lower() in {"delivered", "relayed", "expanded"}:
         return Feedback(key, FeedbackKind.DELIVERY, detail)
-    code, enhanced = _quoted_reply(text)
-    detail = {**detail, **({"status": enhanced} if enhanced else {}), **({"code": code} if code else {})}
+    status, diagnostic = _quoted(text)
+    if status:
+        detail["status"] = status
+    if diagnostic and (code := _REPLY_CODE.match(diagnostic)):
+        detail["code"] = code[1]
     if action and action[1].lower() == "delayed":
         return Feedback(key, FeedbackKind.SOFT_BOUNCE, detail)
-    meaning = meaning_of(Reply(Phase.RCPT, int(code or f"{(enhanced or '4')[0]}50"), enhanced or ""))
-    hard = meaning.outcome is Outcome.HARD_FAILED and (enhanced or "").startswith("5")
-    return Feedback(key, FeedbackKind.BOUNCE if hard else FeedbackKind.SOFT_BOUNCE, detail)
+    verdict = judge_returned(status, diagnostic)
+    kind = FeedbackKind.BOUNCE if verdict.ends_enrolment else FeedbackKind.SOFT_BOUNCE
+    return Feedback(key, kind, {**detail, **verdict.consequences})
 
 
-def _quoted_reply(text: str) -> tuple[str | None, str | None]:
-    """Return the reply code and the enhanced code that a bounce quotes, from its most specific field."""
-    status, diagnostic, reply = _STATUS.search(text), _DIAGNOSTIC.search(text), _REPLY.search(text)
-    code = diagnostic[1] if diagnostic else reply[1] if reply and not status else None
-    enhanced = (diagnostic and diagnostic[2]) or (status and status[1]) or (reply and reply[2]) or None
-    if code and enhanced and code[0] != enhanced[0]:
-        code = None
-    return code, enhanced
+def _quoted(text: str) -> tuple[str | None, str | None]:
+    """Return the status and the diagnostic of a bounce, from its most specific field."""
+    status, diagnostic = _STATUS.search(text), _DIAGNOSTIC.search(text)
+    if status or diagnostic:
+        return status and status[1], diagnostic and diagnostic[1]
+    if marked := _MARKED.search(text):
+        return marked[2], marked[1]
+    found = _SAID.search(text) or _REPLY.search(text)
+    return None, found and found[1]
 
 
 _AUTOMATIC_SUBJECT = re.compile(

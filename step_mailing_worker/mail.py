@@ -16,7 +16,7 @@ from typing import cast
 from sequence_store.domain.addresses import Address, parse_address
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.placeholders import is_missing_name
-from sequence_store.domain.states import AttemptReason, Fault
+from sequence_store.domain.states import AttemptReason, Fault, MailFormat, SendReason
 from sequence_store.errors import TemplateError
 from sequence_store.mail.content import Bodies, Person, render_bodies, render_subject, template_names
 from sequence_store.mail.message_ids import message_id
@@ -44,6 +44,7 @@ class MailOrder:
     mailbox_address: str
     mailbox_display_name: str | None
     links: MailLinks
+    mail_format: str = MailFormat.AUTO.value
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,9 @@ class Mail:
 
     def smtputf8_error(self) -> MailError:
         """Return the error for a server without SMTPUTF8; it parks the mailbox if the sender needs it."""
-        fault = Fault.MAILBOX if self.sender.needs_utf8 else Fault.RECIPIENT
-        return MailError(AttemptReason.SMTPUTF8_NOT_OFFERED, fault=fault)
+        if self.sender.needs_utf8:
+            return MailError(AttemptReason.SMTPUTF8_NOT_OFFERED, fault=Fault.MAILBOX)
+        return MailError(SendReason.RELAY_LACKS_SMTPUTF8, fault=Fault.RECIPIENT, waits=True)
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,7 @@ def _render(order: MailOrder, *, with_placeholders: bool = False) -> tuple[str, 
         with_placeholders=with_placeholders,
     )
     subject = render_subject(order.mail_subject, order.thread_subject, names)
-    return subject, render_bodies(order.mail_content, names)
+    return subject, render_bodies(order.mail_content, names, order.mail_format)
 
 
 def _renders_with_placeholders(order: MailOrder) -> bool:

@@ -1,7 +1,6 @@
-"""Classifies SMTP replies by a table; the first row that matches decides.
+"""Says what a mail server's reply means for a send: its outcome, when to retry, and what is stored of it.
 
-Sources: RFC 3463, the IANA registry of enhanced status codes, and the lists of Gmail and Exchange.
-Principle: replies about the recipient count against the contact; replies about the sender park the mailbox.
+Whose fault a refusal is, `sequence_store.mail.faults` judges.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sequence_store.domain.states import AttemptReason, Fault, Outcome
+from sequence_store.domain.states import AttemptReason, Fault, Outcome, Parks, SendReason
+from sequence_store.mail.faults import Stage, Verdict, judge, unreadable
 
 LONGEST_REPLY = 300
 LONGEST_DELAY = 86_400.0  # seconds
@@ -50,92 +50,59 @@ class Reply:
 
 @dataclass(frozen=True)
 class Meaning:
-    """Classification of a reply: the outcome of the send, the fault and the stored reason."""
+    """What a reply means: the outcome of the send, the stored reason, and the verdict on a refusal.
+
+    `reason` is that of the verdict, unless the outcome is `expired`: the send is then `refused_today`.
+    """
 
     outcome: Outcome
-    fault: Fault | None
-    reason: AttemptReason
+    reason: AttemptReason | SendReason
+    verdict: Verdict | None = None
 
-
-@dataclass(frozen=True)
-class _Row:
-    phases: frozenset[Phase]
-    code: re.Pattern[str]
-    enhanced: re.Pattern[str]
-    meaning: Meaning
-
-    def fits(self, reply: Reply) -> bool:
-        return (
-            reply.phase in self.phases
-            and self.code.fullmatch(str(reply.code)) is not None
-            and self.enhanced.fullmatch(reply.enhanced_code or "") is not None
-        )
+    @property
+    def fault(self) -> Fault | None:
+        return self.verdict.fault if self.verdict else None
 
 
 _ENHANCED = re.compile(r"\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})\b")
-_ANY = frozenset(Phase)
-_OPENING = frozenset({Phase.CONNECT, Phase.EHLO, Phase.TLS, Phase.TOKEN})
-_AUTH = frozenset({Phase.AUTH})
-_MAIL = frozenset({Phase.MAIL})
-_RCPT = frozenset({Phase.RCPT})
-_CONTENT = frozenset({Phase.DATA, Phase.BODY, Phase.DOT})
-
-_SOFT, _HARD, _CANCELLED = Outcome.SOFT_FAILED, Outcome.HARD_FAILED, Outcome.CANCELLED
-
-
-def _row(
-    phases: frozenset[Phase], code: str, enhanced: str, outcome: Outcome, fault: Fault, reason: AttemptReason
-) -> _Row:
-    return _Row(phases, re.compile(code), re.compile(enhanced), Meaning(outcome, fault, reason))
-
-
-_TABLE = (
-    # The server is not ready for any mail.
-    _row(_OPENING, r".*", r".*", _SOFT, Fault.CONNECTION, AttemptReason.SERVER_NOT_READY),
-    _row(_AUTH, r"4..", r".*", _SOFT, Fault.MAILBOX, AttemptReason.SIGN_IN_DEFERRED),
-    _row(_AUTH, r"5..", r".*", _CANCELLED, Fault.MAILBOX, AttemptReason.SIGN_IN_REFUSED),
-    # Quota, rate and reputation of the sender; servers report some of them in the reply to RCPT.
-    _row(_ANY, r"5..", r"5\.4\.5", _CANCELLED, Fault.MAILBOX, AttemptReason.DAILY_LIMIT),
-    _row(_ANY, r"5..", r"5\.7\.23[23]|5\.1\.90", _CANCELLED, Fault.MAILBOX, AttemptReason.TENANT_LIMIT),
-    _row(_ANY, r"4..", r"4\.7\.\d+", _SOFT, Fault.MAILBOX, AttemptReason.RATE_LIMIT),
-    _row(_ANY, r"432", r"|4\.3\.2", _SOFT, Fault.MAILBOX, AttemptReason.RATE_LIMIT),
-    _row(_ANY, r"5..", r"5\.7\.13[3-6]", _HARD, Fault.RECIPIENT, AttemptReason.RECIPIENT_TAKES_NO_STRANGERS),
-    _row(_ANY, r"5..", r"5\.7\.30", _CANCELLED, Fault.MAILBOX, AttemptReason.PASSWORD_SIGN_IN_ENDED),
-    _row(_ANY, r"5..", r"5\.7\.\d+", _CANCELLED, Fault.MAILBOX, AttemptReason.SENDER_POLICY),
-    _row(_ANY, r"53[0458]", r".*", _CANCELLED, Fault.MAILBOX, AttemptReason.SIGN_IN_NEEDED),
-    _row(_ANY, r"5..", r"5\.1\.[78]", _CANCELLED, Fault.MAILBOX, AttemptReason.SENDER_REFUSED),
-    # The message.
-    _row(_ANY, r"5..", r"5\.3\.4|5\.2\.3", _CANCELLED, Fault.MESSAGE, AttemptReason.MESSAGE_TOO_LARGE),
-    _row(_ANY, r"5..", r"5\.6\.\d+", _CANCELLED, Fault.MESSAGE, AttemptReason.CONTENT_REFUSED),
-    # The recipient and its domain.
-    _row(_ANY, r"[45]..", r"[45]\.2\.2", _SOFT, Fault.RECIPIENT, AttemptReason.MAILBOX_FULL),
-    _row(_RCPT, r"552", r"", _SOFT, Fault.RECIPIENT, AttemptReason.MAILBOX_FULL),
-    _row(_ANY, r"5..", r"5\.1\.\d+|5\.2\.1", _HARD, Fault.RECIPIENT, AttemptReason.NO_SUCH_RECIPIENT),
-    _row(_ANY, r"4..", r"4\.4\.\d+", _SOFT, Fault.DOMAIN, AttemptReason.DOMAIN_UNREACHABLE),
-    _row(_ANY, r"4..", r"4\.[12]\.\d+", _SOFT, Fault.RECIPIENT, AttemptReason.RECIPIENT_DEFERRED),
-    # Replies without a known enhanced code: the phase decides. 421 closes the connection in every phase.
-    _row(_ANY, str(SERVICE_CLOSES), r".*", _SOFT, Fault.CONNECTION, AttemptReason.SERVER_CLOSES),
-    _row(_ANY, r"50[0234]", r".*", _SOFT, Fault.CONNECTION, AttemptReason.PROTOCOL_REFUSED),
-    _row(_RCPT, r"4..", r".*", _SOFT, Fault.RECIPIENT, AttemptReason.RECIPIENT_DEFERRED),
-    _row(_RCPT, r"5..", r".*", _HARD, Fault.RECIPIENT, AttemptReason.RECIPIENT_REFUSED),
-    _row(_MAIL, r"552", r".*", _CANCELLED, Fault.MESSAGE, AttemptReason.MESSAGE_TOO_LARGE),
-    _row(_MAIL, r"5..", r".*", _CANCELLED, Fault.MAILBOX, AttemptReason.SENDER_REFUSED),
-    _row(_CONTENT, r"552", r"", _CANCELLED, Fault.MESSAGE, AttemptReason.MESSAGE_TOO_LARGE),
-    _row(_CONTENT, r"5..", r".*", _CANCELLED, Fault.MESSAGE, AttemptReason.CONTENT_REFUSED),
-    _row(_ANY, r"4..", r".*", _SOFT, Fault.CONNECTION, AttemptReason.SERVER_DEFERRED),
-    _row(frozenset({Phase.DOT}), r"2..", r".*", Outcome.SENT, Fault.CONNECTION, AttemptReason.ACCEPTED),
-)
+_STAGES = {
+    Phase.CONNECT: Stage.CONNECT,
+    Phase.EHLO: Stage.CONNECT,
+    Phase.TLS: Stage.CONNECT,
+    Phase.TOKEN: Stage.CONNECT,
+    Phase.AUTH: Stage.AUTH,
+    Phase.MAIL: Stage.MAIL,
+    Phase.RCPT: Stage.RCPT,
+    Phase.DATA: Stage.DATA,
+    Phase.BODY: Stage.DATA,
+    Phase.DOT: Stage.DOT,
+}
+_ACCEPTED = range(200, 300)
+_REFUSED = range(400, 600)
 
 
 def meaning_of(reply: Reply) -> Meaning:
-    """Classify a reply. An unreadable one is a soft failure, or an unknown outcome after the dot."""
-    for row in _TABLE:
-        if row.fits(reply):
-            found = row.meaning
-            return Meaning(Outcome.SENT, None, found.reason) if found.outcome is Outcome.SENT else found
-    if reply.phase is Phase.DOT:
-        return Meaning(Outcome.UNKNOWN, None, AttemptReason.UNREADABLE_ANSWER)
-    return Meaning(Outcome.SOFT_FAILED, Fault.CONNECTION, AttemptReason.UNREADABLE_ANSWER)
+    """Return what a reply means. An unreadable one is a soft failure, or an unknown outcome after the dot."""
+    if reply.code in _REFUSED:
+        return _of_refusal(judge(_STAGES[reply.phase], f"{reply.code} {reply.text}"))
+    if reply.phase is not Phase.DOT:
+        return Meaning(Outcome.SOFT_FAILED, AttemptReason.UNREADABLE_ANSWER, unreadable())
+    if reply.code in _ACCEPTED:
+        return Meaning(Outcome.SENT, AttemptReason.ACCEPTED)
+    return Meaning(Outcome.UNKNOWN, AttemptReason.UNREADABLE_ANSWER)
+
+
+def _of_refusal(verdict: Verdict) -> Meaning:
+    """Return the outcome of a refusal. If another attempt today changes nothing, the send waits for a date."""
+    if verdict.parks is Parks.NOW:
+        return Meaning(Outcome.CANCELLED, verdict.reason, verdict)
+    if verdict.temporary or verdict.fault is Fault.CONNECTION:
+        return Meaning(Outcome.SOFT_FAILED, verdict.reason, verdict)
+    if verdict.fault is Fault.MESSAGE:
+        return Meaning(Outcome.CANCELLED, verdict.reason, verdict)
+    if verdict.ends_enrolment:
+        return Meaning(Outcome.HARD_FAILED, verdict.reason, verdict)
+    return Meaning(Outcome.EXPIRED, SendReason.REFUSED_TODAY, verdict)
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}

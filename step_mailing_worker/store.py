@@ -17,7 +17,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from sequence_store.domain.messages import SendKey, SendMessage
-from sequence_store.domain.states import Fault, Outcome, SendStatus
+from sequence_store.domain.states import Counted, Fault, Outcome, Parks, SendStatus
 from sequence_store.postgres.connection import KEEPALIVES, SESSION, plain_url
 from sequence_store.postgres.queries import query
 from sequence_store.settings import WorkerSettings
@@ -68,6 +68,7 @@ class ClaimedSend:
     click_tracking_enabled: bool
     mail_subject: str | None
     mail_content: str
+    mail_format: str
     thread_subject: str | None
     thread_step_ids: list[int] | None
     mailbox_address: str
@@ -109,12 +110,19 @@ class Limit:
 
 @dataclass(frozen=True)
 class Finish:
-    """The outcome of an attempt for `finish_send`; `park_seconds` applies if it parks the mailbox."""
+    """The outcome of an attempt for `finish_attempt`; `park_seconds` applies if it parks the mailbox.
+
+    `cause` is the reason of the server's reply if `reason` says what follows from it (`refused_today`).
+    """
 
     outcome: Outcome
     fault: Fault | None
     reason: str
     park_seconds: float
+    cause: str | None = None
+    suppresses: bool = False
+    parks: Parks = Parks.NO
+    counted: Counted | None = None
     smtp_code: int | None = None
     enhanced_code: str | None = None
     smtp_reply: str | None = None
@@ -124,7 +132,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class Finished:
-    """The state of the row after `finish_send`."""
+    """The state of the row after `finish_attempt`."""
 
     status: SendStatus
     reason: str | None
@@ -156,7 +164,7 @@ class Store:
         self._own = _pool(url, OWN_CONNECTIONS)
         self._claims = self._batches("claim_send")
         self._gates = self._batches("mark_transmitting")
-        self._sent = self._batches("finish_send")
+        self._sent = self._batches("finish_attempt")
 
     async def open(self) -> None:
         """Start connecting. If the database is unavailable, each later call waits for a connection."""
@@ -229,9 +237,9 @@ class Store:
         """Record the outcome. Return None if the claim was lost or this outcome is already recorded."""
         call = _call(send, claim, **asdict(finish))
         if finish.outcome is Outcome.SENT:
-            row = await self._batched(self._sent, "finish_send", call)
+            row = await self._batched(self._sent, "finish_attempt", call)
         else:  # a bounce takes the reputation lock, which no transaction may hold while it waits for others
-            (row,) = await self._call(self._own, "finish_send", [call])
+            (row,) = await self._call(self._own, "finish_attempt", [call])
         return Finished(SendStatus(row["status"]), row["reason"]) if row else None
 
     async def keep_secret(self, mailbox_id: int, before: str, after: str) -> bool:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Uuid,
+    and_,
     any_,
     bindparam,
     func,
@@ -25,7 +26,7 @@ from sqlalchemy import (
 
 from crud_api.contacts.schemas import ContactQuery
 from crud_api.paging import Page, read_sorted_page
-from crud_api.tables import AnyRow, contacts, suppressions
+from crud_api.tables import AnyRow, contacts, in_force, suppressions
 from sequence_store.domain.addresses import EnteredAddress
 
 LIVE = contacts.c.deleted_at.is_(None)
@@ -72,7 +73,7 @@ def suppressions_of(
     """Return why and since when the addresses of these contacts are suppressed, by row key."""
     statement = (
         select(contacts.c.id, suppressions.c.reason, suppressions.c.at)
-        .join(suppressions, suppressions.c.address_hmac == stored_hmac(pads))
+        .join(suppressions, and_(suppressions.c.address_hmac == stored_hmac(pads), in_force()))
         .where(contacts.c.id == any_(literal([row.row_key for row in rows], ARRAY(BigInteger))))
     )
     return {
@@ -90,12 +91,12 @@ def stored_hmac(pads: bytes) -> ColumnElement[bytes]:
 def _suppressed_ids(pads: bytes) -> CompoundSelect[tuple[int]]:
     """Select the suppressed contacts, through the index on their HMAC; few have none stored yet."""
     of_stored = select(contacts.c.id).join(
-        suppressions, suppressions.c.address_hmac == contacts.c.address_hmac
+        suppressions, and_(suppressions.c.address_hmac == contacts.c.address_hmac, in_force())
     )
     computed = func.address_hmac(contacts.c.mail_address, literal(pads))
     of_computed = select(contacts.c.id).where(
         contacts.c.address_hmac.is_(None),
-        select(1).where(suppressions.c.address_hmac == computed).correlate(contacts).exists(),
+        select(1).where(suppressions.c.address_hmac == computed, in_force()).correlate(contacts).exists(),
     )
     return union_all(of_stored, of_computed)
 

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from crud_api.enrolments.schemas import EnrolmentQuery
 from crud_api.paging import Page, count, page_of
-from crud_api.tables import AnyRow, contacts, mailboxes, sequences_contacts, suppressions
+from crud_api.tables import AnyRow, contacts, in_force, mailboxes, sequences_contacts, suppressions
 from sequence_store.domain.states import EnrolmentStatus
 
 ENROLLED = (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED)
@@ -97,7 +97,8 @@ def candidates(
         .where(
             suppressions.c.address_hmac.in_(
                 [func.address_hmac(contacts.c.mail_address, literal(pads)), contacts.c.address_hmac]
-            )
+            ),
+            in_force(),
         )
         .exists()
     )

@@ -128,7 +128,7 @@ def merge_and_enrol(
 def merge_suppressions(connection: Connection, pads: bytes) -> dict[str, int]:
     """Suppress the addresses, end their enrolments and cancel their sends; return the counts."""
     _run(connection, "stop_suppressed", pads=pads)
-    added = _run(connection, "add_suppressions", pads=pads).rowcount
+    added = _run(connection, "add_suppressions", pads=pads).scalar_one()
     return {"added": added, "changed": 0, "enrolled": 0, "opted_out": 0, "missing_names": 0}
 
 

@@ -24,10 +24,18 @@ from crud_api.steps.service import not_found
 from crud_api.tables import AnyRow
 from sequence_store.domain.placeholders import is_missing_name
 from sequence_store.errors import TemplateError
-from sequence_store.mail.content import Person, render_bodies, render_subject, template_names
+from sequence_store.mail.content import (
+    Bodies,
+    Person,
+    encoded_size,
+    render_bodies,
+    render_subject,
+    template_names,
+)
 from sequence_store.settings import LinkSettings
 
 _SUBJECT: TypeAdapter[str] = TypeAdapter(SubjectLine)
+LONGEST_UNCUT = 100_000  # bytes
 NO_TOKEN = "preview"  # noqa: S105 - stands for the token in the unsubscribe link, which has no effect
 
 
@@ -52,7 +60,7 @@ def render(
     thread_subject = next((subject for subject in earlier if subject), None)
     try:
         subject = _SUBJECT.validate_python(render_subject(shown.mail_subject, thread_subject, names))
-        bodies = render_bodies(shown.mail_content, names)
+        bodies = render_bodies(shown.mail_content, names, shown.mail_format)
     except TemplateError as error:
         raise ConflictError(f"The mail for this contact cannot be rendered: {error}") from None
     except ValidationError as error:
@@ -64,9 +72,19 @@ def render(
         contact_name=recipient.name,
         contact_address=recipient.address,
         mail_subject=subject,
+        mail_format="html" if bodies.is_html else "text",
         text=bodies.text,
         html=bodies.html,
+        warnings=_warnings(bodies),
     )
+
+
+def _warnings(bodies: Bodies) -> list[str]:
+    size = encoded_size(bodies)
+    if size <= LONGEST_UNCUT:
+        return []
+    cut = f"Gmail cuts mails off at about {LONGEST_UNCUT // 1000} kB, and the unsubscribe link with them"
+    return [f"The mail has {size // 1000} kB. {cut}. Shorten it."]
 
 
 def _mailbox(connection: Connection, sequence_id: int, query: PreviewQuery) -> AnyRow:

@@ -19,6 +19,7 @@ SHOWN = (
     steps.c.step_name,
     steps.c.mail_subject,
     steps.c.mail_content,
+    steps.c.mail_format,
     steps.c.delay_days,
     steps.c.created.label("created_at"),
     steps.c.updated.label("last_updated_at"),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from crud_api.base_schema import (
     UNSENT,
@@ -18,6 +18,8 @@ from crud_api.base_schema import (
     example_of_changes,
 )
 from crud_api.fields import Line, Number, TemplateLine, TemplateProse, Whole
+from sequence_store.domain.states import MailFormat
+from sequence_store.mail.mail_format import resolved_format
 from sequence_store.mail.templates import KNOWN
 
 LONGEST_DELAY_DAYS = 36_500
@@ -40,6 +42,13 @@ Subject = Annotated[
 ]
 Content = Annotated[TemplateProse, Field(description=f"A Liquid template. Available fields: {KNOWN}")]
 
+Format = Annotated[
+    Literal["auto", "text", "html"],
+    Field(
+        description="What mailContent is: text, html, or auto (HTML if it holds an element of HTML, else text)"
+    ),
+]
+
 EXAMPLE: dict[str, Any] = {
     "stepNumber": 1,
     "mailSubject": "Hello {{ contact.name }}",
@@ -55,6 +64,7 @@ class StepCreate(RequestBody):
     step_number: StepNumber
     mail_subject: Subject
     mail_content: Content
+    mail_format: Format = "auto"
     delay_days: DelayDays = 0
     step_name: Line | None = None
 
@@ -67,6 +77,7 @@ class StepChanges(PatchBody):
     step_number: StepNumber = UNSENT
     mail_subject: Subject = UNSENT
     mail_content: Content = UNSENT
+    mail_format: Format = UNSENT
     delay_days: DelayDays = UNSENT
     step_name: Line | None = UNSENT
 
@@ -79,9 +90,15 @@ class Step(ResponseBody):
     step_name: str | None
     mail_subject: str | None
     mail_content: str
+    mail_format: Format
     delay_days: int
     created_at: datetime
     last_updated_at: datetime | None
+
+    @computed_field(description="What mailContent is sent as: mailFormat, or what auto takes it for")
+    def detected_format(self) -> Literal["text", "html"]:
+        found = resolved_format(self.mail_format, self.mail_content)
+        return "html" if found is MailFormat.HTML else "text"
 
 
 class PreviewQuery(Query):
@@ -103,5 +120,7 @@ class Preview(ResponseBody):
     contact_name: str
     contact_address: str
     mail_subject: str
+    mail_format: Literal["text", "html"] = Field(description="What the step was taken for")
     text: str
     html: str
+    warnings: list[str] = Field(description="What may keep the mail from being read as it was written")

@@ -17,6 +17,7 @@ SHOWN = (
     suppressions.c.external_id.label("id"),
     suppressions.c.reason,
     suppressions.c.at,
+    suppressions.c.until,
 )
 
 
@@ -40,9 +41,13 @@ def suppress(connection: Connection, address: str, reason: str, pads: bytes) -> 
 
 
 def lift(connection: Connection, suppression: UUID) -> AnyRow | None:
-    """Delete a suppression; return the deleted row, or None if it does not exist."""
+    """Delete a suppression and forget the address's refusals; return the row, None if it does not exist."""
     statement = delete(suppressions).where(suppressions.c.external_id == suppression)
-    return connection.execute(statement.returning(suppressions.c.address_hmac, suppressions.c.reason)).first()
+    deleted = statement.returning(suppressions.c.address_hmac, suppressions.c.reason)
+    lifted = connection.execute(deleted).first()
+    if lifted is not None:
+        connection.execute(select(func.forget_refusals(lifted.address_hmac)))
+    return lifted
 
 
 def record_lifting(connection: Connection, detail: dict[str, str], key_id: int) -> None:

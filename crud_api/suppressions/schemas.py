@@ -35,8 +35,11 @@ class Suppression(ResponseBody):
     """A suppressed address. The address itself is not stored; to find it, use the filter `mailAddress`."""
 
     id: UUID
-    reason: str = Field(examples=["unsubscribed", "hard_bounce", "complaint", "erased"])
+    reason: str = Field(examples=["unsubscribed", "hard_bounce", "refused", "complaint", "erased"])
     at: datetime
+    until: datetime | None = Field(
+        description="When the address may be mailed again; null: never. Only repeated refusals have an end"
+    )
 
 
 class SuppressionQuery(Paging):

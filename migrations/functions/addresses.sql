@@ -18,7 +18,12 @@ RETURN sha256(
     substr(pads, 65, 64)
     || sha256(substr(pads, 1, 64) || convert_to(lower(btrim(address) COLLATE "C"), 'UTF8')));
 
-REVOKE EXECUTE ON FUNCTION is_valid_address, address_hmac
+-- The HMAC of an address's domain with its @; no address has the same.
+CREATE OR REPLACE FUNCTION domain_hmac(address text, pads bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN address_hmac(substring(address FROM '@[^@]*$'), pads);
+
+REVOKE EXECUTE ON FUNCTION is_valid_address, address_hmac, domain_hmac
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 -- Writing a contact evaluates the predicate of the index contacts_unmailable.
 GRANT EXECUTE ON FUNCTION is_valid_address, address_hmac TO sequence_api, sequence_pipeline;

@@ -1,5 +1,22 @@
 -- What may keep a send from going out at its time.
 
+-- Whether a suppression that lasts until p_until (null: for ever) is in force at an instant. Everything that
+-- reads suppressions calls it.
+CREATE OR REPLACE FUNCTION is_in_force(p_until timestamptz, p_at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN p_until IS NULL OR p_until > p_at;
+
+-- Whether the address of a contact is suppressed at an instant: the address as it is now, because the stored
+-- HMAC may be missing or of an old key, or the stored HMAC, which is that of the canonical form even if SQL
+-- has entered another spelling. A single select without a definer's rights, so that Postgres inlines it. The
+-- planner reads the same from the other side: read_unmailable in plan.sql.
+CREATE OR REPLACE FUNCTION is_suppressed(c contacts, p_at timestamptz, pads bytea) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (SELECT FROM suppressions x
+        WHERE x.address_hmac IN (address_hmac(c.mail_address, pads), c.address_hmac)
+            AND is_in_force(x.until, p_at))
+$$;
+
 -- Returns the reason why a send must not go out, or null if every gate is open. claim_send and
 -- mark_transmitting both call it, and the API shows it. A parked mailbox closes the gate if it is parked
 -- beyond the send's time or, if that is later, beyond now. The planner does the same with arrays
@@ -14,10 +31,7 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
         WHEN e.contact_id IS NULL OR e.round <> s.round THEN 'enrolment_removed'
         WHEN e.status <> 'active' THEN 'enrolment_' || e.status
         WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
-        -- By the address as it is now, because the stored HMAC may be missing or of an old key; and by the
-        -- stored one, which is that of the canonical form even if SQL has entered another spelling.
-        WHEN EXISTS (SELECT FROM suppressions x
-            WHERE x.address_hmac IN (address_hmac(c.mail_address, pads), c.address_hmac)) THEN 'suppressed'
+        WHEN is_suppressed(c, clock_timestamp(), pads) THEN 'suppressed'
         WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
         WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
         WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
@@ -54,6 +68,8 @@ RETURNS timestamptz LANGUAGE sql STABLE AS $$
     ORDER BY cell LIMIT 1
 $$;
 
-REVOKE EXECUTE ON FUNCTION closed_gate, next_free_place
+REVOKE EXECUTE ON FUNCTION is_in_force, is_suppressed, closed_gate, next_free_place
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
+GRANT EXECUTE ON FUNCTION is_in_force TO sequence_api, sequence_pipeline, sequence_readonly;
+GRANT EXECUTE ON FUNCTION is_suppressed TO sequence_pipeline;
 GRANT EXECUTE ON FUNCTION closed_gate TO sequence_api;

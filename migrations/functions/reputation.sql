@@ -1,5 +1,5 @@
--- Protects the reputation of mailboxes and sequences: counts mails and their bounces, complaints and
--- unknown outcomes, and parks or switches off what has too many.
+-- Protects the reputation of mailboxes and sequences: counts mails and their bounces, complaints, unknown
+-- outcomes and refusals by policy, and parks or switches off what has too many.
 
 -- Counts a mail that a server answered. send_counts is the denominator of the rates.
 CREATE OR REPLACE FUNCTION count_mail(s sends) RETURNS void LANGUAGE sql AS $$
@@ -67,12 +67,15 @@ BEGIN
     END IF;
 END $$;
 
--- Records what came back after a server accepted a mail. Reporting it again changes nothing.
---   bounce       permanent: ends the enrolment as bounced, suppresses the address, records a reputation
---                event
---   complaint    the same, but the enrolment ends as unsubscribed
+-- Records what came back after a server accepted a mail. Reporting it again changes nothing. p_detail says
+-- what sequence_store/mail/faults.py judged of a bounce, in the fields fault, suppresses, parks and counted.
+--   bounce       permanent: ends the enrolment as bounced and records a reputation event; suppresses the
+--                address unless `suppresses` is false
+--   complaint    the same, but it always suppresses and the enrolment ends as unsubscribed
 --   reply        ends the sequence for this contact
---   soft_bounce, auto_reply   only an event is recorded
+--   soft_bounce  counts a refusal (`counted`), a refusal by policy (`parks` is counts), or parks the mailbox
+--                (`parks` is now)
+--   auto_reply   only an event is recorded
 --   delivery     changes nothing, unless the send is unknown
 -- Any feedback to an unknown send shows that it went out: it becomes sent. p_park_for is how long a mailbox
 -- is parked if it has too many. Returns recorded, known or absent (no such send has gone out).
@@ -106,12 +109,17 @@ BEGIN
     PERFORM record_event(s, p_kind, p_detail);
     IF p_kind IN ('bounce', 'complaint') THEN
         PERFORM end_enrolment(s, CASE p_kind WHEN 'bounce' THEN 'bounced' ELSE 'unsubscribed' END, p_kind);
-        -- An erased contact has no address; the address was suppressed when the contact was erased.
-        INSERT INTO suppressions (address_hmac, reason, at)
-        SELECT hmac_of_contact(c, pads),
-            CASE p_kind WHEN 'bounce' THEN 'hard_bounce' ELSE p_kind END, clock_timestamp()
-        FROM contacts c WHERE c.id = s.contact_id AND c.mail_address LIKE '%@%' ON CONFLICT DO NOTHING;
+        IF p_kind = 'complaint' OR coalesce((p_detail->>'suppresses')::boolean, true) THEN
+            PERFORM suppress_recipient(
+                s, CASE p_kind WHEN 'bounce' THEN 'hard_bounce' ELSE p_kind END, NULL, pads);
+        END IF;
         PERFORM record_reputation_event(s, p_kind, p_park_for);
+    ELSIF p_kind = 'soft_bounce' THEN
+        IF p_detail->>'counted' IS NOT NULL AND count_refusal(s, p_detail->>'counted', pads) THEN
+            PERFORM end_enrolment(s, 'bounced', 'soft_failures');
+            PERFORM record_reputation_event(s, 'bounce', p_park_for);
+        END IF;
+        PERFORM blame_mailbox(s, p_detail->>'parks', p_detail->>'reason', p_park_for, pads);
     ELSIF p_kind = 'reply' THEN
         UPDATE sequences_contacts e SET status = 'replied', status_reason = 'reply', next_send = NULL
         WHERE e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
@@ -120,8 +128,35 @@ BEGIN
     RETURN 'recorded';
 END $$;
 
-REVOKE EXECUTE ON FUNCTION count_mail, record_reputation_event, switch_off_after_message_faults,
-    record_feedback
+-- Applies a fault of the mailbox: `now` parks it with p_reason; `counts` records a refusal by policy, once a
+-- send, and parks the mailbox if 5 of its last 100 mails were refused so, by servers of at least 3 recipient
+-- domains. The lock makes the second of two simultaneous refusals see the first.
+CREATE OR REPLACE FUNCTION blame_mailbox(
+    s sends, p_parks text, p_reason text, p_park_for interval, pads bytea)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    total bigint;
+BEGIN
+    IF p_parks = 'now' THEN
+        PERFORM park_mailbox(s.mailbox_id, p_park_for, p_reason);
+    ELSIF p_parks = 'counts' THEN
+        PERFORM pg_advisory_xact_lock(7236003);
+        SELECT coalesce(sum(mails), 0) INTO total FROM send_counts WHERE mailbox_id = s.mailbox_id;
+        INSERT INTO policy_refusals (sequence_id, contact_id, step_id, round, mailbox_id, reason, domain_hmac,
+            mailbox_mails)
+        SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, coalesce(p_reason, 'sender_policy'),
+            domain_hmac(c.mail_address, pads), total
+        FROM contacts c WHERE c.id = s.contact_id
+        ON CONFLICT DO NOTHING;
+        IF FOUND AND (SELECT count(*) >= 5 AND count(DISTINCT r.domain_hmac) >= 3 FROM policy_refusals r
+                WHERE r.mailbox_id = s.mailbox_id AND r.mailbox_mails > total - 100) THEN
+            PERFORM park_mailbox(s.mailbox_id, p_park_for, 'refused by policy');
+        END IF;
+    END IF;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION count_mail, record_reputation_event, blame_mailbox,
+    switch_off_after_message_faults, record_feedback
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT EXECUTE ON FUNCTION record_reputation_event, record_feedback TO sequence_pipeline;
 GRANT EXECUTE ON FUNCTION record_feedback TO sequence_worker;

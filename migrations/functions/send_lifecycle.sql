@@ -81,6 +81,12 @@ BEGIN
     RETURN NEXT;
 END $$;
 
+-- What the content of a step is: auto, text or html. The worker needs it to build the mail.
+CREATE OR REPLACE FUNCTION mail_format_of(p_step_id bigint) RETURNS text
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT mail_format FROM steps WHERE id = p_step_id
+$$;
+
 -- Extends the lease of a claim; false if the claim is no longer held.
 CREATE OR REPLACE FUNCTION renew_claim(
     p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid,
@@ -219,20 +225,21 @@ BEGIN
 END $$;
 
 -- Records the outcome of an attempt, reported by the claim's holder. Returns the state of the row now; no
--- row if the caller does not hold the claim. A mail that a server answered is counted; a bounce or an
--- unknown outcome is a reputation event, recorded in the same transaction.
---   sent, unknown           from transmitting; sent also from unknown (a late answer) until the send is
---                           advanced
---   hard_failed             the recipient's fault: the enrolment is bounced, the address suppressed
---   soft_failed             back to planned at now + p_retry_after, or expired; the sixth soft failure of
---                           the recipient or its domain over at least three days becomes hard_failed, but
---                           does not suppress
---   cancelled               a message fault pauses the enrolment; a mailbox fault parks the mailbox
--- p_park_for is how long a mailbox is parked, whatever parks it.
-CREATE OR REPLACE FUNCTION finish_send(
+-- row if the caller does not hold the claim. A mail that a server answered is counted; a bounce, an unknown
+-- outcome or a refusal by policy is a reputation event, recorded in the same transaction.
+--   sent, unknown   from transmitting; sent also from unknown (a late answer) until the send is advanced
+--   hard_failed     the recipient refuses for good: the enrolment is bounced, and the address suppressed if
+--                   p_suppresses
+--   expired         refused for today: the planner uses a later date. p_counted is what counts the date
+--                   (refusals.sql); the last date makes it hard_failed
+--   soft_failed     back to planned at now + p_retry_after, or expired
+--   cancelled       a message fault pauses the enrolment; the mailbox's fault parks it if p_parks is now
+-- p_parks is what a fault of the mailbox does to it (blame_mailbox), p_park_for how long it is parked.
+CREATE OR REPLACE FUNCTION finish_attempt(
     p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid,
-    p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text,
-    p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea)
+    p_outcome text, p_fault text, p_reason text, p_cause text, p_suppresses boolean, p_parks text,
+    p_counted text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text, p_provider_message_id text,
+    p_retry_after interval, p_park_for interval, pads bytea)
 RETURNS TABLE (status text, reason text, send_at timestamptz, attempt integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
@@ -241,7 +248,7 @@ DECLARE
     at timestamptz;
     ended text := p_outcome;
     why text := p_reason;
-    suppresses boolean := p_outcome = 'hard_failed';
+    refused boolean := p_outcome IN ('soft_failed', 'expired');
 BEGIN
     SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
         AND x.step_id = p_step_id AND x.round = p_round AND x.claim = p_claim FOR UPDATE;
@@ -251,24 +258,20 @@ BEGIN
             WHEN 'unknown' THEN s.status = 'transmitting'
             WHEN 'hard_failed' THEN s.status IN ('claimed', 'transmitting')
             WHEN 'soft_failed' THEN s.status IN ('claimed', 'transmitting')
+            WHEN 'expired' THEN s.status IN ('claimed', 'transmitting')
             WHEN 'cancelled' THEN s.status IN ('claimed', 'transmitting')
             ELSE false END) THEN
         RETURN;
     END IF;
+    IF refused THEN
+        PERFORM record_event(s, 'soft_failure', jsonb_build_object('fault', p_fault,
+            'reason', coalesce(p_cause, p_reason), 'code', p_smtp_code, 'enhanced_code', p_enhanced_code,
+            'attempt', s.attempt));
+    END IF;
     IF p_outcome = 'soft_failed' THEN
-        PERFORM record_event(s, 'soft_failure', jsonb_build_object('fault', p_fault, 'reason', p_reason,
-            'code', p_smtp_code, 'enhanced_code', p_enhanced_code, 'attempt', s.attempt));
-        IF p_fault IN ('recipient', 'domain') AND (
-                SELECT count(*) >= 6 AND max(v.at) - min(v.at) >= interval '3 days' FROM send_events v
-                WHERE v.sequence_id = s.sequence_id AND v.contact_id = s.contact_id AND v.step_id = s.step_id
-                    AND v.round = s.round AND v.kind = 'soft_failure'
-                    AND v.detail->>'fault' IN ('recipient', 'domain')) THEN
-            ended := 'hard_failed'; why := 'soft_failures';
-        ELSIF at + p_retry_after > s.not_after THEN
-            ended := 'expired';
-        ELSE
-            ended := 'planned';
-        END IF;
+        ended := CASE WHEN at + p_retry_after > s.not_after THEN 'expired' ELSE 'planned' END;
+    ELSIF p_counted IS NOT NULL AND count_refusal(s, p_counted, pads) THEN
+        ended := 'hard_failed'; why := 'soft_failures';
     END IF;
     UPDATE sends x SET status = ended, reason = left(why, 200),
         smtp_code = p_smtp_code, enhanced_code = left(p_enhanced_code, 20),
@@ -288,18 +291,17 @@ BEGIN
         UPDATE mailbox_days d SET used = d.used - 1
         WHERE d.mailbox_id = s.mailbox_id AND d.send_day = s.send_day AND d.used > 0;
     END IF;
-    IF ended = 'sent' OR (ended = 'hard_failed' AND (p_smtp_code IS NOT NULL OR why = 'soft_failures')) THEN
+    IF ended = 'sent' OR (p_smtp_code IS NOT NULL AND (ended = 'hard_failed' OR p_parks = 'counts')) THEN
         PERFORM count_mail(s);
     END IF;
-    IF ended = 'hard_failed' THEN
+    IF ended = 'sent' THEN
+        PERFORM note_accepted(s, pads);
+    ELSIF ended = 'hard_failed' THEN
         PERFORM end_enrolment(s, 'bounced', coalesce(p_enhanced_code, p_smtp_code::text, why));
-        IF suppresses THEN
-            INSERT INTO suppressions (address_hmac, reason, at)
-            SELECT hmac_of_contact(c, pads), 'hard_bounce', at
-            FROM contacts c WHERE c.id = p_contact_id
-            ON CONFLICT DO NOTHING;
+        IF p_suppresses THEN
+            PERFORM suppress_recipient(s, 'hard_bounce', NULL, pads);
         END IF;
-        IF p_smtp_code IS NOT NULL OR why = 'soft_failures' THEN
+        IF p_smtp_code IS NOT NULL THEN
             PERFORM record_reputation_event(s, 'bounce', p_park_for);
         END IF;
     ELSIF ended = 'unknown' THEN
@@ -309,11 +311,22 @@ BEGIN
         PERFORM end_enrolment(s, 'paused', left(p_reason, 200));
         PERFORM switch_off_after_message_faults(s);
     END IF;
-    IF p_fault = 'mailbox' THEN
-        PERFORM park_mailbox(s.mailbox_id, p_park_for, p_reason);
-    END IF;
+    PERFORM blame_mailbox(s, p_parks, coalesce(p_cause, p_reason), p_park_for, pads);
     RETURN NEXT;
 END $$;
+
+-- finish_attempt as workers of the previous release call it; the next release drops it.
+CREATE OR REPLACE FUNCTION finish_send(
+    p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_claim uuid,
+    p_outcome text, p_fault text, p_reason text, p_smtp_code integer, p_enhanced_code text, p_smtp_reply text,
+    p_provider_message_id text, p_retry_after interval, p_park_for interval, pads bytea)
+RETURNS TABLE (status text, reason text, send_at timestamptz, attempt integer)
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT * FROM finish_attempt(p_sequence_id, p_contact_id, p_step_id, p_round, p_claim, p_outcome, p_fault,
+        p_reason, p_reason, p_outcome = 'hard_failed', CASE WHEN p_fault = 'mailbox' THEN 'now' ELSE 'no' END,
+        NULL, p_smtp_code, p_enhanced_code, p_smtp_reply, p_provider_message_id, p_retry_after, p_park_for,
+        pads)
+$$;
 
 -- unknown -> sent, or -> planned (p_as 'retry'): an operator settles an unknown send, once and before it is
 -- advanced.
@@ -352,10 +365,10 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*) FROM cancelled
 $$;
 
-REVOKE EXECUTE ON FUNCTION record_event, claim_send, renew_claim, release_claim, mark_transmitting,
-    confirm_limit, finish_send, resolve_send, cancel_step_sends, pause_all
+REVOKE EXECUTE ON FUNCTION record_event, claim_send, mail_format_of, renew_claim, release_claim,
+    mark_transmitting, confirm_limit, finish_attempt, finish_send, resolve_send, cancel_step_sends, pause_all
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
-GRANT EXECUTE ON FUNCTION claim_send, renew_claim, release_claim, mark_transmitting, confirm_limit,
-    finish_send TO sequence_worker;
+GRANT EXECUTE ON FUNCTION claim_send, mail_format_of, renew_claim, release_claim, mark_transmitting,
+    confirm_limit, finish_attempt, finish_send TO sequence_worker;
 GRANT EXECUTE ON FUNCTION record_event, resolve_send TO sequence_pipeline;
 GRANT EXECUTE ON FUNCTION cancel_step_sends TO sequence_api;

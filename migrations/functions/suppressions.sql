@@ -54,26 +54,16 @@ BEGIN
     WHERE contact_id = ANY (p_contact_ids) AND status IN ('active', 'paused');
 END $$;
 
--- Adds suppressions. The first reason stays, except that a wish of the contact ('unsubscribed', 'opted_out')
--- replaces the product's own reasons (hard_bounce and its like).
-CREATE OR REPLACE FUNCTION add_suppression(p_hmac bytea, p_reason text, p_at timestamptz) RETURNS void
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    INSERT INTO suppressions AS x (address_hmac, reason, at) VALUES (p_hmac, p_reason, p_at)
-    ON CONFLICT (address_hmac) DO UPDATE SET reason = excluded.reason, at = excluded.at
-        WHERE excluded.reason IN ('unsubscribed', 'opted_out')
-            AND x.reason NOT IN ('unsubscribed', 'opted_out', 'complaint', 'erased')
-$$;
-
--- Suppresses an address in canonical form and stops its contacts.
+-- Suppresses an address in canonical form for ever and stops its contacts.
 CREATE OR REPLACE FUNCTION suppress_address(p_address text, p_status text, p_reason text, pads bytea)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
     PERFORM stop_contacts(ARRAY(SELECT contacts_suppressed_by(p_address, pads)), p_status,
         CASE p_status WHEN 'unsubscribed' THEN 'unsubscribed' ELSE 'suppressed' END);
-    PERFORM add_suppression(address_hmac(p_address, pads), p_reason, clock_timestamp());
+    PERFORM enter_suppression(address_hmac(p_address, pads), p_reason, clock_timestamp(), NULL);
 END $$;
 
--- Suppresses the address of a contact, and stops every contact that has it.
+-- Suppresses the address of a contact for ever, and stops every contact that has it.
 CREATE OR REPLACE FUNCTION suppress_contact(p_contact_id bigint, p_status text, p_reason text, pads bytea)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -84,8 +74,54 @@ BEGIN
         SELECT contacts_of_address(c.mail_address)
         UNION SELECT id FROM contacts o WHERE o.address_hmac = hmac_of_contact(c, pads)), p_status,
         CASE p_status WHEN 'unsubscribed' THEN 'unsubscribed' ELSE 'suppressed' END);
-    PERFORM add_suppression(hmac_of_contact(c, pads), p_reason, clock_timestamp());
+    PERFORM enter_suppression(hmac_of_contact(c, pads), p_reason, clock_timestamp(), NULL);
 END $$;
+
+-- Enters a suppression, until p_until (null: for ever); returns whether it changed anything. The first reason
+-- stays, except that a wish of the contact ('unsubscribed', 'opted_out') replaces the product's own reasons
+-- (hard_bounce and its like), and that any suppression replaces one that ends earlier. A wish has no end.
+CREATE OR REPLACE FUNCTION enter_suppression(
+    p_address_hmac bytea, p_reason text, p_at timestamptz, p_until timestamptz)
+RETURNS boolean LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH entered AS (
+        INSERT INTO suppressions AS x (address_hmac, reason, at, until)
+        VALUES (p_address_hmac, p_reason, p_at, p_until)
+        ON CONFLICT (address_hmac) DO UPDATE
+            SET reason = excluded.reason, at = excluded.at, until = excluded.until
+            WHERE x.until < coalesce(excluded.until, 'infinity')
+                OR (excluded.reason IN ('unsubscribed', 'opted_out') AND excluded.until IS NULL
+                    AND x.reason NOT IN ('unsubscribed', 'opted_out', 'complaint', 'erased'))
+        RETURNING 1)
+    SELECT EXISTS (SELECT FROM entered)
+$$;
+
+-- Suppresses the address of a send. An erased contact has no address; that was suppressed when it was
+-- erased.
+CREATE OR REPLACE FUNCTION suppress_recipient(s sends, p_reason text, p_until timestamptz, pads bytea)
+RETURNS void LANGUAGE sql AS $$
+    SELECT enter_suppression(hmac_of_contact(c, pads), p_reason, clock_timestamp(), p_until)
+    FROM contacts c WHERE c.id = s.contact_id AND c.mail_address LIKE '%@%'
+$$;
+
+-- Forgets the refusals of an address: one whose suppression was lifted begins with none.
+CREATE OR REPLACE FUNCTION forget_refusals(p_address_hmac bytea) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    DELETE FROM refusals WHERE address_hmac = p_address_hmac
+$$;
+
+-- Lifts suppressions by their ids, and records who did it and why. Returns how many there were.
+CREATE OR REPLACE FUNCTION lift_suppressions(p_ids uuid[], p_by text, p_why text) RETURNS bigint
+LANGUAGE sql AS $$
+    WITH lifted AS (
+        DELETE FROM suppressions x WHERE x.external_id = ANY (p_ids)
+        RETURNING x.address_hmac, x.reason),
+    recorded AS (
+        INSERT INTO send_events (at, kind, detail)
+        SELECT clock_timestamp(), 'suppression_lifted', jsonb_build_object('by', p_by, 'reason', p_why,
+            'was', l.reason, 'address_hmac', encode(l.address_hmac, 'hex'))
+        FROM lifted l)
+    SELECT count(*) FROM lifted l CROSS JOIN LATERAL forget_refusals(l.address_hmac)
+$$;
 
 -- Unsubscribes the recipient of a send. Repeating it changes nothing. Returns false if the contact does not
 -- exist.
@@ -122,7 +158,7 @@ BEGIN
         SELECT contacts_of_address(c.mail_address)
         UNION SELECT id FROM contacts o WHERE o.address_hmac = hmac_of_contact(c, pads));
     PERFORM stop_contacts(ids, 'removed', 'contact_erased');
-    PERFORM add_suppression(hmac_of_contact(c, pads), 'erased', clock_timestamp());
+    PERFORM enter_suppression(hmac_of_contact(c, pads), 'erased', clock_timestamp(), NULL);
     UPDATE sends s SET smtp_reply = NULL FROM sequences_contacts e
     WHERE e.contact_id = ANY (ids) AND s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
         AND s.smtp_reply IS NOT NULL;
@@ -137,9 +173,11 @@ BEGIN
 END $$;
 
 REVOKE EXECUTE ON FUNCTION contacts_of_address, contacts_suppressed_by, hmac_of_contact, store_canonical_hmac,
-    add_suppression, stop_contacts, suppress_address, suppress_contact, unsubscribe, erase_contact
+    enter_suppression, stop_contacts, suppress_address, suppress_contact, suppress_recipient, forget_refusals,
+    lift_suppressions, unsubscribe, erase_contact
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
-GRANT EXECUTE ON FUNCTION hmac_of_contact, add_suppression, stop_contacts, suppress_address, unsubscribe,
-    erase_contact
+GRANT EXECUTE ON FUNCTION hmac_of_contact, enter_suppression, stop_contacts, suppress_address, forget_refusals,
+    unsubscribe, erase_contact
     TO sequence_api;
 GRANT EXECUTE ON FUNCTION store_canonical_hmac TO sequence_worker;
+GRANT EXECUTE ON FUNCTION enter_suppression TO sequence_pipeline;

@@ -16,7 +16,12 @@ import pandas as pd
 
 from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.assignment import assign, find_waiting
-from sequence_pipelines.planning.engine.eligibility import choose_candidates, find_due, find_due_steps
+from sequence_pipelines.planning.engine.eligibility import (
+    choose_candidates,
+    defer_refused,
+    find_due,
+    find_due_steps,
+)
 from sequence_pipelines.planning.engine.revocation import active, find_revoked
 from sequence_pipelines.planning.engine.snapshot import (
     PlanningSnapshot,
@@ -27,7 +32,13 @@ from sequence_pipelines.planning.engine.snapshot import (
 from sequence_pipelines.planning.engine.windows import epoch_day, seconds_of
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.scenario import WhatIf
-from sequence_pipelines.planning.snapshot_reader import Team, planning_day_at, read_snapshot, read_team
+from sequence_pipelines.planning.snapshot_reader import (
+    Team,
+    planning_day_at,
+    read_refused,
+    read_snapshot,
+    read_team,
+)
 from sequence_store.domain.states import Deferral, EnrolmentStatus
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
@@ -105,7 +116,8 @@ def forecast(
         repository, today, oldest_live(repository.connection, settings, today.begins), team
     )
     last = snapshot.day.day + timedelta(days=days - 1)
-    unmailable = repository.unmailable()
+    unmailable = repository.unmailable(today.now)
+    refused = read_refused(repository, snapshot, last)
     enrolments = find_due(repository.due(last), snapshot.steps)
     snapshot = _without_revoked(repository, snapshot, enrolments, unmailable)
     enrolments = _as_if_mailed(enrolments.assign(in_queue=False), snapshot)
@@ -114,6 +126,7 @@ def forecast(
         eligibility = choose_candidates(
             due.assign(at=due.index), snapshot, unmailable, under_way_excludes=False
         )
+        eligibility = defer_refused(eligibility, refused, snapshot)
         assigned = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
         assigned["in_queue"] |= assigned["reason"].isin(FOR_CAPACITY)
         enrolments.loc[assigned["at"], "in_queue"] = assigned["in_queue"].to_numpy()

@@ -32,6 +32,7 @@ from sequence_pipelines.planning.engine.eligibility import (
     UNDER_WAY,
     Eligibility,
     choose_candidates,
+    defer_refused,
     in_due_order,
     only_considered,
 )
@@ -40,7 +41,12 @@ from sequence_pipelines.planning.engine.revocation import find_revoked
 from sequence_pipelines.planning.engine.snapshot import PlanningDay, PlanningSnapshot
 from sequence_pipelines.planning.engine.windows import seconds_of
 from sequence_pipelines.planning.repository import KEY, PlanRepository, keys_of
-from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due, read_first_mails
+from sequence_pipelines.planning.snapshot_reader import (
+    planning_day_at,
+    read_due,
+    read_first_mails,
+    read_refused,
+)
 from sequence_pipelines.results.advance import Applied, apply_sends, find_unapplied
 from sequence_store.domain.states import Deferral, EnrolmentStatus
 from sequence_store.failpoints import Failpoint, reach
@@ -177,6 +183,9 @@ class Planner:
             advanced = pd.DataFrame(self.applied.keys, columns=KEY)
             moved = pd.concat([self.cancelled, self.expired, advanced])
             eligibility = choose_candidates(self.due, self.snapshot, self.unmailable)
+            eligibility = defer_refused(
+                eligibility, read_refused(self.repository, self.snapshot), self.snapshot
+            )
             self.eligibility = only_considered(eligibility, self.considered, moved)
             self.reusable = pd.concat([self.reusable_rows.result(), self.cancelled])
 

@@ -168,9 +168,17 @@ class PlanRepository:
         keys = {f"{name}s": rows[name].tolist() for name in KEY}
         return self.frame("cancel_planned", **keys, reasons=reasons.tolist())
 
-    def unmailable(self) -> pd.DataFrame:
-        """Return the contacts that may not be mailed: gate, contact_id."""
-        return self.table("read_unmailable", ("gate", "contact_id"), pads=self.pads)
+    def unmailable(self, now: datetime) -> pd.DataFrame:
+        """Return the contacts that may not be mailed at `now`: gate, contact_id."""
+        return self.table("read_unmailable", ("gate", "contact_id"), pads=self.pads, now=now)
+
+    def refused(self, day: date, first_day: date) -> pd.DataFrame:
+        """Return the due enrolments whose mail was refused for a date, from `first_day` on.
+
+        Columns: reason (REFUSED_TODAY, LACKS_SMTPUTF8), sequence_id, contact_id, round, send_day (epoch day).
+        """
+        columns = ("reason", "sequence_id", "contact_id", "round", "send_day")
+        return self.table("read_refused", columns, day=day, first_day=first_day)
 
     def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
         """Return each enrolment's next step that was not mailed: its keys, step_number, row_is."""

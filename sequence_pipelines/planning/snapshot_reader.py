@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Executor
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import pandas as pd
@@ -81,9 +81,20 @@ def read_due(
     """
     team = request_team(repository)
     enrolments = executor.submit(repository.due, day.day)
-    unmailable = executor.submit(repository.unmailable)
+    unmailable = executor.submit(repository.unmailable, day.now)
     snapshot = read_snapshot(repository, day, since, team())
     return snapshot, find_due(enrolments.result(), snapshot.steps), unmailable.result()
+
+
+def read_refused(
+    repository: PlanRepository, snapshot: PlanningSnapshot, last: date | None = None
+) -> pd.DataFrame:
+    """Return the refused mails (PlanRepository.refused) of enrolments due by `last`, else by the day itself.
+
+    A mail that was refused before the day's first window no longer matters.
+    """
+    day = snapshot.day
+    return repository.refused(last or day.day, from_epoch_day(first_send_day(snapshot.windows, day)))
 
 
 def read_first_mails(

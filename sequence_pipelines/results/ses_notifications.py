@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import FeedbackKind
 from sequence_store.errors import MalformedMessageError
+from sequence_store.mail.faults import judge_returned
 from sequence_store.mail.message_ids import keys_named_in
 
 _HOST = re.compile(r"sns\.[a-z]{2}(?:-[a-z]+)+-\d\.amazonaws\.com(?:\.cn)?")
@@ -45,7 +46,7 @@ class Report:
 
     key: SendKey
     kind: FeedbackKind
-    detail: dict[str, str]
+    detail: dict[str, object]
 
 
 def fetch_certificate(url: str) -> bytes:
@@ -140,14 +141,11 @@ def _object(text: object) -> dict[str, Any]:
     return value
 
 
-def _kind_of(message: Mapping[str, Any]) -> tuple[FeedbackKind | None, dict[str, str]]:
+def _kind_of(message: Mapping[str, Any]) -> tuple[FeedbackKind | None, dict[str, object]]:
     """Return the kind, None if the report changes nothing, and a detail that tells reports apart."""
     match message.get("notificationType") or message.get("eventType"):
         case "Bounce":
-            bounce = _part(message, "bounce")
-            detail = {"type": _word(bounce.get("bounceType")), "subtype": _word(bounce.get("bounceSubType"))}
-            kind = FeedbackKind.BOUNCE if detail["type"] == "Permanent" else FeedbackKind.SOFT_BOUNCE
-            return kind, {**detail, "report": _fingerprint(bounce.get("feedbackId"))}
+            return _bounce(_part(message, "bounce"))
         case "Complaint":
             complaint = _part(message, "complaint")
             withdrawn = complaint.get("complaintFeedbackType") == "not-spam"
@@ -159,6 +157,27 @@ def _kind_of(message: Mapping[str, Any]) -> tuple[FeedbackKind | None, dict[str,
             return FeedbackKind.DELIVERY, {"report": _fingerprint(_part(message, "mail").get("messageId"))}
         case _:
             return None, {}
+
+
+def _bounce(bounce: Mapping[str, Any]) -> tuple[FeedbackKind, dict[str, object]]:
+    """Judge a bounce by what the recipient's server said; only a type of Permanent can be for good."""
+    detail: dict[str, object] = {
+        "type": _word(bounce.get("bounceType")),
+        "subtype": _word(bounce.get("bounceSubType")),
+        "report": _fingerprint(bounce.get("feedbackId")),
+    }
+    if detail["type"] != "Permanent":
+        return FeedbackKind.SOFT_BOUNCE, detail
+    recipients = bounce.get("bouncedRecipients")
+    first = recipients[0] if isinstance(recipients, list) and recipients else None
+    said = first if isinstance(first, dict) else {}
+    verdict = judge_returned(_text(said.get("status")) or "5.0.0", _text(said.get("diagnosticCode")))
+    kind = FeedbackKind.BOUNCE if verdict.ends_enrolment else FeedbackKind.SOFT_BOUNCE
+    return kind, {**detail, **verdict.consequences}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _part(message: Mapping[str, Any], name: str) -> Mapping[str, Any]:

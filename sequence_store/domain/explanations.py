@@ -177,8 +177,15 @@ _SEND_REASONS: dict[StrEnum, Explanation] = {
         "The transmission had no answer within TRANSMITTING_BOUND_SECONDS, so its outcome is unknown.",
         "Look for the mail in the mailbox's Sent folder, then run `sequences sends resolve`.",
     ),
+    SendReason.REFUSED_TODAY: Explanation(
+        "The server refused the mail for now.", "Nothing to do: the contact is planned for a later date."
+    ),
+    SendReason.RELAY_LACKS_SMTPUTF8: Explanation(
+        "The contact's address needs SMTPUTF8, which the mailbox's server does not offer.",
+        "Use a mailbox at a server with SMTPUTF8, or an ASCII address.",
+    ),
     SendReason.SOFT_FAILURES: Explanation(
-        "The recipient or its domain failed six times over at least three days; the enrolment is bounced."
+        "The recipient was refused on as many dates as count as final; the enrolment is bounced."
     ),
     SendReason.FEEDBACK: Explanation(
         "A bounce, a reply or a report for the mail came back, so the unknown send counts as sent."
@@ -224,8 +231,8 @@ _ATTEMPT_REASONS: dict[StrEnum, Explanation] = {
     AttemptReason.STARTTLS_NOT_OFFERED: Explanation("The mail server does not offer STARTTLS.", _CHECK),
     AttemptReason.XOAUTH2_NOT_OFFERED: Explanation("The mail server does not offer XOAUTH2.", _CHECK),
     AttemptReason.SMTPUTF8_NOT_OFFERED: Explanation(
-        "An address needs SMTPUTF8, which the mail server does not offer.",
-        "Use an ASCII address, or a mailbox at a server with SMTPUTF8.",
+        "The mailbox's own address needs SMTPUTF8, which its mail server does not offer.",
+        "Use an ASCII address for the mailbox, or a server with SMTPUTF8.",
     ),
     AttemptReason.CERTIFICATE_NOT_TRUSTED: Explanation(
         "The mail server's certificate is not trusted.",
@@ -282,13 +289,15 @@ _ATTEMPT_REASONS: dict[StrEnum, Explanation] = {
     ),
     AttemptReason.RATE_LIMIT: Explanation(
         "The provider says that the mailbox sends too fast.",
-        "Nothing to do: the mailbox is parked briefly. If it recurs, raise `minGapSeconds` in the API.",
+        "If it recurs, raise `minGapSeconds` in the API. A temporary reply is retried; a permanent one parks "
+        "the mailbox.",
     ),
     AttemptReason.SENDER_POLICY: Explanation(
         "A policy of the server refused the sender: its reputation, its rights or its DNS records.",
         "Run `sequences mailbox check`, and correct what it reports.",
     ),
     AttemptReason.SENDER_REFUSED: Explanation("The server refused the sender's address.", _CHECK),
+    AttemptReason.RELAYING_REFUSED: Explanation("The mail server does not relay for this mailbox.", _CHECK),
     AttemptReason.MESSAGE_TOO_LARGE: Explanation(
         "The mail is too large for the server.", "Shorten the step."
     ),
@@ -329,9 +338,14 @@ _ATTEMPT_REASONS: dict[StrEnum, Explanation] = {
         "The recipient accepts no mail from outside its organisation."
     ),
     AttemptReason.DOMAIN_UNREACHABLE: Explanation("The recipient's domain cannot be reached.", _RETRIED),
+    AttemptReason.NO_SUCH_DOMAIN: Explanation("The recipient's domain does not exist or takes no mail."),
 }
 
 _REPUTATION: dict[StrEnum, Explanation] = {
+    ReputationReason.POLICY_REFUSALS: Explanation(
+        "Servers of three domains or more refused five of the mailbox's last 100 mails by policy.",
+        "Run `sequences mailbox check`, and look at the replies with `sequences sends list`.",
+    ),
     ReputationReason.UNKNOWN_OUTCOMES: Explanation(
         "Three mails of the mailbox in a row had an unknown outcome: the connection to its server is faulty.",
         "Look at the network first, then at the unknown sends.",
@@ -360,6 +374,9 @@ _FEEDBACK: dict[StrEnum, Explanation] = {
     FeedbackKind.DELIVERY: Explanation("The provider reported the delivery."),
     EnrolmentReason.CONTACT_DELETED: Explanation("The contact was deleted."),
     SuppressionReason.HARD_BOUNCE: Explanation("A mail to the address failed permanently."),
+    SuppressionReason.REFUSED: Explanation(
+        "Servers refused mails to the address again and again; the suppression has an end."
+    ),
     SuppressionReason.ERASED: Explanation("The contact's personal data was erased."),
     SuppressionReason.OPTED_OUT: Explanation(
         "The contact does not want mail, by a column of an imported file: it opted out in another tool."

@@ -87,6 +87,30 @@ class Fault(StrEnum):
     CONNECTION = "connection"
 
 
+class Parks(StrEnum):
+    """What a fault of the mailbox does to it: park it, count as a reputation event, or nothing."""
+
+    NOW = "now"
+    COUNTS = "counts"
+    NO = "no"
+
+
+class Counted(StrEnum):
+    """What counts the dates of refusals that are no evidence alone (`refusals.kind`)."""
+
+    ADDRESS = "address"
+    ACCESS_DENIED = "access_denied"
+    DOMAIN = "domain"
+
+
+class MailFormat(StrEnum):
+    """What a step's content is (`steps.mail_format`); `auto` decides by the content itself."""
+
+    AUTO = "auto"
+    TEXT = "text"
+    HTML = "html"
+
+
 class Deferral(StrEnum):
     """The reason why a due contact has no slot in the latest plan (`plan_deferrals.reason`)."""
 
@@ -106,6 +130,8 @@ class Deferral(StrEnum):
     CONTACT_INACTIVE = "contact_inactive"
     SUPPRESSED = "suppressed"
     INVALID_ADDRESS = "invalid_address"
+    REFUSED_TODAY = "refused_today"
+    RELAY_LACKS_SMTPUTF8 = "relay_lacks_smtputf8"
 
 
 class ClosedGate(StrEnum):
@@ -148,6 +174,8 @@ class SendReason(StrEnum):
     MESSAGE_VANISHED = "message_vanished"
     CLAIM_LOST = "claim_lost"
     NO_ANSWER = "no_answer"
+    REFUSED_TODAY = "refused_today"
+    RELAY_LACKS_SMTPUTF8 = "relay_lacks_smtputf8"
     SOFT_FAILURES = "soft_failures"
     FEEDBACK = "feedback"
     RESOLVED = "resolved"
@@ -198,6 +226,7 @@ class AttemptReason(StrEnum):
     RATE_LIMIT = "rate_limit"
     SENDER_POLICY = "sender_policy"
     SENDER_REFUSED = "sender_refused"
+    RELAYING_REFUSED = "relaying_refused"
     MESSAGE_TOO_LARGE = "message_too_large"
     CONTENT_REFUSED = "content_refused"
     # The parts of a mail that could not be made: stored with the fault after a colon.
@@ -214,6 +243,7 @@ class AttemptReason(StrEnum):
     RECIPIENT_DEFERRED = "recipient_deferred"
     RECIPIENT_TAKES_NO_STRANGERS = "recipient_takes_no_strangers"
     DOMAIN_UNREACHABLE = "domain_unreachable"
+    NO_SUCH_DOMAIN = "no_such_domain"
 
 
 class ReputationReason(StrEnum):
@@ -222,6 +252,7 @@ class ReputationReason(StrEnum):
     UNKNOWN_OUTCOMES = "three unknown outcomes in a row"
     BOUNCE_RATE = "bounce rate"
     COMPLAINT_RATE = "complaint rate"
+    POLICY_REFUSALS = "refused by policy"
     MESSAGE_FAULTS = "five message faults of one step in a row"
 
 
@@ -245,6 +276,7 @@ class SuppressionReason(StrEnum):
     """A suppression's reason that the product sets (`suppressions.reason`); people may enter other texts."""
 
     HARD_BOUNCE = "hard_bounce"
+    REFUSED = "refused"
     COMPLAINT = "complaint"
     UNSUBSCRIBED = "unsubscribed"
     ERASED = "erased"

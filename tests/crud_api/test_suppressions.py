@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Services
 from tests.crud_api.conftest import NOBODY, Api
+from tests.crud_api.test_imports import done
 
 
 def suppressed(api: Api, address: str, reason: str = "asked by phone") -> dict[str, Any]:
@@ -146,3 +147,60 @@ def test_erasing_twice_and_after_deletion_is_fine_and_of_nobody_is_404(api: Api)
     assert api.sql("SELECT name FROM contacts") == [("",)]
     assert api.sql("SELECT kind, count(*) FROM send_events GROUP BY kind") == [("contact_erased", 1)]
     assert api.sql("SELECT count(*) FROM suppressions") == [(1,)]
+
+
+@pytest.mark.parametrize("in_force", [True, False])
+def test_suppression_with_an_end_holds_until_then_and_no_longer(
+    api: Api, settings: Services, *, in_force: bool
+) -> None:
+    sequence, contact = api.sequence(), api.contact(mailAddress="ada@people.example")
+    api.sql(
+        "INSERT INTO suppressions (address_hmac, reason, until)"
+        " VALUES (address_hmac('ada@people.example', %s), 'refused', now() + %s * interval '1 hour')",
+        settings.api.address_pads,
+        1 if in_force else -1,
+    )
+    shown = api.get(f"/contacts/{contact['id']}").json()
+    assert (shown["suppressed"], shown["suppressionReason"]) == (in_force, "refused" if in_force else None)
+    assert [
+        one["id"] for one in api.get("/contacts", params={"suppressed": str(in_force).lower()}).json()
+    ] == [contact["id"]]
+    export = api.get("/contacts/export").text.splitlines()[1]
+    assert ('"refused"' in export, f'"{str(in_force).lower()}"' in export.split(",", 7)[7]) == (
+        in_force,
+        True,
+    )
+    refused = done(api, "mailAddress,name\nada@people.example,Ada\n")
+    assert refused["refused"] == int(in_force)
+    enrolled = api.made(f"/sequences/{sequence['id']}/contacts", {"contactIds": [contact["id"]]})
+    assert enrolled["enrolled"] == int(not in_force)
+    suppressed(api, "ada@people.example")
+    [one] = api.get("/suppressions").json()
+    assert (one["reason"], one["until"]) == ("asked by phone", None)
+
+
+def test_import_replaces_a_suppression_with_an_end_and_keeps_others(api: Api, settings: Services) -> None:
+    for name, reason, until in (("ada", "refused", "'2999-01-01'"), ("bob", "hard_bounce", "NULL")):
+        api.sql(
+            f"INSERT INTO suppressions (address_hmac, reason, until) VALUES (address_hmac(%s, %s), %s, {until})",
+            f"{name}@people.example",
+            settings.api.address_pads,
+            reason,
+        )
+    file = "mailAddress,reason\nada@people.example,asked\nbob@people.example,asked\n"
+    assert done(api, file, "/suppressions/imports")["added"] == 1
+    assert api.sql("SELECT reason, until FROM suppressions ORDER BY id") == [
+        ("asked", None),
+        ("hard_bounce", None),
+    ]
+
+
+def test_lifted_address_begins_with_no_refusals(api: Api, settings: Services) -> None:
+    lifted = suppressed(api, "ada@people.example")
+    api.sql(
+        "INSERT INTO refusals (address_hmac, kind, days, endings)"
+        " VALUES (address_hmac('ada@people.example', %s), 'address', ARRAY[current_date], 1)",
+        settings.api.address_pads,
+    )
+    answer = api.request("DELETE", f"/suppressions/{lifted['id']}", json={"by": "Ada", "reason": "a mistake"})
+    assert (answer.status_code, api.sql("SELECT count(*) FROM refusals")) == (204, [(0,)])

@@ -116,6 +116,8 @@ def test_preview_says_what_the_mail_will_say_and_sends_nothing(api: Api) -> None
         "contactName": "<Bob>",
         "contactAddress": "bob@people.example",
         "mailSubject": "Hi <Bob>",
+        "mailFormat": "text",
+        "warnings": [],
         "text": "Dear <Bob> of A & B\n\nUnsubscribe: https://t.sender.example/u/preview\n",
         "html": "<html><body>\n<p>Dear &lt;Bob&gt; of A &amp; B</p>\n"
         '<p><a href="https://t.sender.example/u/preview">Unsubscribe</a></p>\n</body></html>\n',
@@ -123,6 +125,7 @@ def test_preview_says_what_the_mail_will_say_and_sends_nothing(api: Api) -> None
     follow_up = preview(api, sequence, 1, contactId=contact["id"]).json()
     assert follow_up["mailSubject"] == "Hi <Bob>"
     assert follow_up["html"].startswith("<p>&lt;Bob&gt;, Ann</p>")
+    assert follow_up["mailFormat"] == "html"
     assert api.post("/u/preview").status_code == 404
     for table in ("sends", "send_events", "suppressions"):
         assert api.sql(f"SELECT 1 FROM {table}") == []
@@ -179,3 +182,25 @@ def test_preview_of_what_nothing_has_is_404_or_400(api: Api) -> None:
         assert api.get(path, params=query).status_code == 404
     for query in ({}, good | {"contactId": "x"}, good | {"more": "x"}):
         assert preview(api, sequence, **query).status_code == 400
+
+
+@pytest.mark.parametrize(("words", "warned"), [(9_000, False), (30_000, True)])
+def test_preview_warns_of_a_mail_that_gmail_would_cut_off(api: Api, words: int, warned: bool) -> None:
+    sequence = api.sequence(steps=[STEP | {"mailContent": "word " * words}])
+    mailbox, contact = api.mailbox(), api.contact()
+    warnings = preview(api, sequence, contactId=contact["id"], mailboxId=mailbox["id"]).json()["warnings"]
+    assert [warning.partition(" kB; ")[0][:13] for warning in warnings] == (
+        ["The mail has "] if warned else []
+    )
+
+
+def test_step_and_preview_say_what_the_content_is(api: Api) -> None:
+    sequence = api.sequence(steps=[STEP | {"mailContent": "Dear <first name>,\n<ann@sender.example>"}])
+    (step,) = sequence["steps"]
+    assert (step["mailFormat"], step["detectedFormat"]) == ("auto", "text")
+    path = f"/sequences/{sequence['id']}/steps/{step['id']}"
+    changed = api.request("PATCH", path, json={"mailFormat": "html"}).json()
+    assert (changed["mailFormat"], changed["detectedFormat"]) == ("html", "html")
+    refused = api.request("PATCH", path, json={"mailFormat": "markdown"})
+    assert refused.status_code == 400
+    assert refused.json()["message"].startswith("mailFormat: ")

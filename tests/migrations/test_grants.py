@@ -63,6 +63,8 @@ DOCUMENTED = {
             "reputation_events",
             "inbox_positions",
             "archived_sends",
+            "refusals",
+            "policy_refusals",
         )
     },
 }
@@ -96,9 +98,11 @@ def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:
     assert [name for (name,) in rows] == [
         "claim_send",
         "confirm_limit",
+        "finish_attempt",
         "finish_send",
         "keep_inbox_position",
         "keep_secret",
+        "mail_format_of",
         "mailbox_server",
         "mailboxes_without_server",
         "mark_transmitting",

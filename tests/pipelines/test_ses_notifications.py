@@ -148,6 +148,32 @@ def test_certificate_is_fetched_once() -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "diagnostic", "kind", "fault"),
+    [
+        ("5.1.1", "smtp; 550 5.1.1 user unknown", "bounce", "recipient"),
+        ("5.0.0", "smtp; 550 No such user here", "bounce", "recipient"),
+        ("5.1.1", ("Amazon SES has suppressed sending to this address because it has a recent history of bouncing"
+         " as an invalid address."), "bounce", "recipient"),
+        ("5.2.2", "smtp; 552 5.2.2 mailbox full", "soft_bounce", "recipient"),
+        ("5.7.1", "smtp; 550 5.7.1 Message rejected due to DMARC policy", "soft_bounce", "mailbox"),
+        ("5.3.4", "smtp; 552 5.3.4 message too large", "soft_bounce", "message"),
+        ("5.4.4", "smtp; 550 5.4.4 Host not found", "soft_bounce", "domain"),
+        (None, None, "soft_bounce", "recipient"),
+        ({}, [], "soft_bounce", "recipient"),
+    ],
+)  # fmt: skip
+def test_permanent_bounce_is_the_fault_of_whom_the_server_names(
+    status: object, diagnostic: object, kind: str, fault: str
+) -> None:
+    message = bounce()
+    message["bounce"]["bouncedRecipients"] = [{"status": status, "diagnosticCode": diagnostic}]
+    found = read(message)
+    assert found is not None
+    assert (found.kind, found.detail["fault"]) == (kind, fault)
+    assert "@" not in str(found.detail)
+
+
+@pytest.mark.parametrize(
     ("message", "kind"),
     [
         (bounce(), "bounce"),

@@ -99,7 +99,7 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
     repository = PlanRepository(world.connection, world.settings.address_pads)
     snapshot = read_snapshot(repository, day, now - timedelta(days=1), read_team(repository))
     enrolments = repository.enrolments(snapshot.rows)
-    reasons = find_revoked(snapshot, seconds_of(now), repository.unmailable(), enrolments)
+    reasons = find_revoked(snapshot, seconds_of(now), repository.unmailable(now), enrolments)
     assert dict(zip(snapshot.rows["contact_id"], reasons, strict=True)) == dict(closed)
     assert len({reason for _, reason in closed}) == 10  # nine gates, and none
 

@@ -1,112 +1,93 @@
-"""Tests of `sequences suppressions`: two deployments with one ADDRESS_KEY share what must not be mailed."""
+"""Tests of `sequences suppressions`: finding suppressions made by mistake, and lifting them."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import json
 from typing import Any
 
 import pytest
+from click.testing import Result
 from typer.testing import CliRunner
 
 from sequence_cli.main import app
-from sequence_store.settings import OwnerSettings
+from tests.conftest import Database
 
 
 @pytest.fixture
-def deployment(database: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(database: Database, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("DATABASE_URL", database.owner)
-    monkeypatch.setenv("ADDRESS_KEY", "shared")
-    return database
-
-
-def run(*arguments: str, stdin: str | None = None) -> Any:
-    return CliRunner().invoke(app, ["suppressions", *arguments], input=stdin)
-
-
-def suppress(database: Any, **reasons: str) -> None:
-    pads = OwnerSettings(database_url=database.owner, address_key="shared").address_pads
-    with database.connect() as connection:
-        for name, reason in reasons.items():
+    with database.connect(autocommit=True) as connection:
+        for n, (reason, age) in enumerate(
+            [("hard_bounce", 1), ("hard_bounce", 2), ("hard_bounce", 40), ("refused", 1), ("unsubscribed", 1)]
+        ):
             connection.execute(
-                "INSERT INTO suppressions (address_hmac, reason) VALUES (address_hmac(%s, %s), %s)",
-                (f"{name}@example.com", pads, reason),
+                "INSERT INTO suppressions (address_hmac, reason, at) VALUES (%s, %s, '2026-06-30'::date - %s)",
+                (bytes([n]) * 32, reason, age),
             )
 
+    def invoke(*arguments: str) -> Result:
+        return CliRunner().invoke(app, ["suppressions", *arguments])
 
-def rows(database: Any) -> list[Any]:
+    return invoke
+
+
+def listed(run: Any, *arguments: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run("list", "--json", *arguments).stdout)["suppressions"]
+    return found
+
+
+def test_suppressions_are_found_by_reason_and_time(run: Any) -> None:
+    assert len(listed(run)) == 5
+    found = listed(run, "--reason", "hard_bounce", "--since", "2026-06-01")
+    assert [row["at"][:10] for row in found] == ["2026-06-29", "2026-06-28"]
+    lines = run("list", "--reason", "refused").stdout.splitlines()
+    assert lines[0] == "id\treason\tat\tuntil"
+    assert len(lines) == 2
+
+
+def test_mistakes_are_lifted_in_bulk_and_it_is_recorded_who_did_it_and_why(
+    run: Any, database: Database
+) -> None:
+    chosen = (
+        "--reason",
+        "hard_bounce",
+        "--since",
+        "2026-06-01",
+        "--why",
+        "a rule was wrong",
+        "--by",
+        "Grace",
+    )
+    assert run("lift", *chosen, "--dry-run").stdout == "2 suppressions would be lifted.\n"
+    assert len(listed(run)) == 5
+    with database.connect(autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO refusals (address_hmac, kind, days) SELECT address_hmac, 'address', '{2026-06-01}'"
+            " FROM suppressions"
+        )
+    assert run("lift", *chosen).stdout == "2 suppressions lifted.\n"
+    assert sorted(row["reason"] for row in listed(run)) == ["hard_bounce", "refused", "unsubscribed"]
     with database.connect() as connection:
-        return connection.execute("SELECT address_hmac, reason, at FROM suppressions ORDER BY 1").fetchall()
+        events = connection.execute(
+            "SELECT detail->>'by', detail->>'reason', detail->>'was' FROM send_events WHERE kind = 'suppression_lifted'"
+        ).fetchall()
+        [(counted,)] = connection.execute("SELECT count(*) FROM refusals").fetchall()
+    assert events == [("Grace", "a rule was wrong", "hard_bounce")] * 2
+    assert counted == 3, "a lifted address begins with no refusals"
+    assert run("lift", *chosen).exit_code == 1
 
 
-def test_suppressions_of_one_deployment_stop_the_contacts_of_the_other(
-    deployment: Any, tmp_path: Path
-) -> None:
-    suppress(deployment, ann="unsubscribed", bob="hard_bounce")
-    before = rows(deployment)
-    file = tmp_path / "suppressions.csv"
-    exported = run("export", "--hashed", str(file))
-    assert (exported.exit_code, "2 suppressions were written." in exported.output) == (0, True)
-    assert "example.com" not in file.read_text()
-    with deployment.connect() as connection:  # the other deployment knows nobody yet
-        connection.execute("DELETE FROM suppressions")
-        sequence, _ = connection.execute(
-            "WITH s AS (INSERT INTO sequences (sequence_name) VALUES ('welcome') RETURNING id) "
-            "INSERT INTO steps (sequence_id, step_number, mail_content) SELECT id, 1, 'x' FROM s "
-            "RETURNING sequence_id, id"
-        ).fetchone()
-        contacts = [
-            connection.execute(
-                "INSERT INTO contacts (name, mail_address) VALUES ('A', %s) RETURNING id", [address]
-            ).fetchone()[0]
-            for address in ("Ann@Example.com", "cleo@example.com")
-        ]
-        for contact in contacts:
-            connection.execute(
-                "INSERT INTO sequences_contacts (sequence_id, contact_id, next_send) VALUES (%s, %s, now())",
-                (sequence, contact),
-            )
-    for added in (2, 0):
-        imported = run("import", "--hashed", str(file))
-        assert imported.exit_code == 0, imported.output
-        assert imported.output.startswith(f"{added} of 2 suppressions are new")
-        assert rows(deployment) == before
-    with deployment.connect() as connection:
-        found = dict(connection.execute("SELECT contact_id, status FROM sequences_contacts").fetchall())
-    assert found == {contacts[0]: "removed", contacts[1]: "active"}
+def test_what_people_asked_for_is_lifted_by_id_only(run: Any) -> None:
+    refused = run("lift", "--reason", "unsubscribed", "--why", "oops")
+    assert refused.exit_code == 2
+    assert "name the ids" in refused.output
+    (row,) = listed(run, "--reason", "unsubscribed")
+    assert run("lift", row["id"], "--why", "asked by phone").stdout == "1 suppression lifted.\n"
 
 
-def test_request_of_a_contact_replaces_a_bounce_and_never_the_other_way_round(deployment: Any) -> None:
-    suppress(deployment, ann="unsubscribed")
-    text = run("export", "--hashed").stdout
-    with deployment.connect() as connection:
-        connection.execute("UPDATE suppressions SET reason = 'hard_bounce'")
-    assert run("import", "--hashed", "-", stdin=text).exit_code == 0
-    assert [row[1] for row in rows(deployment)] == ["unsubscribed"]
-    assert run("import", "--hashed", "-", stdin=text.replace("unsubscribed", "hard_bounce")).exit_code == 0
-    assert [row[1] for row in rows(deployment)] == ["unsubscribed"]
-
-
-def test_file_of_another_key_or_a_broken_file_changes_nothing(
-    deployment: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    suppress(deployment, ann="unsubscribed")
-    text = run("export", "--hashed").stdout
-    with deployment.connect() as connection:
-        connection.execute("DELETE FROM suppressions")
-    broken = [text + "0123,unsubscribed,2026-01-01T00:00:00+00:00\n", text + "a,b\n", "a,b\n", ""]
-    for one in broken:
-        refused = run("import", "--hashed", "-", stdin=one)
-        assert (refused.exit_code, rows(deployment)) == (2, [])
-    assert "line 4 is not" in run("import", "--hashed", "-", stdin=broken[0]).output.replace("\n", " ")
-    monkeypatch.setenv("ADDRESS_KEY", "another")
-    refused = run("import", "--hashed", "-", stdin=text)
-    assert (refused.exit_code, "ADDRESS_KEY" in refused.output, rows(deployment)) == (2, True, [])
-
-
-@pytest.mark.parametrize("command", [["export"], ["import", "-"]])
-def test_without_hashed_the_command_says_that_no_address_is_stored(
-    deployment: Any, command: list[str]
-) -> None:
-    refused = run(*command, stdin="")
-    assert (refused.exit_code, "--hashed" in refused.output) == (2, True)
-    assert run("import", "--hashed", "missing.csv").exit_code == 2
+@pytest.mark.parametrize(
+    "arguments", [("--why", "x"), ("--reason", "hard_bounce"), ("--reason", "hard_bounce", "--why", " ")]
+)
+def test_lifting_needs_a_choice_and_a_reason(run: Any, arguments: tuple[str, ...]) -> None:
+    assert run("lift", *arguments).exit_code == 2
+    assert len(listed(run)) == 5

@@ -95,6 +95,22 @@ def test_mail_that_names_no_send_of_ours_means_nothing(forged: bytes) -> None:
         ("failed", "5.0.0", "smtp; 550 5.1.1 no such user", "bounce"),
         ("failed", "5.1.10", "smtp; 550 5.1.10 RESOLVER.ADR.RecipientNotFound", "bounce"),
         ("failed", "5.2.1", "smtp; 550 5.2.1 disabled", "bounce"),
+        ("failed", "5.0.0", "smtp; 550 No such user here", "bounce"),
+        (
+            "failed",
+            "5.0.0",
+            (
+                "X-Postfix; host mx.people.example[192.0.2.9] said: 550 Unknown user"
+                " (in reply to RCPT TO command)"
+            ),
+            "bounce",
+        ),
+        ("failed", "5.1.1", "x-unix; user unknown", "bounce"),
+        ("failed", "5.0.0", "smtp; 550 mailbox is full", "soft_bounce"),
+        ("failed", "5.0.0", "smtp; 550 go away", "soft_bounce"),
+        ("failed", "5.0.0", "smtp; 554 Client host blocked using zen.spamhaus.org", "soft_bounce"),
+        ("failed", "5.1.1", "smtp; 550 5.1.1 Sender address rejected: User unknown", "soft_bounce"),
+        ("failed", "5.4.4", "X-Postfix; Host or domain name not found. Name service error", "soft_bounce"),
         ("failed", "5.2.2", "smtp; 552 5.2.2 over quota", "soft_bounce"),
         ("failed", "4.4.7", "smtp; 450 4.2.0 try later", "soft_bounce"),
         ("failed", "5.7.1", "smtp; 550 5.7.1 blocked for spam", "soft_bounce"),
@@ -115,6 +131,30 @@ def test_bounce_of_a_server_that_keeps_to_no_standard_is_understood() -> None:
     head = "From: MAILER-DAEMON@old.example\r\nSubject: failure notice\r\n\r\n"
     assert kind((head + text).encode()) == "bounce"
     assert kind((head + text.replace("550 5.1.1", "sorry")).encode()) == "soft_bounce"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Sorry, no mailbox here by that name. (#5.1.1)", "bounce"),
+        ("192.0.2.9 does not like recipient.\r\nRemote host said: 550 No such user here", "bounce"),
+        (
+            "192.0.2.9 does not like recipient.\r\nRemote host said: 554 blocked by our spam filter",
+            "soft_bounce",
+        ),
+        ("The account is over quota. (#5.2.2)", "soft_bounce"),
+    ],
+)
+def test_notice_of_qmail_is_judged_by_what_it_quotes(text: str, expected: str) -> None:
+    notice = f"From: MAILER-DAEMON@old.example\r\n\r\n<bob@people.example>:\r\n{text}\r\n\r\nMessage-ID: {id_of(KEY)}\r\n"
+    assert kind(notice.encode()) == expected
+
+
+def test_verdict_is_in_the_detail_for_the_database() -> None:
+    feedback = read(report(KEY, status="5.7.1", diagnostic="smtp; 550 5.7.1 DMARC policy"))
+    assert feedback is not None
+    assert feedback.detail["parks"] == "counts"
+    assert feedback.detail["fault"] == "mailbox"
 
 
 def test_complaint_is_one() -> None:

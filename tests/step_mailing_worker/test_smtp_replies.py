@@ -26,18 +26,18 @@ auth    535 5.7.8   cancelled   mailbox      sign_in_refused
 auth    535 -       cancelled   mailbox      sign_in_refused
 auth    534 5.7.9   cancelled   mailbox      sign_in_refused
 rcpt    550 5.1.1   hard_failed recipient    no_such_recipient
-rcpt    550 5.1.2   hard_failed recipient    no_such_recipient
-rcpt    501 5.1.3   hard_failed recipient    no_such_recipient
+rcpt    550 5.1.2   expired     domain       refused_today
+rcpt    501 5.1.3   expired     recipient    refused_today
 rcpt    550 5.1.6   hard_failed recipient    no_such_recipient
-rcpt    550 5.2.1   hard_failed recipient    no_such_recipient
+rcpt    550 5.2.1   expired     recipient    refused_today
 dot     550 5.1.1   hard_failed recipient    no_such_recipient
-rcpt    550 -       hard_failed recipient    recipient_refused
-rcpt    553 -       hard_failed recipient    recipient_refused
-rcpt    550 5.4.1   hard_failed recipient    recipient_refused
+rcpt    550 -       expired     recipient    refused_today
+rcpt    553 -       expired     recipient    refused_today
+rcpt    550 5.4.1   expired     domain       refused_today
 rcpt    550 5.7.133 hard_failed recipient    recipient_takes_no_strangers
 rcpt    452 4.2.2   soft_failed recipient    mailbox_full
-rcpt    552 5.2.2   soft_failed recipient    mailbox_full
-rcpt    552 -       soft_failed recipient    mailbox_full
+rcpt    552 5.2.2   expired     recipient    refused_today
+rcpt    552 -       expired     recipient    refused_today
 rcpt    450 4.2.1   soft_failed recipient    recipient_deferred
 rcpt    450 -       soft_failed recipient    recipient_deferred
 rcpt    451 4.4.3   soft_failed domain       domain_unreachable
@@ -56,9 +56,9 @@ dot     550 5.1.90  cancelled   mailbox      tenant_limit
 mail    432 4.3.2   soft_failed mailbox      rate_limit
 dot     421 4.7.0   soft_failed mailbox      rate_limit
 rcpt    421 4.7.28  soft_failed mailbox      rate_limit
-dot     550 5.7.26  cancelled   mailbox      sender_policy
-dot     550 5.7.515 cancelled   mailbox      sender_policy
-rcpt    554 5.7.1   cancelled   mailbox      sender_policy
+dot     550 5.7.26  expired     mailbox      refused_today
+dot     550 5.7.515 expired     mailbox      refused_today
+rcpt    554 5.7.1   expired     mailbox      refused_today
 mail    550 5.7.30  cancelled   mailbox      password_sign_in_ended
 mail    530 -       cancelled   mailbox      sign_in_needed
 mail    550 5.1.8   cancelled   mailbox      sender_refused
@@ -94,7 +94,7 @@ def test_answer_means(row: str) -> None:
 def test_every_refusal_has_a_meaning_that_is_no_success(phase: Phase, code: int) -> None:
     assert meaning_of(Reply(phase, code, "")).outcome in {
         Outcome.SOFT_FAILED,
-        Outcome.HARD_FAILED,
+        Outcome.EXPIRED,
         Outcome.CANCELLED,
     }
 

@@ -121,6 +121,12 @@ TRIALS: Mapping[str, Trial] = {
         (PYTHON, "-m", "tests.postfix_addresses"),
         (Requirement("postfix", "postfix"),),
     ),
+    "refusals": Trial(
+        "sixteen kinds of refusal behind a Postfix relay, read from the mails that it returns (needs root)",
+        2,
+        (*PYTEST, "tests/step_mailing_worker/trial_refusals.py"),
+        (Requirement("postfix", "postfix"),),
+    ),
     "alert-rules": Trial(
         "the alert rules and their tests in Prometheus",
         1,

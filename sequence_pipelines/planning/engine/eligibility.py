@@ -19,6 +19,12 @@ REASON_OF_GATE = {
     SUPPRESSED: Deferral.SUPPRESSED.value,
     INVALID_ADDRESS: Deferral.INVALID_ADDRESS.value,
 }
+# Why a mail waits for a later date, numbered as the query read_refused numbers it.
+REFUSED_TODAY, LACKS_SMTPUTF8 = 1, 2
+REASON_OF_REFUSAL = {
+    REFUSED_TODAY: Deferral.REFUSED_TODAY.value,
+    LACKS_SMTPUTF8: Deferral.RELAY_LACKS_SMTPUTF8.value,
+}
 # What the ledger may hold for a due step, numbered as the query read_written numbers it.
 REUSABLE_ROW, MAILED, UNDER_WAY = 1, 2, 3
 STRIDE = 2**31  # larger than any step number
@@ -86,6 +92,43 @@ def choose_candidates(
         due.iloc[ineligible].assign(reason=reason),
         due[keep & ~has_step].reset_index(drop=True),
     )
+
+
+def defer_refused(eligibility: Eligibility, refused: pd.DataFrame, snapshot: PlanningSnapshot) -> Eligibility:
+    """Make the candidates ineligible that were refused for a date and could get a slot of it or before it.
+
+    refused   as PlanRepository.refused returns it
+
+    A candidate may use the open intervals of its mailbox, or of all mailboxes of its sequence. It waits until
+    all of them have a later send_day than its refused mail.
+    """
+    candidates = eligibility.candidates
+    if refused.empty or candidates.empty:
+        return eligibility
+    key = ["sequence_id", "contact_id", "round"]
+    latest = refused.sort_values("send_day").drop_duplicates(key, keep="last").set_index(key)
+    found = latest.reindex(pd.MultiIndex.from_frame(candidates[key]))
+    at = np.flatnonzero(found["send_day"].notna().to_numpy())
+    earliest = _earliest_send_days(candidates.iloc[at], snapshot)
+    waits = at[earliest <= found["send_day"].to_numpy()[at]]
+    reasons = found["reason"].iloc[waits].map(REASON_OF_REFUSAL).to_numpy()
+    keep = np.ones(len(candidates), dtype=bool)
+    keep[waits] = False
+    return eligibility._replace(
+        candidates=candidates[keep].reset_index(drop=True),
+        ineligible=pd.concat([eligibility.ineligible, candidates.iloc[waits].assign(reason=reasons)]),
+    )
+
+
+def _earliest_send_days(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> np.ndarray:
+    """Return the first send_day that each candidate may use; infinity if no interval is open for it."""
+    mailboxes = snapshot.open_intervals.groupby("mailbox_id")["send_day"].min()
+    active = snapshot.mailboxes["mailbox_id"][snapshot.mailboxes["is_active"].to_numpy(bool)]
+    of_routes = snapshot.routes.assign(send_day=snapshot.routes["mailbox_id"].map(mailboxes))
+    sequences = of_routes.groupby("sequence_id")["send_day"].min()
+    pinned = candidates["pinned_mailbox_id"]
+    earliest = pinned.map(mailboxes).where(pinned.isin(active), candidates["sequence_id"].map(sequences))
+    return earliest.fillna(np.inf).to_numpy(np.float64)
 
 
 def only_considered(

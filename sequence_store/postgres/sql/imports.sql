@@ -87,7 +87,7 @@ DELETE FROM import_rows WHERE outcome = 'refused'
 WITH suppressed AS (
     DELETE FROM import_rows r USING suppressions x
     WHERE x.address_hmac = address_hmac(r.mail_address, %(pads)s)
-        AND (r.opt_out IS NULL OR x.reason = 'erased')
+        AND is_in_force(x.until, clock_timestamp()) AND (r.opt_out IS NULL OR x.reason = 'erased')
     RETURNING r.line)
 INSERT INTO import_lines (import_id, line, outcome, reason)
 SELECT %(import_id)s, line, 'refused', 'mailAddress: is suppressed; it must not be mailed' FROM suppressed
@@ -139,11 +139,11 @@ SELECT stop_contacts(ARRAY(
 -- name: suppress_opted_out
 -- The time that the file states counts only if no contact has or had the address: nobody can have been mailed
 -- since.
-SELECT count(add_suppression(address_hmac(r.mail_address, %(pads)s), r.opt_out,
+SELECT count(enter_suppression(address_hmac(r.mail_address, %(pads)s), r.opt_out,
     CASE WHEN r.opt_out_at > now() OR EXISTS (
             SELECT FROM contacts c WHERE lower(c.mail_address) = r.key AND c.deleted_at IS NULL) OR EXISTS (
             SELECT FROM contacts c WHERE lower(c.mail_address) = r.key AND c.deleted_at IS NOT NULL)
-        THEN clock_timestamp() ELSE coalesce(r.opt_out_at, clock_timestamp()) END)::text)
+        THEN clock_timestamp() ELSE coalesce(r.opt_out_at, clock_timestamp()) END, NULL))
 FROM (SELECT * FROM import_rows WHERE opt_out IS NOT NULL ORDER BY line) r
 
 -- name: change_known
@@ -177,7 +177,8 @@ WITH added AS (
 ), enrolled AS (
     INSERT INTO sequences_contacts (sequence_id, contact_id, next_send)
     SELECT %(sequence_id)s, id, %(next_send)s FROM added WHERE is_active AND (NOT %(opt_outs)s
-        OR NOT EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = added.address_hmac))
+        OR NOT EXISTS (SELECT FROM suppressions x WHERE x.address_hmac = added.address_hmac
+            AND is_in_force(x.until, clock_timestamp())))
     RETURNING 1)
 SELECT (SELECT count(*) FROM added) AS added, (SELECT count(*) FROM enrolled) AS enrolled
 
@@ -217,9 +218,10 @@ SELECT stop_contacts(ARRAY(
     'removed', 'suppressed')
 
 -- name: add_suppressions
-INSERT INTO suppressions (address_hmac, reason)
-SELECT address_hmac(r.mail_address, %(pads)s), r.name FROM import_rows r ORDER BY r.line
-ON CONFLICT DO NOTHING
+-- Returns how many suppressions are new or changed.
+SELECT count(*) FILTER (WHERE enter_suppression(
+    address_hmac(r.mail_address, %(pads)s), r.name, clock_timestamp(), NULL)) AS added
+FROM (SELECT * FROM import_rows ORDER BY line) r
 
 -- name: export_contacts
 -- A cell that a spreadsheet would read as a formula gets a leading apostrophe; an import removes it again.
@@ -234,6 +236,7 @@ COPY (
         regexp_replace(x.reason, '^(''*[=+@\t\r＝＋－＠-])', '''\1') AS "suppressionReason",
         to_char(x.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "suppressedAt"
     FROM contacts c LEFT JOIN suppressions x ON x.address_hmac = hmac_of_contact(c, %(pads)s)
+        AND is_in_force(x.until, clock_timestamp())
     WHERE deleted_at IS NULL AND (%(is_active)s::boolean IS NULL OR is_active = %(is_active)s::boolean)
         AND (%(suppressed)s::boolean IS NULL OR (x.address_hmac IS NOT NULL) = %(suppressed)s::boolean)
     ORDER BY c.id

@@ -108,10 +108,24 @@ SELECT gate, string_agg(int8send(id), '') FROM (
     FROM contacts WHERE NOT is_active OR deleted_at IS NOT NULL OR NOT is_valid_address(mail_address)
     UNION ALL
     SELECT c.id, 2 FROM suppressions x JOIN contacts c ON c.address_hmac = x.address_hmac
+    WHERE is_in_force(x.until, %(now)s)
     UNION ALL
-    SELECT c.id, 2 FROM contacts c WHERE c.address_hmac IS NULL AND EXISTS (
-        SELECT FROM suppressions x WHERE x.address_hmac = address_hmac(c.mail_address, %(pads)s))) c
+    SELECT c.id, 2 FROM contacts c WHERE c.address_hmac IS NULL
+        AND is_suppressed(c, %(now)s, %(pads)s)) c
 GROUP BY gate
+
+-- name: read_refused
+-- Due enrolments whose mail was refused for its date: they get only a later one. reason is REFUSED_TODAY (1)
+-- or LACKS_SMTPUTF8 (2) of planning/engine/eligibility.py; send_day counts days from 1970-01-01.
+SELECT CASE s.reason WHEN 'refused_today' THEN 1 ELSE 2 END::bigint AS reason,
+    string_agg(int8send(s.sequence_id) || int8send(s.contact_id) || int8send(s.round)
+        || int8send((s.send_day - date '1970-01-01')::bigint), '')
+FROM sends s
+JOIN sequences_contacts e
+    ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
+WHERE s.reason IS NOT NULL AND s.status = 'expired' AND s.reason IN ('refused_today', 'relay_lacks_smtputf8')
+    AND s.send_day >= %(first_day)s AND e.status = 'active' AND e.next_send <= %(day)s
+GROUP BY s.reason
 
 -- name: hash_new_addresses
 -- A batch of contacts whose address has no HMAC yet. Rows that a worker has locked are left to the next

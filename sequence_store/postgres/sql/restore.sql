@@ -75,10 +75,9 @@ WITH bounced AS (
     WHERE k.outcome = 'hard_failed' AND e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id
         AND e.round = k.round AND e.status IN ('active', 'paused')
     RETURNING e.contact_id)
-INSERT INTO suppressions (address_hmac, reason)
-SELECT DISTINCT hmac_of_contact(c, %(pads)s), 'hard_bounce'
-FROM bounced b JOIN contacts c ON c.id = b.contact_id
-ON CONFLICT DO NOTHING
+SELECT enter_suppression(a.hmac, 'hard_bounce', clock_timestamp(), NULL) FROM (
+    SELECT DISTINCT hmac_of_contact(c, %(pads)s) AS hmac
+    FROM bounced b JOIN contacts c ON c.id = b.contact_id) a
 
 -- name: count_days
 -- Counts against a mailbox's day every mail that may have gone out.

@@ -1,14 +1,21 @@
 -- Shares suppressions between deployments with the same ADDRESS_KEY, by the hash of each address.
 
 -- name: export
-SELECT address_hmac, reason, at FROM suppressions ORDER BY at, address_hmac
+-- Suppressions that have ended are left out.
+SELECT address_hmac, reason, at, until FROM suppressions
+WHERE is_in_force(until, clock_timestamp()) ORDER BY at, address_hmac
 
 -- name: create_received
 CREATE TEMPORARY TABLE received (
-    address_hmac bytea PRIMARY KEY, reason text NOT NULL, at timestamptz NOT NULL) ON COMMIT DROP
+    address_hmac bytea PRIMARY KEY, reason text NOT NULL, at timestamptz NOT NULL, until timestamptz)
+ON COMMIT DROP
 
 -- name: enter_received
-INSERT INTO received VALUES (%s, %s, %s) ON CONFLICT DO NOTHING
+INSERT INTO received VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
+
+-- name: drop_ended
+-- A suppression that has ended since the export stops nobody.
+DELETE FROM received WHERE NOT is_in_force(until, clock_timestamp())
 
 -- name: hash_contacts
 -- Computes the hashes that no plan has computed yet, so that every contact of a received hash is found.
@@ -20,12 +27,10 @@ WHERE address_hmac IS NULL AND mail_address <> ''
 SELECT stop_contacts(
     ARRAY(
         SELECT c.id FROM received r JOIN contacts c USING (address_hmac)
-        WHERE NOT EXISTS (SELECT FROM suppressions s WHERE s.address_hmac = r.address_hmac)),
+        WHERE NOT EXISTS (SELECT FROM suppressions s WHERE s.address_hmac = r.address_hmac
+            AND is_in_force(s.until, clock_timestamp()))),
     'removed', 'suppressed')
 
 -- name: add_received
--- The rule of suppress_address: a request of the contact replaces the product's own reasons. Only rows that
--- this statement added or changed are counted.
-INSERT INTO suppressions AS x (address_hmac, reason, at) SELECT * FROM received
-ON CONFLICT (address_hmac) DO UPDATE SET reason = excluded.reason, at = excluded.at
-    WHERE excluded.reason = 'unsubscribed' AND x.reason NOT IN ('unsubscribed', 'complaint', 'erased')
+-- Returns how many suppressions are new or changed.
+SELECT count(*) FILTER (WHERE enter_suppression(address_hmac, reason, at, until)) FROM received

@@ -11,6 +11,7 @@ LEFT JOIN steps st ON st.id = s.step_id
 LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
 LEFT JOIN contacts c ON c.id = s.contact_id
 LEFT JOIN suppressions x ON x.address_hmac = c.address_hmac
+    AND is_in_force(x.until, coalesce(s.transmitting_at, s.send_at))
 LEFT JOIN archived_sends a ON a.sequence_id = s.sequence_id AND a.contact_id = s.contact_id
     AND a.step_id = s.step_id AND a.round = s.round
 LEFT JOIN mailboxes m ON m.id = s.mailbox_id

@@ -5,7 +5,8 @@
 -- Waits are seconds by the database's clock, because the worker's clock may be wrong. The commit does not
 -- wait for the disk: if a crash of the server loses a claim, the gate fences it and the send is claimed
 -- again.
-SELECT k.n, c.*, extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds,
+SELECT k.n, c.*, mail_format_of(k.step_id) AS mail_format,
+    extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds,
     set_config('synchronous_commit', 'off', true)
 FROM jsonb_to_recordset(%(calls)s) k (
         n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
@@ -40,16 +41,17 @@ FROM jsonb_to_recordset(%(calls)s) k (
 SELECT l.cancelled, l.remaining
 FROM confirm_limit(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(claim)s) l
 
--- name: finish_send
+-- name: finish_attempt
 -- No row: the caller no longer holds the claim, or an earlier call recorded the outcome.
 SELECT k.n, f.status, f.reason
 FROM jsonb_to_recordset(%(calls)s) k (
         n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
-        claim uuid, outcome text, fault text, reason text, smtp_code integer, enhanced_code text,
-        smtp_reply text, provider_message_id text, retry_seconds float8, park_seconds float8),
-    finish_send(k.sequence_id, k.contact_id, k.step_id, k.round, k.claim, k.outcome, k.fault, k.reason,
-        k.smtp_code, k.enhanced_code, k.smtp_reply, k.provider_message_id,
-        make_interval(secs => k.retry_seconds),
+        claim uuid, outcome text, fault text, reason text, cause text, suppresses boolean, parks text,
+        counted text, smtp_code integer, enhanced_code text, smtp_reply text, provider_message_id text,
+        retry_seconds float8, park_seconds float8),
+    finish_attempt(k.sequence_id, k.contact_id, k.step_id, k.round, k.claim, k.outcome, k.fault, k.reason,
+        k.cause, k.suppresses, k.parks, k.counted, k.smtp_code, k.enhanced_code, k.smtp_reply,
+        k.provider_message_id, make_interval(secs => k.retry_seconds),
         make_interval(secs => k.park_seconds), %(pads)s) f
 
 -- name: count_without_server

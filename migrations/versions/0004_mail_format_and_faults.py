@@ -1,0 +1,19 @@
+"""What a step's text is, refusals by address, suppressions with an end, and refusals by policy.
+
+Revision 0004_mail_format_and_faults, after 0003_written_addresses.
+"""
+
+from __future__ import annotations
+
+from migrations.revision import run_sql_file
+
+revision = "0004_mail_format_and_faults"
+down_revision = "0003_written_addresses"
+
+
+def upgrade() -> None:
+    run_sql_file(__file__, "up")
+
+
+def downgrade() -> None:
+    run_sql_file(__file__, "down")
