@@ -69,14 +69,7 @@ def restore_guard(
             "cannot be used: a planning day, and so a plan, has started since the snapshot",
             param_hint="--keep-places",
         )
-    named = _sends_named(records, settings)
-    if records and not named:
-        typer.echo(
-            "Warning: the --sent files name no mail of this deployment. If mails went out since the snapshot, "
-            "the files, or ADDRESS_KEY, are not the right ones"
-            + (", and these mails would be sent again." if complete else "."),
-            err=True,
-        )
+    named = _sends_named(records, settings, complete=complete)
     evidence = named | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
 
@@ -113,6 +106,15 @@ def restore_guard(
         typer.echo("Nothing was written.")
 
 
+def _warn_of_no_names(*, complete: bool) -> None:
+    typer.echo(
+        "Warning: the --sent files name no mail of this deployment. If mails went out since the snapshot, "
+        "the files, or ADDRESS_KEY, are not the right ones"
+        + (", and these mails would be sent again." if complete else "."),
+        err=True,
+    )
+
+
 def _ask(costs: int, taken: datetime) -> None:
     """Say what the inexact form does, and ask; exit with status 1 unless the answer is yes."""
     typer.echo(
@@ -144,12 +146,16 @@ def _instant(text: str) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _sends_named(texts: list[str], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
+def _sends_named(texts: list[str], settings: OwnerSettings, *, complete: bool) -> dict[SendKey, SendStatus]:
+    """Return the sends that the texts name; warn if there are texts and they name none."""
     from sequence_store.domain.states import SendStatus
     from sequence_store.mail.message_ids import keys_named_in
 
     secret = settings.address_key.get_secret_value().encode()
-    return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
+    named = {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
+    if texts and not named:
+        _warn_of_no_names(complete=complete)
+    return named
 
 
 def _read_results(settings: OwnerSettings) -> dict[SendKey, SendStatus]:

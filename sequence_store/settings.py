@@ -387,6 +387,9 @@ class PipelineSettings(PartitionSettings, ParkingSettings, RunLogSettings, Secre
         None, description="Valkey with the quota counters, which spare connections for full mailboxes"
     )
     api_url: HttpUrl = Field("http://127.0.0.1:8000", description="URL of the Sequence API")
+    api_browser_url: HttpUrl | None = Field(
+        None, description="URL at which a browser reaches the API, for links; unset: API_URL"
+    )
     runbook_url: str | None = Field(
         None, description="URL or path of the runbook that the Dagster UI links to; unset: the API's page"
     )
@@ -406,7 +409,12 @@ class PipelineSettings(PartitionSettings, ParkingSettings, RunLogSettings, Secre
     @property
     def runbook(self) -> str:
         """Return the URL or path of the runbook; without a setting, the page that the API serves."""
-        return self.runbook_url or f"{self.api_url}/docs/pages/runbook.md"
+        return self.runbook_url or f"{self.api_link}/docs/pages/runbook.md"
+
+    @property
+    def api_link(self) -> str:
+        """Return the URL of the API for links, without a slash at its end."""
+        return (self.api_browser_url or self.api_url).rstrip("/")
 
 
 class ApiSettings(LinkSettings, SecretSettings):

@@ -54,7 +54,7 @@ def mailbox_states_page(states: pd.DataFrame, settings: PipelineSettings) -> dg.
         return dg.MetadataValue.md("There is no mailbox.")
     lines = ["| " + " | ".join(_HEADINGS) + " |", "|" + "---|" * len(_HEADINGS)]
     for row in states.head(MOST_SHOWN).to_dict("records"):
-        link = f"[{row['external_id']}]({settings.api_url}/mailboxes/{row['external_id']})"
+        link = f"[{row['external_id']}]({settings.api_link}/mailboxes/{row['external_id']})"
         until = "" if pd.isna(row["until"]) else f"{row['until']:%Y-%m-%d %H:%M} UTC"
         state = str(row["state"])
         numbers = row["used"], row["capacity"]

@@ -43,7 +43,7 @@ def links(settings: PipelineSettings, question: str) -> dict[str, dg.MetadataVal
     page = f"{settings.runbook}#{question}"
     is_url = settings.runbook.startswith("http")
     return {
-        "api": dg.MetadataValue.url(f"{settings.api_url}/docs"),
+        "api": dg.MetadataValue.url(f"{settings.api_link}/docs"),
         "runbook": dg.MetadataValue.url(page) if is_url else dg.MetadataValue.path(page),
     }
 

@@ -41,6 +41,24 @@ def settings(database: Database, make_settings: MakeSettings, tmp_path: Path) ->
         process.wait(20)
 
 
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ({"api_url": "http://sequence-api:8000/"}, "http://sequence-api:8000"),
+        (
+            {"api_url": "http://sequence-api:8000", "api_browser_url": "https://api.example/"},
+            "https://api.example",
+        ),
+    ],
+)
+def test_links_lead_to_where_a_browser_reaches_the_api(
+    make_settings: MakeSettings, given: dict[str, str], base: str
+) -> None:
+    shown = links(make_settings(**given).pipeline, "dead-letters")
+    assert shown["api"].value == f"{base}/docs"
+    assert shown["runbook"].value == f"{base}/docs/pages/runbook.md#dead-letters"
+
+
 def make_key(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("DATABASE_URL", database.owner)
     made = CliRunner().invoke(cli, ["keys", "create", "an operator"])

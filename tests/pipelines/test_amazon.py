@@ -113,6 +113,19 @@ def test_log_of_a_run_is_in_the_bucket_and_is_read_back_from_it(
         assert not instance.compute_log_manager.cloud_storage_has_logs(log_key, ComputeIOType.STDOUT)  # type: ignore[attr-defined]
 
 
+def test_run_succeeds_and_says_so_if_the_bucket_cannot_be_reached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMPUTE_LOGS_BUCKET", "nothing")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    with open_instance(tmp_path / "home") as instance:
+        done = speaking.execute_in_process(instance=instance)
+        events = [record.event_log_entry for record in instance.get_records_for_run(done.run_id).records]
+    assert done.success
+    assert any("compute log" in (event.user_message or "") and event.dagster_event for event in events)
+
+
 @pytest.mark.parametrize("value", [None, ""])
 def test_logs_stay_in_dagsters_home_without_a_bucket(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
