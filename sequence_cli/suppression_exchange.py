@@ -120,7 +120,8 @@ def _read(lines: list[str], settings: OwnerSettings) -> Iterator[Entry]:
         entry = _entry(row)
         if entry is None:
             raise typer.BadParameter(
-                f"line {reader.line_num + 1} is not a hash, a reason, an instant and an end; nothing was imported",
+                f"line {reader.line_num + 1} is not a hash, a reason, an instant and an end; "
+                "nothing was imported",
                 param_hint="FILE",
             )
         yield entry

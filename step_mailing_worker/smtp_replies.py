@@ -93,7 +93,7 @@ def meaning_of(reply: Reply) -> Meaning:
 
 
 def _of_refusal(verdict: Verdict) -> Meaning:
-    """Return the outcome of a refusal. If another attempt today changes nothing, the send waits for a date."""
+    """Return the outcome of a refusal. If another attempt today changes nothing, it waits for a date."""
     if verdict.parks is Parks.NOW:
         return Meaning(Outcome.CANCELLED, verdict.reason, verdict)
     if verdict.temporary or verdict.fault is Fault.CONNECTION:

@@ -45,7 +45,7 @@ Content = Annotated[TemplateProse, Field(description=f"A Liquid template. Availa
 Format = Annotated[
     Literal["auto", "text", "html"],
     Field(
-        description="What mailContent is: text, html, or auto (HTML if it holds an element of HTML, else text)"
+        description="What mailContent is: text, html, or auto (HTML if it holds an element of it, else text)"
     ),
 ]
 

@@ -144,8 +144,8 @@ BEGIN
         SELECT coalesce(sum(mails), 0) INTO total FROM send_counts WHERE mailbox_id = s.mailbox_id;
         INSERT INTO policy_refusals (sequence_id, contact_id, step_id, round, mailbox_id, reason, domain_hmac,
             mailbox_mails)
-        SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, coalesce(p_reason, 'sender_policy'),
-            domain_hmac(c.mail_address, pads), total
+        SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id,
+            coalesce(p_reason, 'sender_policy'), domain_hmac(c.mail_address, pads), total
         FROM contacts c WHERE c.id = s.contact_id
         ON CONFLICT DO NOTHING;
         IF FOUND AND (SELECT count(*) >= 5 AND count(DISTINCT r.domain_hmac) >= 3 FROM policy_refusals r

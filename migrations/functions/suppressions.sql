@@ -176,8 +176,8 @@ REVOKE EXECUTE ON FUNCTION contacts_of_address, contacts_suppressed_by, hmac_of_
     enter_suppression, stop_contacts, suppress_address, suppress_contact, suppress_recipient, forget_refusals,
     lift_suppressions, unsubscribe, erase_contact
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
-GRANT EXECUTE ON FUNCTION hmac_of_contact, enter_suppression, stop_contacts, suppress_address, forget_refusals,
-    unsubscribe, erase_contact
+GRANT EXECUTE ON FUNCTION hmac_of_contact, enter_suppression, stop_contacts, suppress_address,
+    forget_refusals, unsubscribe, erase_contact
     TO sequence_api;
 GRANT EXECUTE ON FUNCTION store_canonical_hmac TO sequence_worker;
 GRANT EXECUTE ON FUNCTION enter_suppression TO sequence_pipeline;

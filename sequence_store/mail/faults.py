@@ -1,8 +1,8 @@
 """Judges whose fault a refusal is: replies of mail servers, returned mails and notifications of Amazon SES.
 
-The rules are data (fault_rules.toml); the first one that matches decides. An address is suppressed only if the
-reply says that the address is dead; policies, reputation, authentication, quotas, rates, sizes, outages and
-routing are no evidence, however permanent their code.
+The rules are data (fault_rules.toml); the first one that matches decides. An address is suppressed only if
+the reply says that the address is dead; policies, reputation, authentication, quotas, rates, sizes, outages
+and routing are no evidence, however permanent their code.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whose fault a reply is. `permanent` is this verdict, not the code's; `temporary` is the code's (4xx)."""
+    """Whose fault a reply is. `permanent` is this verdict's, not the code's; `temporary`: the code is 4xx."""
 
     fault: Fault
     permanent: bool
@@ -165,8 +165,8 @@ def judge_returned(status: str | None, diagnostic: str | None) -> Verdict:
     """Judge what a returned mail (RFC 3464) or a notification says of its recipient.
 
     `status` is its Status field, `diagnostic` its Diagnostic-Code with or without the type (`smtp; `). If the
-    diagnostic quotes a server's reply, the reply is judged in the stage that it names; else its words are, with
-    the status as their code.
+    diagnostic quotes a server's reply, the reply is judged in the stage that it names; else its words are,
+    with the status as their code.
     """
     text = " ".join((diagnostic or "").split())
     quoted = _QUOTED.search(text) or re.match(r"(?:[\w-]+;\s*)?([245]\d\d[\s-].*)", text)

@@ -1,8 +1,8 @@
 """Splits an HTML page into tags and text, as the HTML standard's tokenizer does (WHATWG HTML, 13.2.5).
 
 It keeps the place of everything in the source, so that a page can be changed at one place and stay the same,
-byte for byte, everywhere else. Scripting is off, as in mail programs. A property test compares it with Lexbor,
-a browser's parser, which keeps no places.
+byte for byte, everywhere else. Scripting is off, as in mail programs. A property test compares it with
+Lexbor, a browser's parser, which keeps no places.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Kind(Enum):
 
 
 class Attribute(NamedTuple):
-    """An attribute; `value` is what it means, `start` and `stop` enclose its value in the source, with quotes."""
+    """An attribute: `value` is its meaning; `start` and `stop` enclose it in the source, with quotes."""
 
     name: str
     value: str

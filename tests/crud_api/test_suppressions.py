@@ -182,7 +182,8 @@ def test_suppression_with_an_end_holds_until_then_and_no_longer(
 def test_import_replaces_a_suppression_with_an_end_and_keeps_others(api: Api, settings: Services) -> None:
     for name, reason, until in (("ada", "refused", "'2999-01-01'"), ("bob", "hard_bounce", "NULL")):
         api.sql(
-            f"INSERT INTO suppressions (address_hmac, reason, until) VALUES (address_hmac(%s, %s), %s, {until})",
+            "INSERT INTO suppressions (address_hmac, reason, until)"
+            f" VALUES (address_hmac(%s, %s), %s, {until})",
             f"{name}@people.example",
             settings.api.address_pads,
             reason,

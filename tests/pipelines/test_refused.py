@@ -66,8 +66,8 @@ def test_suppression_with_an_end_holds_until_then(world: Any) -> None:
     mailbox = world.mailbox()
     contact = world.enrol(world.sequence(mailboxes=(mailbox,)))
     world.run(
-        "INSERT INTO suppressions (address_hmac, reason, until) SELECT address_hmac(mail_address, %s), 'refused', %s"
-        " FROM contacts",
+        "INSERT INTO suppressions (address_hmac, reason, until)"
+        " SELECT address_hmac(mail_address, %s), 'refused', %s FROM contacts",
         world.settings.address_pads,
         MORNING + timedelta(days=1),
     )

@@ -21,7 +21,8 @@ def run(database: Database, monkeypatch: pytest.MonkeyPatch) -> Any:
             [("hard_bounce", 1), ("hard_bounce", 2), ("hard_bounce", 40), ("refused", 1), ("unsubscribed", 1)]
         ):
             connection.execute(
-                "INSERT INTO suppressions (address_hmac, reason, at) VALUES (%s, %s, '2026-06-30'::date - %s)",
+                "INSERT INTO suppressions (address_hmac, reason, at)"
+                " VALUES (%s, %s, '2026-06-30'::date - %s)",
                 (bytes([n]) * 32, reason, age),
             )
 
@@ -69,7 +70,8 @@ def test_mistakes_are_lifted_in_bulk_and_it_is_recorded_who_did_it_and_why(
     assert sorted(row["reason"] for row in listed(run)) == ["hard_bounce", "refused", "unsubscribed"]
     with database.connect() as connection:
         events = connection.execute(
-            "SELECT detail->>'by', detail->>'reason', detail->>'was' FROM send_events WHERE kind = 'suppression_lifted'"
+            "SELECT detail->>'by', detail->>'reason', detail->>'was' FROM send_events"
+            " WHERE kind = 'suppression_lifted'"
         ).fetchall()
         [(counted,)] = connection.execute("SELECT count(*) FROM refusals").fetchall()
     assert events == [("Grace", "a rule was wrong", "hard_bounce")] * 2

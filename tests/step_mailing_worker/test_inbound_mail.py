@@ -146,8 +146,8 @@ def test_bounce_of_a_server_that_keeps_to_no_standard_is_understood() -> None:
     ],
 )
 def test_notice_of_qmail_is_judged_by_what_it_quotes(text: str, expected: str) -> None:
-    notice = f"From: MAILER-DAEMON@old.example\r\n\r\n<bob@people.example>:\r\n{text}\r\n\r\nMessage-ID: {id_of(KEY)}\r\n"
-    assert kind(notice.encode()) == expected
+    head = "From: MAILER-DAEMON@old.example\r\n\r\n<bob@people.example>:\r\n"
+    assert kind(f"{head}{text}\r\n\r\nMessage-ID: {id_of(KEY)}\r\n".encode()) == expected
 
 
 def test_verdict_is_in_the_detail_for_the_database() -> None:

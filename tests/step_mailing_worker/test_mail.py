@@ -151,7 +151,7 @@ def test_tracked_mail_is_the_same_for_every_attempt() -> None:
 
 
 def read_links(page: str) -> list[str]:
-    """Return the targets of a page's links as a browser reads them; tracked ones lead where their token says."""
+    """Return the targets of a page's links as a browser reads it; of tracked ones what the token says."""
     found = (node.attributes["href"] for node in LexborHTMLParser(page).css("a[href], area[href]"))
     return [followed((target or "").strip(" \t\n\f\r")) for target in found]
 

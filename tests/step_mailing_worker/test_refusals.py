@@ -36,8 +36,9 @@ def finish(team: Team, contact: int, day: date, outcome: str, verdict: Verdict |
         "SELECT finish_attempt(%s, %s, %s, 1, %s, %s, %s, 'refused_today', %s, %s, %s, %s, 550, NULL, NULL,"
         " NULL, '0', '1 hour', %s)",
         message.sequence_id, contact, step, claim, outcome,
-        verdict and verdict.fault.value, verdict and verdict.reason.value, bool(verdict and verdict.suppresses),
-        verdict.parks.value if verdict else "no", verdict.counted.value if verdict and verdict.counted else None,
+        verdict and verdict.fault.value, verdict and verdict.reason.value,
+        bool(verdict and verdict.suppresses), verdict.parks.value if verdict else "no",
+        verdict.counted.value if verdict and verdict.counted else None,
         team.settings().address_pads,
     )  # fmt: skip
     return message
@@ -160,7 +161,8 @@ def test_each_further_ending_suppresses_twice_as_long(team: Team) -> None:
 
 def test_suppression_with_an_end_closes_the_gate_until_then(team: Team, server: ScriptedSmtp) -> None:
     team.run(
-        "INSERT INTO suppressions (address_hmac, reason, until) SELECT address_hmac(%s, %s), 'refused', now() + x"
+        "INSERT INTO suppressions (address_hmac, reason, until)"
+        " SELECT address_hmac(%s, %s), 'refused', now() + x"
         " FROM (VALUES (interval '1 hour')) v (x)",
         "bob@people.example",
         team.settings().address_pads,

@@ -1,6 +1,7 @@
-"""Trial: mails through a Postfix relay, refused in sixteen ways by the server behind it; its returned mails are read.
+"""Trial: mails through a Postfix relay, refused in sixteen ways by the server behind it; it returns them.
 
-Postfix accepts each mail first, so a refusal comes back as a mail. The trial reads it as the mailbox's reader does.
+Postfix accepts each mail first, so a refusal comes back as a mail. The trial reads it as the reader of a
+mailbox does.
 """
 
 from __future__ import annotations
@@ -27,19 +28,29 @@ class Refusal(NamedTuple):
 
 REFUSALS = {
     "unknown user without a code": Refusal("rcpt", "550 No such user here", "address"),
-    "unknown user behind a policy code": Refusal("rcpt", "554 5.7.1 Recipient address rejected: User unknown", "address"),
-    "disabled account after the data": Refusal("dot", "554 30 Sorry, your message cannot be delivered. This mailbox is disabled", "address"),
+    "unknown user behind a policy code": Refusal(
+        "rcpt", "554 5.7.1 Recipient address rejected: User unknown", "address"
+    ),
+    "disabled account after the data": Refusal(
+        "dot", "554 30 Sorry, your message cannot be delivered. This mailbox is disabled", "address"
+    ),
     "unknown user in German": Refusal("rcpt", "550 Empfaenger unbekannt", "address"),
     "message too large": Refusal("dot", "552 5.3.4 Message size exceeds fixed limit", "nobody"),
     "mailbox full": Refusal("rcpt", "552 mailbox is full", "nobody"),
     "mailbox full for now": Refusal("rcpt", "452 4.2.2 over quota", "nobody"),
-    "rate of the recipient": Refusal("rcpt", "550 5.2.1 The user is receiving mail at a rate that prevents delivery", "nobody"),
+    "rate of the recipient": Refusal(
+        "rcpt", "550 5.2.1 The user is receiving mail at a rate that prevents delivery", "nobody"
+    ),
     "greylisting that outlives the queue": Refusal("rcpt", "451 4.7.1 Greylisting in action", "nobody"),
     "outage": Refusal("rcpt", "450 4.3.2 Service currently unavailable", "nobody"),
     "unknown refusal": Refusal("rcpt", "550 go away", "nobody"),
-    "dmarc": Refusal("dot", "550 5.7.509 Access denied, sending domain does not pass DMARC verification", "mailbox"),
+    "dmarc": Refusal(
+        "dot", "550 5.7.509 Access denied, sending domain does not pass DMARC verification", "mailbox"
+    ),
     "spf": Refusal("rcpt", "550 SPF check failed", "mailbox"),
-    "block list": Refusal("rcpt", "554 Service unavailable; Client host blocked using zen.spamhaus.org", "mailbox"),
+    "block list": Refusal(
+        "rcpt", "554 Service unavailable; Client host blocked using zen.spamhaus.org", "mailbox"
+    ),
     "content": Refusal("dot", "550 Message content rejected, UBE", "mailbox"),
     "relaying": Refusal("rcpt", "550 relay not permitted", "mailbox"),
 }  # fmt: skip
