@@ -12,6 +12,7 @@ from pydantic import Field
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 from sequence_pipelines.partitions import planned_by, planning_days
+from sequence_pipelines.planning.certificate import prove_latest_plan
 from sequence_pipelines.planning.planner import Plan, make_plan, trace_sends
 from sequence_pipelines.planning.repository import KEY, PlanRepository
 from sequence_pipelines.reporting import column_schemas as columns
@@ -23,6 +24,7 @@ from sequence_pipelines.reporting.metadata import (
     links,
     plan_numbers,
     plan_tables,
+    table,
 )
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
@@ -65,10 +67,16 @@ def _blocking(name: str, rule: str) -> dg.AssetCheckSpec:
     check_specs=[
         _blocking("within_limits", "No mailbox has more mails on a local day than its limit."),
         _blocking("inside_windows", "Every planned mail is inside the send window of its mailbox."),
-        _blocking("one_mail_a_day", "No contact has two mails in a planning day."),
+        _blocking(
+            "one_mail_a_day", "No contact has two mails in a planning day or on one date of a mailbox."
+        ),
+        _blocking("distances_kept", "No follow-up is planned before the date from which it is due."),
         _blocking("gaps_kept", "No two mails of a mailbox are closer than its minimum gap."),
         _blocking("pins_kept", "Follow-ups are sent from the mailbox of their first mail."),
-        _blocking("follow_ups_first", "No first mail has a slot that a waiting follow-up could use."),
+        _blocking(
+            "follow_ups_first",
+            "No first mail of the same or a lower priority has a slot that a waiting follow-up could use.",
+        ),
     ],
 )
 def send_plan(
@@ -150,3 +158,26 @@ def send_plan(
         yield dg.AssetCheckResult(
             check_name=name, passed=count == 0, metadata={"violations": count, "dry_run": config.dry_run}
         )
+
+
+@dg.asset_check(
+    asset=send_plan,
+    description="No plan serves more contacts of any class and those before it than the latest plan: the "
+    "check computes the bound of each class again from the tables. If not: the plan is valid, but not the "
+    "largest; report it. Rows that were dispatched since the plan count as promised before it.",
+)
+def plan_is_largest(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
+) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        proven = prove_latest_plan(connection, settings)
+    wrong = [one for one in proven or [] if not one.is_largest]
+    columns = ["number", "served", "bound"]
+    return dg.AssetCheckResult(
+        passed=proven is not None and not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "classes_with_waiting_contacts": len(proven or []),
+            "not_largest": table(pd.DataFrame([vars(one) for one in wrong], columns=columns).astype("int64")),
+        },
+    )

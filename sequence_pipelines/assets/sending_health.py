@@ -1,7 +1,7 @@
 """Sending health: an hourly report of mailboxes and queues, and every check that needs no plan."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -36,6 +36,7 @@ from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 
 MOST_DAYS_SHOWN = 50
+STARVED_AFTER = timedelta(days=30)  # longer than this no contact that is due should wait
 
 
 @dg.asset(
@@ -65,7 +66,7 @@ def sending_health(
     with database.connect() as connection:
         repository = PlanRepository(connection, settings.address_pads)
         since = oldest_live(connection, settings, day.begins)
-        states = read_mailbox_states(repository, read_snapshot(repository, day, since, read_team(repository)))
+        states = read_mailbox_states(repository, read_snapshot(repository, day, since, read_team(repository, day)))
     for name, queue in (
         ("sends_queue", queues.sends()),
         ("delivery_results_queue", queues.delivery_results()),
@@ -245,6 +246,28 @@ def due_contacts_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetChe
             "contacts_due": verdict.due,
             "usual": verdict.usual,
             "days_compared": verdict.days_compared,
+        },
+    )
+
+
+@dg.asset_check(
+    asset=sending_health,
+    description="No contact that is due waits longer than thirty days. If one does: the reason says what to "
+    "change. A mailbox or a sequence without capacity needs a higher limit or more mailboxes.",
+)
+def nobody_starved(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings], clock: Clock
+) -> dg.AssetCheckResult:
+    before = settings.calendar.day_of(clock.read()) - STARVED_AFTER
+    with database.connect() as connection:
+        starved = PlanRepository(connection, settings.address_pads).frame("find_starved", before=before)
+    whole = ["sequence_id", "mailbox_id", "contacts"]
+    return dg.AssetCheckResult(
+        passed=starved.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "contacts": int(starved["contacts"].sum()),
+            "which": table(starved.astype(dict.fromkeys(whole, "int64")).astype({"due_since": str})),
         },
     )
 

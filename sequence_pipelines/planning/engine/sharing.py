@@ -1,0 +1,373 @@
+"""Places contacts that are due in several sequences: who waits may take a way that another contact can leave.
+
+Classes are taken in order. At each, only mails of this and of earlier classes are open; who is served stays
+served, and may change to another of its mails. A contact of a later class may have to give way: it is served
+again at its own class if it can be. Contacts enter the network only where a search from a waiting contact
+reaches them through full places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+from sequence_pipelines.planning.engine.array_ops import first_of_each, key_order, rank_in_group
+from sequence_pipelines.planning.engine.capacity import UNBOUNDED
+from sequence_pipelines.planning.engine.network import SINK, SOURCE, entries
+
+if TYPE_CHECKING:
+    from sequence_pipelines.planning.engine.allocation import _Allocation
+
+NOBODY = -1
+MOST_PASSES = 20  # of moving contacts to their more urgent mails
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What a search from waiting contacts reached."""
+
+    seats: np.ndarray  # of each group: whether it is reached
+    nodes: np.ndarray
+    contacts: np.ndarray  # served ones in reached groups that have another way
+
+    @property
+    def finds_room(self) -> bool:
+        return bool(self.nodes[SINK])
+
+
+class Sharing:
+    """Improves an allocation in which each contact was served by its most urgent candidate only."""
+
+    def __init__(self, allocation: _Allocation, chosen: np.ndarray) -> None:
+        self.allocation = allocation
+        self.network = allocation.network
+        self.groups = len(self.network.placed)
+        position = np.empty(len(allocation.order), dtype=np.int64)
+        position[allocation.order] = np.arange(len(allocation.order))
+        self.position = position  # of each candidate in the order of service
+        ways = np.flatnonzero(allocation.open)
+        ways = ways[key_order(allocation.contact[ways], position[ways])]
+        self.ways, self.contact = ways, allocation.contact[ways]
+        self.group, self.class_of = allocation.group[ways], allocation.class_of[ways]
+        count = np.bincount(self.contact, minlength=allocation.contact_count)
+        self.begin = np.cumsum(count) - count
+        self.end = self.begin + count
+        self.best = np.full(allocation.contact_count, NOBODY, dtype=np.int64)
+        self.best[allocation.contact[chosen]] = np.flatnonzero(chosen)
+        self.serving = np.full(allocation.contact_count, NOBODY, dtype=np.int64)
+        self.serving[allocation.contact[allocation.served]] = np.flatnonzero(allocation.served)
+        known = self.best >= 0
+        self.first_class = np.where(known, allocation.class_of[self.best], np.iinfo(np.int64).max)
+        self.known = known
+        self.firsts = self.network.first_groups
+
+    def improve(self) -> None:
+        """Serve as many as possible, class by class; then keep the fair share and the order."""
+        if not self._waiting(np.iinfo(np.int64).max - 1).any():
+            return
+        self._serve_all_or_by_class()
+        self._share_fairly()
+        self._keep_order()
+        self._prefer_urgent()
+        served = self.serving[self.serving >= 0]
+        self.allocation.served[:] = False
+        self.allocation.served[served] = True
+
+    def _waiting(self, at_most: int) -> np.ndarray:
+        """Return the contacts that wait and have a way of a class up to `at_most`."""
+        return self.known & (self.serving < 0) & (self.first_class <= at_most)
+
+    # --- by class ---------------------------------------------------------------------------------
+
+    def _serve_all_or_by_class(self) -> None:
+        last = int(self.allocation.class_of.max())
+        before = self._state()
+        self._serve_class(last)
+        if not self._waiting(last).any():
+            return
+        self._restore(before)
+        best = self.best[self.contact]
+        later = np.unique(self.class_of[self.ways != best])
+        if not len(later):
+            return
+        reached: _Search | None = None
+        for number in range(int(later[0]), last + 1):
+            waiting = self._waiting(number)
+            if not waiting.any():
+                continue
+            if reached is None or self._opens(number, reached, waiting):
+                reached = self._serve_class(number)
+
+    def _opens(self, number: int, before: _Search, waiting: np.ndarray) -> bool:
+        """Return whether this class has a way from what the last search reached, or somebody who waits."""
+        if (waiting & (self.first_class == number)).any():
+            return True
+        contacts = self.contact[self.class_of == number]
+        served = self.serving[contacts]
+        seats = np.r_[before.seats, False]
+        groups = np.where(served >= 0, self.allocation.group[served], self.groups)
+        return bool((seats[groups] | waiting[contacts]).any())
+
+    def _serve_class(self, number: int) -> _Search:
+        """Serve as many waiting contacts as possible up to this class; return what is then reached."""
+        while True:
+            waiting = np.flatnonzero(self._waiting(number))
+            search = self._search(waiting, number)
+            if not search.finds_room or not self._augment(waiting, number, search):
+                return search
+
+    def _state(self) -> tuple[np.ndarray, ...]:
+        network = self.network
+        fields = (
+            network.free,
+            network.first_free,
+            network.first,
+            network.moved,
+            network.placed,
+            self.serving,
+        )
+        return tuple(field.copy() for field in fields)
+
+    def _restore(self, state: tuple[np.ndarray, ...]) -> None:
+        network = self.network
+        fields = (
+            network.free,
+            network.first_free,
+            network.first,
+            network.moved,
+            network.placed,
+            self.serving,
+        )
+        for field, value in zip(fields, state, strict=True):
+            field[:] = value
+
+    # --- the residual network ---------------------------------------------------------------------
+
+    def _arcs(self, number: int, *, displace: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the arcs of places and of groups' seats, whose nodes come after the network's."""
+        network = self.network
+        tails, heads, sizes = network.arcs()
+        seat = network.nodes + np.arange(self.groups)
+        room = np.full(self.groups, UNBOUNDED, dtype=np.int64)
+        room[self.firsts] = self.allocation.new_left - network.placed[self.firsts]
+        parts = [(tails, heads, sizes), (seat, network.entry, room), (network.entry, seat, network.placed)]
+        if displace:
+            served = self.serving[(self.serving >= 0) & (self.first_class > number)]
+            later = np.bincount(self.allocation.group[served], minlength=self.groups)
+            parts.append((seat, np.full(self.groups, SINK), later))
+        tails, heads, sizes = (np.concatenate(part) for part in zip(*parts, strict=True))
+        keep = sizes > 0
+        return tails[keep], heads[keep], np.minimum(sizes[keep], UNBOUNDED)
+
+    def _open_ways(self, contacts: np.ndarray, number: int) -> np.ndarray:
+        """Return the positions in `ways` of the contacts' ways up to a class."""
+        count = self.end[contacts] - self.begin[contacts]
+        first = np.repeat(self.begin[contacts], count)
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        ways = first + within
+        return ways[self.class_of[ways] <= number]
+
+    def _movable(self, number: int) -> np.ndarray:
+        """Return the served contacts up to a class that have several ways, sorted by group."""
+        several = (self.serving >= 0) & (self.first_class <= number) & (self.end - self.begin > 1)
+        contacts = np.flatnonzero(several)
+        return contacts[key_order(self.allocation.group[self.serving[contacts]])]
+
+    def _search(self, waiting: np.ndarray, number: int, *, displace: bool = True) -> _Search:
+        """Return what the waiting contacts reach by ways up to a class."""
+        tails, heads, _ = self._arcs(number, displace=displace)
+        total = self.network.nodes + self.groups
+        movable = self._movable(number)
+        of = self.allocation.group[self.serving[movable]]
+        starts = np.searchsorted(of, np.arange(self.groups + 1))
+        reached = np.zeros(total, dtype=bool)
+        contacts = [np.zeros(0, dtype=np.int64)]
+        new = np.unique(self.group[self._open_ways(waiting, number)]) + self.network.nodes
+        graph = csr_array((np.ones(len(tails), dtype=np.int8), (tails, heads)), shape=(total, total))
+        while len(new):
+            before = reached.copy()
+            reached[self._reach(graph, new)] = True
+            seats = np.flatnonzero((reached & ~before)[self.network.nodes :])
+            count = starts[seats + 1] - starts[seats]
+            within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+            here = movable[np.repeat(starts[seats], count) + within]
+            contacts.append(here)
+            groups = np.unique(self.group[self._open_ways(here, number)]) + self.network.nodes
+            new = groups[~reached[groups]]
+        return _Search(reached[self.network.nodes :], reached, np.concatenate(contacts))
+
+    @staticmethod
+    def _reach(graph: csr_array, nodes: np.ndarray) -> np.ndarray:
+        """Return what these nodes reach."""
+        total = graph.shape[0]
+        indptr = np.r_[graph.indptr, graph.indptr[-1] + len(nodes)]
+        indices = np.r_[graph.indices, nodes]
+        extended = csr_array(
+            (np.ones(len(indices), dtype=np.int8), indices, indptr), shape=(total + 1, total + 1)
+        )
+        found = breadth_first_order(extended, total, return_predecessors=False)
+        return found[found < total]
+
+    def _augment(
+        self, waiting: np.ndarray, number: int, search: _Search, *, most: int | None = None,
+        drop: int | None = None,
+    ) -> bool:  # fmt: skip
+        """Serve more of the waiting contacts by a maximum flow; return whether somebody was served.
+
+        With `drop`, a group that gives up one contact of it: exactly one changes places with one that waits.
+        """
+        network, allocation = self.network, self.allocation
+        tails, heads, sizes = self._arcs(number, displace=drop is None)
+        people = np.r_[waiting, search.contacts]
+        person = network.nodes + self.groups + np.arange(len(people))
+        ways = self._open_ways(people, number)
+        owner = np.repeat(np.arange(len(people)), self.end[people] - self.begin[people])
+        owner = owner[self._all_open(people, number)]
+        serving = self.serving[people[owner]]
+        other = self.ways[ways] != serving
+        ways, owner = ways[other], owner[other]
+        target = network.nodes + self.group[ways]
+        source = network.nodes + allocation.group[self.serving[search.contacts]]
+        extra = network.nodes + self.groups + len(people)
+        root = SOURCE if most is None else extra
+        parts = [
+            (tails, heads, sizes),
+            (np.full(len(waiting), root), person[: len(waiting)], np.ones(len(waiting), dtype=np.int64)),
+            (source, person[len(waiting) :], np.ones(len(search.contacts), dtype=np.int64)),
+            (person[owner], target, np.ones(len(owner), dtype=np.int64)),
+        ]
+        if most is not None:
+            parts.append((np.array([SOURCE]), np.array([extra]), np.array([most])))
+        if drop is not None:
+            parts = [(t[h != SINK], h[h != SINK], z[h != SINK]) for t, h, z in parts]
+            parts.append((np.array([network.nodes + drop]), np.array([SINK]), np.array([1])))
+        tails, heads, sizes = (np.concatenate(part) for part in zip(*parts, strict=True))
+        shape = (extra + 1, extra + 1)
+        result = maximum_flow(csr_array((sizes.astype(np.int32), (tails, heads)), shape=shape), SOURCE, SINK)
+        if not result.flow_value:
+            return False
+        flow = result.flow
+        network.apply(flow)
+        displaced = entries(flow, network.nodes + np.arange(self.groups), np.full(self.groups, SINK))
+        took = entries(flow, person[owner], target) > 0
+        self.serving[people[owner[took]]] = self.ways[ways[took]]
+        if drop is None:
+            self._displace(displaced, number)
+        served = self.serving[self.serving >= 0]
+        if drop is None:
+            network.placed[:] = np.bincount(allocation.group[served], minlength=self.groups)
+        return True
+
+    def _all_open(self, contacts: np.ndarray, number: int) -> np.ndarray:
+        count = self.end[contacts] - self.begin[contacts]
+        first = np.repeat(self.begin[contacts], count)
+        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        return self.class_of[first + within] <= number
+
+    def _displace(self, counts: np.ndarray, number: int) -> None:
+        """Let this many contacts of later classes give way in each group, the least urgent ones."""
+        if not counts.any():
+            return
+        contacts = np.flatnonzero((self.serving >= 0) & (self.first_class > number))
+        group = self.allocation.group[self.serving[contacts]]
+        latest = key_order(group, -self.position[self.serving[contacts]])
+        gone = latest[rank_in_group(group[latest]) < counts[group[latest]]]
+        self.serving[contacts[gone]] = NOBODY
+
+    # --- afterwards -------------------------------------------------------------------------------
+
+    def _keep_order(self) -> None:
+        """Within a group and class serve the most urgent: no count changes."""
+        at_best = (self.serving < 0) | (self.serving == self.best)
+        contacts = np.flatnonzero(self.known & at_best)
+        candidate = self.best[contacts]
+        pool = self.allocation.group[candidate] * (int(self.first_class[contacts].max(initial=0)) + 1)
+        pool = np.unique(pool + self.first_class[contacts], return_inverse=True)[1]
+        order = key_order(pool, self.position[candidate])
+        count = np.bincount(pool, weights=self.serving[contacts] >= 0)
+        chosen = np.empty(len(contacts), dtype=bool)
+        chosen[order] = rank_in_group(pool[order]) < count[pool[order]]
+        self.serving[contacts] = np.where(chosen, candidate, NOBODY)
+
+    def _share_fairly(self) -> None:
+        """Exchange first mails between sequences, within each class, until no exchange is fairer."""
+        classes = np.flatnonzero(~self.allocation.class_names["follow_up"].to_numpy(bool)).tolist()
+        changed = True
+        while changed:
+            changed = False
+            for number in classes:
+                while self._waiting_of(number).any() and self._exchange(number):
+                    changed = True
+
+    def _waiting_of(self, number: int) -> np.ndarray:
+        return self.known & (self.serving < 0) & (self.first_class == number)
+
+    def _exchange(self, number: int) -> bool:
+        """Make the fairest exchange of a class of first mails; return whether there was one."""
+        sequence = self.allocation.sequence[self.best]
+        mine = self.known & (self.first_class == number)
+        served = mine & (self.serving >= 0)
+        counts = np.bincount(sequence[served], minlength=len(self.allocation.sequence_ids))
+        counts = counts + self.allocation.begun
+        waits = np.flatnonzero(self._waiting_of(number))
+        poor = np.unique(sequence[waits])
+        for t in poor[np.argsort(counts[poor], kind="stable")]:
+            rich = served & (counts[sequence] >= counts[t] + 2)
+            if not rich.any():
+                continue
+            waiting = waits[sequence[waits] == t]
+            search = self._search(waiting, number, displace=False)
+            seats = np.r_[search.seats, False]
+            reached = np.flatnonzero(rich & seats[self.allocation.group[self.serving]])
+            if not len(reached):
+                continue
+            gone = reached[np.lexsort((-self.position[self.best[reached]], -counts[sequence[reached]]))[0]]
+            self._replace(int(gone), waiting, number, search)
+            return True
+        return False
+
+    def _replace(self, gone: int, waiting: np.ndarray, number: int, search: _Search) -> None:
+        """Let one contact give way to one that waits."""
+        group = int(self.allocation.group[self.serving[gone]])
+        contacts = search.contacts[search.contacts != gone]
+        first = waiting[np.argsort(self.position[self.best[waiting]])]
+        moved = self._augment(
+            first, number, _Search(search.seats, search.nodes, contacts), most=1, drop=group
+        )
+        if not moved:
+            raise AssertionError("an exchange that was found cannot be made")
+        self.serving[gone] = NOBODY
+        served = self.serving[self.serving >= 0]
+        self.network.placed[:] = np.bincount(self.allocation.group[served], minlength=self.groups)
+
+    def _prefer_urgent(self) -> None:
+        """Give contacts the more urgent of their mails where that one has room of its own."""
+        for _ in range(MOST_PASSES):
+            if not self._move_to_urgent():
+                return
+
+    def _move_to_urgent(self) -> bool:
+        """Move contacts to their most urgent mail that has room, all at once; return whether one moved."""
+        network = self.network
+        opened = network.open_groups()
+        opened[self.firsts] &= network.placed[self.firsts] < self.allocation.new_left
+        serving = self.serving[self.contact]
+        urgent = (serving >= 0) & (self.position[self.ways] < self.position[serving]) & opened[self.group]
+        ways = np.flatnonzero(urgent)
+        ways = ways[np.r_[True, self.contact[ways][1:] != self.contact[ways][:-1]]] if len(ways) else ways
+        if not len(ways):
+            return False
+        ways = ways[np.argsort(self.position[self.ways[ways]])]
+        before = network.placed.copy()
+        wanted = before + np.bincount(self.group[ways], minlength=self.groups)
+        wanted[self.firsts] = np.minimum(wanted[self.firsts], self.allocation.new_left)
+        network.place(wanted)
+        moved = ways[first_of_each(self.group[ways], network.placed - before)]
+        left = self.allocation.group[self.serving[self.contact[moved]]]
+        network.reduce(network.placed - np.bincount(left, minlength=self.groups))
+        self.serving[self.contact[moved]] = self.ways[moved]
+        return bool(len(moved))
