@@ -43,7 +43,10 @@ SendLimit = Annotated[Count, Field(description="Mails per day, across all sequen
 StartTime = Annotated[LocalTime, Field(description="Local time at which the send window opens")]
 EndTime = Annotated[
     LocalTime,
-    Field(description="Local time at which the send window closes; on the next day if not after the start"),
+    Field(
+        description="Local time at which the send window closes; on the next day if not after the start. The "
+        "window must have at least a minute"
+    ),
 ]
 MinGapSeconds = Annotated[int, Field(ge=0, le=86_400, description="Minimum time between two mails"), Whole]
 MaxFirstMails = Annotated[Count | None, Field(description="First mails per day; null for no limit")]

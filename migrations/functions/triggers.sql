@@ -7,7 +7,7 @@ BEGIN
     IF TG_TABLE_NAME = 'sequences' THEN
         IF NEW.steps_changed_at IS DISTINCT FROM OLD.steps_changed_at THEN RETURN NEW; END IF;
     ELSIF TG_TABLE_NAME = 'mailboxes' THEN
-        IF NEW.ramp_up_counted IS DISTINCT FROM OLD.ramp_up_counted THEN RETURN NEW; END IF;
+        IF NEW.ramp_up_counted > coalesce(OLD.ramp_up_counted, '-infinity') THEN RETURN NEW; END IF;
     END IF;
     NEW.updated := now();
     RETURN NEW;

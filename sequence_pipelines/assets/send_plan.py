@@ -164,7 +164,8 @@ def send_plan(
     asset=send_plan,
     description="No plan serves more contacts of any class and those before it than the latest plan: the "
     "check computes the bound of each class again from the tables. If not: the plan is valid, but not the "
-    "largest; report it. Rows that were dispatched since the plan count as promised before it.",
+    "largest; report it. Rows that were dispatched since the plan count as promised before it; run the check "
+    "before limits or mailboxes are changed.",
 )
 def plan_is_largest(
     database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
@@ -172,12 +173,12 @@ def plan_is_largest(
     with database.connect() as connection:
         proven = prove_latest_plan(connection, settings)
     wrong = [one for one in proven or [] if not one.is_largest]
-    columns = ["number", "served", "bound"]
+    names = ["number", "served", "bound", "lost"]
     return dg.AssetCheckResult(
         passed=proven is not None and not wrong,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={
             "classes_with_waiting_contacts": len(proven or []),
-            "not_largest": table(pd.DataFrame([vars(one) for one in wrong], columns=columns).astype("int64")),
+            "not_largest": table(pd.DataFrame([vars(one) for one in wrong], columns=names).astype("int64")),
         },
     )

@@ -66,7 +66,9 @@ def sending_health(
     with database.connect() as connection:
         repository = PlanRepository(connection, settings.address_pads)
         since = oldest_live(connection, settings, day.begins)
-        states = read_mailbox_states(repository, read_snapshot(repository, day, since, read_team(repository, day)))
+        states = read_mailbox_states(
+            repository, read_snapshot(repository, day, since, read_team(repository, day))
+        )
     for name, queue in (
         ("sends_queue", queues.sends()),
         ("delivery_results_queue", queues.delivery_results()),

@@ -45,10 +45,11 @@ class ProvenClass:
     number: int
     served: int
     bound: int
+    lost: int = 0  # places in the cut that were given up since
 
     @property
     def is_largest(self) -> bool:
-        return self.served >= self.bound
+        return self.served + self.lost >= self.bound
 
 
 def prove_latest_plan(
@@ -56,7 +57,8 @@ def prove_latest_plan(
 ) -> list[ProvenClass] | None:
     """Return the classes in which somebody waits. None: somebody waits, but no cut is stored.
 
-    Read it directly after the plan: rows that changed since count as promised before it.
+    Rows that were dispatched since the plan count as promised before it, and places that were given up since
+    as served. A limit that was raised or a mailbox that was opened since makes the bound larger than the plan.
     """
     repository = PlanRepository(connection, settings.address_pads)
     cuts = repository.frame("read_cuts")
@@ -65,16 +67,16 @@ def prove_latest_plan(
         return None if row and row[0] else []
     day = planning_day_at(cuts["made_at"].iloc[0].to_pydatetime(), settings)
     since = oldest_live(connection, settings, day.begins)
-    written = repository.frame(
-        "read_rows_written_by", since=since, written_by=int(cuts["written_by"].iloc[0])
-    )
+    written_by = int(cuts["written_by"].iloc[0])
+    written = repository.frame("read_rows_written_by", since=since, written_by=written_by)
+    lost = repository.frame("read_rows_lost_since", since=since, day=day.day, written_by=written_by)
     with ThreadPoolExecutor(max_workers=2) as executor:
         snapshot, due, unmailable = read_due(repository, day, since, executor)
     before = _without(snapshot, written, due)
     candidates = choose_candidates(due, before, unmailable).candidates
     deferred = repository.frame("read_deferred", day=day.day)
     known = are_among(candidates, deferred, []) | are_among(candidates, written, ["round"])
-    return _Proof(candidates[known].reset_index(drop=True), before, written).prove(cuts)
+    return _Proof(candidates[known].reset_index(drop=True), before, written, lost).prove(cuts)
 
 
 def _without(snapshot: PlanningSnapshot, written: pd.DataFrame, due: pd.DataFrame) -> PlanningSnapshot:
@@ -93,8 +95,14 @@ def _without(snapshot: PlanningSnapshot, written: pd.DataFrame, due: pd.DataFram
 
 
 class _Proof:
-    def __init__(self, candidates: pd.DataFrame, snapshot: PlanningSnapshot, written: pd.DataFrame) -> None:
-        self.candidates, self.snapshot = candidates, snapshot
+    def __init__(
+        self,
+        candidates: pd.DataFrame,
+        snapshot: PlanningSnapshot,
+        written: pd.DataFrame,
+        lost: pd.DataFrame,
+    ) -> None:
+        self.candidates, self.snapshot, self.lost = candidates, snapshot, lost
         at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
         self.priority = snapshot.sequences["priority"].to_numpy()[at]
         self.follow_up = candidates["follow_up"].to_numpy(bool)
@@ -127,13 +135,16 @@ class _Proof:
         keys = zip(self.intervals["mailbox_id"], self.intervals["send_day"], strict=True)
         full[:] = [key in named for key in keys]
         up_to = self._is_up_to(cut)
-        around = self._has_way_around(
-            full, set(cut["first_mail_mailboxes"]), set(cut["first_mail_sequences"])
-        )
+        gates, sequences = set(cut["first_mail_mailboxes"]), set(cut["first_mail_sequences"])
+        around = self._has_way_around(full, gates, sequences)
         avoiding = np.unique(self.contact[up_to & around])
         served = np.unique(self.contact[up_to & self.is_served[self.contact]])
         capacity = int(self.intervals["capacity"].to_numpy()[full].sum()) + self._bounds(cut)
-        return ProvenClass(int(cut["class"]), len(served), capacity + len(avoiding))
+        lost = sum(
+            (box, epoch_day(day)) in named or box in gates or sequence in sequences
+            for sequence, box, day in self.lost.itertuples(index=False, name=None)
+        )
+        return ProvenClass(int(cut["class"]), len(served), capacity + len(avoiding), lost)
 
     def _is_up_to(self, cut: dict[str, Any]) -> np.ndarray:
         """Return the candidates of the cut's class and of those before it."""

@@ -180,6 +180,7 @@ class Planner:
         with self._timed("assign"):
             advanced = pd.DataFrame(self.applied.keys, columns=KEY)
             moved = pd.concat([self.cancelled, self.expired, advanced])
+            self.moved = len(moved) > 0
             eligibility = choose_candidates(self.due, self.snapshot, self.unmailable)
             self.eligibility = only_considered(eligibility, self.considered, moved)
             self.reusable = pd.concat([self.reusable_rows.result(), self.cancelled])
@@ -244,8 +245,11 @@ class Planner:
         """Write deferrals and cuts and complete the exhausted enrolments; return how many were completed."""
         completed = self.repository.complete(self.eligibility.exhausted)
         waiting = find_waiting(assignment.served, self.eligibility.ineligible)
-        self.repository.defer(waiting, self.day.day, self.snapshot.due_until, self.snapshot.since)
-        self.repository.keep_cuts(self.day.day, self.day.now, assignment.cuts)
+        deferred = self.repository.defer(waiting, self.day.day, self.snapshot.due_until, self.snapshot.since)
+        placed = (assignment.served["interval"] >= 0).any()
+        # A plan that changes nothing leaves the proof of the one before it, too.
+        if deferred or completed or placed or self.moved or not self.repository.has_cuts():
+            self.repository.keep_cuts(self.day.day, self.day.now, assignment.cuts)
         return completed
 
     @contextmanager

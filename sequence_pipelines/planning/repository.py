@@ -332,8 +332,12 @@ class PlanRepository:
                     query("plan", "keep_cut"), [_stored_cut(day, made_at, cut) for cut in cuts]
                 )
 
-    def defer(self, waiting: pd.DataFrame, day: date, until: date, since: datetime) -> None:
-        """Replace all deferrals by `waiting`: sequence_id, contact_id, reason."""
+    def has_cuts(self) -> bool:
+        """Return whether the latest plan stored cuts."""
+        return self.execute("has_cuts").fetchall() == [(True,)]
+
+    def defer(self, waiting: pd.DataFrame, day: date, until: date, since: datetime) -> int:
+        """Replace all deferrals by `waiting`: sequence_id, contact_id, reason. Return how many changed."""
         self.execute("stage_deferrals")
         reason = pd.Index(REASONS).get_indexer(pd.Index(waiting["reason"].astype(object))) + 1
         columns = [waiting["sequence_id"].to_numpy(), waiting["contact_id"].to_numpy(), reason]
@@ -341,7 +345,7 @@ class PlanRepository:
             self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2")
         )
         self.execute("stage_unknown_deferrals", since=since, until=until, reasons=REASONS)
-        self.execute("keep_deferrals", day=day, reasons=REASONS)
+        return self.execute("keep_deferrals", day=day, reasons=REASONS).rowcount
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:

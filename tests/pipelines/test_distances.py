@@ -182,6 +182,48 @@ def test_latest_plan_is_proven_from_the_tables_and_a_withheld_place_is_found(wor
         assert not all(one.is_largest for one in proven or [])
 
 
+def test_proof_of_a_plan_that_is_made_again_holds_also_after_a_place_is_given_up(world: Any) -> None:
+    box = world.mailbox(send_limit=3)
+    sequence = world.sequence(mailboxes=(box,))
+    contacts = [world.enrol(sequence) for _ in range(6)]
+    world.plan()
+    world.plan(MORNING + timedelta(hours=1))
+    gone = world.rows()[0]["contact_id"]
+    world.run("UPDATE sends SET status = 'cancelled', reason = 'suppressed' WHERE contact_id = %s", gone)
+    world.run("UPDATE contacts SET is_active = false WHERE id = %s", gone)
+    with connect(world.pipeline_url, name="test proof") as connection:
+        (proven,) = prove_latest_plan(connection, world.settings) or []
+    assert (proven.served, proven.lost, proven.bound, proven.is_largest) == (2, 1, 3, True)
+    assert len(contacts) == 6
+
+
+def test_ramp_up_that_rises_within_a_date_leaves_what_the_date_allows(world: Any) -> None:
+    """In Tokyo a date's hours fall into two planning days; the date before is over in the second one."""
+    box = world.mailbox(
+        time_zone="Asia/Tokyo",
+        send_limit=200,
+        ramp_up_start=4,
+        ramp_up_daily_increment=20,
+        ramp_up_started=TODAY - timedelta(days=1),
+    )
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(300):
+        world.enrol(sequence)
+    for day in range(4):
+        pass_day(world, MORNING + timedelta(days=day))
+        world.run(
+            "UPDATE mailbox_days d SET used = (SELECT count(*) FROM sends s WHERE s.status = 'sent' "
+            "AND (s.mailbox_id, s.send_day) = (d.mailbox_id, d.send_day))"
+        )
+    by_date = world.connection.execute(
+        "SELECT d.allowed, count(s) FROM mailbox_days d LEFT JOIN sends s USING (mailbox_id, send_day) "
+        "GROUP BY d.send_day, d.allowed ORDER BY d.send_day"
+    ).fetchall()
+    assert all(sent <= allowed for allowed, sent in by_date)
+    assert by_date[0][0] == 4
+    assert by_date[-1][0] > by_date[0][0]
+
+
 def test_simulated_days_keep_the_distance_lose_no_day_and_are_what_the_forecast_said(world: Any) -> None:
     """A team in ten zones with daylight saving, weekends, a late plan, a changed zone and a moved follow-up."""
     record_history(world.connection)

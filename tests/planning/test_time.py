@@ -146,9 +146,9 @@ def every_slot(open_intervals: pd.DataFrame) -> np.ndarray:
 
 
 def with_grid(box: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
-    """Return the windows with the grid of their mailbox's gap."""
+    """Return the windows with the grid of their mailbox's gap, and its limit."""
     gaps = np.full(len(windows), int(box["min_gap_seconds"].iloc[0]))
-    windows = windows.assign(grid_from=grid_anchors(windows, gaps))
+    windows = windows.assign(grid_from=grid_anchors(windows, gaps), allowed=int(box["send_limit"].iloc[0]))
     return windows.assign(last_cell=last_cells(box, windows, gaps))
 
 

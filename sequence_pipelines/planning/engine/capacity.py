@@ -67,15 +67,14 @@ def find_open_intervals(
 
 
 def count_capacity(mailboxes: pd.DataFrame, intervals: pd.DataFrame, slots: pd.DataFrame) -> pd.DataFrame:
-    """Return the open intervals with allowed, used, placed and capacity, each in mails.
+    """Return the open intervals with used, placed and capacity, each in mails; `allowed` is their date's.
 
     `slots` are all rows that count (planned, in flight, sent, hard_failed, unknown): mailbox_id, send_day,
     send_at. capacity = min(allowed less used on the send_day, free cells of the gap's grid, ⌈allowed ×
     interval ÷ window⌉ less the slots inside the interval), at least 0. So the rest of a window gets only its
     share of the day's limit.
     """
-    mailbox_ids = intervals["mailbox_id"].to_numpy()
-    allowed = daily_limits(mailboxes, mailbox_ids, intervals["send_day"].to_numpy())
+    mailbox_ids, allowed = intervals["mailbox_id"].to_numpy(), intervals["allowed"].to_numpy(np.int64)
     used, placed = _counts(intervals, slots)
     length = (intervals["closes"] - intervals["opens"]).to_numpy(np.int64)
     window = (intervals["ends"] - intervals["starts"]).to_numpy(np.int64)
@@ -84,7 +83,7 @@ def count_capacity(mailboxes: pd.DataFrame, intervals: pd.DataFrame, slots: pd.D
     gaps = mailboxes.set_index("mailbox_id")["min_gap_seconds"].reindex(mailbox_ids).to_numpy(np.int64)
     for i, cells in find_cells(intervals, gaps, slots).items():
         capacity[i] = min(capacity[i], len(cells))
-    return intervals.assign(allowed=allowed, used=used, placed=placed, capacity=np.maximum(capacity, 0))
+    return intervals.assign(used=used, placed=placed, capacity=np.maximum(capacity, 0))
 
 
 def find_mailbox_capacity(

@@ -331,6 +331,9 @@ WHERE send_at >= %(begins)s AND send_at < %(ends)s AND plan_day = %(day)s GROUP 
 -- The cuts prove the latest plan only.
 DELETE FROM plan_cuts
 
+-- name: has_cuts
+SELECT EXISTS (SELECT FROM plan_cuts)
+
 -- name: keep_cut
 -- The cut of one class, which proves that no plan serves more of it and of those before it.
 INSERT INTO plan_cuts (plan_day, class, made_at, priority, follow_up, overdue, served, bound, waiting,
@@ -349,6 +352,12 @@ FROM plan_cuts ORDER BY class
 -- The rows that the plan's transaction wrote and nothing has changed since.
 SELECT sequence_id, contact_id, step_id, round FROM sends
 WHERE send_at >= %(since)s AND status = 'planned' AND xmin::text::bigint = %(written_by)s
+
+-- name: read_rows_lost_since
+-- The places of a planning day that were given up after the transaction `written_by`.
+SELECT sequence_id, mailbox_id, send_day FROM sends
+WHERE send_at >= %(since)s AND plan_day = %(day)s AND status IN ('cancelled', 'expired')
+    AND xmin::text::bigint > %(written_by)s
 
 -- name: count_waiting_for_places
 -- Contacts that the latest plan deferred because something was full.
