@@ -435,7 +435,8 @@ class _Days:
             yield Violation(Invariant.ONE_ROW, "has two rows", send.key)
         self._keys[send.plan_day].add(name)
         if (send.status in LIVE or send.status in SPENT) and not send.restored:
-            if send.contact_id in self._contacts[send.plan_day]:
+            again = send.contact_id in self._contacts[send.plan_day]
+            if again:
                 yield Violation(
                     Invariant.LIMITS_AND_GAPS,
                     f"is the second mail to its contact on {send.plan_day}",
@@ -443,20 +444,20 @@ class _Days:
                 )
             self._contacts[send.plan_day].add(send.contact_id)
             if send.status != SendStatus.HARD_FAILED:
-                yield from self._add_mail(send)
+                yield from self._add_mail(send, is_reported=again)
         if send.status in _COUNTED_STATES:
             self._counted[send.mailbox_id, send.send_day] += 1
         if send.gap_seconds and send.transmitting_at is not None:
             yield from self._add_time(send, send.transmitting_at)
 
-    def _add_mail(self, send: Send) -> Iterator[Violation]:
-        """Find mails of the contact on one date of this mail's mailbox.
+    def _add_mail(self, send: Send, *, is_reported: bool) -> Iterator[Violation]:
+        """Find mails of the contact on one date of this mail's mailbox, unless the mail is reported already.
 
         A mailbox that was changed since says nothing about the dates before the change.
         """
         mails = [mail for mail in self._mails[send.contact_id] if send.send_at - mail.send_at <= _REMEMBERED]
         changed = send.mailbox_updated
-        for mail in mails:
+        for mail in [] if is_reported else mails:
             if changed is not None and changed > mail.send_at - _REMEMBERED:
                 continue
             own = mail.mailbox_id == send.mailbox_id

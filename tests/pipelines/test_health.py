@@ -211,10 +211,11 @@ def test_every_check_says_what_to_do_and_checks_without_a_plan_run_hourly() -> N
         "within_limits",
         "inside_windows",
         "one_mail_a_day",
+        "distances_kept",
         "gaps_kept",
         "pins_kept",
         "follow_ups_first",
     }
     job = defs.resolve_job_def(health_checks.name)
     hourly = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
-    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid"}
+    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid", "plan_is_largest"}

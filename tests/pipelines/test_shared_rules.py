@@ -98,7 +98,7 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
         "SELECT contact_id, coalesce(closed_gate(s, %s), '') FROM sends s", (world.settings.address_pads,)
     ).fetchall()
     repository = PlanRepository(world.connection, world.settings.address_pads)
-    snapshot = read_snapshot(repository, day, now - timedelta(days=1), read_team(repository))
+    snapshot = read_snapshot(repository, day, now - timedelta(days=1), read_team(repository, day))
     enrolments = repository.enrolments(snapshot.rows)
     reasons = find_revoked(snapshot, seconds_of(now), repository.unmailable(), enrolments)
     assert dict(zip(snapshot.rows["contact_id"], reasons, strict=True)) == dict(closed)
