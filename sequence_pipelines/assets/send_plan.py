@@ -12,7 +12,6 @@ from pydantic import Field
 from sequence_pipelines.assets import EACH_DAY, PLANNING
 from sequence_pipelines.dispatch.quota_counters import set_quota_counters
 from sequence_pipelines.partitions import planned_by, planning_days
-from sequence_pipelines.planning.certificate import prove_latest_plan
 from sequence_pipelines.planning.planner import Plan, make_plan, trace_sends
 from sequence_pipelines.planning.repository import KEY, PlanRepository
 from sequence_pipelines.reporting import column_schemas as columns
@@ -24,7 +23,6 @@ from sequence_pipelines.reporting.metadata import (
     links,
     plan_numbers,
     plan_tables,
-    table,
 )
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
@@ -158,27 +156,3 @@ def send_plan(
         yield dg.AssetCheckResult(
             check_name=name, passed=count == 0, metadata={"violations": count, "dry_run": config.dry_run}
         )
-
-
-@dg.asset_check(
-    asset=send_plan,
-    description="No plan serves more contacts of any class and those before it than the latest plan: the "
-    "check computes the bound of each class again from the tables. If not: the plan is valid, but not the "
-    "largest; report it. Rows that were dispatched since the plan count as promised before it; run the check "
-    "before limits or mailboxes are changed.",
-)
-def plan_is_largest(
-    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
-) -> dg.AssetCheckResult:
-    with database.connect() as connection:
-        proven = prove_latest_plan(connection, settings)
-    wrong = [one for one in proven or [] if not one.is_largest]
-    names = ["number", "served", "bound", "lost"]
-    return dg.AssetCheckResult(
-        passed=proven is not None and not wrong,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "classes_with_waiting_contacts": len(proven or []),
-            "not_largest": table(pd.DataFrame([vars(one) for one in wrong], columns=names).astype("int64")),
-        },
-    )

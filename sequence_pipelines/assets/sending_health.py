@@ -1,4 +1,4 @@
-"""Sending health: an hourly report of mailboxes and queues, and every check that needs no plan."""
+"""Sending health: an hourly report of mailboxes and queues, and every check that needs no new plan."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -18,6 +18,7 @@ from sequence_pipelines.maintenance.reputation import (
 )
 from sequence_pipelines.maintenance.verify import check_since_yesterday
 from sequence_pipelines.partitions import planning_days
+from sequence_pipelines.planning.certificate import prove_latest_plan
 from sequence_pipelines.planning.engine.windows import misconfigured
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_snapshot, read_team
@@ -248,6 +249,31 @@ def due_contacts_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetChe
             "contacts_due": verdict.due,
             "usual": verdict.usual,
             "days_compared": verdict.days_compared,
+        },
+    )
+
+
+@dg.asset_check(
+    asset="send_plan",
+    description="No plan serves more contacts of any class and those before it than the latest plan: the "
+    "check computes the bound of each class again from the tables. If not: the plan is valid, but not the "
+    "largest; report it. Rows that were dispatched since the plan count as promised before it. If mailboxes, "
+    "sequences or routes were changed since, there is nothing to compare until the next plan.",
+)
+def plan_is_largest(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
+) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        proof = prove_latest_plan(connection, settings)
+    wrong = [vars(one) for one in proof.classes if not one.is_largest]
+    names = ["number", "served", "bound", "lost"]
+    return dg.AssetCheckResult(
+        passed=proof.holds,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "classes_with_waiting_contacts": len(proof.classes),
+            "changed_since_the_plan": proof.changed_since,
+            "not_largest": table(pd.DataFrame(wrong, columns=names).astype("int64")),
         },
     )
 

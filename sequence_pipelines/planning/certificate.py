@@ -52,19 +52,31 @@ class ProvenClass:
         return self.served + self.lost >= self.bound
 
 
-def prove_latest_plan(
-    connection: psycopg.Connection[Any], settings: PipelineSettings
-) -> list[ProvenClass] | None:
-    """Return the classes in which somebody waits. None: somebody waits, but no cut is stored.
+@dataclass(frozen=True)
+class Proof:
+    """The classes in which somebody waits; has_cuts is false if somebody waits, but no cut is stored."""
+
+    classes: list[ProvenClass]
+    has_cuts: bool = True
+    changed_since: int = 0  # mailboxes, sequences and routes; they may make the bound larger than the plan
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing speaks against the plan."""
+        return self.has_cuts and (self.changed_since > 0 or all(one.is_largest for one in self.classes))
+
+
+def prove_latest_plan(connection: psycopg.Connection[Any], settings: PipelineSettings) -> Proof:
+    """Compute the bound of each class of the latest plan from the tables.
 
     Rows that were dispatched since the plan count as promised before it, and places that were given up since
-    as served. A limit that was raised or a mailbox that was opened since makes the bound larger than the plan.
+    as served.
     """
     repository = PlanRepository(connection, settings.address_pads)
     cuts = repository.frame("read_cuts")
     if cuts.empty:
         row = repository.execute("count_waiting_for_places", reasons=FOR_A_PLACE).fetchone()
-        return None if row and row[0] else []
+        return Proof([], has_cuts=not (row and row[0]))
     day = planning_day_at(cuts["made_at"].iloc[0].to_pydatetime(), settings)
     since = oldest_live(connection, settings, day.begins)
     written_by = int(cuts["written_by"].iloc[0])
@@ -76,7 +88,10 @@ def prove_latest_plan(
     candidates = choose_candidates(due, before, unmailable).candidates
     deferred = repository.frame("read_deferred", day=day.day)
     known = are_among(candidates, deferred, []) | are_among(candidates, written, ["round"])
-    return _Proof(candidates[known].reset_index(drop=True), before, written, lost).prove(cuts)
+    made = {"made_at": day.now, "written_by": written_by}
+    (changed,) = repository.execute("count_changed_since", **made).fetchone() or (0,)
+    proof = _Proof(candidates[known].reset_index(drop=True), before, written, lost)
+    return Proof(proof.prove(cuts), changed_since=changed)
 
 
 def _without(snapshot: PlanningSnapshot, written: pd.DataFrame, due: pd.DataFrame) -> PlanningSnapshot:

@@ -168,9 +168,9 @@ def test_latest_plan_is_proven_from_the_tables_and_a_withheld_place_is_found(wor
         world.follow_up(other, full)
     world.plan()
     with connect(world.pipeline_url, name="test proof") as connection:
-        proven = prove_latest_plan(connection, world.settings)
-        assert proven
-        assert all(one.is_largest and one.served == one.bound for one in proven)
+        proof = prove_latest_plan(connection, world.settings)
+        assert proof.classes
+        assert all(one.is_largest and one.served == one.bound for one in proof.classes)
     world.run("DELETE FROM sends WHERE mailbox_id = %s", free)
     world.run(
         "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, %s, 'no_capacity' FROM sequences_contacts e "
@@ -178,8 +178,12 @@ def test_latest_plan_is_proven_from_the_tables_and_a_withheld_place_is_found(wor
         TODAY,
     )
     with connect(world.pipeline_url, name="test proof") as connection:
-        proven = prove_latest_plan(connection, world.settings)
-        assert not all(one.is_largest for one in proven or [])
+        proof = prove_latest_plan(connection, world.settings)
+        assert not proof.holds
+    world.run("UPDATE mailboxes SET send_limit = 5 WHERE id = %s", free)
+    with connect(world.pipeline_url, name="test proof") as connection:
+        proof = prove_latest_plan(connection, world.settings)
+        assert (proof.holds, proof.changed_since) == (True, 1)
 
 
 def test_proof_of_a_plan_that_is_made_again_holds_also_after_a_place_is_given_up(world: Any) -> None:
@@ -192,7 +196,8 @@ def test_proof_of_a_plan_that_is_made_again_holds_also_after_a_place_is_given_up
     world.run("UPDATE sends SET status = 'cancelled', reason = 'suppressed' WHERE contact_id = %s", gone)
     world.run("UPDATE contacts SET is_active = false WHERE id = %s", gone)
     with connect(world.pipeline_url, name="test proof") as connection:
-        (proven,) = prove_latest_plan(connection, world.settings) or []
+        proof = prove_latest_plan(connection, world.settings)
+    (proven,) = proof.classes
     assert (proven.served, proven.lost, proven.bound, proven.is_largest) == (2, 1, 3, True)
     assert len(contacts) == 6
 

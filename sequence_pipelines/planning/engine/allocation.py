@@ -302,7 +302,8 @@ class _Allocation:
             if not len(members):
                 continue
             route = np.repeat(np.arange(len(counts)), counts)
-            turn = (2 * rank_in_group(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
+            place = np.arange(len(route)) - np.repeat(np.cumsum(counts) - counts, counts)
+            turn = (2 * place + 1) * (FINE // 2) // counts[route]
             in_turn = route[key_order(group[route], turn)]
             by_group = members[stable_order(self.group[members] - offset)]
             entry[by_group] = node[in_turn]

@@ -21,7 +21,7 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 from sequence_pipelines.planning.engine.array_ops import key_order
 from sequence_pipelines.planning.engine.capacity import UNBOUNDED
 
-FINE = 2**30  # fractions are ordered as integers of this many parts
+FINE = 2**22  # fractions are ordered as integers of this many parts, which leave room to sort by a group too
 MOST_ROUNDS = 16  # of placing what level filling leaves over
 ROUNDS = 4  # of level filling; each round places its share of the rest, so that mailboxes fill evenly
 SOURCE, SINK, FIRST_NODE = 0, 1, 2

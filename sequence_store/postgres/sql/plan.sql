@@ -359,6 +359,13 @@ SELECT sequence_id, mailbox_id, send_day FROM sends
 WHERE send_at >= %(since)s AND plan_day = %(day)s AND status IN ('cancelled', 'expired')
     AND xmin::text::bigint > %(written_by)s
 
+-- name: count_changed_since
+-- Mailboxes and sequences that were changed since the plan was made, and routes that were written after its
+-- transaction `written_by`.
+SELECT (SELECT count(*) FROM mailboxes WHERE updated > %(made_at)s)
+    + (SELECT count(*) FROM sequences WHERE updated > %(made_at)s)
+    + (SELECT count(*) FROM sequences_mailboxes WHERE xmin::text::bigint > %(written_by)s)
+
 -- name: count_waiting_for_places
 -- Contacts that the latest plan deferred because something was full.
 SELECT count(*) FROM plan_deferrals WHERE reason = ANY (%(reasons)s)
