@@ -39,31 +39,32 @@ def planning_day_at(now: datetime, settings: PipelineSettings) -> PlanningDay:
 
 
 class Team(NamedTuple):
-    """The tables of a snapshot that do not depend on the day; live rows only."""
+    """The tables of a snapshot that do not depend on the ledger's rows; live rows only."""
 
     mailboxes: pd.DataFrame  # with the days of ramp-ups up to now
     sequences: pd.DataFrame
     steps: pd.DataFrame
     routes: pd.DataFrame
     raised: pd.DataFrame  # the ramp-ups that have counted more dates than are stored
+    written_days: pd.DataFrame  # what earlier plans wrote of the dates of this planning day
 
 
 def read_team(repository: PlanRepository, day: PlanningDay) -> Team:
-    """Read the team's tables; count the dates of ramp-ups that are over."""
+    """Read the team's tables and what is known of the day; count the dates of ramp-ups that are over."""
     others = repository.sequences(), repository.steps(), repository.routes()
     mailboxes = repository.mailboxes()
     raised = NOTHING_RAISED
     if is_ramping(mailboxes).any():
         raised = raise_ramp_ups(mailboxes, repository.mail_days(), seconds_of(day.now))
-    return Team(with_ramp_ups(mailboxes, raised), *others, raised)
+    written = repository.mailbox_days(day.day - DATES_AROUND, day.day + DATES_AROUND)
+    return Team(with_ramp_ups(mailboxes, raised), *others, raised, written)
 
 
 def read_snapshot(
     repository: PlanRepository, day: PlanningDay, since: datetime, team: Team
 ) -> PlanningSnapshot:
     """Read the rows of a day for a team; no row with an earlier send_at than `since` can be under way."""
-    written = repository.mailbox_days(day.day - DATES_AROUND, day.day + DATES_AROUND)
-    windows = day_windows(team.mailboxes, day, written)
+    windows = day_windows(team.mailboxes, day, team.written_days)
     earliest, first_day = earliest_counted(team.mailboxes, windows, day), first_send_day(windows, day)
     since = min(since, earliest, instant(first_day * DAY_SECONDS - EASTERNMOST))
     rows = repository.rows(day.day, since, earliest, from_epoch_day(first_day))
@@ -74,7 +75,11 @@ def read_snapshot(
         windows=windows,
         rows=rows,
         first_mails=read_first_mails(repository, day, earliest, team.sequences, rows),
-        **team._asdict(),
+        mailboxes=team.mailboxes,
+        sequences=team.sequences,
+        steps=team.steps,
+        routes=team.routes,
+        raised=team.raised,
     )
 
 

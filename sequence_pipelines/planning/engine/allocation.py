@@ -59,6 +59,7 @@ ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY, LATER_TODAY = map(
     ),
 )
 REASONS = ("", ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY, LATER_TODAY, *REASON_RANK)
+CODE_OF = {reason: code for code, reason in enumerate(REASONS)}  # those of REASON_RANK in its order
 
 
 @dataclass(frozen=True)
@@ -334,53 +335,67 @@ class _Allocation:
         """Return why each candidate waits; empty if it has a slot."""
         codes = np.zeros(len(self.served), dtype=np.int8)
         waits = np.flatnonzero(~self.served)
-        if not len(waits):
-            return pd.Categorical.from_codes(codes, categories=pd.Index(REASONS))
+        if len(waits):
+            codes[waits] = self._reason_codes(waits)
+        return pd.Categorical.from_codes(codes, categories=pd.Index(REASONS))
+
+    def _reason_codes(self, waits: np.ndarray) -> np.ndarray:
+        """Return the position in REASONS of why each of these candidates waits."""
         contact_served = np.zeros(self.contact_count, dtype=bool)
         contact_served[self.contact[self.served]] = True
-        kind, has_way = self.ways.kind[waits], self.group[waits] >= 0
-        routes_reason = self._routes_reason(waits)
+        again = contact_served[self.contact[waits]] | self.ways.mailed[waits]
+        codes = np.full(len(waits), CODE_OF[ONE_MAIL_A_DAY], dtype=np.int8)
+        rest = np.flatnonzero(~again)
+        some = waits[rest]
+        if not len(some):
+            return codes
+        kind, has_way = self.ways.kind[some], self.group[some] >= 0
+        routes_reason = self._routes_reason(some)
         follow_up_full = np.where(
-            self.ways.comes_again[waits],
-            LATER_TODAY,
-            np.where(kind == PINNED, PINNED_MAILBOX_FULL, NO_CAPACITY),
+            self.ways.comes_again[some],
+            CODE_OF[LATER_TODAY],
+            np.where(kind == PINNED, CODE_OF[PINNED_MAILBOX_FULL], CODE_OF[NO_CAPACITY]),
         )
-        reasons = np.select(
+        sequence = self.sequence[some]
+        codes[rest] = np.select(
             [
-                contact_served[self.contact[waits]] | self.ways.mailed[waits],
                 (kind != FIRST) & has_way,
                 kind == PINNED,
                 kind == MOVED,
-                self.new_left[self.sequence[waits]] <= self._begun_now()[self.sequence[waits]],
+                self.new_left[sequence] <= self._begun_now()[sequence],
             ],
             [
-                ONE_MAIL_A_DAY,
                 follow_up_full,
-                self._pinned_reason(waits),
+                self._pinned_reason(some),
                 self._closed(routes_reason),
-                MAX_NEW_PER_DAY,
+                np.full(len(some), CODE_OF[MAX_NEW_PER_DAY]),
             ],
             default=routes_reason,
         )
-        codes[waits] = pd.Index(REASONS).get_indexer(pd.Index(reasons.astype(object)))
-        return pd.Categorical.from_codes(codes, categories=pd.Index(REASONS))
+        return codes
 
     def _begun_now(self) -> np.ndarray:
         return self.network.placed[self.network.first_groups]
 
     @staticmethod
-    def _closed(reason: np.ndarray) -> np.ndarray:
+    def _closed(codes: np.ndarray) -> np.ndarray:
         """Return the reason of a follow-up that may use none of its routes' open intervals."""
-        return np.where(np.isin(reason, (NO_CAPACITY, MAX_FIRST_MAILS)), WINDOW_CLOSED, reason)
+        full = np.isin(codes, (CODE_OF[NO_CAPACITY], CODE_OF[MAX_FIRST_MAILS]))
+        return np.where(full, CODE_OF[WINDOW_CLOSED], codes)
+
+    def _states(self) -> np.ndarray:
+        """Return the position in REASONS of each mailbox's state."""
+        return pd.Index(REASONS).get_indexer(pd.Index(self.mailboxes["state"].astype(object)))
 
     def _pinned_reason(self, waits: np.ndarray) -> np.ndarray:
         """Return why the pinned mailbox has no interval that the follow-up may use."""
         if not len(self.mailboxes):
-            return np.full(len(waits), "")
+            return np.zeros(len(waits), dtype=np.int64)
         at = self.by_mailbox.get_indexer(pd.Index(self.candidates["pinned_mailbox_id"].to_numpy()[waits]))
-        state = self.mailboxes["state"].to_numpy()[np.maximum(at, 0)]
-        parked = self.mailboxes["parked"].to_numpy(bool)[np.maximum(at, 0)]
-        return np.where(state == "", np.where(parked, MAILBOX_PARKED, WINDOW_CLOSED), state)
+        state = self._states()
+        parked = self.mailboxes["parked"].to_numpy(bool)
+        shut = np.where(parked, CODE_OF[MAILBOX_PARKED], CODE_OF[WINDOW_CLOSED])
+        return np.where(state == 0, shut, state)[np.maximum(at, 0)]
 
     def _routes_reason(self, waits: np.ndarray) -> np.ndarray:
         """Return the reason of the waiting candidate's mailbox that comes nearest to a slot, by REASON_RANK.
@@ -391,22 +406,15 @@ class _Allocation:
         network = self.network
         where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"].to_numpy()))
         sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy(np.int64))
-        state = (
-            self.mailboxes["state"].to_numpy()[where] if len(self.mailboxes) else np.zeros(0, dtype=object)
-        )
         free = np.zeros(len(self.mailboxes), dtype=np.int64)
         some = np.flatnonzero(network.start_of >= 0)
         free[some] = network.free[network.start_of[some]]
-        is_open = state == ""
-        spare = is_open & (free[where] > 0) if len(where) else is_open
-        rank = np.select(
-            [spare, is_open],
-            [REASON_RANK.index(MAX_FIRST_MAILS), REASON_RANK.index(NO_CAPACITY)],
-            default=pd.Index(REASON_RANK).get_indexer(pd.Index(state)),
-        )
-        best = np.zeros(len(self.sequence_ids), dtype=np.int64)
-        np.maximum.at(best, sequence, rank)
-        return np.array(REASON_RANK)[best[self.sequence[waits]]]
+        state = self._states()
+        spare = np.where(free > 0, CODE_OF[MAX_FIRST_MAILS], CODE_OF[NO_CAPACITY])
+        code = np.where(state == 0, spare, state)
+        best = np.full(len(self.sequence_ids), CODE_OF[REASON_RANK[0]], dtype=np.int64)
+        np.maximum.at(best, sequence, code[where] if len(where) else np.zeros(0, dtype=np.int64))
+        return best[self.sequence[waits]]
 
 
 class _Prefixes:
