@@ -131,6 +131,25 @@ def test_mail_of_another_sequence_shuts_the_date_on_this_mailboxs_clock(world: A
         assert two > one
 
 
+def test_first_mails_may_take_what_the_last_mail_of_a_waiting_contact_shuts(world: Any) -> None:
+    """The other mailbox's mail has this date on Tokyo's clock, so the contacts may use the next date only."""
+    other, tokyo = world.mailbox(send_start_time="00:00", send_end_time="02:00"), None
+    tokyo = world.mailbox(time_zone="Asia/Tokyo", send_limit=8)
+    elsewhere = world.sequence(steps=1, mailboxes=(other,))
+    here, fresh = world.sequence(steps=2, mailboxes=(tokyo,)), world.sequence(mailboxes=(tokyo,))
+    contacts = [world.enrol(elsewhere) for _ in range(6)]
+    pass_day(world, MORNING)
+    assert all(row["send_at"].date() == TODAY + timedelta(days=1) for row in world.rows())
+    for contact in contacts:
+        world.follow_up(here, tokyo, contact=contact, next_send=TODAY + timedelta(days=1))
+    for _ in range(9):
+        world.enrol(fresh)
+    plan = world.plan(MORNING + timedelta(days=1))
+    by_date = plan.placed.groupby("send_day")["follow_up"].agg(["sum", "size"]).to_numpy().tolist()
+    assert by_date == [[0, 4], [4, 4]]
+    assert sorted(world.reasons().values()) == ["later_today"] * 2 + ["no_capacity"] * 5
+
+
 def test_full_piece_of_a_date_that_goes_on_is_a_reason_of_its_own(world: Any) -> None:
     box = world.mailbox(time_zone="Asia/Tokyo", send_limit=2)
     sequence = world.sequence(steps=2, mailboxes=(box,))

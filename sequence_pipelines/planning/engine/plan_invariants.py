@@ -10,6 +10,7 @@ from sequence_pipelines.planning.engine.capacity import row_of_day
 from sequence_pipelines.planning.engine.revocation import active, inside_window, too_early
 from sequence_pipelines.planning.engine.send_dates import Clocks
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
+from sequence_pipelines.planning.engine.ways import find_ways
 from sequence_store.domain.states import Deferral
 
 
@@ -31,7 +32,7 @@ def find_violations(
         "distances_kept": _too_near(placed, snapshot),
         "gaps_kept": _too_close(rows, snapshot.mailboxes, placed),
         "pins_kept": _pins_broken(placed, snapshot.mailboxes),
-        "follow_ups_first": _overtaken(placed, waiting),
+        "follow_ups_first": _overtaken(placed, waiting, snapshot),
     }
 
 
@@ -69,7 +70,7 @@ def _pins_broken(placed: pd.DataFrame, mailboxes: pd.DataFrame) -> int:
     return int((moved & placed["pinned_mailbox_id"].isin(active(mailboxes, "mailbox_id"))).sum())
 
 
-def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame) -> int:
+def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame, snapshot: PlanningSnapshot) -> int:
     """Count the follow-ups that wait for a mailbox in which a less urgent first mail was placed.
 
     That is one of the same or a lower priority, in an interval that the follow-up may use. Contacts that wait
@@ -78,14 +79,21 @@ def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame) -> int:
     first = placed[~placed["follow_up"].astype(bool)]
     once = ~waiting["contact_id"].duplicated(keep=False)
     full = waiting[once & waiting["reason"].isin([Deferral.PINNED_MAILBOX_FULL, Deferral.LATER_TODAY])]
-    if full.empty or first.empty:
+    intervals = snapshot.open_intervals
+    if full.empty or first.empty or intervals.empty:
         return 0
-    lowest = first.groupby(["mailbox_id", "send_day"], as_index=False)["priority"].min()
-    pairs = full[["pinned_mailbox_id", "due_day", "priority", "last_offset"]].reset_index(drop=True)
-    pairs = pairs.assign(row=pairs.index).merge(
-        lowest, left_on="pinned_mailbox_id", right_on="mailbox_id", suffixes=("", "_first")
-    )
-    wrong = (pairs["send_day"] >= pairs["due_day"]) & (pairs["priority_first"] <= pairs["priority"])
+    full = full.reset_index(drop=True)
+    ways = find_ways(full, snapshot.mailboxes, snapshot.routes, intervals, snapshot.rows, snapshot.day.closes)
+    earliest = ways.interval
+    at = row_of_day(first, intervals)
+    known = at >= 0
+    lowest = pd.Series(first["priority"].to_numpy()[known]).groupby(at[known]).min()
+    begun = pd.DataFrame({"interval": lowest.index, "priority_first": lowest.to_numpy()})
+    begun["mailbox_id"] = intervals["mailbox_id"].to_numpy()[begun["interval"]]
+    waits = pd.DataFrame({"row": full.index, "earliest": earliest, "priority": full["priority"].to_numpy()})
+    waits["mailbox_id"] = full["pinned_mailbox_id"].to_numpy()
+    pairs = waits[earliest >= 0].merge(begun, on="mailbox_id")
+    wrong = (pairs["interval"] >= pairs["earliest"]) & (pairs["priority_first"] <= pairs["priority"])
     return int(pairs["row"][wrong].nunique())
 
 
