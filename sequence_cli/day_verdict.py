@@ -37,7 +37,8 @@ class Mail:
 class PlannedMail:
     """A planned mail whose transmission began, with the current state of its enrolment.
 
-    `next_step` and `next_day` are the step and date that the enrolment must have after this mail.
+    `next_step` is the live step after this mail (None: the last was mailed), and `next_day` the date that the
+    enrolment must have after this mail; its `current_step` is the mailed number + 1.
     """
 
     recipient: str
@@ -172,6 +173,6 @@ def _advance_faults(mail: PlannedMail) -> Iterator[str]:
             yield f"{context}, the last, the enrolment is still {mail.enrolment_status}"
     elif (mail.current_step, mail.next_send) != (mail.step_number + 1, mail.next_day):
         yield (
-            f"{context} the next step is {mail.current_step} or later, on {mail.next_send}, "
-            f"not {mail.step_number + 1} or later, on {mail.next_day}"
+            f"{context} the next step is {mail.current_step} on {mail.next_send}, "
+            f"not {mail.step_number + 1} on {mail.next_day}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -116,6 +117,19 @@ def test_contact_in_two_sequences_makes_room_for_one_in_a_single_sequence() -> N
         overdue=np.array([2, 1, 1]),
     ).allocate()  # fmt: skip
     assert placed(found).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_place_that_a_shared_contact_leaves_goes_to_the_most_urgent(order: tuple[int, ...]) -> None:
+    """Contact 10 leaves mailbox 1, which both others wait for, for its first mail from mailbox 2."""
+    at = list(order)
+    sequence, contact = np.array([2, 1, 2, 2])[at], np.array([10, 10, 11, 12])[at]
+    pinned, overdue = np.array([1, 0, 1, 1])[at], np.array([5, 0, 3, 1])[at]
+    for id_of in (contact, 40 - contact):  # neither the ids nor the order of rows decide
+        instance = one_interval(
+            sequence, boxes(capacity=[1, 1]), [(1, 2)], pinned=pinned, overdue=overdue, contact=id_of
+        )
+        assert sorted(np.array(at)[placed(instance.allocate())]) == [1, 2]
 
 
 @settings(max_examples=40, deadline=None)

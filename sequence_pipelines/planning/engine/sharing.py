@@ -39,6 +39,20 @@ class _Search:
         return bool(self.nodes[SINK])
 
 
+@dataclass(frozen=True)
+class _Exchange:
+    """Served contacts that may give way to waiting ones of other sequences, and how many of each sequence."""
+
+    donors: np.ndarray
+    sequence: np.ndarray  # of each contact: the one that it counts for
+    takes: np.ndarray  # of each sequence: contacts
+    gives: np.ndarray
+
+
+def _ones(items: np.ndarray) -> np.ndarray:
+    return np.ones(len(items), dtype=np.int64)
+
+
 class Sharing:
     """Improves an allocation in which each contact was served by its most urgent candidate only."""
 
@@ -84,41 +98,56 @@ class Sharing:
     # --- by class ---------------------------------------------------------------------------------
 
     def _serve_all_or_by_class(self) -> None:
-        last = int(self.allocation.class_of.max())
+        later = np.unique(self.class_of[self.ways != self.best[self.contact]])
+        if len(later):
+            last = int(self.allocation.class_of.max())
+            self._serve_stages(np.arange(int(later[0]), last + 1))
+
+    def _serve_stages(self, classes: np.ndarray) -> None:
+        """Serve the waiting contacts class by class (ascending): all classes at once, or else halves of them.
+
+        If everybody is served with the last class, nothing is left for the classes before it. If the last
+        class opens no path, the others open none.
+        """
+        first, last = int(classes[0]), int(classes[-1])
+        waiting = np.flatnonzero(self._waiting(last))
+        if not len(waiting):
+            return
+        if not self._search(waiting, last, displace_above=first).finds_room:
+            return
+        if len(classes) == 1:
+            self._serve_in_order(np.unique(self.first_class[waiting]), last)
+            return
         before = self._state()
-        self._serve_class(last)
-        if not self._waiting(last).any():
-            return
-        self._restore(before)
-        best = self.best[self.contact]
-        later = np.unique(self.class_of[self.ways != best])
-        if not len(later):
-            return
-        reached: _Search | None = None
-        for number in range(int(later[0]), last + 1):
-            waiting = self._waiting(number)
-            if not waiting.any():
-                continue
-            if reached is None or self._opens(number, reached, waiting):
-                reached = self._serve_class(number)
+        while len(waiting):
+            search = self._search(waiting, last)
+            if not search.finds_room or not self._augment(waiting, last, search):
+                break
+            waiting = np.flatnonzero(self._waiting(last))
+        if len(waiting):
+            self._restore(before)
+            middle = len(classes) // 2
+            self._serve_stages(classes[:middle])
+            self._serve_stages(classes[middle:])
 
-    def _opens(self, number: int, before: _Search, waiting: np.ndarray) -> bool:
-        """Return whether this class has a way from what the last search reached, or somebody who waits."""
-        if (waiting & (self.first_class == number)).any():
-            return True
-        contacts = self.contact[self.class_of == number]
-        served = self.serving[contacts]
-        seats = np.r_[before.seats, False]
-        groups = np.where(served >= 0, self.allocation.group[served], self.groups)
-        return bool((seats[groups] | waiting[contacts]).any())
-
-    def _serve_class(self, number: int) -> _Search:
-        """Serve as many waiting contacts as possible up to this class; return what is then reached."""
+    def _serve_in_order(self, classes: np.ndarray, number: int) -> None:
+        """Serve waiting contacts of these classes (ascending): all at once, or else the first half first."""
+        if not len(classes):
+            return
+        before = self._state()
+        served = False
         while True:
-            waiting = np.flatnonzero(self._waiting(number))
+            within = (self.first_class >= classes[0]) & (self.first_class <= classes[-1])
+            waiting = np.flatnonzero(self._waiting(number) & within)
             search = self._search(waiting, number)
             if not search.finds_room or not self._augment(waiting, number, search):
-                return search
+                break
+            served = True
+        if len(waiting) and served and len(classes) > 1:
+            self._restore(before)
+            middle = len(classes) // 2
+            self._serve_in_order(classes[:middle], number)
+            self._serve_in_order(classes[middle:], number)
 
     def _state(self) -> tuple[np.ndarray, ...]:
         network = self.network
@@ -147,16 +176,19 @@ class Sharing:
 
     # --- the residual network ---------------------------------------------------------------------
 
-    def _arcs(self, number: int, *, displace: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the arcs of places and of groups' seats, whose nodes come after the network's."""
+    def _arcs(self, displace_above: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the arcs of places and of groups' seats, whose nodes come after the network's.
+
+        Served contacts of classes after `displace_above` may give way; None: nobody may.
+        """
         network = self.network
         tails, heads, sizes = network.arcs()
         seat = network.nodes + np.arange(self.groups)
         room = np.full(self.groups, UNBOUNDED, dtype=np.int64)
         room[self.firsts] = self.allocation.new_left - network.placed[self.firsts]
         parts = [(tails, heads, sizes), (seat, network.entry, room), (network.entry, seat, network.placed)]
-        if displace:
-            served = self.serving[(self.serving >= 0) & (self.first_class > number)]
+        if displace_above is not None:
+            served = self.serving[(self.serving >= 0) & (self.first_class > displace_above)]
             later = np.bincount(self.allocation.group[served], minlength=self.groups)
             parts.append((seat, np.full(self.groups, SINK), later))
         tails, heads, sizes = (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -177,9 +209,20 @@ class Sharing:
         contacts = np.flatnonzero(several)
         return contacts[key_order(self.allocation.group[self.serving[contacts]])]
 
-    def _search(self, waiting: np.ndarray, number: int, *, displace: bool = True) -> _Search:
-        """Return what the waiting contacts reach by ways up to a class."""
-        tails, heads, _ = self._arcs(number, displace=displace)
+    def _search(
+        self,
+        waiting: np.ndarray,
+        number: int,
+        *,
+        displace: bool = True,
+        displace_above: int | None = None,
+    ) -> _Search:
+        """Return what the waiting contacts reach by ways up to a class.
+
+        Served contacts of later classes (than `displace_above`, if given) may give way with `displace`.
+        """
+        above = number if displace_above is None else displace_above
+        tails, heads, _ = self._arcs(above if displace else None)
         total = self.network.nodes + self.groups
         movable = self._movable(number)
         of = self.allocation.group[self.serving[movable]]
@@ -213,60 +256,66 @@ class Sharing:
         return found[found < total]
 
     def _augment(
-        self, waiting: np.ndarray, number: int, search: _Search, *, most: int | None = None,
-        drop: int | None = None,
-    ) -> bool:  # fmt: skip
+        self, waiting: np.ndarray, number: int, search: _Search, exchange: _Exchange | None = None
+    ) -> bool:
         """Serve more of the waiting contacts by a maximum flow; return whether somebody was served.
 
-        With `drop`, a group that gives up one contact of it: exactly one changes places with one that waits.
+        With `exchange`, as many change places with its donors.
         """
         network, allocation = self.network, self.allocation
-        tails, heads, sizes = self._arcs(number, displace=drop is None)
-        people = np.r_[waiting, search.contacts]
+        tails, heads, sizes = self._arcs(number if exchange is None else None)
+        served = search.contacts if exchange is None else np.union1d(search.contacts, exchange.donors)
+        people = np.r_[waiting, served]
         person = network.nodes + self.groups + np.arange(len(people))
-        ways = self._open_ways(people, number)
-        owner = np.repeat(np.arange(len(people)), self.end[people] - self.begin[people])
-        owner = owner[self._all_open(people, number)]
-        serving = self.serving[people[owner]]
-        other = self.ways[ways] != serving
-        ways, owner = ways[other], owner[other]
+        size = network.nodes + self.groups + len(people)
+        waits, others = person[: len(waiting)], person[len(waiting) :]
+        owner, ways = self._other_ways(people, number)
         target = network.nodes + self.group[ways]
-        source = network.nodes + allocation.group[self.serving[search.contacts]]
-        extra = network.nodes + self.groups + len(people)
-        root = SOURCE if most is None else extra
-        parts = [
-            (tails, heads, sizes),
-            (np.full(len(waiting), root), person[: len(waiting)], np.ones(len(waiting), dtype=np.int64)),
-            (source, person[len(waiting) :], np.ones(len(search.contacts), dtype=np.int64)),
-            (person[owner], target, np.ones(len(owner), dtype=np.int64)),
-        ]
-        if most is not None:
-            parts.append((np.array([SOURCE]), np.array([extra]), np.array([most])))
-        if drop is not None:
-            parts = [(t[h != SINK], h[h != SINK], z[h != SINK]) for t, h, z in parts]
-            parts.append((np.array([network.nodes + drop]), np.array([SINK]), np.array([1])))
+        seat = network.nodes + allocation.group[self.serving[served]]
+        parts = [(seat, others, _ones(served)), (person[owner], target, _ones(owner))]
+        if exchange is None:
+            parts += [(tails, heads, sizes), (np.full(len(waiting), SOURCE), waits, _ones(waiting))]
+        else:
+            kept = heads != SINK
+            bounds = np.r_[exchange.takes, exchange.gives]  # a node a sequence that takes, and one that gives
+            poor = size + exchange.sequence[waiting]
+            rich = size + len(exchange.takes) + exchange.sequence[exchange.donors]
+            gives = others[np.searchsorted(served, exchange.donors)]
+            takers, givers = np.unique(poor), np.unique(rich)
+            parts += [
+                (tails[kept], heads[kept], sizes[kept]),
+                (poor, waits, _ones(waiting)),
+                (gives, rich, _ones(gives)),
+                (np.full(len(takers), SOURCE), takers, bounds[takers - size]),
+                (givers, np.full(len(givers), SINK), bounds[givers - size]),
+            ]
+            size += len(bounds)
         tails, heads, sizes = (np.concatenate(part) for part in zip(*parts, strict=True))
-        shape = (extra + 1, extra + 1)
-        result = maximum_flow(csr_array((sizes.astype(np.int32), (tails, heads)), shape=shape), SOURCE, SINK)
+        arcs = csr_array((sizes.astype(np.int32), (tails, heads)), shape=(size, size))
+        result = maximum_flow(arcs, SOURCE, SINK)
         if not result.flow_value:
             return False
         flow = result.flow
         network.apply(flow)
         displaced = entries(flow, network.nodes + np.arange(self.groups), np.full(self.groups, SINK))
         took = entries(flow, person[owner], target) > 0
+        if exchange is not None:
+            self.serving[exchange.donors[entries(flow, gives, rich) > 0]] = NOBODY
         self.serving[people[owner[took]]] = self.ways[ways[took]]
-        if drop is None:
+        if exchange is None:
             self._displace(displaced, number)
-        served = self.serving[self.serving >= 0]
-        if drop is None:
-            network.placed[:] = np.bincount(allocation.group[served], minlength=self.groups)
+        now = self.serving[self.serving >= 0]
+        network.placed[:] = np.bincount(allocation.group[now], minlength=self.groups)
         return True
 
-    def _all_open(self, contacts: np.ndarray, number: int) -> np.ndarray:
-        count = self.end[contacts] - self.begin[contacts]
-        first = np.repeat(self.begin[contacts], count)
-        within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-        return self.class_of[first + within] <= number
+    def _other_ways(self, people: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return owner (a position in people) and way of the ways up to a class that do not serve them now."""
+        count = self.end[people] - self.begin[people]
+        first = np.repeat(self.begin[people], count)
+        ways = first + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        owner = np.repeat(np.arange(len(people)), count)
+        other = (self.class_of[ways] <= number) & (self.ways[ways] != self.serving[people[owner]])
+        return owner[other], ways[other]
 
     def _displace(self, counts: np.ndarray, number: int) -> None:
         """Let this many contacts of later classes give way in each group, the least urgent ones."""
@@ -296,53 +345,44 @@ class Sharing:
     def _share_fairly(self) -> None:
         """Exchange first mails between sequences, within each class, until no exchange is fairer."""
         classes = np.flatnonzero(~self.allocation.class_names["follow_up"].to_numpy(bool)).tolist()
-        changed = True
-        while changed:
-            changed = False
-            for number in classes:
-                while self._waiting_of(number).any() and self._exchange(number):
-                    changed = True
+        while np.any([self._level(number) for number in classes]):
+            pass
 
-    def _waiting_of(self, number: int) -> np.ndarray:
-        return self.known & (self.serving < 0) & (self.first_class == number)
+    def _level(self, number: int) -> bool:
+        """Exchange first mails of a class from sequences with more to those with fewer, level by level.
 
-    def _exchange(self, number: int) -> bool:
-        """Make the fairest exchange of a class of first mails; return whether there was one."""
+        Return whether one was exchanged.
+        """
         sequence = self.allocation.sequence[self.best]
         mine = self.known & (self.first_class == number)
-        served = mine & (self.serving >= 0)
-        counts = np.bincount(sequence[served], minlength=len(self.allocation.sequence_ids))
-        counts = counts + self.allocation.begun
-        waits = np.flatnonzero(self._waiting_of(number))
-        poor = np.unique(sequence[waits])
-        for t in poor[np.argsort(counts[poor], kind="stable")]:
-            rich = served & (counts[sequence] >= counts[t] + 2)
+        changed, level = False, -1
+        while True:
+            served = mine & (self.serving >= 0)
+            counts = np.bincount(sequence[served], minlength=len(self.allocation.sequence_ids))
+            counts = counts + self.allocation.begun
+            waits = np.flatnonzero(mine & (self.serving < 0))
+            higher = counts[sequence[waits]]
+            level = int(higher[higher > level].min(initial=UNBOUNDED))
+            rich = served & (counts[sequence] >= level + 2)
             if not rich.any():
-                continue
-            waiting = waits[sequence[waits] == t]
-            search = self._search(waiting, number, displace=False)
-            seats = np.r_[search.seats, False]
-            reached = np.flatnonzero(rich & seats[self.allocation.group[self.serving]])
-            if not len(reached):
-                continue
-            gone = reached[np.lexsort((-self.position[self.best[reached]], -counts[sequence[reached]]))[0]]
-            self._replace(int(gone), waiting, number, search)
-            return True
-        return False
+                return changed
+            changed |= self._exchange(waits[higher <= level], rich, level, counts, number)
 
-    def _replace(self, gone: int, waiting: np.ndarray, number: int, search: _Search) -> None:
-        """Let one contact give way to one that waits."""
-        group = int(self.allocation.group[self.serving[gone]])
-        contacts = search.contacts[search.contacts != gone]
-        first = waiting[np.argsort(self.position[self.best[waiting]])]
-        moved = self._augment(
-            first, number, _Search(search.seats, search.nodes, contacts), most=1, drop=group
-        )
-        if not moved:
-            raise AssertionError("an exchange that was found cannot be made")
-        self.serving[gone] = NOBODY
-        served = self.serving[self.serving >= 0]
-        self.network.placed[:] = np.bincount(self.allocation.group[served], minlength=self.groups)
+    def _exchange(
+        self, waiting: np.ndarray, rich: np.ndarray, level: int, counts: np.ndarray, number: int
+    ) -> bool:
+        """Let contacts of sequences above a level change places with waiting ones of sequences at or below it.
+
+        No sequence crosses the level after it. Return whether somebody changed.
+        """
+        search = self._search(waiting, number, displace=False)
+        seats = np.r_[search.seats, False]
+        donors = np.flatnonzero(rich & seats[self.allocation.group[self.serving]])
+        if not len(donors):
+            return False
+        takes, gives = np.maximum(level + 1 - counts, 0), np.maximum(counts - level - 1, 0)
+        sequence = self.allocation.sequence[self.best]
+        return self._augment(waiting, number, search, _Exchange(donors, sequence, takes, gives))
 
     def _prefer_urgent(self) -> None:
         """Give contacts the more urgent of their mails where that one has room of its own."""
