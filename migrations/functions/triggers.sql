@@ -41,10 +41,12 @@ BEGIN
         OLD.contact_id, OLD.sequence_id, OLD.status USING ERRCODE = 'check_violation';
 END $$;
 
--- Marks the sequence of an added, moved, deleted or delayed step. The next plan computes next_send anew.
+-- Marks the sequence of an added, moved, deleted or delayed step if it has enrolments. The next plan computes
+-- their next_send anew.
 CREATE OR REPLACE FUNCTION mark_steps_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE sequences SET steps_changed_at = clock_timestamp() WHERE id = NEW.sequence_id;
+    UPDATE sequences SET steps_changed_at = clock_timestamp() WHERE id = NEW.sequence_id
+        AND EXISTS (SELECT FROM sequences_contacts e WHERE e.sequence_id = NEW.sequence_id);
     RETURN NULL;
 END $$;
 

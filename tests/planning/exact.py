@@ -239,6 +239,25 @@ def assert_proven(instance: Instance) -> None:
     assert (ways.kind >= 0).all()
 
 
+def assert_in_order(instance: Instance) -> None:
+    """Nobody overtakes a follow-up of a contact that is due in one sequence only.
+
+    Neither a follow-up of its priority, mailbox and intervals that is due later, nor a first mail of the same or
+    a lower priority in an interval that it may use.
+    """
+    found, candidates, ways = instance.allocate().found, instance.candidates, instance.ways
+    served, interval = (found["mailbox_id"] > 0).to_numpy(), found["interval"].to_numpy()
+    priority, overdue = candidates["priority"].to_numpy(), candidates["overdue"].to_numpy()
+    once = ~candidates["contact_id"].duplicated(keep=False).to_numpy()
+    boxes = instance.intervals["mailbox_id"].to_numpy()
+    for waits in np.flatnonzero(~served & once & (ways.kind == PINNED) & (ways.interval >= 0)):
+        alike = served & once & (ways.kind == PINNED) & (ways.interval == ways.interval[waits])
+        assert not (alike & (priority == priority[waits]) & (overdue < overdue[waits])).any()
+        first = served & (ways.kind == FIRST) & (interval >= ways.interval[waits])
+        first[first] = boxes[interval[first]] == boxes[ways.interval[waits]]
+        assert not (first & (priority <= priority[waits])).any()
+
+
 def _chosen(instance: Instance, found: pd.DataFrame, has_way: np.ndarray) -> dict[int, int]:
     """Return each contact's most urgent candidate with an open way, which tells for which sequence it counts."""
     from sequence_pipelines.planning.engine.allocation import _Allocation

@@ -16,7 +16,7 @@ from sequence_pipelines.planning.engine.allocation import Allocation
 from sequence_pipelines.planning.engine.array_ops import key_order
 from sequence_pipelines.planning.engine.capacity import UNBOUNDED
 from sequence_pipelines.planning.engine.ways import FIRST, PINNED, Ways
-from tests.planning.exact import DAY, Instance, assert_proven, random_instance
+from tests.planning.exact import DAY, Instance, assert_in_order, assert_proven, random_instance
 
 EXAMPLES = int(os.environ.get("EXACT_EXAMPLES", "0"))  # new random instances; 0: the same sixty
 NONE = np.zeros(0, dtype=np.int64)
@@ -28,6 +28,12 @@ def test_every_class_is_served_as_an_exact_solver_allows_and_the_bounds_say_so(
     seed: int, shared: float
 ) -> None:
     assert_proven(random_instance(np.random.default_rng(seed), shared))
+
+
+@settings(max_examples=EXAMPLES or 300, deadline=None, derandomize=not EXAMPLES)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.4, 0.9]))
+def test_follow_up_of_a_contact_in_one_sequence_is_not_overtaken(seed: int, shared: float) -> None:
+    assert_in_order(random_instance(np.random.default_rng(seed), shared))
 
 
 def one_interval(

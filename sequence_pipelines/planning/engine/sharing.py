@@ -382,7 +382,24 @@ class Sharing:
             return False
         takes, gives = np.maximum(level + 1 - counts, 0), np.maximum(counts - level - 1, 0)
         sequence = self.allocation.sequence[self.best]
-        return self._augment(waiting, number, search, _Exchange(donors, sequence, takes, gives))
+        changed = self._augment(waiting, number, search, _Exchange(donors, sequence, takes, gives))
+        if changed:
+            self._give_to_urgent(waiting, number)
+        return changed
+
+    def _give_to_urgent(self, contacts: np.ndarray, number: int) -> None:
+        """Let those of the contacts that are served now give way to waiting ones of the classes before theirs."""
+        donors = contacts[self.serving[contacts] >= 0]
+        urgent = np.flatnonzero(self._waiting(number - 1))
+        for one in np.unique(self.first_class[urgent]):
+            waiting = urgent[self.first_class[urgent] == one]
+            search = self._search(waiting, number, displace=False)
+            reached = donors[search.seats[self.allocation.group[self.serving[donors]]]]
+            if len(reached):
+                many = np.full(len(self.allocation.sequence_ids), len(reached))
+                exchange = _Exchange(reached, self.allocation.sequence[self.best], many, many)
+                self._augment(waiting, number, search, exchange)
+                donors = donors[self.serving[donors] >= 0]
 
     def _prefer_urgent(self) -> None:
         """Give contacts the more urgent of their mails where that one has room of its own."""
