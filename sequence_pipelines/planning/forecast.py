@@ -32,7 +32,7 @@ from sequence_pipelines.planning.engine.snapshot import (
     earliest_counted,
     first_send_day,
 )
-from sequence_pipelines.planning.engine.windows import seconds_of
+from sequence_pipelines.planning.engine.windows import epoch_day, seconds_of
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.scenario import WhatIf
 from sequence_pipelines.planning.snapshot_reader import Team, planning_day_at, read_snapshot, read_team
@@ -120,7 +120,8 @@ def forecast(
     enrolments = _as_if_mailed(enrolments.assign(in_queue=False), snapshot)
     mail_days = _mail_days(repository.mail_days(), snapshot.rows[snapshot.rows["under_way"]], snapshot)
     for _ in range(days):
-        due = only_due(enrolments.assign(at=enrolments.index), snapshot)
+        soon = enrolments[enrolments["due_day"] <= epoch_day(snapshot.due_until)]
+        due = only_due(soon.assign(at=soon.index), snapshot)
         eligibility = choose_candidates(due, snapshot, unmailable, under_way_excludes=False)
         assigned = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
         assigned["in_queue"] |= assigned["reason"].isin(FOR_CAPACITY)
