@@ -31,6 +31,15 @@ def main() -> None:
         "due", nargs="*", type=int, help="use a generated team with this number of due contacts"
     )
     shaping.set_defaults(run=lambda options: _shapes(options.due))
+    scaling = parts.add_parser(
+        "scale", help="many priorities, many small sequences, contacts in three sequences"
+    )
+    scaling.add_argument("due", nargs="?", type=int, default=100_000, help="due contacts")
+    scaling.set_defaults(run=lambda asked: shapes.run_scale(asked.due))
+    sharing = parts.add_parser("shared", help="a plan of contacts in three sequences, compared with one")
+    sharing.add_argument("due", nargs="?", type=int, default=100_000, help="due contacts")
+    sharing.add_argument("--repeats", type=int, default=3)
+    sharing.set_defaults(run=lambda options: plan.run_shared(options.due, repeats=options.repeats))
     requesting = parts.add_parser("api", help="API requests, compared with the same statement over psycopg")
     requesting.set_defaults(run=lambda _: api.run())
     importing = parts.add_parser("import", help="an import of contacts, compared with COPY of the same rows")

@@ -2,7 +2,9 @@
 
 N / 200 sequences of log-normal size with 3 steps, N / 100 mailboxes with a limit of 150, five random
 mailboxes per sequence. One address in a hundred is suppressed. Two thirds of the due mails are follow-ups,
-each pinned to one of its sequence's mailboxes. The due days go back up to 20 days.
+each pinned to one of its sequence's mailboxes. The due days go back up to 20 days. With `sequences_each`, a due
+contact is due in up to that many random sequences, and the mailboxes' limit is such that the due contacts are
+nine tenths of the capacity.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from sequence_pipelines.planning.engine.windows import epoch_day
 
 DAY = date(2026, 6, 15)
 LIMIT = 150
+LOAD = 0.9  # of contacts in several sequences
 MAILBOXES_A_SEQUENCE = 5
 STEPS = 3
 CHUNK = 1_000_000
@@ -58,11 +61,14 @@ FROM (SELECT n, date '{day}' - 365 + (n::bigint * 363 / {rows})::integer AS d
 """
 
 
-def fill(connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1) -> None:
+def fill(
+    connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1, sequences_each: int = 1
+) -> None:
     """Insert a team with `due` due contacts, over a connection in autocommit mode."""
     rng = np.random.default_rng(seed)
     sequences, mailboxes, contacts = max(1, due // 200), max(5, due // 100), 3 * due
-    sizes = {"sequences": sequences, "mailboxes": mailboxes, "limit": LIMIT}
+    limit = LIMIT if sequences_each == 1 else round(due / LOAD / mailboxes)
+    sizes = {"sequences": sequences, "mailboxes": mailboxes, "limit": limit}
     for statement in TEAM.replace("{{", "<<").replace("}}", ">>").format(**sizes).split(";\n"):
         connection.execute(statement.replace("<<", "{{").replace(">>", "}}").encode())
     routes = routes_of(rng, sequences, mailboxes)
@@ -74,7 +80,7 @@ def fill(connection: psycopg.Connection, due: int, pads: bytes, *, seed: int = 1
         connection.execute(
             CONTACTS.encode(), {"pads": pads, "first": contact_ids[0], "last": contact_ids[-1]}
         )
-        _enrol(connection, rng, contact_ids, weights / weights.sum(), routes)
+        _enrol(connection, rng, contact_ids, weights / weights.sum(), routes, sequences_each)
     connection.execute(SUPPRESS.encode())
     connection.execute("VACUUM ANALYZE")
 
@@ -91,9 +97,15 @@ def _enrol(
     contact_ids: np.ndarray,
     weights: np.ndarray,
     routes: np.ndarray,
+    sequences_each: int,
 ) -> None:
     today = epoch_day(DAY)
+    more = np.tile(contact_ids[contact_ids % STEPS == 0], sequences_each - 1)
+    contact_ids = np.r_[contact_ids, more]
     sequence = rng.choice(len(weights), len(contact_ids), p=weights) + 1
+    if len(more):
+        _, once = np.unique(sequence * (contact_ids.max() + 1) + contact_ids, return_index=True)
+        contact_ids, sequence = contact_ids[once], sequence[once]
     due = contact_ids % STEPS == 0
     next_send = today + np.where(
         due, -np.minimum(rng.geometric(0.4, len(contact_ids)) - 1, 20), rng.integers(1, 30, len(contact_ids))

@@ -24,6 +24,7 @@ from sequence_store.settings import PipelineSettings
 
 SIZES = [10_000, 100_000]
 REPEATS = 5
+SEQUENCES_EACH = 3
 
 
 @dataclass
@@ -78,14 +79,37 @@ def run(sizes: list[int], *, repeats: int = REPEATS, history: int = 0) -> None:
             postgres.drop_database(f"bench_{due}")
 
 
-def team(postgres: Postgres, due: int) -> str:
+def run_shared(due: int, *, repeats: int) -> None:
+    """Print the core's time for contacts that are due in three sequences, compared with one sequence."""
+    with measuring_postgres() as postgres:
+        urls = {each: team(postgres, due, sequences_each=each) for each in (1, SEQUENCES_EACH)}
+        found: dict[int, list[dict[str, Any]]] = {each: [] for each in urls}
+        for each, url in [*urls.items()] * repeats:
+            with connect(url, name="bench", autocommit=True) as connection:
+                connection.execute("TRUNCATE sends, plan_deferrals, mailbox_days, plan_cuts")
+            with psycopg.connect(postgres.url(SUPERUSER), autocommit=True) as superuser:
+                superuser.execute("CHECKPOINT")
+            found[each].append(in_a_process("core", url))
+    spent = {each: statistics.median(one["seconds"] for one in some) for each, some in found.items()}
+    for each, some in found.items():
+        print(
+            f"{due:>10,} contacts in {each}: {some[0]['planned']:,} planned, {some[0]['waiting']:,} enrolments"
+            f" wait, {spent[each]:.2f} s, {max(one['peak_mb'] for one in some)} MB; "
+            + ", ".join(f"{name} {value:.2f} s" for name, value in some[-1]["phases"].items()),
+            flush=True,
+        )
+    print(f"           {spent[SEQUENCES_EACH] / spent[1]:.2f} x the plain shape", flush=True)
+
+
+def team(postgres: Postgres, due: int, *, sequences_each: int = 1) -> str:
     """Create a database with a team of `due` due contacts; return its owner's URL."""
-    name = f"bench_{due}"
+    name = f"bench_{due}" if sequences_each == 1 else f"bench_{due}_in_{sequences_each}"
     postgres.create_database(name)
     url = postgres.url(OWNER, name)
     migrations.upgrade(url)
     with connect(url, name="bench", autocommit=True) as connection:
-        fill(connection, due, PipelineSettings(pipeline_database_url=url).address_pads)
+        pads = PipelineSettings(pipeline_database_url=url).address_pads
+        fill(connection, due, pads, sequences_each=sequences_each)
     return url
 
 

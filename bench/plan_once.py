@@ -59,7 +59,7 @@ def quality(settings: PipelineSettings) -> dict[str, Any]:
     from concurrent.futures import ThreadPoolExecutor
 
     from bench.shapes import optimum, spread
-    from sequence_pipelines.planning.engine.assignment import assign_mailboxes
+    from sequence_pipelines.planning.engine.assignment import assign_intervals
     from sequence_pipelines.planning.engine.eligibility import choose_candidates
     from sequence_pipelines.planning.repository import PlanRepository
     from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_due
@@ -71,7 +71,7 @@ def quality(settings: PipelineSettings) -> dict[str, Any]:
             snapshot, due, unmailable = read_due(repository, day, day.begins, executor)
         candidates = choose_candidates(due, snapshot, unmailable).candidates
         began = time.perf_counter()
-        assigned = assign_mailboxes(candidates, snapshot)
+        assigned = assign_intervals(candidates, snapshot).served
         spent = time.perf_counter() - began
     return {
         "seconds": spent,

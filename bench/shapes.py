@@ -11,7 +11,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 from bench import instance
-from sequence_pipelines.planning.engine.allocation import UNBOUNDED, allocate
+from sequence_pipelines.planning.engine.allocation import allocate
+from sequence_pipelines.planning.engine.capacity import UNBOUNDED
+from sequence_pipelines.planning.engine.ways import FIRST, PINNED, Ways
 
 SEQUENCES, MAILBOXES, LIMIT = 500, 1000, 100
 
@@ -45,9 +47,7 @@ SHAPES = [
 def run_at_scale(due: int) -> None:
     """Assign mailboxes to `due` contacts of a generated team, and print the maximum flow."""
     candidates, routes, mailbox_capacity, new_left = large_team(np.random.default_rng(1), due)
-    began = time.perf_counter()
-    found = allocate(candidates, routes, mailbox_capacity, new_left)
-    spent = time.perf_counter() - began
+    found, spent = _assign(candidates, routes, mailbox_capacity, new_left)
     planned = int((found["mailbox_id"] > 0).sum())
     print(
         f"{due:,} due: planned {planned:,} of a maximum flow of"
@@ -56,13 +56,75 @@ def run_at_scale(due: int) -> None:
     )
 
 
+def _assign(
+    candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
+) -> tuple[pd.DataFrame, float]:
+    """Allocate with one open interval a mailbox; return what was found, and the seconds."""
+    none = np.zeros(0, dtype=np.int64)
+    follow_up, pinned = candidates["follow_up"].to_numpy(bool), candidates["pinned_mailbox_id"].to_numpy()
+    entry = np.where(follow_up, pd.Index(mailbox_capacity["mailbox_id"]).get_indexer(pd.Index(pinned)), -1)
+    shut = np.zeros(len(candidates), dtype=bool)
+    ways = Ways(
+        np.where(follow_up, PINNED, FIRST), entry, np.full(len(candidates), -1), none, none, shut, shut
+    )
+    intervals = mailbox_capacity[["mailbox_id", "capacity"]].assign(send_day=20_000)
+    mailboxes, sequences = mailbox_capacity.assign(parked=False), new_left.assign(begun=0)
+    began = time.perf_counter()
+    found = allocate(candidates, ways, routes, mailboxes, intervals, sequences, 20_000).found
+    return found, time.perf_counter() - began
+
+
+def run_scale(due: int) -> None:
+    """Print what many priorities, many small sequences and contacts in three sequences cost, as ratios."""
+    rng = np.random.default_rng(1)
+    plain = large_team(rng, due)
+    base = min(_assign(*plain)[1] for _ in range(3))
+    print(f"{due:,} due: plain {base:.2f} s")
+    candidates, *rest = plain
+    many = candidates.assign(priority=candidates["sequence_id"] % 500)
+    spent = min(_assign(many, *rest)[1] for _ in range(3))
+    print(f"  500 priorities: {spent:.2f} s, {spent / base:.2f} x one")
+    few = _assign(*_small_sequences(rng, 5_000))[1]
+    most = _assign(*_small_sequences(rng, 50_000))[1]
+    print(f"  sequences of 10: 50,000 {most:.2f} s, {most / few:.1f} x 5,000 ({few:.2f} s)")
+    found, spent = _assign(*_three_sequences_each(rng, due))
+    served = int((found["mailbox_id"] > 0).sum())
+    print(f"  three sequences each, 90 % load: {spent:.2f} s, {spent / base:.2f} x plain, {served:,} served")
+
+
+def _small_sequences(
+    rng: np.random.Generator, sequences: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return first mails of sequences of ten contacts, with five mailboxes each, at 90 % load."""
+    own = instance.routes_of(rng, sequences, max(10, sequences // 100))
+    sequence = np.repeat(np.arange(sequences), 10)
+    none = np.zeros(len(sequence), dtype=np.int64)
+    each = np.repeat(np.arange(sequences) + 1, own.shape[1])
+    mailboxes = max(10, sequences // 100)
+    return (
+        _candidates(sequence + 1, none > 0, none, none, none),
+        pd.DataFrame({"sequence_id": each, "mailbox_id": own.ravel()}),
+        *_empty(mailboxes, round(len(sequence) / 0.9 / mailboxes), sequences),
+    )
+
+
+def _three_sequences_each(
+    rng: np.random.Generator, contacts: int
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return contacts that are due in three random sequences each, at 90 % load."""
+    candidates, routes, _, new_left = large_team(rng, 3 * contacts)
+    candidates = candidates.assign(contact_id=rng.permutation(len(candidates)) // 3)
+    candidates = candidates.drop_duplicates(["sequence_id", "contact_id"], ignore_index=True)
+    mailboxes = int(routes["mailbox_id"].max())
+    capacity, _ = _empty(mailboxes, max(1, round(contacts / 0.9 / mailboxes)), 1)
+    return candidates, routes, capacity, new_left
+
+
 def run() -> None:
     print(" load  mailboxes  sigma  hot  pinned |     due  planned  planned/max flow  spread  seconds")
     for shape in SHAPES:
         candidates, routes, mailbox_capacity, new_left = team(np.random.default_rng(1), shape)
-        began = time.perf_counter()
-        found = allocate(candidates, routes, mailbox_capacity, new_left)
-        spent = time.perf_counter() - began
+        found, spent = _assign(candidates, routes, mailbox_capacity, new_left)
         planned = int((found["mailbox_id"] > 0).sum())
         fill = planned / optimum(candidates, routes, mailbox_capacity)
         print(

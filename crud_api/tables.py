@@ -177,6 +177,7 @@ sequences_contacts = Table(
     Column("current_step", Integer),
     Column("next_send", Date),
     Column("last_send", Date),
+    Column("last_offset", SmallInteger),
     Column("mailbox_id", BigInteger),
 )
 

@@ -37,7 +37,8 @@ class Mail:
 class PlannedMail:
     """A planned mail whose transmission began, with the current state of its enrolment.
 
-    `next_step` and `next_day` are the step and date that the enrolment must have after this mail.
+    `next_step` is the live step after this mail (None: the last was mailed), and `next_day` the date that the
+    enrolment must have after this mail; its `current_step` is the mailed number + 1.
     """
 
     recipient: str
@@ -50,7 +51,7 @@ class PlannedMail:
     current_step: int
     next_send: date | None
     last_send: date | None
-    plan_day: date
+    send_day: date
     step_number: int
     next_step: int | None
     next_day: date | None
@@ -165,13 +166,13 @@ def _mail_faults(mail: Mail, planned: PlannedMail, seconds: float, allowed: floa
 
 def _advance_faults(mail: PlannedMail) -> Iterator[str]:
     context = f"{mail.recipient}: after step {mail.step_number}"
-    if mail.last_send != mail.plan_day:
-        yield f"{context} the last send is {mail.last_send}, not {mail.plan_day}"
+    if mail.last_send != mail.send_day:
+        yield f"{context} the last send is {mail.last_send}, not {mail.send_day}"
     if mail.next_step is None:
         if mail.next_send is not None or mail.enrolment_status == EnrolmentStatus.ACTIVE:
             yield f"{context}, the last, the enrolment is still {mail.enrolment_status}"
-    elif (mail.current_step, mail.next_send) != (mail.next_step, mail.next_day):
+    elif (mail.current_step, mail.next_send) != (mail.step_number + 1, mail.next_day):
         yield (
             f"{context} the next step is {mail.current_step} on {mail.next_send}, "
-            f"not {mail.next_step} on {mail.next_day}"
+            f"not {mail.step_number + 1} on {mail.next_day}"
         )

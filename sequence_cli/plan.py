@@ -13,6 +13,7 @@ from sequence_cli.output import AsJson, print_json
 from sequence_pipelines.planning.scenario import MOST_DAYS
 
 if TYPE_CHECKING:
+    from sequence_pipelines.planning.engine.proof import Cut
     from sequence_pipelines.planning.planner import Plan
 
 MOST_MAILBOXES = 10
@@ -27,6 +28,9 @@ def plan(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; write nothing.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the full mailboxes and limits that hold back who waits.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Plan all due contacts for the rest of today; show the planned sends and the contacts that wait.
@@ -52,7 +56,8 @@ def plan(
         with console.status("Planning"):
             made = make_plan(connection, settings, now)
         written = made.keep_or_undo(connection, dry_run=dry_run)
-        names: dict[int, str] = dict(connection.execute(_addresses()).fetchall())
+        names: dict[int, str] = dict(connection.execute(_statement("name_mailboxes")).fetchall())
+        sequences: dict[int, str] = dict(connection.execute(_statement("name_sequences")).fetchall())
     if written:
         traces = open_traces(settings, "sequences-plan")
         trace_sends(traces, made, started)
@@ -63,6 +68,8 @@ def plan(
             set_quota_counters(connection, settings, made.day.day)
     violations = {check: count for check, count in made.violations.items() if count}
     document = _document(made, names, violations, written=written)
+    if explain:
+        document["held_back"] = [_held_back(cut, names, sequences) for cut in made.cuts]
     if as_json:
         print_json(document)
     else:
@@ -87,10 +94,28 @@ def _refuse_other_days(day: date, today: date) -> None:
         )
 
 
-def _addresses() -> bytes:
+def _statement(name: str) -> bytes:
     from sequence_store.postgres.queries import query
 
-    return query("forecast", "name_mailboxes")
+    return query("forecast", name)
+
+
+def _held_back(cut: Cut, names: dict[int, str], sequences: dict[int, str]) -> dict[str, Any]:
+    """Return a class in which somebody waits, its bound, and the full places that prove the bound."""
+    from sequence_pipelines.planning.engine.proof import describe_class
+    from sequence_pipelines.planning.engine.windows import from_epoch_day
+
+    return {
+        "class": describe_class(cut),
+        "waiting": cut.waiting,
+        "served": cut.served,
+        "at_most": cut.bound,
+        "full": [
+            {"address": names.get(box, str(box)), "date": from_epoch_day(day)} for box, day in cut.intervals
+        ],
+        "max_first_mails": [names.get(box, str(box)) for box in cut.first_mail_mailboxes],
+        "max_new_per_day": [sequences.get(one, str(one)) for one in cut.first_mail_sequences],
+    }
 
 
 def _document(
@@ -123,6 +148,26 @@ def _instant(made: Plan, which: str) -> datetime | None:
     return datetime.fromtimestamp(int(getattr(made.placed["send_at"], which)()), UTC)
 
 
+def _show_held_back(console: Any, held_back: list[dict[str, Any]]) -> None:
+    if not held_back:
+        console.print("Nobody waits for a place.")
+    for one in held_back:
+        console.print(
+            f"{one['class']}: {one['waiting']:,} of this class and those before it wait; {one['served']:,} "
+            f"are served, and no plan serves more than {one['at_most']:,}",
+            soft_wrap=True,
+        )
+        full = [f"{place['address']} on {place['date']}" for place in one["full"]]
+        for name, places in (
+            ("full", full),
+            ("max_first_mails reached", one["max_first_mails"]),
+            ("max_new_per_day reached", one["max_new_per_day"]),
+        ):
+            if places:
+                more = f" and {len(places) - MOST_MAILBOXES:,} more" if len(places) > MOST_MAILBOXES else ""
+                console.print(f"  {name}: {', '.join(places[:MOST_MAILBOXES])}{more}", soft_wrap=True)
+
+
 def _show(document: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -146,6 +191,8 @@ def _show(document: dict[str, Any]) -> None:
     for name, number in rows:
         table.add_row(name, f"{number:,}")
     console.print(table)
+    if "held_back" in document:
+        _show_held_back(console, document["held_back"])
     console.print(
         f"in {sum(document['seconds'].values()):.1f} s"
         + ("" if document["written"] else "; nothing was written (dry run)")

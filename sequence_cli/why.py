@@ -96,8 +96,9 @@ def _to_come(enrolment: dict[str, Any], today: date) -> str:
     step, due = enrolment["due_step"], enrolment["next_send"]
     if due is None:
         return f"step {step} has no due day yet"
-    if due > today:
-        return f"step {step} is due on {due}"
+    if due > today:  # of a follow-up, a date of its mailbox: it may be a day ahead of the planning day
+        waits = enrolment["waits"]
+        return f"step {step} is due on {due}" + (f" and waits: {waits}: {explain(waits)}" if waits else "")
     if enrolment["waits"]:
         return f"step {step} has waited since {due}: {enrolment['waits']}: {explain(enrolment['waits'])}"
     return f"step {step} has been due since {due}; the next plan takes it up (`sequences plan` makes one now)"

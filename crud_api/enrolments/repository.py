@@ -135,6 +135,7 @@ def enrol(
             "current_step": 1,
             "next_send": fresh.excluded.next_send,
             "last_send": None,
+            "last_offset": None,
             "mailbox_id": None,
         },
         where=enrolment.status.not_in(ENROLLED),

@@ -54,7 +54,7 @@ class EnrolmentChange(RequestBody):
 
 
 class Enrolment(ResponseBody):
-    """A contact in a sequence. All dates are planning days."""
+    """A contact in a sequence."""
 
     contact_id: UUID
     status: EnrolmentStatus
@@ -63,8 +63,13 @@ class Enrolment(ResponseBody):
     current_step: int = Field(
         description="The next step is the one with the lowest stepNumber that is at least this number"
     )
-    next_send: date | None
-    last_send: date | None
+    next_send: date | None = Field(
+        description="Date from which the next step is due: of the first step a planning day, of a later one "
+        "a date of the mailbox that sent the last mail"
+    )
+    last_send: date | None = Field(
+        description="Date of the last mail: the day on which its send window opened, in the mailbox's zone"
+    )
     mailbox_id: UUID | None = Field(
         description="The mailbox that sent the first mail; it also sends the follow-ups"
     )

@@ -43,12 +43,22 @@ SendLimit = Annotated[Count, Field(description="Mails per day, across all sequen
 StartTime = Annotated[LocalTime, Field(description="Local time at which the send window opens")]
 EndTime = Annotated[
     LocalTime,
-    Field(description="Local time at which the send window closes; on the next day if not after the start"),
+    Field(
+        description="Local time at which the send window closes; on the next day if not after the start. The "
+        "window must have at least a minute"
+    ),
 ]
 MinGapSeconds = Annotated[int, Field(ge=0, le=86_400, description="Minimum time between two mails"), Whole]
 MaxFirstMails = Annotated[Count | None, Field(description="First mails per day; null for no limit")]
 RampUp = Annotated[Count | None, Field(description="The three rampUp… fields are either all set or all null")]
-RampUpStarted = Annotated[Day | None, Field(description="The day on which the daily limit is rampUpStart")]
+RampUpStarted = Annotated[
+    Day | None,
+    Field(
+        description="The first day of the ramp-up, with the limit rampUpStart. The limit rises by "
+        "rampUpDailyIncrement after each day on which at least half of it was sent; fourteen days without a "
+        "mail halve the days counted. Another date starts the ramp-up anew"
+    ),
+]
 ParkedUntil = Annotated[
     Instant | None, Field(description="The mailbox sends no mails until then; null releases it")
 ]

@@ -18,7 +18,11 @@ MOST_STEPS = 1000
 
 MaxNewPerDay = Annotated[Count | None, Field(description="First mails per day; null for no limit")]
 Priority = Annotated[
-    AnyInt, Field(description="If capacity is short, sequences with a higher priority are planned first")
+    AnyInt,
+    Field(
+        description="If capacity is short, sequences with a higher priority are planned first; "
+        "sequences of one priority get equal shares of the first mails"
+    ),
 ]
 IsActive = Annotated[bool, Field(description="An inactive sequence sends no mails")]
 

@@ -29,7 +29,8 @@ DelayDays = Annotated[
     Field(
         ge=0,
         le=LONGEST_DELAY_DAYS,
-        description="Days after the previous step; for the first step, after enrolment",
+        description="Days after the date of the previous mail, at least 1 (0 counts as 1); for the first "
+        "step, days after enrolment, where 0 is the same day",
     ),
     Whole,
 ]

@@ -6,6 +6,12 @@ CREATE OR REPLACE FUNCTION is_follow_up(last_send date, mailbox_id bigint) RETUR
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN last_send IS NOT NULL OR mailbox_id IS NOT NULL;
 
+-- The date from which a mail with this delay is due after one whose date is last_send: never the same date.
+-- The planner does the same with arrays: next_date in sequence_pipelines/planning/engine/send_dates.py.
+CREATE OR REPLACE FUNCTION next_send_after(last_send date, delay_days integer) RETURNS date
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN last_send + greatest(delay_days, 1);
+
 -- The lowest step of a sequence that is not deleted and whose number is at least p_at_least; no row if
 -- there is none. The planner does the same with arrays: find_due_steps in
 -- sequence_pipelines/planning/engine/eligibility.py.
@@ -40,8 +46,9 @@ LANGUAGE sql AS $$
         AND e.status IN ('active', 'paused')
 $$;
 
-REVOKE EXECUTE ON FUNCTION is_follow_up, next_live_step, next_unmailed_step, end_enrolment
+REVOKE EXECUTE ON FUNCTION is_follow_up, next_send_after, next_live_step, next_unmailed_step, end_enrolment
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
-GRANT EXECUTE ON FUNCTION is_follow_up, next_live_step, next_unmailed_step TO sequence_pipeline;
-GRANT EXECUTE ON FUNCTION next_live_step TO sequence_readonly;
+GRANT EXECUTE ON FUNCTION is_follow_up, next_send_after, next_live_step, next_unmailed_step
+    TO sequence_pipeline;
+GRANT EXECUTE ON FUNCTION next_live_step, next_send_after TO sequence_readonly;
 GRANT EXECUTE ON FUNCTION next_unmailed_step TO sequence_api;

@@ -37,6 +37,9 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
         WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'
         WHEN m.parked_until > greatest(s.send_at, clock_timestamp()) THEN 'mailbox_parked'
         WHEN EXISTS (SELECT FROM pauses p WHERE p.resumed_at IS NULL) THEN 'all_paused'
+        -- The delay was raised after the follow-up was planned: its date is reached on no clock that counts.
+        WHEN e.last_send IS NOT NULL AND s.send_day < e.next_send AND s.send_at < (e.next_send::timestamp
+            - make_interval(mins => coalesce(e.last_offset, 0))) AT TIME ZONE 'UTC' THEN 'delay_changed'
     END
     FROM (SELECT) one_row
     LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
@@ -46,26 +49,41 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
     LEFT JOIN mailboxes m ON m.id = s.mailbox_id
 $$;
 
--- Returns the first second in [earliest, latest] that is the start of a free cell of the mailbox's grid;
--- null if there is none. The grid's cells are `gap` seconds wide and counted from the epoch; each mailbox
--- has its own offset, which comes from the prime 7919. A cell is free if no live send of the mailbox is
--- nearer than `gap` to its start. The planner uses the same grid: GRID_PRIME and free_cells in
+-- Returns the first second in [earliest, latest] at which a cell of the mailbox's grid is free; null if there
+-- is none. The grid has a cell at mailbox_days.grid_from of the window, and every `gap` seconds before and
+-- after it. No live send of the mailbox may be nearer than `gap`. Beside a send off the grid the cells
+-- move, if more then fit. The planner does the same with arrays: free_cells in
 -- sequence_pipelines/planning/engine/capacity.py.
 CREATE OR REPLACE FUNCTION next_free_place(
     p_mailbox_id bigint, gap integer, earliest timestamptz, latest timestamptz)
 RETURNS timestamptz LANGUAGE sql STABLE AS $$
-    SELECT to_timestamp(cell * gap + p_mailbox_id * 7919 % gap)
-    FROM generate_series(
-        ceil((extract(epoch FROM earliest) - p_mailbox_id * 7919 % gap) / gap)::bigint,
-        floor((extract(epoch FROM latest) - p_mailbox_id * 7919 % gap) / gap)::bigint
-    ) AS cell
-    WHERE NOT EXISTS (
-        SELECT FROM sends o
+    WITH bounds AS (
+        SELECT ceil(extract(epoch FROM earliest))::bigint AS opens,
+            floor(extract(epoch FROM latest))::bigint AS closes,
+            coalesce((SELECT extract(epoch FROM d.grid_from)::bigint FROM mailbox_days d
+                WHERE d.mailbox_id = p_mailbox_id AND d.grid_from <= latest
+                    AND d.send_day BETWEEN latest::date - 3 AND latest::date + 2
+                ORDER BY d.grid_from DESC LIMIT 1), 0) AS grid_from
+    ), held AS (
+        SELECT extract(epoch FROM o.send_at)::bigint AS at FROM sends o
         WHERE o.mailbox_id = p_mailbox_id AND o.status IN ('planned', 'dispatched', 'claimed', 'transmitting')
-            AND o.send_at > to_timestamp((cell - 1) * gap + p_mailbox_id * 7919 % gap)
-            AND o.send_at < to_timestamp((cell + 1) * gap + p_mailbox_id * 7919 % gap)
+            AND o.send_at > earliest - make_interval(secs => gap)
+            AND o.send_at < latest + make_interval(secs => gap)
+    ), stretches AS (
+        SELECT greatest(opens, before + gap) AS low, least(closes, after - gap) AS high, opens, closes,
+            grid_from
+        FROM (SELECT at AS before, lead(at) OVER (ORDER BY at) AS after FROM held
+            UNION ALL SELECT NULL, min(at) FROM held) s, bounds
+    ), cells AS (
+        SELECT low, high, (low > opens OR high < closes) AS beside,
+            low + ((grid_from - low) % gap + gap) % gap AS on_grid
+        FROM stretches WHERE low <= high
     )
-    ORDER BY cell LIMIT 1
+    SELECT to_timestamp(min(first)) FROM (
+        SELECT high,
+            CASE WHEN beside AND on_grid - low > (high - low) % gap THEN low ELSE on_grid END AS first
+        FROM cells) c
+    WHERE first <= high
 $$;
 
 REVOKE EXECUTE ON FUNCTION is_in_force, is_suppressed, closed_gate, next_free_place

@@ -1,8 +1,14 @@
 -- The functions of the triggers. The triggers belong to their tables and stand in the migrations, because
 -- making one locks its table; the baseline therefore applies this file before it creates the tables.
 
+-- The planner's marks are no change of the row.
 CREATE OR REPLACE FUNCTION touch_updated() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_TABLE_NAME = 'sequences' THEN
+        IF NEW.steps_changed_at IS DISTINCT FROM OLD.steps_changed_at THEN RETURN NEW; END IF;
+    ELSIF TG_TABLE_NAME = 'mailboxes' THEN
+        IF NEW.ramp_up_counted > coalesce(OLD.ramp_up_counted, '-infinity') THEN RETURN NEW; END IF;
+    END IF;
     NEW.updated := now();
     RETURN NEW;
 END $$;
@@ -35,5 +41,23 @@ BEGIN
         OLD.contact_id, OLD.sequence_id, OLD.status USING ERRCODE = 'check_violation';
 END $$;
 
-REVOKE EXECUTE ON FUNCTION touch_updated, forget_address_hmac, forget_answers, refuse_to_reopen
+-- Marks the sequence of an added, moved, deleted or delayed step if it has enrolments. The next plan computes
+-- their next_send anew.
+CREATE OR REPLACE FUNCTION mark_steps_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE sequences SET steps_changed_at = clock_timestamp() WHERE id = NEW.sequence_id
+        AND EXISTS (SELECT FROM sequences_contacts e WHERE e.sequence_id = NEW.sequence_id);
+    RETURN NULL;
+END $$;
+
+-- A ramp-up that starts anew has no days yet.
+CREATE OR REPLACE FUNCTION restart_ramp_up() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.ramp_up_days := 0;
+    NEW.ramp_up_counted := NULL;
+    RETURN NEW;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION touch_updated, forget_address_hmac, forget_answers, refuse_to_reopen,
+    mark_steps_changed, restart_ramp_up
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;

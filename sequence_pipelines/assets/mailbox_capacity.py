@@ -44,7 +44,7 @@ def mailbox_capacity(
     with database.connect() as connection:
         repository = PlanRepository(connection, settings.address_pads)
         since = oldest_live(connection, settings, day.begins)
-        snapshot = read_snapshot(repository, day, since, read_team(repository))
+        snapshot = read_snapshot(repository, day, since, read_team(repository, day))
     capacity, mailboxes = snapshot.mailbox_capacity, snapshot.mailboxes
     context.log.info(
         f"{len(mailboxes)} mailboxes can send {capacity['capacity'].sum()} more mails until {day.ends}."

@@ -65,10 +65,16 @@ def _blocking(name: str, rule: str) -> dg.AssetCheckSpec:
     check_specs=[
         _blocking("within_limits", "No mailbox has more mails on a local day than its limit."),
         _blocking("inside_windows", "Every planned mail is inside the send window of its mailbox."),
-        _blocking("one_mail_a_day", "No contact has two mails in a planning day."),
+        _blocking(
+            "one_mail_a_day", "No contact has two mails in a planning day or on one date of a mailbox."
+        ),
+        _blocking("distances_kept", "No follow-up is planned before the date from which it is due."),
         _blocking("gaps_kept", "No two mails of a mailbox are closer than its minimum gap."),
         _blocking("pins_kept", "Follow-ups are sent from the mailbox of their first mail."),
-        _blocking("follow_ups_first", "No first mail has a slot that a waiting follow-up could use."),
+        _blocking(
+            "follow_ups_first",
+            "No first mail of the same or a lower priority has a slot that a waiting follow-up could use.",
+        ),
     ],
 )
 def send_plan(

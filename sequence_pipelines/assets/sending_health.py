@@ -1,7 +1,7 @@
-"""Sending health: an hourly report of mailboxes and queues, and every check that needs no plan."""
+"""Sending health: an hourly report of mailboxes and queues, and every check that needs no new plan."""
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 import pandas as pd
@@ -18,6 +18,7 @@ from sequence_pipelines.maintenance.reputation import (
 )
 from sequence_pipelines.maintenance.verify import check_since_yesterday
 from sequence_pipelines.partitions import planning_days
+from sequence_pipelines.planning.certificate import prove_latest_plan
 from sequence_pipelines.planning.engine.windows import misconfigured
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_snapshot, read_team
@@ -36,6 +37,7 @@ from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
 
 MOST_DAYS_SHOWN = 50
+STARVED_AFTER = timedelta(days=30)  # longer than this no contact that is due should wait
 
 
 @dg.asset(
@@ -66,7 +68,9 @@ def sending_health(
     with database.connect() as connection:
         repository = PlanRepository(connection, settings.address_pads)
         since = oldest_live(connection, settings, day.begins)
-        states = read_mailbox_states(repository, read_snapshot(repository, day, since, read_team(repository)))
+        states = read_mailbox_states(
+            repository, read_snapshot(repository, day, since, read_team(repository, day))
+        )
     for name, queue in (
         ("sends_queue", queues.sends()),
         ("delivery_results_queue", queues.delivery_results()),
@@ -246,6 +250,53 @@ def due_contacts_as_usual(context: dg.AssetCheckExecutionContext) -> dg.AssetChe
             "contacts_due": verdict.due,
             "usual": verdict.usual,
             "days_compared": verdict.days_compared,
+        },
+    )
+
+
+@dg.asset_check(
+    asset="send_plan",
+    description="No plan serves more contacts of any class and those before it than the latest plan: the "
+    "check computes the bound of each class again from the tables. If not: the plan is valid, but not the "
+    "largest; report it. Rows that were dispatched since the plan count as promised before it. If mailboxes, "
+    "sequences or routes were changed since, there is nothing to compare until the next plan.",
+)
+def plan_is_largest(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings]
+) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        proof = prove_latest_plan(connection, settings)
+    wrong = [vars(one) for one in proof.classes if not one.is_largest]
+    names = ["number", "served", "bound", "lost"]
+    return dg.AssetCheckResult(
+        passed=proof.holds,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "classes_with_waiting_contacts": len(proof.classes),
+            "changed_since_the_plan": proof.changed_since,
+            "not_largest": table(pd.DataFrame(wrong, columns=names).astype("int64")),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=sending_health,
+    description="No contact that is due waits longer than thirty days. If one does: the reason says what to "
+    "change. A mailbox or a sequence without capacity needs a higher limit or more mailboxes.",
+)
+def nobody_starved(
+    database: dg.ResourceParam[Database], settings: dg.ResourceParam[PipelineSettings], clock: Clock
+) -> dg.AssetCheckResult:
+    before = settings.calendar.day_of(clock.read()) - STARVED_AFTER
+    with database.connect() as connection:
+        starved = PlanRepository(connection, settings.address_pads).frame("find_starved", before=before)
+    whole = ["sequence_id", "mailbox_id", "contacts"]
+    return dg.AssetCheckResult(
+        passed=starved.empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "contacts": int(starved["contacts"].sum()),
+            "which": table(starved.astype(dict.fromkeys(whole, "int64")).astype({"due_since": str})),
         },
     )
 

@@ -31,8 +31,9 @@ source_assets = [
         ("round", "smallint", "Increases by 1 each time the contact is enrolled again"),
         ("status", "text", ", ".join(EnrolmentStatus)),
         ("current_step", "integer", "The lowest live step with this number or a higher one is due"),
-        ("next_send", "date", "Planning day on which the step falls due"),
-        ("last_send", "date", "Planning day of the last mail"),
+        ("next_send", "date", "Date from which the step is due; of a follow-up a date of its mailbox"),
+        ("last_send", "date", "Date of the last mail: its send_day"),
+        ("last_offset", "smallint", "Minutes from UTC when the last mail's window started"),
         ("mailbox_id", "bigint", "Mailbox of the first mail"),
     ),
     _source(

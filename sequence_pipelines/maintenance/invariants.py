@@ -12,10 +12,12 @@ from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from sequence_pipelines.planning.engine.send_dates import date_on_clock
+from sequence_pipelines.planning.engine.windows import Hours, from_epoch_day, seconds_of
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import LIVE, REUSABLE, SPENT, TRANSITIONS, SendReason, SendStatus
 
@@ -47,7 +49,7 @@ class Violation(NamedTuple):
     key: SendKey | None = None
 
 
-# --- history ------------------------------------------------------------------------------------------------
+# --- history --------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class PlanComparison:
 Event = Transition | Moved | Gate | Text | PlanComparison
 
 
-# --- stored state -------------------------------------------------------------------------------------------
+# --- stored state ---------------------------------------------------------------------------------
 
 
 class Send(NamedTuple):
@@ -146,6 +148,11 @@ class Send(NamedTuple):
     mailbox_updated: datetime | None = None
     settled_sent: int = 0
     settled_retry: int = 0
+    start_seconds: int = 0
+    end_seconds: int = 0
+    time_zone: str = "UTC"
+    send_days: tuple[int, ...] | list[int] = (1, 2, 3, 4, 5, 6, 7)
+    holiday_calendar: str | None = None
 
     @property
     def key(self) -> SendKey:
@@ -250,7 +257,7 @@ def check_invariants(
     yield from _check_history(list(history), database)
 
 
-# --- rules of one row ---------------------------------------------------------------------------------------
+# --- rules of one row -----------------------------------------------------------------------------
 
 _REQUIRED = {
     SendStatus.DISPATCHED: ("dispatched_at",),
@@ -339,7 +346,7 @@ def _check_advancement(send: Send, _: Snapshot) -> Iterator[Violation]:
         or (send.step_updated is not None and send.step_updated > send.advanced_at)
     ):
         return
-    if send.current_step <= send.step_number or send.last_send is None or send.last_send < send.plan_day:
+    if send.current_step <= send.step_number or send.last_send is None or send.last_send < send.send_day:
         yield Violation(
             Invariant.STEPS_GO_FORWARD_ONCE,
             "is marked as advanced, but its enrolment did not advance",
@@ -400,10 +407,11 @@ def _compare(send: Send, accepted: int) -> Iterator[Violation]:
         )
 
 
-# --- rules of a day -----------------------------------------------------------------------------------------
+# --- rules of a day -------------------------------------------------------------------------------
 
 _COUNTED_STATES = frozenset({SendStatus.TRANSMITTING, SendStatus.SENT, SendStatus.UNKNOWN})
 _REMEMBERED = timedelta(days=3)
+_MOST_MAILED = 100_000  # contacts whose mails are remembered before the old ones are forgotten
 
 
 class _Days:
@@ -418,6 +426,7 @@ class _Days:
         self._contacts: defaultdict[date, set[int]] = defaultdict(set)
         self._keys: defaultdict[date, set[int]] = defaultdict(set)
         self._times: defaultdict[int, list[datetime]] = defaultdict(list)
+        self._mails: defaultdict[int, list[Send]] = defaultdict(list)
 
     def add(self, send: Send) -> Iterator[Violation]:
         self._forget(send.plan_day - _REMEMBERED)
@@ -426,17 +435,36 @@ class _Days:
             yield Violation(Invariant.ONE_ROW, "has two rows", send.key)
         self._keys[send.plan_day].add(name)
         if (send.status in LIVE or send.status in SPENT) and not send.restored:
-            if send.contact_id in self._contacts[send.plan_day]:
+            again = send.contact_id in self._contacts[send.plan_day]
+            if again:
                 yield Violation(
                     Invariant.LIMITS_AND_GAPS,
                     f"is the second mail to its contact on {send.plan_day}",
                     send.key,
                 )
             self._contacts[send.plan_day].add(send.contact_id)
+            if send.status != SendStatus.HARD_FAILED:
+                yield from self._add_mail(send, is_reported=again)
         if send.status in _COUNTED_STATES:
             self._counted[send.mailbox_id, send.send_day] += 1
         if send.gap_seconds and send.transmitting_at is not None:
             yield from self._add_time(send, send.transmitting_at)
+
+    def _add_mail(self, send: Send, *, is_reported: bool) -> Iterator[Violation]:
+        """Find mails of the contact on one date of this mail's mailbox, unless the mail is reported already.
+
+        A mailbox that was changed since says nothing about the dates before the change.
+        """
+        mails = [mail for mail in self._mails[send.contact_id] if send.send_at - mail.send_at <= _REMEMBERED]
+        changed = send.mailbox_updated
+        for mail in [] if is_reported else mails:
+            if changed is not None and changed > mail.send_at - _REMEMBERED:
+                continue
+            own = mail.mailbox_id == send.mailbox_id
+            if (mail.send_day if own else _date_on_clock(send, mail.send_at)) >= send.send_day:
+                message = f"a second mail on the date {send.send_day} of its mailbox"
+                yield Violation(Invariant.LIMITS_AND_GAPS, message, send.key)
+        self._mails[send.contact_id] = [*mails, send]
 
     def _add_time(self, send: Send, at: datetime) -> Iterator[Violation]:
         """Find mails that are too close, unless the gap was raised after them."""
@@ -458,6 +486,10 @@ class _Days:
             del times[: bisect(times, at - _REMEMBERED)]
 
     def _forget(self, before: date) -> None:
+        if len(self._mails) > _MOST_MAILED:
+            ends = datetime.combine(before, datetime.min.time(), UTC)
+            kept = {contact: mails for contact, mails in self._mails.items() if mails[-1].send_at >= ends}
+            self._mails = defaultdict(list, kept)
         for days in (self._contacts, self._keys):
             for day in [day for day in days if day < before]:
                 del days[day]
@@ -488,7 +520,15 @@ class _Days:
             )
 
 
-# --- rules of queues and history ----------------------------------------------------------------------------
+def _date_on_clock(send: Send, at: datetime) -> date:
+    """Return the date of an instant on the clock of the send's mailbox."""
+    hours = Hours(
+        send.start_seconds, send.end_seconds, send.time_zone, tuple(send.send_days), send.holiday_calendar
+    )
+    return from_epoch_day(date_on_clock(hours, seconds_of(at)))
+
+
+# --- rules of queues and history ------------------------------------------------------------------
 
 
 def _check_queues(queues: Sequence[QueueState]) -> Iterator[Violation]:

@@ -16,13 +16,17 @@ import pandas as pd
 
 from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.assignment import assign, find_waiting
+from sequence_pipelines.planning.engine.capacity import is_ramping
 from sequence_pipelines.planning.engine.eligibility import (
     choose_candidates,
     defer_refused,
-    find_due,
     find_due_steps,
+    find_steps,
+    only_due,
 )
+from sequence_pipelines.planning.engine.ramp_up import raise_ramp_ups, with_ramp_ups
 from sequence_pipelines.planning.engine.revocation import active, find_revoked
+from sequence_pipelines.planning.engine.send_dates import NO_OFFSET, Clocks, next_date
 from sequence_pipelines.planning.engine.snapshot import (
     PlanningSnapshot,
     day_windows,
@@ -47,6 +51,7 @@ from sequence_store.settings import PipelineSettings
 FOR_CAPACITY = [
     Deferral.NO_CAPACITY,
     Deferral.PINNED_MAILBOX_FULL,
+    Deferral.LATER_TODAY,
     Deferral.MAX_FIRST_MAILS,
     Deferral.MAX_NEW_PER_DAY,
 ]
@@ -110,22 +115,22 @@ def forecast(
     what_if: WhatIf | None = None,
 ) -> Iterator[ForecastDay]:
     """Plan `days` planning days; the first is what is left of today."""
-    team = change_team(read_team(repository), what_if or WhatIf())
     today = planning_day_at(now, settings)
+    team = change_team(read_team(repository, today), what_if or WhatIf())
     snapshot = read_snapshot(
         repository, today, oldest_live(repository.connection, settings, today.begins), team
     )
-    last = snapshot.day.day + timedelta(days=days - 1)
+    last = snapshot.day.day + timedelta(days=days + 1)  # a zone may be two dates ahead of the planning day
     unmailable = repository.unmailable(today.now)
     refused = read_refused(repository, snapshot, last)
-    enrolments = find_due(repository.due(last), snapshot.steps)
+    enrolments = find_steps(repository.due(last), snapshot.steps)
     snapshot = _without_revoked(repository, snapshot, enrolments, unmailable)
     enrolments = _as_if_mailed(enrolments.assign(in_queue=False), snapshot)
+    mail_days = _mail_days(repository.mail_days(), snapshot.rows[snapshot.rows["under_way"]], snapshot)
     for _ in range(days):
-        due = enrolments[enrolments["due_day"] <= epoch_day(snapshot.day.day)]
-        eligibility = choose_candidates(
-            due.assign(at=due.index), snapshot, unmailable, under_way_excludes=False
-        )
+        soon = enrolments[enrolments["due_day"] <= epoch_day(snapshot.due_until)]
+        due = only_due(soon.assign(at=soon.index), snapshot)
+        eligibility = choose_candidates(due, snapshot, unmailable, under_way_excludes=False)
         eligibility = defer_refused(eligibility, refused, snapshot)
         assigned = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
         assigned["in_queue"] |= assigned["reason"].isin(FOR_CAPACITY)
@@ -133,7 +138,8 @@ def forecast(
         placed = assigned[assigned["mailbox_id"] > 0]
         yield _as_forecast_day(assigned, eligibility.ineligible, snapshot)
         enrolments = _advance(enrolments, placed, snapshot)
-        snapshot = _next_day(snapshot, placed, settings)
+        mail_days = _mail_days(mail_days, placed, snapshot)
+        snapshot = _next_day(snapshot, placed, mail_days, settings)
 
 
 def summarise_sequences(days: list[ForecastDay]) -> pd.DataFrame:
@@ -208,10 +214,7 @@ def _without_revoked(
     if planned.empty:
         return snapshot
     gone = repository.enrolments(planned[~are_among(planned, enrolments, ["round"])])
-    due = enrolments[["sequence_id", "contact_id", "round", "follow_up"]].assign(
-        status=EnrolmentStatus.ACTIVE.value
-    )
-    known = pd.concat([due, gone])
+    known = pd.concat([enrolments.assign(status=EnrolmentStatus.ACTIVE.value)[list(gone)], gone])
     reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, known)
     revoked = snapshot.rows[reasons != ""]
     began = revoked[are_among(revoked, known[~known["follow_up"].astype(bool)], ["round"])]
@@ -226,22 +229,28 @@ def _without_revoked(
 
 
 def _as_if_mailed(enrolments: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
-    """Advance the enrolments that have a row under way, as if its mail is sent today."""
+    """Advance the enrolments that have a row under way, as if its mail is sent at its second."""
     rows = snapshot.rows[snapshot.rows["under_way"]]
     mailed = enrolments[are_among(enrolments, rows, ["round"])].drop(columns="pinned_mailbox_id")
-    boxes = rows.drop_duplicates(["sequence_id", "contact_id"])[["sequence_id", "contact_id", "mailbox_id"]]
+    columns = ["sequence_id", "contact_id", "mailbox_id", "send_day"]
+    boxes = rows.drop_duplicates(["sequence_id", "contact_id"])[columns]
     return _advance(enrolments, mailed.merge(boxes, on=["sequence_id", "contact_id"]), snapshot)
 
 
 def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
-    """Return the enrolments after these were mailed on the snapshot's day, without the completed ones."""
+    """Return the enrolments after these were mailed (mailbox_id, send_day), without completed ones."""
     sequence_id, above = mailed["sequence_id"].to_numpy(), mailed["step_number"].to_numpy() + 1
     step_id, step_number, delay = find_due_steps(snapshot.steps, sequence_id, above)
+    at = pd.Index(snapshot.mailboxes["mailbox_id"]).get_indexer(pd.Index(mailed["mailbox_id"]))
+    offset = np.full(len(mailed), NO_OFFSET)  # a deleted mailbox has no zone any more
+    offset[at >= 0] = Clocks(snapshot.mailboxes).offsets(at[at >= 0], mailed["send_day"].to_numpy()[at >= 0])
     advanced = mailed.assign(
         pinned_mailbox_id=mailed["mailbox_id"],
         step_id=step_id,
         step_number=step_number,
-        due_day=epoch_day(snapshot.day.day) + delay,
+        due_day=next_date(mailed["send_day"].to_numpy(), delay),
+        last_send=mailed["send_day"],
+        last_offset=offset,
         follow_up=True,
         in_queue=False,
     )
@@ -249,21 +258,38 @@ def _advance(enrolments: pd.DataFrame, mailed: pd.DataFrame, snapshot: PlanningS
     return pd.concat([rest, advanced[step_id > 0][list(enrolments)]], ignore_index=True)
 
 
+def _mail_days(before: pd.DataFrame, mails: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
+    """Return the dates with a mail of mailboxes that ramp up, these mails included."""
+    ramping = snapshot.mailboxes["mailbox_id"][is_ramping(snapshot.mailboxes)]
+    if ramping.empty:
+        return before
+    key = ["mailbox_id", "send_day"]
+    some = mails[mails["mailbox_id"].isin(ramping)].groupby(key, as_index=False).size()
+    added = some.rename(columns={"size": "used"}).merge(snapshot.windows[[*key, "allowed"]], on=key)
+    both = pd.concat([before, added])
+    return both.groupby(key, as_index=False).agg(allowed=("allowed", "max"), used=("used", "sum"))
+
+
 def _next_day(
-    snapshot: PlanningSnapshot, placed: pd.DataFrame, settings: PipelineSettings
+    snapshot: PlanningSnapshot, placed: pd.DataFrame, mail_days: pd.DataFrame, settings: PipelineSettings
 ) -> PlanningSnapshot:
     """Return the next planning day's snapshot; earlier mails count if their send_day spans both days."""
     day = planning_day_at(snapshot.day.ends, settings)
+    raised = raise_ramp_ups(snapshot.mailboxes, mail_days, seconds_of(day.now))
+    mailboxes = with_ramp_ups(snapshot.mailboxes, raised)
     flags = {"planned": False, "under_way": False, "today": False}
-    rows = pd.concat([snapshot.rows, placed], ignore_index=True)[list(snapshot.rows)].assign(**flags)
-    windows = day_windows(snapshot.mailboxes, day)
-    earliest = earliest_counted(snapshot.mailboxes, windows, day)
+    added = placed.assign(mailed=True, **flags)
+    rows = pd.concat([snapshot.rows.assign(**flags), added], ignore_index=True)[list(snapshot.rows)]
+    written = snapshot.windows[["mailbox_id", "send_day", "allowed", "grid_from"]]
+    windows = day_windows(mailboxes, day, written)
+    earliest = earliest_counted(mailboxes, windows, day)
     counts = (rows["send_at"] >= earliest.timestamp()) | (rows["send_day"] >= first_send_day(windows, day))
     return replace(
         snapshot,
         day=day,
         since=earliest,
         earliest=earliest,
+        mailboxes=mailboxes,
         windows=windows,
         rows=rows[counts].reset_index(drop=True),
         first_mails=NO_FIRST_MAILS,

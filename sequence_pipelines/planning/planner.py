@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -21,7 +21,8 @@ from psycopg.errors import UniqueViolation
 
 from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.assignment import (
-    assign_mailboxes,
+    Assignment,
+    assign_intervals,
     assign_times,
     find_waiting,
     writing_order,
@@ -37,6 +38,7 @@ from sequence_pipelines.planning.engine.eligibility import (
     only_considered,
 )
 from sequence_pipelines.planning.engine.plan_invariants import find_violations
+from sequence_pipelines.planning.engine.proof import Cut
 from sequence_pipelines.planning.engine.revocation import find_revoked
 from sequence_pipelines.planning.engine.snapshot import PlanningDay, PlanningSnapshot
 from sequence_pipelines.planning.engine.windows import seconds_of
@@ -69,6 +71,7 @@ class Plan:
     revoked: int
     adds_to_day: bool  # the planning day had sends before, also if they are cancelled or expired by now
     seconds: dict[str, float]
+    cuts: list[Cut] = field(default_factory=list)  # of the classes in which somebody waits
     completed: int = 0  # enrolments without a step left; known once the plan is written
 
     @property
@@ -84,7 +87,7 @@ class Plan:
     def rows(self) -> pd.DataFrame:
         """The ledger's rows as this plan leaves them, with the columns of PlanRepository.rows."""
         before = self.snapshot.rows
-        flags = {"planned": True, "under_way": True, "today": True}
+        flags = {"planned": True, "under_way": True, "today": True, "mailed": True}
         added = self.placed[list(before.columns.difference(list(flags)))].assign(**flags)
         return pd.concat([before, added], ignore_index=True)[list(before)]
 
@@ -153,7 +156,7 @@ class Planner:
         return plan
 
     def settle(self) -> None:
-        """Apply the finished sends and expire the overdue ones, so that their contacts are due again."""
+        """Apply the finished sends, expire the overdue ones, and recompute next_send of changed steps."""
         self.since = oldest_live(self.connection, self.settings, self.day.begins)
         self.adds_to_day = self.repository.has_sends(self.day.day, self.day.begins, self.day.ends)
         window = {"since": self.since, "now": self.day.now}
@@ -163,6 +166,7 @@ class Planner:
             self.applied = apply_sends(self.connection, keys, now=self.day.now, unknown_settles=settles)
             expired = self.connection.execute(query("dispatch", "expire_overdue"), window).fetchall()
             self.expired = pd.DataFrame(expired, columns=KEY)
+            self.changed_steps = self.repository.recompute_changed_steps()
 
     def read(self, executor: Executor) -> None:
         """Read the snapshot and the due enrolments; start to read the rows that can be planned again."""
@@ -170,7 +174,7 @@ class Planner:
             self.snapshot, self.due, self.unmailable = read_due(
                 self.repository, self.day, self.since, executor
             )
-            self.reusable_rows = executor.submit(self.repository.reusable_rows, self.day.day)
+            self.reusable_rows = executor.submit(self.repository.reusable_rows, self.snapshot.due_until)
 
     def revoke(self) -> None:
         """Cancel the planned rows whose slot is no longer valid."""
@@ -182,6 +186,7 @@ class Planner:
         with self._timed("assign"):
             advanced = pd.DataFrame(self.applied.keys, columns=KEY)
             moved = pd.concat([self.cancelled, self.expired, advanced])
+            self.moved = len(moved) > 0
             eligibility = choose_candidates(self.due, self.snapshot, self.unmailable)
             eligibility = defer_refused(
                 eligibility, read_refused(self.repository, self.snapshot), self.snapshot
@@ -208,12 +213,12 @@ class Planner:
     def assign(self, executor: Executor) -> tuple[Plan, Future[int]]:
         """Assign mailboxes, then times; write the deferrals and completed enrolments meanwhile."""
         with self._timed("assign"):
-            served = assign_mailboxes(self.eligibility.candidates, self.snapshot)
-            completed = executor.submit(self._write_unplaced, served)
-            candidates = assign_times(served, self.snapshot, self.settings.send_grace_seconds)
+            assignment = assign_intervals(self.eligibility.candidates, self.snapshot)
+            completed = executor.submit(self._write_unplaced, assignment)
+            candidates = assign_times(assignment.served, self.snapshot, self.settings.send_grace_seconds)
         revoked = len(self.cancelled) + len(self.expired)
         ineligible = self.eligibility.ineligible
-        return Plan(
+        plan = Plan(
             self.snapshot,
             candidates,
             ineligible,
@@ -221,7 +226,9 @@ class Planner:
             revoked,
             self.adds_to_day,
             self.seconds,
-        ), completed
+            assignment.cuts,
+        )
+        return plan, completed
 
     def write(self, plan: Plan, completed: Future[int]) -> int:
         """Write the slots as rows, and each mailbox's limit; return how many enrolments were completed."""
@@ -232,20 +239,26 @@ class Planner:
             self.repository.enter(candidates, writing_order(candidates), again)
             # Last: the gate before DATA waits for these rows until the plan is committed.
             self.repository.allow(self.snapshot.windows)
+            self.repository.raise_ramp_ups(self.snapshot.raised)
+            self.repository.clear_changed_steps(self.changed_steps)
         return count
 
     def retry(self, executor: Executor) -> Plan:
         """Assign and write again after replacing the steps that were mailed already by the next ones."""
         with self._timed("assign"):
-            written = self.repository.written(self.day.day)
+            written = self.repository.written(self.snapshot.due_until)
             self.eligibility, self.reusable = skip_mailed(self.repository, self.eligibility, written)
         return self.assign_and_write(executor)
 
-    def _write_unplaced(self, served: pd.DataFrame) -> int:
-        """Write the deferrals and complete the exhausted enrolments; return how many were completed."""
+    def _write_unplaced(self, assignment: Assignment) -> int:
+        """Write deferrals and cuts and complete the exhausted enrolments; return how many were completed."""
         completed = self.repository.complete(self.eligibility.exhausted)
-        waiting = find_waiting(served, self.eligibility.ineligible)
-        self.repository.defer(waiting, self.day.day, self.snapshot.since)
+        waiting = find_waiting(assignment.served, self.eligibility.ineligible)
+        deferred = self.repository.defer(waiting, self.day.day, self.snapshot.due_until, self.snapshot.since)
+        placed = (assignment.served["interval"] >= 0).any()
+        # A plan that changes nothing leaves the proof of the one before it, too.
+        if deferred or completed or placed or self.moved or not self.repository.has_cuts():
+            self.repository.keep_cuts(self.day.day, self.day.now, assignment.cuts)
         return completed
 
     @contextmanager
@@ -282,10 +295,8 @@ def revoke(
     if planned.empty:
         return snapshot, planned[KEY]
     gone = planned[~are_among(planned, due, ["round"])]
-    columns = ["sequence_id", "contact_id", "round", "status"]
-    enrolments = pd.concat(
-        [due.assign(status=EnrolmentStatus.ACTIVE.value)[columns], repository.enrolments(gone)]
-    )
+    known = repository.enrolments(gone)
+    enrolments = pd.concat([due.assign(status=EnrolmentStatus.ACTIVE.value)[list(known)], known])
     reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, enrolments)
     if not (reasons != "").any():
         return snapshot, snapshot.rows[KEY][:0]
@@ -293,9 +304,7 @@ def revoke(
     # A revoked row that was not cancelled has been dispatched meanwhile: the worker checks the gates again.
     rows = snapshot.rows.assign(planned=snapshot.rows["planned"] & (reasons == ""))
     rows = rows[~are_among(rows, cancelled, ["step_id", "round"])].reset_index(drop=True)
-    first = read_first_mails(
-        repository, snapshot.day, snapshot.earliest, snapshot.sequences, snapshot.mailboxes
-    )
+    first = read_first_mails(repository, snapshot.day, snapshot.earliest, snapshot.sequences, snapshot.rows)
     return replace(snapshot, rows=rows, first_mails=first), cancelled
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -10,9 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import psycopg
+from psycopg.types.json import Jsonb
 
 from sequence_pipelines.planning.binary_columns import read_columns, write_columns
 from sequence_pipelines.planning.engine.array_ops import key_order
+from sequence_pipelines.planning.engine.proof import Cut
+from sequence_pipelines.planning.engine.send_dates import NO_OFFSET
+from sequence_pipelines.planning.engine.windows import from_epoch_day
 from sequence_store.domain.addresses import address_or_text
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import Deferral, SendStatus
@@ -45,6 +49,8 @@ MAILBOX_COLUMNS = {
     "ramp_up_start": "float64",
     "ramp_up_daily_increment": "float64",
     "ramp_up_started": "float64",
+    "ramp_up_days": "int64",
+    "ramp_up_counted": "float64",
     "is_active": "bool",
     "parked_until": "int64",
 }
@@ -55,8 +61,10 @@ HASHED_AT_ONCE = 20_000  # contacts in one batch
 # read_due packs a row's mailbox (31 bits), due day, round and "is a follow-up" (bit 0) into one bigint.
 DUE_MAILBOX_SHIFT, DUE_DAY_SHIFT, DUE_ROUND_SHIFT = 32, 16, 1
 DUE_DAY_MASK, DUE_ROUND_MASK, DUE_FOLLOW_UP_MASK = 0xFFFF, 0x7FFF, 1
-# read_rows packs three flags and a row's round.
-ROW_PLANNED_BIT, ROW_UNDER_WAY_BIT, ROW_TODAY_BIT, ROW_ROUND_SHIFT = 0, 1, 2, 3
+DUE_OFFSET_BITS, DUE_OFFSET_ZERO = 12, 2048  # beside the sequence; 0: no offset
+DUE_LAST_SEND_BITS = 16  # beside the contact
+# read_rows packs four flags and a row's round.
+ROW_PLANNED_BIT, ROW_UNDER_WAY_BIT, ROW_TODAY_BIT, ROW_MAILED_BIT, ROW_ROUND_SHIFT = 0, 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -87,19 +95,10 @@ class PlanRepository:
 
         A number that may be missing is a float, NaN if missing; a missing calendar is None.
         """
-        return self.request_mailboxes()()
-
-    def request_mailboxes(self) -> Callable[[], pd.DataFrame]:
-        """Run the query; the returned function builds the frame while Postgres serves other threads."""
-        answer = self.execute("read_mailboxes")
-
-        def build() -> pd.DataFrame:
-            rows = answer.fetchall()
-            columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
-            typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
-            return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed})
-
-        return build
+        rows = self.execute("read_mailboxes").fetchall()
+        columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
+        typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
+        return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed})
 
     def sequences(self) -> pd.DataFrame:
         """Return the live sequences; max_new_per_day is NaN if there is no bound."""
@@ -115,13 +114,17 @@ class PlanRepository:
         """Return the live steps, ordered: sequence_id, step_number, step_id, delay_days."""
         return _ordered(self.table("read_steps", ("sequence_id", "step_number", "step_id", "delay_days")))
 
-    def due(self, day: date) -> pd.DataFrame:
-        """Return the active enrolments due by `day`, by sequence, step and contact.
+    def due(self, until: date) -> pd.DataFrame:
+        """Return the active enrolments whose next_send is `until` or earlier, by sequence, step and contact.
 
         Columns: sequence_id, current_step, contact_id, mailbox_id (0: none), due_day (epoch day), round,
-        follow_up.
+        follow_up, last_send (epoch day, 0: none), last_offset (minutes, NO_OFFSET: none).
         """
-        rows = self.table("read_due", ("current_step", "sequence_id", "contact_id", "packed"), day=day)
+        rows = self.table("read_due", ("current_step", "sequence_id", "contact_id", "packed"), until=until)
+        offset = rows["sequence_id"].to_numpy() & ((1 << DUE_OFFSET_BITS) - 1)
+        last_send = rows["contact_id"].to_numpy() & ((1 << DUE_LAST_SEND_BITS) - 1)
+        rows["sequence_id"] = rows["sequence_id"].to_numpy() >> DUE_OFFSET_BITS
+        rows["contact_id"] = rows["contact_id"].to_numpy() >> DUE_LAST_SEND_BITS
         key = ["sequence_id", "current_step", "contact_id"]
         order = key_order(*(rows[column] for column in key))
         packed = rows["packed"].to_numpy()[order]
@@ -131,16 +134,18 @@ class PlanRepository:
             "due_day": packed >> DUE_DAY_SHIFT & DUE_DAY_MASK,
             "round": packed >> DUE_ROUND_SHIFT & DUE_ROUND_MASK,
             "follow_up": (packed & DUE_FOLLOW_UP_MASK).astype(bool),
+            "last_send": last_send[order],
+            "last_offset": np.where(offset == 0, NO_OFFSET, offset - DUE_OFFSET_ZERO)[order],
         }
         return pd.DataFrame(columns, copy=False)
 
-    def reusable_rows(self, day: date) -> pd.DataFrame:
+    def reusable_rows(self, until: date) -> pd.DataFrame:
         """Return the keys of due enrolments' cancelled and expired rows, which can be planned again."""
-        return self.table("read_reusable_rows", KEY, day=day)
+        return self.table("read_reusable_rows", KEY, until=until)
 
-    def written(self, day: date) -> pd.DataFrame:
+    def written(self, until: date) -> pd.DataFrame:
         """Return the rows that the ledger has for due steps: their key, and row_is (see eligibility)."""
-        return self.table("read_written", [*KEY, "row_is"], day=day)
+        return self.table("read_written", [*KEY, "row_is"], until=until)
 
     def rows(self, day: date, since: datetime, earliest: datetime, first_day: date) -> pd.DataFrame:
         """Return the rows sent or planned since `since` that a plan of `day` must know.
@@ -148,18 +153,27 @@ class PlanRepository:
         These are the rows from `earliest` on, those with a send_day from `first_day` on, and those under way.
         Columns: mailbox_id, send_day (epoch day), send_at (epoch seconds), sequence_id, contact_id, step_id,
         round; as bool: planned, under_way (live, or spent and not advanced), today (of planning day `day`, or
-        live).
+        live), mailed (the recipient did not refuse it).
         """
         columns = ("mailbox_id", "send_day", "send_at", "sequence_id", "contact_id", "step_id", "packed")
         bounds = {"since": since, "earliest": earliest, "first_day": first_day}
         rows = self.table("read_rows", columns, day=day, **bounds)
         packed = rows.pop("packed").to_numpy()
-        bits = {"planned": ROW_PLANNED_BIT, "under_way": ROW_UNDER_WAY_BIT, "today": ROW_TODAY_BIT}
+        bits = {
+            "planned": ROW_PLANNED_BIT,
+            "under_way": ROW_UNDER_WAY_BIT,
+            "today": ROW_TODAY_BIT,
+            "mailed": ROW_MAILED_BIT,
+        }
         flags = {name: (packed >> bit & 1).astype(bool) for name, bit in bits.items()}
         return rows.assign(round=packed >> ROW_ROUND_SHIFT, **flags)
 
     def enrolments(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """Return the enrolments of rows: sequence_id, contact_id, round, status, follow_up."""
+        """Return the enrolments of rows.
+
+        Columns: sequence_id, contact_id, round, status, follow_up, pinned_mailbox_id, due_day, last_send,
+        last_offset.
+        """
         keys = {"sequence_ids": rows["sequence_id"].tolist(), "contact_ids": rows["contact_id"].tolist()}
         return self.frame("read_enrolments", **keys)
 
@@ -218,15 +232,13 @@ class PlanRepository:
             contact_ids=exhausted["contact_id"].tolist(),
         ).rowcount
 
-    def first_mails(
-        self, day: date, since: datetime, sequence_ids: list[int], mailbox_ids: list[int]
-    ) -> pd.DataFrame:
-        """Return the planning day's first mails by sequence_id and mailbox_id, if one of them has a bound."""
-        if not (sequence_ids or mailbox_ids):
+    def first_mails(self, day: date, since: datetime, sequence_ids: list[int]) -> pd.DataFrame:
+        """Return the planning day's first mails of these sequences by sequence_id and mailbox_id."""
+        if not sequence_ids:
             return pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
-        return self.frame(
-            "count_first_mails", day=day, since=since, sequence_ids=sequence_ids, mailbox_ids=mailbox_ids
-        ).astype(np.int64)
+        return self.frame("count_first_mails", day=day, since=since, sequence_ids=sequence_ids).astype(
+            np.int64
+        )
 
     def enter(self, slots: pd.DataFrame, order: np.ndarray, reactivated: np.ndarray) -> None:
         """Write the rows of `slots` at the positions `order`, in this order.
@@ -273,29 +285,85 @@ class PlanRepository:
         return rows.assign(status=status, plan_day=(day - date(1970, 1, 1)).days)[list(DAY_COLUMNS)]
 
     def allow(self, days: pd.DataFrame) -> None:
-        """Store each mailbox's limit for the gate before DATA: mailbox_id, send_day (epoch day), allowed."""
+        """Store each mailbox's date for the gate before DATA and the advancement.
+
+        `days` has mailbox_id, send_day (epoch day), allowed, utc_offset (minutes), grid_from (epoch seconds).
+        """
         self.execute(
             "allow_days",
             mailbox_ids=days["mailbox_id"].tolist(),
             send_days=days["send_day"].tolist(),
             allowed=days["allowed"].tolist(),
+            utc_offsets=days["utc_offset"].tolist(),
+            grids_from=days["grid_from"].tolist(),
         )
 
-    def defer(self, waiting: pd.DataFrame, day: date, since: datetime) -> None:
-        """Replace all deferrals by `waiting`: sequence_id, contact_id, reason."""
+    def mailbox_days(self, first_day: date, last_day: date) -> pd.DataFrame:
+        """Return what earlier plans wrote of dates; grid_from is NaN if it was not written."""
+        frame = self.frame("read_mailbox_days", first_day=first_day, last_day=last_day)
+        whole = ["mailbox_id", "send_day", "allowed"]
+        grid = pd.to_numeric(frame["grid_from"]).astype(np.float64)
+        return frame.assign(grid_from=grid).astype(dict.fromkeys(whole, np.int64))
+
+    def mail_days(self) -> pd.DataFrame:
+        """Return the dates with a mail of mailboxes that ramp up: mailbox_id, send_day, allowed, used."""
+        return self.frame("read_mail_days").astype(np.int64)
+
+    def raise_ramp_ups(self, raised: pd.DataFrame) -> None:
+        """Store the days of ramp-ups: mailbox_id, ramp_up_days, ramp_up_counted (epoch day)."""
+        if len(raised):
+            self.execute(
+                "raise_ramp_ups",
+                mailbox_ids=raised["mailbox_id"].tolist(),
+                ramp_up_days=raised["ramp_up_days"].tolist(),
+                counted=raised["ramp_up_counted"].tolist(),
+            )
+
+    def recompute_changed_steps(self) -> dict[int, datetime]:
+        """Compute next_send anew where steps changed; return the marks of the sequences."""
+        marks: dict[int, datetime] = dict(self.execute("read_changed_steps").fetchall())
+        if marks:
+            self.execute("recompute_next_sends", sequence_ids=list(marks))
+        return marks
+
+    def clear_changed_steps(self, marks: dict[int, datetime]) -> None:
+        """Take away marks that no later change has replaced."""
+        if marks:
+            self.execute("clear_changed_steps", sequence_ids=list(marks), changed_at=list(marks.values()))
+
+    def keep_cuts(self, day: date, made_at: datetime, cuts: list[Cut]) -> None:
+        """Replace the stored cuts by those of this plan."""
+        self.execute("forget_cuts")
+        if cuts:
+            with self.connection.cursor() as cursor:
+                cursor.executemany(
+                    query("plan", "keep_cut"), [_stored_cut(day, made_at, cut) for cut in cuts]
+                )
+
+    def has_cuts(self) -> bool:
+        """Return whether the latest plan stored cuts."""
+        return self.execute("has_cuts").fetchall() == [(True,)]
+
+    def defer(self, waiting: pd.DataFrame, day: date, until: date, since: datetime) -> int:
+        """Replace all deferrals by `waiting`: sequence_id, contact_id, reason. Return how many changed."""
         self.execute("stage_deferrals")
         reason = pd.Index(REASONS).get_indexer(pd.Index(waiting["reason"].astype(object))) + 1
         columns = [waiting["sequence_id"].to_numpy(), waiting["contact_id"].to_numpy(), reason]
         write_columns(
             self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2")
         )
-        self.execute("stage_unknown_deferrals", since=since, day=day, reasons=REASONS)
-        self.execute("keep_deferrals", day=day, reasons=REASONS)
+        self.execute("stage_unknown_deferrals", since=since, until=until, reasons=REASONS)
+        return self.execute("keep_deferrals", day=day, reasons=REASONS).rowcount
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a grouped query, ordered by their first two columns."""
     return rows.iloc[key_order(*(rows[column] for column in list(rows)[:2]))].reset_index(drop=True)
+
+
+def _stored_cut(day: date, made_at: datetime, cut: Cut) -> dict[str, Any]:
+    intervals = [[mailbox, from_epoch_day(send_day).isoformat()] for mailbox, send_day in cut.intervals]
+    return {**vars(cut), "plan_day": day, "made_at": made_at, "intervals": Jsonb(intervals)}
 
 
 def keys_of(sends: pd.DataFrame) -> Iterator[SendKey]:

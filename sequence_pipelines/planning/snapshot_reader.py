@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import Executor
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 import pandas as pd
 
-from sequence_pipelines.planning.engine.eligibility import find_due
+from sequence_pipelines.planning.engine.capacity import is_ramping
+from sequence_pipelines.planning.engine.eligibility import find_steps, only_due
+from sequence_pipelines.planning.engine.ramp_up import raise_ramp_ups, with_ramp_ups
 from sequence_pipelines.planning.engine.snapshot import (
     PlanningDay,
     PlanningSnapshot,
     day_windows,
     earliest_counted,
     first_send_day,
+    last_dates,
+    last_due_date,
 )
 from sequence_pipelines.planning.engine.windows import DAY_SECONDS, from_epoch_day, instant, seconds_of
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_store.settings import PipelineSettings
 
 EASTERNMOST = 14 * 3600  # seconds: the largest offset of a time zone from UTC
+NOTHING_RAISED = pd.DataFrame(columns=["mailbox_id", "ramp_up_days", "ramp_up_counted"], dtype="int64")
+DATES_AROUND = timedelta(days=3)  # of a planning day: no window of it has a date farther away
 
 
 def planning_day_at(now: datetime, settings: PipelineSettings) -> PlanningDay:
@@ -34,67 +39,75 @@ def planning_day_at(now: datetime, settings: PipelineSettings) -> PlanningDay:
 
 
 class Team(NamedTuple):
-    """The tables of a snapshot that do not depend on the day; live rows only."""
+    """The tables of a snapshot that do not depend on the ledger's rows; live rows only."""
 
-    mailboxes: pd.DataFrame
+    mailboxes: pd.DataFrame  # with the days of ramp-ups up to now
     sequences: pd.DataFrame
     steps: pd.DataFrame
     routes: pd.DataFrame
+    raised: pd.DataFrame  # the ramp-ups that have counted more dates than are stored
+    written_days: pd.DataFrame  # what earlier plans wrote of the dates of this planning day
 
 
-def read_team(repository: PlanRepository) -> Team:
-    """Read the team's tables."""
-    return request_team(repository)()
-
-
-def request_team(repository: PlanRepository) -> Callable[[], Team]:
-    """Run the queries; the returned function builds the frames while Postgres serves other threads."""
+def read_team(repository: PlanRepository, day: PlanningDay) -> Team:
+    """Read the team's tables and what is known of the day; count the dates of ramp-ups that are over."""
     others = repository.sequences(), repository.steps(), repository.routes()
-    mailboxes = repository.request_mailboxes()
-    return lambda: Team(mailboxes(), *others)
+    mailboxes = repository.mailboxes()
+    raised = NOTHING_RAISED
+    if is_ramping(mailboxes).any():
+        raised = raise_ramp_ups(mailboxes, repository.mail_days(), seconds_of(day.now))
+    written = repository.mailbox_days(day.day - DATES_AROUND, day.day + DATES_AROUND)
+    return Team(with_ramp_ups(mailboxes, raised), *others, raised, written)
 
 
 def read_snapshot(
     repository: PlanRepository, day: PlanningDay, since: datetime, team: Team
 ) -> PlanningSnapshot:
     """Read the rows of a day for a team; no row with an earlier send_at than `since` can be under way."""
-    windows = day_windows(team.mailboxes, day)
+    windows = day_windows(team.mailboxes, day, team.written_days)
     earliest, first_day = earliest_counted(team.mailboxes, windows, day), first_send_day(windows, day)
     since = min(since, earliest, instant(first_day * DAY_SECONDS - EASTERNMOST))
+    rows = repository.rows(day.day, since, earliest, from_epoch_day(first_day))
     return PlanningSnapshot(
         day=day,
         since=since,
         earliest=earliest,
         windows=windows,
-        rows=repository.rows(day.day, since, earliest, from_epoch_day(first_day)),
-        first_mails=read_first_mails(repository, day, earliest, team.sequences, team.mailboxes),
-        **team._asdict(),
+        rows=rows,
+        first_mails=read_first_mails(repository, day, earliest, team.sequences, rows),
+        mailboxes=team.mailboxes,
+        sequences=team.sequences,
+        steps=team.steps,
+        routes=team.routes,
+        raised=team.raised,
     )
 
 
 def read_due(
     repository: PlanRepository, day: PlanningDay, since: datetime, executor: Executor
 ) -> tuple[PlanningSnapshot, pd.DataFrame, pd.DataFrame]:
-    """Return the snapshot, the due enrolments (see find_due), and the contacts that may not be mailed.
+    """Return the snapshot, the due enrolments (see only_due), and the contacts that may not be mailed.
 
     The threads of `executor` (two) read one table after the other from Postgres while this thread computes.
     """
-    team = request_team(repository)
-    enrolments = executor.submit(repository.due, day.day)
+    team = read_team(repository, day)
+    until = last_due_date(last_dates(team.mailboxes, day), day)
+    enrolments = executor.submit(repository.due, until)
     unmailable = executor.submit(repository.unmailable, day.now)
-    snapshot = read_snapshot(repository, day, since, team())
-    return snapshot, find_due(enrolments.result(), snapshot.steps), unmailable.result()
+    snapshot = read_snapshot(repository, day, since, team)
+    due = only_due(find_steps(enrolments.result(), snapshot.steps), snapshot)
+    return snapshot, due, unmailable.result()
 
 
 def read_refused(
     repository: PlanRepository, snapshot: PlanningSnapshot, last: date | None = None
 ) -> pd.DataFrame:
-    """Return the refused mails (PlanRepository.refused) of enrolments due by `last`, else by the day itself.
+    """Return the refused mails (PlanRepository.refused) of enrolments due by `last`, else by `due_until`.
 
     A mail that was refused before the day's first window no longer matters.
     """
     day = snapshot.day
-    return repository.refused(last or day.day, from_epoch_day(first_send_day(snapshot.windows, day)))
+    return repository.refused(last or snapshot.due_until, from_epoch_day(first_send_day(snapshot.windows, day)))
 
 
 def read_first_mails(
@@ -102,12 +115,12 @@ def read_first_mails(
     day: PlanningDay,
     earliest: datetime,
     sequences: pd.DataFrame,
-    mailboxes: pd.DataFrame,
+    rows: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Count the planning day's first mails, as the ledger has them now, by sequence_id and mailbox_id."""
-    return repository.first_mails(
-        day.day,
-        earliest,
-        sequences["sequence_id"][sequences["max_new_per_day"].notna()].tolist(),
-        mailboxes["mailbox_id"][mailboxes["max_first_mails"].notna()].tolist(),
-    )
+    """Count the planning day's first mails, as the ledger has them now, by sequence_id and mailbox_id.
+
+    The bounds of sequences and mailboxes and the fair share count them. `rows` are the ledger's: before the
+    day's first plan none is of today.
+    """
+    some = sequences["sequence_id"].tolist() if rows["today"].any() else []
+    return repository.first_mails(day.day, earliest, some)

@@ -26,9 +26,12 @@ CANDIDATE = (
     ("pinned_mailbox_id", "int64", "Mailbox of the first mail, which also sends the follow-ups; 0: none yet"),
     ("step_id", "int64", "The step that is due"),
     ("step_number", "int64", "Number of the step in the sequence"),
-    ("due_day", DAY, "Planning day on which the step fell due"),
+    ("due_day", DAY, "Date from which the step is due"),
     ("round", "int64", "1; increases by 1 each time the contact is enrolled again"),
     ("follow_up", "bool", "True if an earlier step was mailed"),
+    ("last_send", DAY, "Date of the last mail; empty: none"),
+    ("last_offset", "int64", "Minutes from UTC when that mail's window started; 32767: not known"),
+    ("overdue", "int64", "Days since the step fell due"),
 )
 
 DUE_CONTACTS = columns(*CANDIDATE)
@@ -43,6 +46,9 @@ MAILBOX_CAPACITY = columns(
     ("starts", INSTANT, "Start of the send window"),
     ("ends", INSTANT, "End of the send window"),
     ("allowed", "int64", "Limit of the day, after ramp-up"),
+    ("utc_offset", "int64", "Minutes from UTC when the window starts"),
+    ("grid_from", INSTANT, "First cell of the grid of gaps"),
+    ("last_cell", INSTANT, "Latest second of a cell of the grid"),
     ("opens", INSTANT, "Start of the open interval: the part of the window that a plan may use"),
     ("closes", INSTANT, "End of the open interval"),
     ("used", "int64", "Mails that already count against the limit: planned, in progress or sent"),

@@ -13,8 +13,18 @@ from sequence_pipelines.planning.repository import KEY, SEND_COLUMNS, PlanReposi
 from sequence_store.domain.planning_day import PlanningCalendar
 from sequence_store.domain.states import SendStatus
 
-INSTANTS = ("starts", "ends", "opens", "closes", "send_at", "window_ends", "not_after")  # epoch seconds
-DAYS = ("due_day", "send_day", "plan_day")  # epoch days
+INSTANTS = (  # epoch seconds
+    "starts",
+    "ends",
+    "grid_from",
+    "last_cell",
+    "opens",
+    "closes",
+    "send_at",
+    "window_ends",
+    "not_after",
+)
+DAYS = ("due_day", "last_send", "send_day", "plan_day")  # epoch days; 0: none
 
 
 def with_timestamps(frame: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +45,8 @@ def with_timestamps(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _dates(days: pd.Series) -> pa.Array:
-    return pa.array(days.to_numpy(np.int32)).view(pa.date32())
+    numbers = days.to_numpy(np.int32)
+    return pa.array(numbers, mask=numbers == 0).view(pa.date32())
 
 
 def day_frame(repository: PlanRepository, plan: Plan, day: date, calendar: PlanningCalendar) -> pd.DataFrame:

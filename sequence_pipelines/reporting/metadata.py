@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import pandas as pd
 
+from sequence_pipelines.planning.engine.proof import Cut, describe_class
 from sequence_pipelines.planning.engine.windows import epoch_day, from_epoch_day
 from sequence_pipelines.planning.forecast import (
     NOT_IN_THESE_DAYS,
@@ -80,6 +81,7 @@ def plan_tables(plan: Plan) -> dict[str, dg.TableMetadataValue]:
     placed = plan.placed.groupby("mailbox_id").size().rename("planned").reset_index()
     preview = plan.placed.loc[plan.placed["send_at"].nsmallest(PREVIEW_ROWS).index]
     return {
+        "held_back": table(held_back(plan.cuts)),
         "planned_by_mailbox": table(placed.sort_values("planned", ascending=False).head(PREVIEW_ROWS)),
         "first_sends": table(
             preview[["sequence_id", "contact_id", "step_id", "mailbox_id"]].assign(
@@ -121,6 +123,28 @@ class DaySends(NamedTuple):
             "lost": self.count(*REUSABLE),
             "waiting_by_reason": reasons_table(self.waiting),
         }
+
+
+def held_back(cuts: list[Cut]) -> pd.DataFrame:
+    """Return by class the contacts that wait, the bound, and the full mailboxes and limits that set it."""
+    rows = [
+        {
+            "class": describe_class(cut),
+            "waiting": cut.waiting,
+            "served": cut.served,
+            "at_most": cut.bound,
+            "full_mailboxes": _some(sorted({box for box, _ in cut.intervals})),
+            "max_first_mails": _some(cut.first_mail_mailboxes),
+            "max_new_per_day": _some(cut.first_mail_sequences),
+        }
+        for cut in cuts[:PREVIEW_ROWS]
+    ]
+    names = ["class", "waiting", "served", "at_most", "full_mailboxes", "max_first_mails", "max_new_per_day"]
+    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:4], "int64"))
+
+
+def _some(ids: list[int]) -> str:
+    return ", ".join(map(str, ids[:PREVIEW_ROWS])) + (", …" if len(ids) > PREVIEW_ROWS else "")
 
 
 def plan_numbers(plan: Plan) -> dict[str, Any]:

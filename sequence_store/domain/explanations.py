@@ -76,12 +76,18 @@ _DEFERRALS: dict[StrEnum, Explanation] = {
         "The mailbox that sent the first mail is full for today.",
         "Nothing to do: the next plan tries again, follow-ups first.",
     ),
+    Deferral.LATER_TODAY: Explanation(
+        "The mailbox is full for what is left of the planning day; the same date goes on in the next one.",
+        "Nothing to do: the next plan gives it a slot on that date if the mailbox's limit allows it.",
+    ),
     Deferral.WINDOW_CLOSED: Explanation(
         "No mailbox that may send the mail has an open window left today; a follow-up may use only the "
-        "mailbox of its first mail.",
+        "mailbox of its first mail, from its date on.",
         "Nothing to do: the mail is sent when one opens next.",
     ),
-    Deferral.ONE_MAIL_A_DAY: Explanation("Another sequence mails the contact today.", _NEXT_PLAN),
+    Deferral.ONE_MAIL_A_DAY: Explanation(
+        "The contact gets another mail today, or had one on a date that this mail could have.", _NEXT_PLAN
+    ),
     Deferral.MAX_NEW_PER_DAY: Explanation(
         "The sequence's limit of first mails a day is reached.", "Wait, or raise `maxNewPerDay` in the API."
     ),
@@ -134,6 +140,10 @@ _GATES: dict[StrEnum, Explanation] = {
     ),
     ClosedGate.MAILBOX_PARKED: Explanation(
         "The mailbox is parked.", "Run `sequences mailbox check`, and correct what it reports."
+    ),
+    ClosedGate.DELAY_CHANGED: Explanation(
+        "The step's delay was raised, or another step came before it: its date is not reached yet.",
+        "Nothing to do: the next plan takes the contact up on its date.",
     ),
     ClosedGate.MAILED_BEFORE: Explanation(
         "The archive shows that this step was already mailed in this round."

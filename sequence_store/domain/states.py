@@ -124,6 +124,7 @@ class Deferral(StrEnum):
     MAX_NEW_PER_DAY = "max_new_per_day"
     MAX_FIRST_MAILS = "max_first_mails"
     PINNED_MAILBOX_FULL = "pinned_mailbox_full"
+    LATER_TODAY = "later_today"
     UNKNOWN_OUTCOME = "unknown_outcome"
     CAME_LATER = "came_later"
     SEQUENCE_INACTIVE = "sequence_inactive"
@@ -152,6 +153,7 @@ class ClosedGate(StrEnum):
     SEQUENCE_INACTIVE = "sequence_inactive"
     MAILBOX_INACTIVE = "mailbox_inactive"
     MAILBOX_PARKED = "mailbox_parked"
+    DELAY_CHANGED = "delay_changed"
     MAILED_BEFORE = "mailed_before"
     ALL_PAUSED = "all_paused"
 

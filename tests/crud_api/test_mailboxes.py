@@ -108,6 +108,28 @@ def test_mailbox_may_send_through_amazon_ses(api: Api) -> None:
     assert mailbox["smtpHost"] == "ses:eu-west-1"
 
 
+@pytest.mark.parametrize(
+    ("starts", "ends", "status"),
+    [
+        ("09:00:00", "09:00:59", 400),
+        ("23:59:30", "00:00:10", 400),
+        ("09:00", "09:01", 201),
+        ("23:59:30", "00:00:30", 201),
+        ("09:00", "09:00", 201),  # the whole day
+    ],
+)
+def test_window_that_can_hold_no_mail_is_refused(api: Api, starts: str, ends: str, status: int) -> None:
+    window = {"sendStartTime": starts, "sendEndTime": ends}
+    answer = api.post("/mailboxes", {**MAILBOX, "address": "ada@example.com", **window})
+    assert answer.status_code == status, answer.text
+    before = api.mailbox(sendStartTime="10:00", sendEndTime="10:30")
+    changed = api.patch(f"/mailboxes/{before['id']}", window)
+    assert changed.status_code == {201: 200}.get(status, status)
+    if status == 400:
+        assert "can hold no mail" in changed.json()["message"]
+        assert api.get(f"/mailboxes/{before['id']}").json() == before
+
+
 def test_ramp_up_fields_go_together_also_in_a_patch(api: Api) -> None:
     ramp_up = {"rampUpStart": 5, "rampUpDailyIncrement": 2, "rampUpStarted": "2026-03-01"}
     mailbox = api.mailbox(**ramp_up)

@@ -41,6 +41,7 @@ DOCUMENTED = {
             )
         },
         "plan_deferrals": EVERYTHING,
+        "plan_cuts": {"SELECT", "INSERT", "DELETE"},
     },
     "sequence_worker": {},
     "sequence_readonly": {
@@ -57,6 +58,7 @@ DOCUMENTED = {
             "send_events",
             "plan_deferrals",
             "pauses",
+            "plan_cuts",
             "imports",
             "import_lines",
             "send_counts",

@@ -136,7 +136,7 @@ class World:
 
     def ledger(self) -> list[tuple[Any, ...]]:
         """Return all rows of the tables that a plan may write, to compare two states."""
-        tables = ("sends", "plan_deferrals", "mailbox_days", "sequences_contacts")
+        tables = ("sends", "plan_deferrals", "mailbox_days", "sequences_contacts", "plan_cuts")
         return [
             row
             for t in tables

@@ -195,7 +195,8 @@ def assert_correct(world: Any, plan: Plan, now: datetime) -> None:
         == plan.rows[in_order].sort_values(in_order, ignore_index=True).to_dict()
     )
     without_outcome = world.connection.execute(
-        f"""SELECT e.sequence_id, e.contact_id FROM sequences_contacts e
+        f"""SELECT e.sequence_id, e.contact_id, e.mailbox_id, e.next_send
+        FROM sequences_contacts e
         JOIN contacts c ON c.id = e.contact_id AND c.deleted_at IS NULL
         JOIN sequences q ON q.id = e.sequence_id AND q.deleted_at IS NULL
         WHERE e.status = 'active' AND e.next_send <= %s
@@ -205,7 +206,11 @@ def assert_correct(world: Any, plan: Plan, now: datetime) -> None:
                 = (e.sequence_id, e.contact_id, e.round) AND {UNDER_WAY})""",
         (plan.day.day,),
     ).fetchall()
-    assert without_outcome == []
+    until = dict(zip(plan.snapshot.mailboxes["mailbox_id"], plan.snapshot.last_dates, strict=True))
+    for *_, mailbox, due in without_outcome:  # a follow-up is due on the last date of its mailbox
+        assert mailbox is not None
+        assert due == plan.day.day
+        assert due > from_epoch_day(min(until.values() if mailbox not in until else [until[mailbox]]))
     twice = world.connection.execute(
         f"SELECT sequence_id, contact_id, round FROM sends WHERE {UNDER_WAY} GROUP BY 1, 2, 3 HAVING "
         "count(*) > 1"

@@ -83,8 +83,9 @@ def test_forecast_of_each_day_equals_the_plan_of_that_day(world: Any) -> None:
         assert by_mailbox["planned"].sum() == day.planned
         placed = plan.placed["mailbox_id"].value_counts()
         assert by_mailbox["planned"].loc[lambda n: n > 0].sort_index().to_dict() == placed.to_dict()
-        assert by_mailbox["waiting"].sum() == day.waiting.get("pinned_mailbox_full", 0)
-        assert day.waiting.to_dict() == count_reasons(plan)
+        full = day.waiting.reindex(["pinned_mailbox_full", "later_today"]).sum()
+        assert by_mailbox["waiting"].sum() == full
+        assert day.waiting.to_dict() == plan.waiting["reason"].value_counts().loc[lambda n: n > 0].to_dict()
         world.finish()
     assert sum(day.planned for day in forecasts) > 100
 

@@ -30,7 +30,11 @@ def check(world: Any) -> Any:
     def evaluate(definition: Any) -> dict[str, dg.AssetCheckResult]:
         known = {"database": database, "settings": settings, "clock": Clock(now=NOON.isoformat())}
         needed = {name: known[name] for name in definition.required_resource_keys & set(known)}
-        return {result.check_name: result for result in definition(**needed)}
+        found = definition(**needed)
+        if isinstance(found, dg.AssetCheckResult):
+            (key,) = definition.check_keys
+            return {key.name: found}
+        return {result.check_name: result for result in found}
 
     return evaluate
 
@@ -91,6 +95,47 @@ def test_bounce_rate_is_judged_by_its_share_and_the_weeks_before(
     result = check(health.reputation)["bounce_rate"]
     assert result.passed == passed
     assert severity is None or result.severity.value == severity
+
+
+def test_who_waits_for_more_than_thirty_days_is_named_with_the_reason(world: Any, check: Any) -> None:
+    full = world.mailbox(send_limit=1)
+    sequence = world.sequence(mailboxes=(full,))
+    world.follow_up(sequence, full, next_send=TODAY - timedelta(days=30))
+    world.follow_up(sequence, full, next_send=TODAY - timedelta(days=29))
+    world.plan(NOON - timedelta(hours=8))
+    assert check(health.nobody_starved)["nobody_starved"].passed
+    world.follow_up(sequence, full, next_send=TODAY - timedelta(days=40))
+    world.follow_up(sequence, full, next_send=TODAY - timedelta(days=31))
+    world.plan(NOON - timedelta(hours=7))
+    result = check(health.nobody_starved)["nobody_starved"]
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    (record,) = result.metadata["which"].records
+    assert record.data == {
+        "sequence_id": sequence,
+        "mailbox_id": full,
+        "reason": "pinned_mailbox_full",
+        "contacts": 2,
+        "due_since": str(TODAY - timedelta(days=40)),
+    }
+
+
+def test_latest_plan_is_proven_by_an_hourly_check(world: Any, check: Any) -> None:
+    box = world.mailbox(send_limit=2)
+    sequence = world.sequence(mailboxes=(box,))
+    for _ in range(5):
+        world.enrol(sequence)
+    assert check(health.plan_is_largest)["plan_is_largest"].passed  # nobody waits for a place yet
+    world.plan(NOON - timedelta(hours=4))
+    result = check(health.plan_is_largest)["plan_is_largest"]
+    assert result.passed
+    assert result.metadata["classes_with_waiting_contacts"].value == 1
+    world.run("DELETE FROM sends WHERE contact_id = (SELECT min(contact_id) FROM sends)")
+    result = check(health.plan_is_largest)["plan_is_largest"]
+    assert not result.passed
+    (record,) = result.metadata["not_largest"].records
+    assert (record.data["served"], record.data["bound"]) == (1, 2)
+    world.run("DELETE FROM plan_cuts")
+    assert not check(health.plan_is_largest)["plan_is_largest"].passed
 
 
 @pytest.fixture
@@ -211,6 +256,7 @@ def test_every_check_says_what_to_do_and_checks_without_a_plan_run_hourly() -> N
         "within_limits",
         "inside_windows",
         "one_mail_a_day",
+        "distances_kept",
         "gaps_kept",
         "pins_kept",
         "follow_ups_first",

@@ -168,9 +168,33 @@ def test_i4_finds_a_second_mail_of_the_day() -> None:
     other = a_send(sequence_id=9, mailbox_id=5)
     five = DAYS._replace(mailbox_id=5)
     assert violated(a_send(), other, days=[DAYS, five]) == ["I4"]
-    next_day = other._replace(plan_day=DAY + timedelta(1), last_send=DAY + timedelta(1))
-    assert violated(a_send(), next_day, days=[DAYS, five]) == []
+    tomorrow, later = DAY + timedelta(1), NOON + timedelta(1)
+    next_day = other._replace(
+        plan_day=tomorrow, send_day=tomorrow, last_send=tomorrow, send_at=later, not_after=later + HOUR,
+        **{name: getattr(other, name) + timedelta(1) for name in ("transmitting_at", "finished_at", "advanced_at")},
+    )  # fmt: skip
+    six = five._replace(send_day=tomorrow)
+    assert violated(a_send(), next_day, days=[DAYS, six], now=later + HOUR / 2) == []
     assert violated(a_send(), a_planned(sequence_id=9, status="cancelled")) == []
+
+
+def test_i4_finds_a_second_mail_on_one_date_of_the_mailbox_in_two_planning_days() -> None:
+    """In Tokyo the date of the first mail, sent from another mailbox, goes on in the next planning day."""
+    first = a_send(send_at=datetime(2026, 6, 15, 15, 30, tzinfo=UTC), send_day=DAY)
+    first = first._replace(
+        not_after=first.send_at + HOUR, transmitting_at=first.send_at + SECOND,
+        finished_at=first.send_at + 2 * SECOND, advanced_at=first.send_at + 3 * SECOND,
+    )  # fmt: skip
+    tomorrow, at = DAY + timedelta(1), datetime(2026, 6, 16, 5, tzinfo=UTC)
+    second = first._replace(
+        sequence_id=9, mailbox_id=5, plan_day=tomorrow, send_day=tomorrow, last_send=tomorrow, send_at=at,
+        not_after=at + HOUR, transmitting_at=at + SECOND, finished_at=at + 2 * SECOND,
+        advanced_at=at + 3 * SECOND, start_seconds=9 * 3600, end_seconds=17 * 3600, time_zone="Asia/Tokyo",
+    )  # fmt: skip
+    days = [DAYS, DAYS._replace(mailbox_id=5, send_day=tomorrow)]
+    assert violated(first, second, days=days, now=at + HOUR / 2) == ["I4"]
+    in_utc = second._replace(time_zone="UTC")
+    assert violated(first, in_utc, days=days, now=at + HOUR / 2) == []
 
 
 def test_i4_finds_a_day_over_its_limit_unless_the_limit_was_lowered_since() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -47,6 +48,21 @@ def test_a_plan_made_again_changes_no_row(world: Any) -> None:
     before = world.ledger()
     again = world.plan(MORNING + timedelta(minutes=1))
     assert (len(again.placed), again.revoked) == (0, 0)
+    assert world.ledger() == before
+
+
+def test_two_plans_at_once_are_one(world: Any) -> None:
+    box = world.mailbox(send_limit=8)
+    sequence = world.sequence(mailboxes=(box, world.mailbox(send_limit=3)))
+    for _ in range(20):
+        world.enrol(sequence)
+    with ThreadPoolExecutor(2) as executor:
+        both = [executor.submit(world.plan) for _ in range(2)]
+        placed = sorted(len(plan.result().placed) for plan in both)
+    assert placed == [0, 11]
+    assert len(world.rows()) == 11
+    before = world.ledger()
+    world.plan(MORNING + timedelta(minutes=1))
     assert world.ledger() == before
 
 

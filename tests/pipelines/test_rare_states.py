@@ -21,7 +21,7 @@ LARGEST = 2**31 - 1
 
 
 def test_a_contact_that_waits_in_two_sequences_does_not_undo_the_plan_of_all_others(world: Any) -> None:
-    """Its second candidate is planned after first mails have filled the mailbox, which is no violation."""
+    """Its mail from the full mailbox cannot be served, so the other one is its candidate, before first mails."""
     full, box = world.mailbox(send_limit=0), world.mailbox(send_limit=5)
     one, other = world.sequence(mailboxes=(full,)), world.sequence(mailboxes=(box,))
     contact = world.follow_up(one, full, step=3)
@@ -29,7 +29,8 @@ def test_a_contact_that_waits_in_two_sequences_does_not_undo_the_plan_of_all_oth
     for _ in range(9):
         world.enrol(other)
     assert len(world.plan().placed) == 5
-    assert world.reasons()[contact] == "pinned_mailbox_full"
+    assert world.reasons()[contact] == "one_mail_a_day"
+    assert [row["mailbox_id"] for row in world.rows("contact_id = %s", contact)] == [box]
 
 
 @pytest.mark.parametrize("days_down", [2, 5, 40])

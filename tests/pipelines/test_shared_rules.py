@@ -17,7 +17,8 @@ from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.planning.engine.capacity import free_cells
 from sequence_pipelines.planning.engine.eligibility import find_due_steps
 from sequence_pipelines.planning.engine.revocation import find_revoked
-from sequence_pipelines.planning.engine.windows import seconds_of
+from sequence_pipelines.planning.engine.send_dates import next_date
+from sequence_pipelines.planning.engine.windows import from_epoch_day, seconds_of
 from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_snapshot, read_team
 from sequence_pipelines.resources.database import Database
@@ -97,7 +98,7 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
         "SELECT contact_id, coalesce(closed_gate(s, %s), '') FROM sends s", (world.settings.address_pads,)
     ).fetchall()
     repository = PlanRepository(world.connection, world.settings.address_pads)
-    snapshot = read_snapshot(repository, day, now - timedelta(days=1), read_team(repository))
+    snapshot = read_snapshot(repository, day, now - timedelta(days=1), read_team(repository, day))
     enrolments = repository.enrolments(snapshot.rows)
     reasons = find_revoked(snapshot, seconds_of(now), repository.unmailable(now), enrolments)
     assert dict(zip(snapshot.rows["contact_id"], reasons, strict=True)) == dict(closed)
@@ -159,6 +160,14 @@ def test_next_unmailed_step_skips_steps_with_a_live_or_spent_send(world: Any) ->
         assert world.one(found, sequence, contact, 2) == (1, False)
 
 
+def test_next_send_is_the_date_that_the_forecast_computes(world: Any) -> None:
+    last = np.arange(20_000, 20_005)
+    for delay in (0, 1, 2, 36_500):
+        dates = next_date(last, np.full(5, delay))
+        found = [world.one("SELECT next_send_after(%s, %s)", from_epoch_day(day), delay) for day in last]
+        assert [from_epoch_day(day) for day in dates] == found
+
+
 def test_next_free_place_is_the_first_free_cell_of_the_plans_grid(world: Any) -> None:
     chance = Random(2)
     for _ in range(150):
@@ -171,13 +180,20 @@ def test_next_free_place_is_the_first_free_cell_of_the_plans_grid(world: Any) ->
             for _ in range(chance.randrange(9))
         ]
         world.run("DELETE FROM sends")
+        world.run("DELETE FROM mailbox_days")
+        grid_from = opens - chance.randrange(gap)
+        world.run(
+            "INSERT INTO mailbox_days (mailbox_id, send_day, allowed, grid_from) VALUES (%s, %s, 1, %s)",
+            *(mailbox, datetime.fromtimestamp(opens, UTC).date(), datetime.fromtimestamp(grid_from, UTC)),
+        )
+        closes = min(closes, opens + 2 * 86_400)
         times = [datetime.fromtimestamp(at, UTC) for at, _ in sends]
         insert_sends(
             world,
             [(1, n, 1, 1, mailbox, times[n].date(), times[n], status) for n, (_, status) in enumerate(sends)],
         )
         live = sorted(at for at, status in sends if status in LIVE)
-        cells = free_cells(mailbox, gap, opens, closes + 1, np.array(live, dtype=np.int64))
+        cells = free_cells(gap, grid_from, opens, closes, np.array(live, dtype=np.int64))
         found = world.one(
             "SELECT extract(epoch FROM next_free_place(%s, %s, to_timestamp(%s), to_timestamp(%s)))::bigint",
             *(mailbox, gap, opens, closes),

@@ -13,8 +13,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sequence_pipelines.planning.engine.capacity import count_capacity, find_open_intervals
+from sequence_pipelines.planning.engine.capacity import (
+    count_capacity,
+    daily_limits,
+    find_open_intervals,
+    free_cells,
+    grid_anchors,
+    last_cells,
+)
 from sequence_pipelines.planning.engine.pacing import pace
+from sequence_pipelines.planning.engine.ramp_up import count_dates
 from sequence_pipelines.planning.engine.windows import epoch_day, send_windows
 
 ZONES = sorted(available_timezones())
@@ -38,6 +46,9 @@ def mailbox(**values: Any) -> pd.DataFrame:
         "ramp_up_start": np.nan,
         "ramp_up_daily_increment": np.nan,
         "ramp_up_started": np.nan,
+        "ramp_up_days": 0,
+        "ramp_up_counted": np.nan,
+        "max_first_mails": np.nan,
         "parked_until": 0,
         "is_active": True,
     }
@@ -106,13 +117,82 @@ def test_window_that_is_over_or_empty_has_no_slot() -> None:
     assert not find_open_intervals(box, windows, closes - 1, closes + 6 * 3600).empty
 
 
-@pytest.mark.parametrize(("day", "limit"), [(9, 0), (10, 5), (12, 9), (40, 50)])
-def test_ramp_up_raises_the_limit_day_by_day(day: int, limit: int) -> None:
-    box = mailbox(ramp_up_start=5.0, ramp_up_daily_increment=2.0, ramp_up_started=10.0)
-    open_intervals = pd.DataFrame(
-        {"mailbox_id": [1], "send_day": [day], "starts": [0], "ends": [100], "opens": [0], "closes": [100]}
-    )
-    assert count_capacity(box, open_intervals, NO_SLOTS)["capacity"].tolist() == [limit]
+@pytest.mark.parametrize(("day", "days", "limit"), [(9, 0, 0), (10, 0, 5), (12, 2, 9), (40, 30, 50)])
+def test_ramp_up_raises_the_limit_with_its_days(day: int, days: int, limit: int) -> None:
+    box = mailbox(ramp_up_start=5.0, ramp_up_daily_increment=2.0, ramp_up_started=10.0, ramp_up_days=days)
+    assert daily_limits(box, np.array([1]), np.array([day])).tolist() == [limit]
+
+
+@pytest.mark.parametrize(
+    ("until", "mails", "days"),
+    [
+        (12, {11: (10, 5), 12: (10, 10)}, 6),  # at least half of the allowed
+        (12, {11: (10, 4), 12: (10, 5)}, 5),
+        (24, {}, 2),  # fourteen dates without a mail: halved once
+        (37, {}, 2),
+        (38, {}, 1),
+        (38, {20: (10, 10)}, 2),  # a mail in between: 20 + 14 dates
+    ],
+)
+def test_ramp_up_counts_dates_with_mails_and_is_halved_by_a_pause(
+    until: int, mails: dict[int, tuple[int, int]], days: int
+) -> None:
+    assert count_dates(4, 10, until, mails, last_mail=10) == days
+
+
+def every_slot(open_intervals: pd.DataFrame) -> np.ndarray:
+    """Return the position of an interval for each mail that still fits."""
+    return np.repeat(np.arange(len(open_intervals)), open_intervals["capacity"])
+
+
+def with_grid(box: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
+    """Return the windows with the grid of their mailbox's gap, and its limit."""
+    gaps = np.full(len(windows), int(box["min_gap_seconds"].iloc[0]))
+    windows = windows.assign(grid_from=grid_anchors(windows, gaps), allowed=int(box["send_limit"].iloc[0]))
+    return windows.assign(last_cell=last_cells(box, windows, gaps))
+
+
+def test_gap_wider_than_the_window_lets_every_mailbox_mail() -> None:
+    """With 25 hours between two mails and a window of eight hours: one mail on most dates, for every mailbox."""
+    for number in range(1, 25):
+        box = mailbox(mailbox_id=number, min_gap_seconds=86_400, send_limit=5)
+        sent: list[int] = []
+        for day in range(10):
+            opens, closes = day * 86_400, (day + 1) * 86_400
+            windows = with_grid(box, send_windows(box, opens, closes))
+            slots = pd.DataFrame({"mailbox_id": number, "send_day": -1, "send_at": sent}, dtype=np.int64)
+            intervals = count_capacity(box, find_open_intervals(box, windows, opens, closes), slots)
+            chosen = np.repeat(np.arange(len(intervals)), intervals["capacity"])
+            sent += pace(chosen, box, intervals, slots)["send_at"].tolist()
+        assert len(sent) >= 9
+        assert all(b - a >= 86_400 for a, b in pairwise(sorted(sent)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    gap=st.integers(1, 50),
+    grid=st.integers(-100, 100),
+    earliest=st.integers(0, 50),
+    length=st.integers(0, 150),
+    held=st.lists(st.integers(-60, 260), max_size=6),
+)
+def test_free_cells_are_apart_and_the_most_that_fit_beside_held_places(
+    gap: int, grid: int, earliest: int, length: int, held: list[int]
+) -> None:
+    latest, occupied = earliest + length, np.array(sorted(held), dtype=np.int64)
+    cells = free_cells(gap, grid, earliest, latest, occupied).tolist()
+    assert all(earliest <= cell <= latest for cell in cells)
+    assert all(b - a >= gap for a, b in pairwise(cells))
+    assert all(abs(cell - other) >= gap for cell in cells for other in held)
+    near = [other for other in held if earliest - gap < other < latest + gap]
+    if not near:
+        assert cells == [second for second in range(earliest, latest + 1) if (second - grid) % gap == 0]
+        return
+    most, last = 0, -(10**9)
+    for second in range(earliest, latest + 1):
+        if second - last >= gap and all(abs(second - other) >= gap for other in held):
+            most, last = most + 1, second
+    assert len(cells) == most
 
 
 @settings(max_examples=200, deadline=None)
@@ -136,17 +216,12 @@ def test_slots_are_inside_the_window_apart_and_within_the_limit(
     box = mailbox(
         time_zone=zone, send_limit=limit, start_seconds=start * 60, end_seconds=end * 60, min_gap_seconds=gap
     )
-    windows = send_windows(box, opens, closes)
+    windows = with_grid(box, send_windows(box, opens, closes))
     open_intervals = count_capacity(box, find_open_intervals(box, windows, opens, closes), NO_SLOTS)
-    first = pace(
-        np.ones(min(held, int(open_intervals["capacity"].sum())), dtype=np.int64),
-        box,
-        open_intervals,
-        NO_SLOTS,
-    )
+    first = pace(every_slot(open_intervals)[:held], box, open_intervals, NO_SLOTS)
     slots = first.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
     again = count_capacity(box, find_open_intervals(box, windows, opens, closes), slots)
-    second = pace(np.ones(int(again["capacity"].sum()), dtype=np.int64), box, again, slots)
+    second = pace(every_slot(again), box, again, slots)
     everything = pd.concat([first, second])
     joined = everything.merge(windows, on="send_day")
     assert ((joined["send_at"] >= joined["starts"]) & (joined["send_at"] < joined["ends"])).all()
@@ -164,9 +239,9 @@ def test_slots_are_inside_the_window_apart_and_within_the_limit(
 
 def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
     box = mailbox(send_limit=100)
-    windows = send_windows(box, 0, 86_400)
+    windows = with_grid(box, send_windows(box, 0, 86_400))
     open_intervals = count_capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
-    one, two = (pace(np.ones(100, dtype=np.int64), box, open_intervals, NO_SLOTS) for _ in range(2))
+    one, two = (pace(every_slot(open_intervals), box, open_intervals, NO_SLOTS) for _ in range(2))
     pd.testing.assert_frame_equal(one, two)
     gaps = np.diff(np.sort(one["send_at"]))
     assert gaps.max() < 2 * 8 * 3600 / 100
@@ -177,11 +252,11 @@ def test_the_same_input_gives_the_same_seconds_and_an_even_spread() -> None:
 @pytest.mark.parametrize("held", [0, 40])
 def test_the_last_mail_of_a_window_may_be_seconds_late(minutes: int, tail: int, held: int) -> None:
     box = mailbox(send_limit=5000, end_seconds=9 * 3600 + minutes * 60)
-    windows = send_windows(box, 0, 86_400)
+    windows = with_grid(box, send_windows(box, 0, 86_400))
     open_intervals = count_capacity(box, find_open_intervals(box, windows, 0, 86_400), NO_SLOTS)
-    before = pace(np.ones(held, dtype=np.int64), box, open_intervals, NO_SLOTS)
+    before = pace(every_slot(open_intervals)[:held], box, open_intervals, NO_SLOTS)
     slots = before.assign(mailbox_id=1)[["mailbox_id", "send_day", "send_at"]]
     again = count_capacity(box, find_open_intervals(box, windows, 0, 86_400), slots)
-    found = pace(np.ones(5000 - held, dtype=np.int64), box, again, slots)
+    found = pace(every_slot(again), box, again, slots)
     assert len(found) == 5000 - held
     assert (found["send_at"] < found["window_ends"] - tail).all()

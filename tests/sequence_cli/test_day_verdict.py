@@ -29,7 +29,7 @@ PLANNED = PlannedMail(
     current_step=2,
     next_send=TODAY + timedelta(days=3),
     last_send=TODAY,
-    plan_day=TODAY,
+    send_day=TODAY,
     step_number=1,
     next_step=2,
     next_day=TODAY + timedelta(days=3),

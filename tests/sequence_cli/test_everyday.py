@@ -43,6 +43,17 @@ def test_dry_run_shows_the_plan_and_writes_no_row_and_the_plan_writes_the_same(w
     assert len(world.rows("status = 'planned'")) == 2
 
 
+def test_explained_plan_names_the_full_mailbox_and_the_bound(world: World) -> None:
+    assert "held_back" not in json.loads(output("plan", "--dry-run", "--json"))
+    (first_mails,) = json.loads(output("plan", "--dry-run", "--explain", "--json"))["held_back"]
+    assert first_mails["class"].startswith("first mails of priority")
+    assert (first_mails["waiting"], first_mails["served"], first_mails["at_most"]) == (1, 2, 2)
+    assert {place["address"] for place in first_mails["full"]} == {"box@sender.example"}
+    shown = output("plan", "--explain")
+    assert "no plan serves more than 2" in shown
+    assert "full: box@sender.example on " in shown
+
+
 def test_plan_rejects_every_day_but_today_and_names_the_command_to_use(world: World) -> None:
     today = read_settings(PipelineSettings).calendar.day_of(datetime.now(UTC))
     for arguments in ([], ["--dry-run"]):

@@ -103,6 +103,16 @@ TRIALS: Mapping[str, Trial] = {
         (PYTHON, "-m", "tests.independent_sqs"),
         (Requirement("node", "nodejs"), Requirement("npm", "npm")),
     ),
+    "exact-plans": Trial(
+        "the assignment on 3,000 new random instances, compared with an exact solver (EXACT_EXAMPLES)",
+        15,
+        ("env", "EXACT_EXAMPLES=3000", *PYTEST, "tests/planning/test_allocation.py", "-k", "exact_solver"),
+    ),
+    "thirty-days": Trial(
+        "thirty simulated days in ten zones: distances, dates, no day lost, the forecast (SIMULATED_DAYS)",
+        10,
+        ("env", "SIMULATED_DAYS=30", *PYTEST, "tests/pipelines/test_distances.py", "-k", "simulated"),
+    ),
     "dovecot": Trial(
         "replies and bounces read from a Dovecot IMAP server",
         1,

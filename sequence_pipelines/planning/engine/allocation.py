@@ -1,38 +1,37 @@
-"""Assigns a mailbox to each due candidate, or the reason why it waits; the result is optimal.
+"""Assigns an open interval to each due candidate, or the reason why it waits; docs/planning.md has the proof.
 
-Candidates of one sequence and class that are not pinned to a mailbox are interchangeable, so the problem is
-one of counts: how many of each sequence go to each mailbox. The sets that can be served together form a
-matroid (a gammoid: the bounds of sequences and mailboxes are nested). So the classes are taken in order of
-priority, and of each class as many are placed as a maximum flow allows without dropping one that was placed
-before. The plan is then the largest possible, and of the largest ones the best by priority. Level filling
-places most of a class and balances the load; augmenting paths place the rest.
+Candidates of one group (see `network`) are interchangeable, so the problem is one of counts. The sets that
+can be served together form a matroid. So the candidates are put into one order, from the most urgent on, and
+each is kept that fits together with all kept before. Nearly always all fit, and one flow places them. If not,
+the place in the order from which on they do not fit is found by bisection, for every part of the network on
+its own: what a waiting candidate reaches (the source side of the cut) is full, and nothing outside can change
+it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_flow
 
 from sequence_pipelines.planning.engine.array_ops import (
     all_differ,
     first_of_each,
     key_order,
+    mixed,
     rank_in_group,
     ranked,
     ranks,
     stable_order,
 )
 from sequence_pipelines.planning.engine.capacity import UNBOUNDED
+from sequence_pipelines.planning.engine.network import FINE, SINK, SOURCE, Intervals, Network, Regions
+from sequence_pipelines.planning.engine.proof import MOST_OVERDUE, Cut, find_cuts
+from sequence_pipelines.planning.engine.sharing import Sharing
+from sequence_pipelines.planning.engine.ways import FIRST, MOVED, PINNED, Ways
 from sequence_store.domain.states import Deferral
 
-OLDEST_DISTINGUISHED = 15  # days overdue; candidates that are overdue for longer are in one class
-Kind = Literal["first", "moved", "pinned"]  # first mails, follow-ups without their mailbox, follow-ups
 # The reasons that a sequence's mailboxes may give, ordered from "nothing to offer" to "a slot was left".
 REASON_RANK = tuple(
     map(
@@ -49,334 +48,354 @@ REASON_RANK = tuple(
     )
 )
 NO_CAPACITY, MAX_FIRST_MAILS = REASON_RANK[-2:]
-ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY = map(
-    str, (Deferral.ONE_MAIL_A_DAY, Deferral.PINNED_MAILBOX_FULL, Deferral.MAX_NEW_PER_DAY)
+MAILBOX_PARKED, WINDOW_CLOSED = REASON_RANK[3], REASON_RANK[4]
+ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY, LATER_TODAY = map(
+    str,
+    (
+        Deferral.ONE_MAIL_A_DAY,
+        Deferral.PINNED_MAILBOX_FULL,
+        Deferral.MAX_NEW_PER_DAY,
+        Deferral.LATER_TODAY,
+    ),
 )
-REASONS = ("", ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY, *REASON_RANK)
-FINE = 2**30  # fractions are ordered as integers of this many parts
-ROUNDS = 4  # of level filling; each round places its share of the rest, so that mailboxes fill evenly
+REASONS = ("", ONE_MAIL_A_DAY, PINNED_MAILBOX_FULL, MAX_NEW_PER_DAY, LATER_TODAY, *REASON_RANK)
+CODE_OF = {reason: code for code, reason in enumerate(REASONS)}  # those of REASON_RANK in its order
 
 
 @dataclass(frozen=True)
-class MailboxCapacity:
-    """What each mailbox can take today, one entry a mailbox; `load` and `capacity` in mails.
+class Allocation:
+    """What allocate found: a row a candidate, and the proof that no plan serves more."""
 
-    `first_mails` bounds the first mails that may still be added (UNBOUNDED: no bound). `state` is the
-    deferral reason of a mailbox that can take nothing, or empty.
-    """
-
-    mailbox_ids: np.ndarray
-    load: np.ndarray
-    capacity: np.ndarray
-    first_mails: np.ndarray
-    state: np.ndarray
-
-
-@dataclass
-class Flow:
-    """The counts so far: free slots of each mailbox, first mails and moved follow-ups of each route."""
-
-    mailbox_capacity: MailboxCapacity
-    sequences: np.ndarray  # of each route, as an index into the sequences
-    mailboxes: np.ndarray  # of each route, as an index into mailbox_capacity
-    sequence_count: int
-    free: np.ndarray = field(init=False)
-    first_free: np.ndarray = field(init=False)
-    first: np.ndarray = field(init=False)
-    moved: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.free = self.mailbox_capacity.capacity.astype(np.int64).copy()
-        self.first_free = self.mailbox_capacity.first_mails.astype(np.int64).copy()
-        self.first = np.zeros(len(self.sequences), dtype=np.int64)
-        self.moved = np.zeros(len(self.sequences), dtype=np.int64)
-
-    def assign_pinned(self, wanted: np.ndarray) -> np.ndarray:
-        """Place up to `wanted` follow-ups in each mailbox; return how many were placed.
-
-        The augmenting paths may move candidates that are not pinned to other mailboxes.
-        """
-        placed = np.minimum(wanted, self.free)
-        self.free -= placed
-        if (short := wanted - placed).any() and (self.first.any() or self.moved.any()):
-            placed = placed + self._augment("pinned", short)
-        return placed
-
-    def assign_free(self, wanted: np.ndarray, *, first_mails: bool) -> np.ndarray:
-        """Place up to `wanted` candidates of each sequence on its routes; return how many were placed."""
-        before = self._served(first_mails=first_mails)
-        self._fill_levels(wanted.astype(np.int64), first_mails=first_mails)
-        placed = self._served(first_mails=first_mails) - before
-        short = wanted - placed
-        if short.any():
-            placed = placed + self._augment("first" if first_mails else "moved", short)
-        return placed
-
-    def _served(self, *, first_mails: bool) -> np.ndarray:
-        counts = self.first if first_mails else self.moved
-        return np.bincount(self.sequences, weights=counts, minlength=self.sequence_count).astype(np.int64)
-
-    def _fill_levels(self, left: np.ndarray, *, first_mails: bool) -> None:
-        """Place each sequence's candidates in its emptiest mailboxes, all sequences at once."""
-        for rounds_left in range(ROUNDS, 0, -1):
-            bound = np.minimum(self.free, self.first_free) if first_mails else self.free
-            routes = np.flatnonzero((left[self.sequences] > 0) & (bound[self.mailboxes] > 0))
-            if not len(routes):
-                return
-            share = -(-left // rounds_left)
-            given = self._pour(routes, share, bound)
-            counts = self.first if first_mails else self.moved
-            counts[routes] += given
-            self._take(routes, given, first_mails=first_mails)
-            left = left - np.bincount(
-                self.sequences[routes], weights=given, minlength=self.sequence_count
-            ).astype(np.int64)
-
-    def _take(self, routes: np.ndarray, given: np.ndarray, *, first_mails: bool) -> None:
-        taken = np.bincount(self.mailboxes[routes], weights=given, minlength=len(self.free)).astype(np.int64)
-        self.free -= taken
-        if first_mails:
-            self.first_free -= taken
-
-    def _pour(self, routes: np.ndarray, share: np.ndarray, bound: np.ndarray) -> np.ndarray:
-        """Return how many of its sequence's share each of `routes` takes, within the mailboxes' bounds.
-
-        Water filling: a mailbox's level is its used part, and a sequence's share raises its emptiest
-        mailboxes to one common level.
-        """
-        total = (self.mailbox_capacity.load + self.mailbox_capacity.capacity).astype(np.float64)
-        level = (total - self.free) / np.maximum(total, 1)
-        sequence, mailbox = self.sequences[routes], self.mailboxes[routes]
-        order = key_order(sequence, (level[mailbox] * FINE).astype(np.int64))
-        sequence, mailbox = sequence[order], mailbox[order]
-        starts = np.flatnonzero(np.r_[True, sequence[1:] != sequence[:-1]])
-        segment = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(sequence)]))
-        size, used = total[mailbox], (total - self.free)[mailbox]
-        # A mailbox is wet if all emptier ones can be filled to its level without using up the share.
-        needed = level[mailbox] * _running(size, starts, segment) - _running(used, starts, segment)
-        wet = needed < share[sequence]
-        wet_size = np.add.reduceat(np.where(wet, size, 0), starts)
-        wet_used = np.add.reduceat(np.where(wet, used, 0), starts)
-        height = (share[sequence[starts]] + wet_used) / np.maximum(wet_size, 1)
-        poured = np.where(wet, np.clip(height[segment] * size - used, 0, bound[mailbox]), 0.0)
-        whole = _whole(poured, starts, segment)
-        demand = np.bincount(mailbox, weights=whole, minlength=len(bound))
-        scale = np.minimum(1.0, bound / np.maximum(demand, 1))
-        given = np.empty(len(routes), dtype=np.int64)
-        given[order] = np.floor(whole * scale[mailbox] + 1e-9)
-        return given
-
-    def _augment(self, kind: Kind, wanted: np.ndarray) -> np.ndarray:
-        """Place as many more as a maximum flow through the residual network can; return them by source.
-
-        Nodes: source, sink, each sequence's first mails, its moved follow-ups, each mailbox's first mails,
-        each mailbox. A candidate placed before may move to another mailbox and is never dropped: no edge
-        leads back to the source.
-        """
-        s, m = self.sequence_count, len(self.free)
-        firsts, moves, gates, boxes = 2, 2 + s, 2 + 2 * s, 2 + 2 * s + m
-        entry = {"first": firsts, "moved": moves, "pinned": boxes}[kind]
-        targets = np.flatnonzero(wanted)
-        each = np.arange(m)
-        through_gate = np.bincount(self.mailboxes, weights=self.first, minlength=m).astype(np.int64)
-        edges = [
-            (np.zeros(len(targets), dtype=np.int64), entry + targets, wanted[targets]),
-            (firsts + self.sequences, gates + self.mailboxes, np.full(len(self.first), UNBOUNDED)),
-            (gates + self.mailboxes, firsts + self.sequences, self.first),
-            (moves + self.sequences, boxes + self.mailboxes, np.full(len(self.moved), UNBOUNDED)),
-            (boxes + self.mailboxes, moves + self.sequences, self.moved),
-            (gates + each, boxes + each, np.minimum(self.first_free, UNBOUNDED)),
-            (boxes + each, gates + each, through_gate),
-            (boxes + each, np.ones(m, dtype=np.int64), np.minimum(self.free, UNBOUNDED)),
-        ]
-        tails, heads, sizes = (np.concatenate(parts) for parts in zip(*edges, strict=True))
-        some = sizes > 0
-        nodes = boxes + m
-        network = csr_array((sizes[some].astype(np.int32), (tails[some], heads[some])), shape=(nodes, nodes))
-        result = maximum_flow(network, 0, 1)
-        if result.flow_value == 0:
-            return np.zeros(len(wanted), dtype=np.int64)
-        flow = result.flow
-        self.first += _entries(flow, firsts + self.sequences, gates + self.mailboxes)
-        self.moved += _entries(flow, moves + self.sequences, boxes + self.mailboxes)
-        self.first_free -= _entries(flow, gates + each, boxes + each)
-        self.free -= _entries(flow, boxes + each, np.ones(m, dtype=np.int64))
-        placed = np.zeros(len(wanted), dtype=np.int64)
-        placed[targets] = _entries(flow, np.zeros(len(targets), dtype=np.int64), entry + targets)
-        return placed
-
-
-def _running(values: np.ndarray, starts: np.ndarray, segment: np.ndarray) -> np.ndarray:
-    """Return the running sum within each segment, the value itself included."""
-    total = np.cumsum(values)
-    return total - (total[starts] - values[starts])[segment]
-
-
-def _whole(values: np.ndarray, starts: np.ndarray, segment: np.ndarray) -> np.ndarray:
-    """Round to integers so that each segment keeps its (floored) sum."""
-    upto = np.floor(_running(values, starts, segment) + 1e-9)
-    before = np.r_[0.0, upto[:-1]]
-    before[starts] = 0.0
-    return upto - before
-
-
-def _entries(matrix: csr_array, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return (
-        np.asarray(matrix[rows, columns]).reshape(-1).astype(np.int64) if len(rows) else np.zeros(0, np.int64)
-    )
+    found: (
+        pd.DataFrame
+    )  # mailbox_id (0: waits), interval (-1: waits), reason (empty: has a slot), turn, class
+    cuts: list[Cut]
 
 
 def allocate(
-    candidates: pd.DataFrame, routes: pd.DataFrame, mailbox_capacity: pd.DataFrame, new_left: pd.DataFrame
-) -> pd.DataFrame:
-    """Return mailbox_id (0: waits), reason (empty: has a slot) and turn (order of service) by candidate.
+    candidates: pd.DataFrame,
+    ways: Ways,
+    routes: pd.DataFrame,
+    mailboxes: pd.DataFrame,
+    intervals: pd.DataFrame,
+    sequences: pd.DataFrame,
+    day: int,
+) -> Allocation:
+    """Return the interval of each candidate, or why it waits, and its turn in the order of service.
 
-    candidates   sequence_id, contact_id, step_number, follow_up (bool), pinned_mailbox_id (0: none),
-                 due_day, overdue (days), priority; one row a (sequence, contact)
+    candidates   sequence_id, contact_id, follow_up (bool), pinned_mailbox_id (0: none), due_day, overdue
+                 (days), priority; one row a (sequence, contact)
+    ways         of the candidates, as find_ways returns them
     routes       sequence_id, mailbox_id: the sequence's mailboxes, also those that can take nothing
-    mailbox_capacity   mailbox_id, load, capacity, first_mails, state
-    new_left     sequence_id, new_left: first mails that the sequence may still begin today
-
-    A contact gets one mail: its most urgent candidate enters the first pass. If that one gets no slot, the
-    contact's next candidate enters another pass over the remaining capacity.
+    mailboxes    mailbox_id, load, first_mails (that may still be added), state, parked (bool)
+    intervals    the open intervals, sorted as `mailboxes` and by time: mailbox_id, send_day, capacity
+    sequences    sequence_id, new_left (first mails that may still begin), begun (today already)
+    day          the planning day, which the hashes depend on
     """
-    allocation = _Allocation(candidates, routes, mailbox_capacity, new_left)
-    while len(standing := allocation.next_candidates()):
-        allocation.serve(standing)
-    allocation.assign_routes()
-    turn = np.empty(len(candidates), dtype=np.int64)
-    turn[allocation.order] = np.arange(len(candidates))
-    found = {"mailbox_id": allocation.mailbox_ids, "reason": allocation.reasons(), "turn": turn}
-    return pd.DataFrame(found, index=candidates.index, copy=False)
+    return _Allocation(candidates, ways, routes, mailboxes, intervals, sequences, day).run()
 
 
 class _Allocation:
-    """The candidates in order of priority, and the mailboxes assigned to them so far."""
+    """The candidates in order, and what is assigned to them so far."""
 
     def __init__(
         self,
         candidates: pd.DataFrame,
+        ways: Ways,
         routes: pd.DataFrame,
-        mailbox_capacity: pd.DataFrame,
-        new_left: pd.DataFrame,
+        mailboxes: pd.DataFrame,
+        intervals: pd.DataFrame,
+        sequences: pd.DataFrame,
+        day: int,
     ) -> None:
+        self.candidates, self.ways, self.mailboxes, self.day = candidates, ways, mailboxes, day
+        self.intervals = intervals
         self.sequence, self.sequence_ids = ranked(candidates["sequence_id"].to_numpy())
         self.contact, self.contact_count = _contacts(candidates["contact_id"].to_numpy())
         self.follow_up = candidates["follow_up"].to_numpy(bool)
-        self.mailbox_capacity = MailboxCapacity(
-            *(
-                mailbox_capacity[column].to_numpy()
-                for column in ("mailbox_id", "load", "capacity", "first_mails", "state")
-            )
-        )
-        self.by_mailbox = pd.Index(self.mailbox_capacity.mailbox_ids)
-        self.pinned = self.by_mailbox.get_indexer(pd.Index(candidates["pinned_mailbox_id"].to_numpy()))
+        self.by_mailbox = pd.Index(mailboxes["mailbox_id"].to_numpy())
         self.routes = routes[routes["sequence_id"].isin(self.sequence_ids)]
-        offering = self._offering_routes()
-        self.flow = Flow(
-            self.mailbox_capacity,
-            np.searchsorted(self.sequence_ids, offering["sequence_id"].to_numpy(np.int64)),
-            self.by_mailbox.get_indexer(pd.Index(offering["mailbox_id"])),
-            len(self.sequence_ids),
-        )
-        left = new_left.set_index("sequence_id")["new_left"].reindex(self.sequence_ids)
-        self.new_left = left.fillna(UNBOUNDED).to_numpy(np.int64)
-        self.class_of = _classes(candidates, self.follow_up)
-        self.order = self._order(candidates)
-        self.tried = np.zeros(len(candidates), dtype=bool)
+        known = sequences.set_index("sequence_id")[["new_left", "begun"]].reindex(self.sequence_ids)
+        self.new_left = known["new_left"].fillna(UNBOUNDED).to_numpy(np.int64)
+        self.begun = known["begun"].fillna(0).to_numpy(np.int64)
+        self.network = self._network()
+        self.class_of, self.class_names = _classes(candidates, self.follow_up)
+        contact_hash = mixed(candidates["contact_id"].to_numpy(), day)
+        due = ranks(candidates["due_day"].to_numpy())
+        self.order = key_order(self.class_of, due, contact_hash)
+        self.group = self._groups()
+        self.open = self._open()
         self.served = np.zeros(len(candidates), dtype=bool)
-        self.contact_served = np.zeros(self.contact_count, dtype=bool)
-        self.mailbox_ids = np.zeros(len(candidates), dtype=np.int64)
+        self.cuts: list[Cut] = []
 
-    def _offering_routes(self) -> pd.DataFrame:
-        where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
-        offers = (where >= 0) & (self.mailbox_capacity.capacity[where] > 0)
-        return self.routes[offers].sort_values(["sequence_id", "mailbox_id"])
+    def run(self) -> Allocation:
+        chosen = self.choose()
+        units = self.order[chosen[self.order]]
+        self._serve(units)
+        if self.contact_count < len(self.contact):
+            Sharing(self, chosen).improve()
+        self.cuts = find_cuts(self)
+        interval = self._assign_intervals()
+        mailbox_ids = np.zeros(len(self.candidates), dtype=np.int64)
+        some = interval >= 0
+        mailbox_ids[some] = self.intervals["mailbox_id"].to_numpy()[interval[some]]
+        turn = np.empty(len(self.candidates), dtype=np.int64)
+        turn[self.order] = np.arange(len(self.candidates))
+        found = {
+            "mailbox_id": mailbox_ids,
+            "interval": interval,
+            "reason": self._reasons(),
+            "turn": turn,
+            "class": self.class_of,
+        }
+        return Allocation(pd.DataFrame(found, index=self.candidates.index, copy=False), self.cuts)
 
-    def _order(self, candidates: pd.DataFrame) -> np.ndarray:
-        """Return the order of service: by class, then longer overdue, then sequence, step and contact."""
-        order = key_order(self.sequence, candidates["step_number"], candidates["contact_id"])
-        for codes in (ranks(candidates["due_day"].to_numpy()), self.class_of):
-            order = order[stable_order(codes[order])]
-        return order
+    # --- the network ------------------------------------------------------------------------------
 
-    def next_candidates(self) -> np.ndarray:
-        """Return the most urgent untried candidate of each contact without a mail, in order of priority."""
-        if self.contact_count == len(self.contact):  # each contact has one candidate
-            return self.order[~self.tried[self.order]]
-        open_ = self.order[~self.tried[self.order] & ~self.contact_served[self.contact[self.order]]]
-        _, first = np.unique(self.contact[open_], return_index=True)
-        return open_[np.sort(first)]
+    def _network(self) -> Network:
+        box = self.by_mailbox.get_indexer(pd.Index(self.intervals["mailbox_id"].to_numpy()))
+        nodes = Intervals(box, self.intervals["capacity"].to_numpy(np.int64))
+        capacity = np.bincount(box, weights=nodes.capacity, minlength=len(self.mailboxes)).astype(np.int64)
+        where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"].to_numpy()))
+        has_interval = np.bincount(box, minlength=len(self.mailboxes)) > 0
+        offers = (where >= 0) & np.r_[has_interval, False][where]
+        sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy()[offers])
+        mailbox = where[offers]
+        in_order = key_order(sequence, mailbox)
+        return Network(
+            intervals=nodes,
+            mailbox_total=self.mailboxes["load"].to_numpy(np.int64) + capacity,
+            first_free=self.mailboxes["first_mails"].to_numpy(np.int64),
+            sequence_count=len(self.sequence_ids),
+            first_sequence=sequence[in_order],
+            first_mailbox=mailbox[in_order],
+            moved_count=self.ways.group_count,
+            moved_group=self.ways.route_group,
+            moved_interval=self.ways.route_interval,
+        )
 
-    def serve(self, standing: np.ndarray) -> None:
-        """Place as many of the candidates as possible, class by class; `standing` is in order of priority."""
-        self.tried[standing] = True
-        bounds = np.flatnonzero(np.r_[True, np.diff(self.class_of[standing]) > 0, True])
-        for begin, end in pairwise(bounds):
-            self._serve_class(standing[begin:end])
-        self.contact_served[self.contact[standing[self.served[standing]]]] = True
+    def _groups(self) -> np.ndarray:
+        """Return the number of each candidate's group in the network, or -1 if it has no way."""
+        kind, network = self.ways.kind, self.network
+        offered = np.bincount(network.first_sequence, minlength=network.sequence_count) > 0
+        first = np.where(offered[self.sequence], network.first_groups.start + self.sequence, -1)
+        moved = np.where(self.ways.moved_group >= 0, network.moved_groups.start + self.ways.moved_group, -1)
+        group = np.where(kind == PINNED, self.ways.interval, np.where(kind == FIRST, first, moved))
+        return np.where((kind == FIRST) & self.ways.mailed, -1, group)
 
-    def _serve_class(self, members: np.ndarray) -> None:
-        pinned = self.pinned[members]
-        held = members[pinned >= 0]
-        if len(held):
-            groups = self.pinned[held]
-            chosen = held[
-                first_of_each(
-                    groups,
-                    self.flow.assign_pinned(np.bincount(groups, minlength=len(self.mailbox_capacity.load))),
-                )
-            ]
-            self.served[chosen] = True
-            self.mailbox_ids[chosen] = self.mailbox_capacity.mailbox_ids[self.pinned[chosen]]
-        free = members[pinned < 0]
-        for first_mails in (False, True):
-            kind = free[self.follow_up[free] != first_mails]
-            if len(kind):
-                self._serve_free(kind, first_mails=first_mails)
+    def _open(self) -> np.ndarray:
+        """Return which candidates have a way of positive capacity."""
+        groups = self.network.open_groups()
+        groups[self.network.first_groups] &= self.new_left > 0
+        return (self.group >= 0) & np.r_[groups, False][self.group]
 
-    def _serve_free(self, members: np.ndarray, *, first_mails: bool) -> None:
-        sequence = self.sequence[members]
-        wanted = np.bincount(sequence, minlength=len(self.sequence_ids))
-        if first_mails:
-            wanted = np.minimum(wanted, self.new_left)
-        placed = self.flow.assign_free(wanted, first_mails=first_mails)
-        if first_mails:
-            self.new_left = self.new_left - placed
-        self.served[members[first_of_each(sequence, placed)]] = True
+    def most(self, counts: np.ndarray) -> np.ndarray:
+        """Return how many of each group may be served, by max_new_per_day."""
+        most = counts.copy()
+        firsts = self.network.first_groups
+        most[firsts] = np.minimum(most[firsts], self.new_left)
+        return most
 
-    def assign_routes(self) -> None:
-        """Assign a mailbox to each served candidate that is not pinned: the sequence's mailboxes in turn."""
-        served = self.order[self.served[self.order] & (self.pinned[self.order] < 0)]
-        for first_mails, counts in ((True, self.flow.first), (False, self.flow.moved)):
-            members = served[self.follow_up[served] != first_mails]
+    # --- who is served ----------------------------------------------------------------------------
+
+    def choose(self) -> np.ndarray:
+        """Return which candidates are their contact's most urgent one among those with an open way."""
+        if self.contact_count == len(self.contact):
+            return self.open.copy()
+        some = np.flatnonzero(self.open)
+        pair = mixed(
+            self.candidates["contact_id"].to_numpy()[some], self.candidates["sequence_id"].to_numpy()[some]
+        )
+        due = ranks(self.candidates["due_day"].to_numpy()[some])
+        order = some[key_order(self.class_of[some], due, pair)]
+        _, first = np.unique(self.contact[order], return_index=True)
+        chosen = np.zeros(len(self.open), dtype=bool)
+        chosen[order[first]] = True
+        return chosen
+
+    def _serve(self, units: np.ndarray) -> None:
+        """Place as many of the candidates as possible, the most urgent first; `units` are in order."""
+        network, group = self.network, self.group[units]
+        most = self.most(np.bincount(group, minlength=len(network.placed)))
+        network.place(most)
+        if (network.placed < most).any():
+            rank = self._bisect(units, group, most)
+            by_rank = np.argsort(rank, kind="stable")
+        else:
+            by_rank = np.arange(len(units))
+        taken = first_of_each(group[by_rank], network.placed)
+        self.served[units[by_rank[taken]]] = True
+
+    def _ranks(self, units: np.ndarray) -> np.ndarray:
+        """Return each unit's position in the order in which contacts are served.
+
+        Follow-ups keep their order. First mails of a class are served by level: how many of the sequence's
+        first mails come before it, those that the day has already given included; at one level by a hash of
+        the sequence.
+        """
+        first = ~self.follow_up[units]
+        level = np.arange(len(units))
+        tie = np.zeros(len(units), dtype=np.int64)
+        some = np.flatnonzero(first)
+        sequence = self.sequence[units[some]]
+        level[some] = rank_in_group(sequence) + self.begun[sequence]
+        tie[some] = ranks(mixed(self.sequence_ids, self.day, bits=40))[sequence]
+        rank = np.empty(len(units), dtype=np.int64)
+        rank[key_order(self.class_of[units], level, tie)] = np.arange(len(units))
+        return rank
+
+    def _bisect(self, units: np.ndarray, group: np.ndarray, most: np.ndarray) -> np.ndarray:
+        """Leave placed the best set by the order of service; return each unit's rank in that order."""
+        network = self.network
+        reached = network.reach(most)
+        rank = self._ranks(units)
+        upto = _Prefixes(group, rank, most)
+        regions = Regions(
+            np.full(network.nodes, -1),
+            np.zeros(len(network.first_free), dtype=bool),
+            np.zeros(len(network.free), dtype=bool),
+        )
+        reached[[SOURCE, SINK]] = False
+        regions.split(network, reached, np.zeros(reached.sum(), dtype=np.int64))
+        fits, last = np.array([-1]), np.array([len(units) - 2])  # of each region; all units do not fit
+        while (fits < last).any():
+            middle = (fits + last + 1) // 2
+            wanted = self._wanted(upto, regions, middle)
+            network.reduce(wanted, regions)
+            network.augment(wanted, regions)
+            reached = network.reach(wanted, regions)
+            reached[[SOURCE, SINK]] = False
+            parents, number = np.unique(regions.of_node[reached], return_inverse=True)
+            regions.split(network, reached, len(fits) + number)
+            fits, last = np.r_[middle, fits[parents]], np.r_[last, middle[parents] - 1]
+        wanted = self._wanted(upto, regions, fits)
+        network.reduce(wanted, regions)
+        network.augment(wanted, regions)
+        if (network.placed != wanted).any():
+            raise AssertionError("the bisection's last set does not fit")
+        return rank
+
+    def _wanted(self, upto: _Prefixes, regions: Regions, rank: np.ndarray) -> np.ndarray:
+        """Return how many of each group come up to its region's rank; what lies in no region stays."""
+        where = regions.of_node[self.network.entry]
+        wanted = self.network.placed.copy()
+        some = np.flatnonzero(where >= 0)
+        wanted[some] = upto.count(some, rank[where[some]])
+        return wanted
+
+    # --- which interval ---------------------------------------------------------------------------
+
+    def _assign_intervals(self) -> np.ndarray:
+        """Return each served candidate's interval, else -1.
+
+        Within a mailbox follow-ups fill the earliest interval that they may use, first mails the rest.
+        """
+        network, nodes = self.network, self.network.intervals
+        entry = np.full(len(self.served), -1, dtype=np.int64)
+        pinned = np.flatnonzero(self.served & (self.ways.kind == PINNED))
+        entry[pinned] = self.ways.interval[pinned]
+        starts = network.start_of[network.first_mailbox]
+        for kind, group, node, counts, offset in (
+            (FIRST, network.first_sequence, starts, network.first, network.first_groups.start),
+            (MOVED, network.moved_group, network.moved_interval, network.moved, network.moved_groups.start),
+        ):
+            members = self.order[(self.served & (self.ways.kind == kind))[self.order]]
+            if not len(members):
+                continue
             route = np.repeat(np.arange(len(counts)), counts)
-            turn = (2 * rank_in_group(route) + 1) * (FINE // 2) // np.maximum(counts[route], 1)
-            in_turn = route[key_order(self.flow.sequences[route], turn)]
-            by_sequence = members[stable_order(self.sequence[members])]
-            self.mailbox_ids[by_sequence] = self.mailbox_capacity.mailbox_ids[self.flow.mailboxes[in_turn]]
+            place = np.arange(len(route)) - np.repeat(np.cumsum(counts) - counts, counts)
+            turn = (2 * place + 1) * (FINE // 2) // counts[route]
+            in_turn = route[key_order(group[route], turn)]
+            by_group = members[stable_order(self.group[members] - offset)]
+            entry[by_group] = node[in_turn]
+        if not (nodes.depth > 0).any():
+            return entry
+        return self._fill_in_time(entry)
 
-    def reasons(self) -> pd.Categorical[str]:
+    def _fill_in_time(self, entry: np.ndarray) -> np.ndarray:
+        nodes = self.network.intervals
+        some = self.order[entry[self.order] >= 0]
+        some = np.r_[some[self.follow_up[some]], some[~self.follow_up[some]]]
+        start, depth = nodes.start[entry[some]], nodes.depth[entry[some]]
+        found = np.full(len(some), -1, dtype=np.int64)
+        for level, at_level in enumerate(nodes.levels):
+            exists = np.zeros(len(nodes.mailbox) + level, dtype=bool)
+            exists[at_level] = True
+            waits = np.flatnonzero((found < 0) & (depth <= level) & exists[start + level])
+            node = start[waits] + level
+            taken = waits[first_of_each(node, nodes.capacity)]
+            found[taken] = start[taken] + level
+        interval = np.full(len(entry), -1, dtype=np.int64)
+        interval[some] = found
+        return interval
+
+    # --- why the others wait ----------------------------------------------------------------------
+
+    def _reasons(self) -> pd.Categorical[str]:
         """Return why each candidate waits; empty if it has a slot."""
         codes = np.zeros(len(self.served), dtype=np.int8)
         waits = np.flatnonzero(~self.served)
-        reasons = np.select(
-            [
-                self.contact_served[self.contact[waits]],
-                self.pinned[waits] >= 0,
-                ~self.follow_up[waits] & (self.new_left[self.sequence[waits]] <= 0),
-            ],
-            [ONE_MAIL_A_DAY, self._pinned_reason(waits), MAX_NEW_PER_DAY],
-            default=self._routes_reason(waits),
-        )
-        codes[waits] = pd.Index(REASONS).get_indexer(pd.Index(reasons.astype(object)))
+        if len(waits):
+            codes[waits] = self._reason_codes(waits)
         return pd.Categorical.from_codes(codes, categories=pd.Index(REASONS))
 
+    def _reason_codes(self, waits: np.ndarray) -> np.ndarray:
+        """Return the position in REASONS of why each of these candidates waits."""
+        contact_served = np.zeros(self.contact_count, dtype=bool)
+        contact_served[self.contact[self.served]] = True
+        again = contact_served[self.contact[waits]] | self.ways.mailed[waits]
+        codes = np.full(len(waits), CODE_OF[ONE_MAIL_A_DAY], dtype=np.int8)
+        rest = np.flatnonzero(~again)
+        some = waits[rest]
+        if not len(some):
+            return codes
+        kind, has_way = self.ways.kind[some], self.group[some] >= 0
+        routes_reason = self._routes_reason(some)
+        follow_up_full = np.where(
+            self.ways.comes_again[some],
+            CODE_OF[LATER_TODAY],
+            np.where(kind == PINNED, CODE_OF[PINNED_MAILBOX_FULL], CODE_OF[NO_CAPACITY]),
+        )
+        sequence = self.sequence[some]
+        codes[rest] = np.select(
+            [
+                (kind != FIRST) & has_way,
+                kind == PINNED,
+                kind == MOVED,
+                self.new_left[sequence] <= self._begun_now()[sequence],
+            ],
+            [
+                follow_up_full,
+                self._pinned_reason(some),
+                self._closed(routes_reason),
+                np.full(len(some), CODE_OF[MAX_NEW_PER_DAY]),
+            ],
+            default=routes_reason,
+        )
+        return codes
+
+    def _begun_now(self) -> np.ndarray:
+        return self.network.placed[self.network.first_groups]
+
+    @staticmethod
+    def _closed(codes: np.ndarray) -> np.ndarray:
+        """Return the reason of a follow-up that may use none of its routes' open intervals."""
+        full = np.isin(codes, (CODE_OF[NO_CAPACITY], CODE_OF[MAX_FIRST_MAILS]))
+        return np.where(full, CODE_OF[WINDOW_CLOSED], codes)
+
+    def _states(self) -> np.ndarray:
+        """Return the position in REASONS of each mailbox's state."""
+        return pd.Index(REASONS).get_indexer(pd.Index(self.mailboxes["state"].astype(object)))
+
     def _pinned_reason(self, waits: np.ndarray) -> np.ndarray:
-        if not len(self.mailbox_capacity.state):
-            return np.full(len(waits), "")
-        state = self.mailbox_capacity.state[np.maximum(self.pinned[waits], 0)]
-        return np.where(state == "", PINNED_MAILBOX_FULL, state)
+        """Return why the pinned mailbox has no interval that the follow-up may use."""
+        if not len(self.mailboxes):
+            return np.zeros(len(waits), dtype=np.int64)
+        at = self.by_mailbox.get_indexer(pd.Index(self.candidates["pinned_mailbox_id"].to_numpy()[waits]))
+        state = self._states()
+        parked = self.mailboxes["parked"].to_numpy(bool)
+        shut = np.where(parked, CODE_OF[MAILBOX_PARKED], CODE_OF[WINDOW_CLOSED])
+        return np.where(state == 0, shut, state)[np.maximum(at, 0)]
 
     def _routes_reason(self, waits: np.ndarray) -> np.ndarray:
         """Return the reason of the waiting candidate's mailbox that comes nearest to a slot, by REASON_RANK.
@@ -384,41 +403,56 @@ class _Allocation:
         A candidate with several mailboxes has several reasons; the last one in REASON_RANK is what a person
         would change first. A mailbox with capacity left was closed to first mails only (`max_first_mails`).
         """
-        where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"]))
+        network = self.network
+        where = self.by_mailbox.get_indexer(pd.Index(self.routes["mailbox_id"].to_numpy()))
         sequence = np.searchsorted(self.sequence_ids, self.routes["sequence_id"].to_numpy(np.int64))
-        state = (
-            self.mailbox_capacity.state[where]
-            if len(self.mailbox_capacity.state)
-            else np.zeros(0, dtype=object)
-        )
-        is_open = state == ""
-        spare = is_open & (self.flow.free[where] > 0) if len(where) else is_open
-        rank = np.select(
-            [spare, is_open],
-            [REASON_RANK.index(MAX_FIRST_MAILS), REASON_RANK.index(NO_CAPACITY)],
-            default=pd.Index(REASON_RANK).get_indexer(pd.Index(state)),
-        )
-        best = np.zeros(len(self.sequence_ids), dtype=np.int64)
-        np.maximum.at(best, sequence, rank)
-        nearest = np.array(REASON_RANK)[best[self.sequence[waits]]]
-        return np.where((nearest == MAX_FIRST_MAILS) & self.follow_up[waits], NO_CAPACITY, nearest)
+        free = np.zeros(len(self.mailboxes), dtype=np.int64)
+        some = np.flatnonzero(network.start_of >= 0)
+        free[some] = network.free[network.start_of[some]]
+        state = self._states()
+        spare = np.where(free > 0, CODE_OF[MAX_FIRST_MAILS], CODE_OF[NO_CAPACITY])
+        code = np.where(state == 0, spare, state)
+        best = np.full(len(self.sequence_ids), CODE_OF[REASON_RANK[0]], dtype=np.int64)
+        np.maximum.at(best, sequence, code[where] if len(where) else np.zeros(0, dtype=np.int64))
+        return best[self.sequence[waits]]
 
 
-def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> np.ndarray:
-    """Return each candidate's class; 0 is served first.
+class _Prefixes:
+    """Counts the units of each group up to a rank."""
 
-    Follow-ups come before first mails, higher steps before lower ones, then the longer overdue (in days),
-    then the sequence's priority. The four ranks are packed into one number, which is ranked.
+    def __init__(self, group: np.ndarray, rank: np.ndarray, most: np.ndarray) -> None:
+        self.stride = len(rank) + 1
+        self.keys = np.sort(group * self.stride + rank)
+        self.starts = np.searchsorted(self.keys, np.arange(len(most)) * self.stride)
+        self.most = most
+
+    def count(self, groups: np.ndarray, rank: np.ndarray) -> np.ndarray:
+        """Return how many units of each group have at most this rank, within the group's bound."""
+        upto = np.searchsorted(self.keys, groups * self.stride + rank, side="right") - self.starts[groups]
+        return np.minimum(upto, self.most[groups])
+
+
+def _classes(candidates: pd.DataFrame, follow_up: np.ndarray) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return each candidate's class, 0 first, and each class's priority, follow_up and overdue.
+
+    `overdue` is -1 for first mails. The larger priority comes first, then follow-ups, of these the
+    longer overdue.
     """
-    step = ranks(-candidates["step_number"].to_numpy(np.int64))
-    fresh = OLDEST_DISTINGUISHED - np.clip(candidates["overdue"].to_numpy(), 0, OLDEST_DISTINGUISHED)
-    priority = ranks(-candidates["priority"].to_numpy(np.int64))
-    step[~follow_up] += step.max(initial=0) + 1
-    packed = step
-    for finer, most in ((fresh, OLDEST_DISTINGUISHED), (priority, priority.max(initial=0))):
-        packed *= most + 1
-        packed += finer
-    return ranks(packed)
+    priority = -candidates["priority"].to_numpy(np.int64)
+    overdue = np.clip(candidates["overdue"].to_numpy(np.int64), 0, MOST_OVERDUE)
+    within = np.where(follow_up, MOST_OVERDUE - overdue, MOST_OVERDUE + 1)
+    place, priorities = ranked(priority)
+    packed = place * (MOST_OVERDUE + 2) + within
+    class_of, classes = ranked(packed)
+    within = classes % (MOST_OVERDUE + 2)
+    names = pd.DataFrame(
+        {
+            "priority": -np.asarray(priorities)[classes // (MOST_OVERDUE + 2)],
+            "follow_up": within <= MOST_OVERDUE,
+            "overdue": MOST_OVERDUE - within,
+        }
+    )
+    return class_of, names
 
 
 def _contacts(contact_ids: np.ndarray) -> tuple[np.ndarray, int]:

@@ -130,3 +130,14 @@ def are_among(rows: pd.DataFrame, others: pd.DataFrame, also: list[str]) -> np.n
         codes, values = pd.factorize(np.r_[rows[column].to_numpy(), others[column].to_numpy()])
         code = pd.factorize(code * len(values) + codes)[0].astype(np.int64)
     return np.isin(code[: len(rows)], code[len(rows) :])
+
+
+def mixed(first: np.ndarray, second: np.ndarray | int, bits: int = 24) -> np.ndarray:
+    """Return a hash of so many bits for each pair (splitmix64), so that a lower id has no advantage."""
+    with np.errstate(over="ignore"):
+        x = np.asarray(first).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        x += np.asarray(second).astype(np.uint64) * np.uint64(0xC2B2AE3D27D4EB4F)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x ^= x >> np.uint64(31)
+    return (x >> np.uint64(64 - bits)).astype(np.int64)

@@ -2,60 +2,77 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from sequence_pipelines.planning.engine.allocation import allocate
 from sequence_pipelines.planning.engine.array_ops import stable_order
-from sequence_pipelines.planning.engine.capacity import new_left
+from sequence_pipelines.planning.engine.capacity import first_mails_left
 from sequence_pipelines.planning.engine.pacing import pace
+from sequence_pipelines.planning.engine.proof import Cut
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
+from sequence_pipelines.planning.engine.ways import find_ways
 from sequence_pipelines.planning.engine.windows import epoch_day
 
 QUARTER = 900  # seconds: the longest delay of an SQS message, and how far ahead a dispatch reads
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """The candidates with what allocate found for them, and the cuts that prove the plan."""
+
+    served: pd.DataFrame
+    cuts: list[Cut]
+
+
 def assign(candidates: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
     """Return the candidates with mailbox_id (0: waits), reason, send_day, send_at, not_after and plan_day."""
-    return assign_times(assign_mailboxes(candidates, snapshot), snapshot, grace_seconds)
+    return assign_times(assign_intervals(candidates, snapshot).served, snapshot, grace_seconds)
 
 
-def assign_mailboxes(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
-    """Return the candidates with mailbox_id, reason, and turn: their position in the order of service.
+def assign_intervals(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> Assignment:
+    """Return the candidates with their interval or the reason why they wait, and the cuts.
 
     A candidate that waits has mailbox_id 0 and a reason. A follow-up whose mailbox is inactive or deleted
     goes to another mailbox of its sequence, as a new thread.
     """
     at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(candidates["sequence_id"]))
-    candidates = candidates.assign(
-        priority=snapshot.sequences["priority"].to_numpy()[at] if len(at) else 0,
-        overdue=epoch_day(snapshot.day.day) - candidates["due_day"],
+    candidates = candidates.assign(priority=snapshot.sequences["priority"].to_numpy()[at] if len(at) else 0)
+    ways = find_ways(
+        candidates,
+        snapshot.mailboxes,
+        snapshot.routes,
+        snapshot.open_intervals,
+        snapshot.rows,
+        snapshot.day.closes,
     )
-    active = snapshot.mailboxes["mailbox_id"][snapshot.mailboxes["is_active"].to_numpy(bool)]
-    pinned = candidates["pinned_mailbox_id"].where(candidates["pinned_mailbox_id"].isin(active), 0)
     found = allocate(
-        candidates.assign(pinned_mailbox_id=pinned),
+        candidates,
+        ways,
         snapshot.routes,
         snapshot.mailbox_capacity,
-        new_left(snapshot.sequences, snapshot.first_mails),
+        snapshot.open_intervals,
+        first_mails_left(snapshot.sequences, snapshot.first_mails),
+        epoch_day(snapshot.day.day),
     )
-    return pd.concat([candidates, found], axis=1)
+    return Assignment(pd.concat([candidates, found.found], axis=1), found.cuts)
 
 
 def assign_times(served: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
-    """Return what assign_mailboxes returned, with the times of the mails instead of turn.
+    """Return what assign_intervals returned, with the times of the mails instead of the turn.
 
     Instants are epoch seconds, days epoch days. `not_after` is the earliest of the window's end, the planning
     day's end, and send_at + `grace_seconds`. A candidate that waits has 0 for send_day, send_at and
     window_ends.
     """
-    plan = served.drop(columns="turn")
+    plan = served.drop(columns=["turn", "interval", "class"])
     in_turn = np.empty(len(plan), dtype=np.int64)
     in_turn[served["turn"]] = np.arange(len(plan))
-    mailbox_ids = plan["mailbox_id"].to_numpy()
-    placed = in_turn[mailbox_ids[in_turn] > 0]
-    intervals = snapshot.open_intervals.sort_values(["mailbox_id", "opens"], ignore_index=True)
-    paced = pace(mailbox_ids[placed], snapshot.mailboxes, intervals, snapshot.rows)
+    interval = served["interval"].to_numpy()
+    placed = in_turn[interval[in_turn] >= 0]
+    paced = pace(interval[placed], snapshot.mailboxes, snapshot.open_intervals, snapshot.rows)
     for column in ("send_day", "send_at", "window_ends"):
         values = np.zeros(len(plan), dtype=np.int64)
         values[placed] = paced[column].to_numpy()

@@ -9,6 +9,8 @@ import pandas as pd
 
 from sequence_pipelines.planning.engine.array_ops import are_among, key_order
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
+from sequence_pipelines.planning.engine.ways import find_overdue
+from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_store.domain.states import Deferral
 
 # The gates of a contact, numbered as the query read_unmailable numbers them; 0 is open.
@@ -38,11 +40,11 @@ class Eligibility(NamedTuple):
     exhausted: pd.DataFrame  # have no step left
 
 
-def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
-    """Return what PlanRepository.due read, with the due step, ordered by sequence, step and contact.
+def find_steps(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
+    """Return the enrolments that PlanRepository.due read, with their due step, by sequence, step and contact.
 
     Columns: sequence_id, contact_id, pinned_mailbox_id (0: none), step_id and step_number (0: none is left),
-    due_day (epoch day), round, follow_up.
+    due_day (epoch day), round, follow_up, last_send (epoch day), last_offset (minutes).
     """
     step_id, step_number, _ = find_due_steps(
         steps, enrolments["sequence_id"].to_numpy(), enrolments["current_step"].to_numpy()
@@ -53,9 +55,18 @@ def find_due(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
         "pinned_mailbox_id": enrolments["mailbox_id"],
         "step_id": step_id,
         "step_number": step_number,
-        **{name: enrolments[name] for name in ("due_day", "round", "follow_up")},
+        **{name: enrolments[name] for name in ("due_day", "round", "follow_up", "last_send", "last_offset")},
     }
     return pd.DataFrame(columns, copy=False)
+
+
+def only_due(enrolments: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
+    """Return the enrolments that are due in the snapshot's planning day, with `overdue` in days."""
+    day = epoch_day(snapshot.day.day)
+    overdue = find_overdue(enrolments, snapshot.mailboxes, snapshot.routes, snapshot.last_dates, day)
+    is_due = overdue >= 0
+    due = enrolments if is_due.all() else enrolments[is_due].reset_index(drop=True)
+    return due.assign(overdue=overdue[is_due])
 
 
 def choose_candidates(

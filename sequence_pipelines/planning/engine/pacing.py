@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from sequence_pipelines.planning.engine.array_ops import ranked, stable_order
-from sequence_pipelines.planning.engine.capacity import NO_TIMES, free_cells, occupied_times
+from sequence_pipelines.planning.engine.array_ops import stable_order
+from sequence_pipelines.planning.engine.capacity import NO_TIMES, find_cells, occupied_times
 
 JITTER = 0.25  # of the distance between two slots, in both directions
 TAIL_SECONDS = 60  # the end of an interval that gets no spread slot, so that a late last mail is still sent
@@ -19,47 +19,27 @@ def pace(
 ) -> pd.DataFrame:
     """Return send_day (epoch day), send_at and window_ends (epoch seconds) for each element of `assigned`.
 
-    assigned         mailbox ids in order of priority: the first one of a mailbox gets its earliest slot
+    assigned         positions of intervals in order of priority: the first one of an interval gets its
+                     earliest slot
     open_intervals   as count_capacity returns them, sorted by mailbox and time
     slots            the rows that count: mailbox_id, send_at. New slots fill the gaps of an even spread of
                      all
 
-    Raises ValueError if a mailbox has more mails assigned than its intervals have capacity.
+    Raises ValueError if an interval has more mails assigned than it has capacity.
     """
-    mailbox, mailbox_ids = ranked(assigned)
-    order = stable_order(mailbox)
-    counts = _share_out(np.bincount(mailbox, minlength=len(mailbox_ids)), mailbox_ids, open_intervals)
+    counts = np.bincount(assigned, minlength=len(open_intervals))
+    if (counts > open_intervals["capacity"].to_numpy()).any():
+        raise ValueError("more mails are assigned to an interval than it has capacity for")
     times = np.empty(len(assigned), dtype=np.int64)
-    times[order] = _times(counts, mailboxes, open_intervals, slots)
-    interval = np.empty(len(assigned), dtype=np.int64)
-    interval[order] = np.repeat(np.arange(len(open_intervals)), counts)
+    times[stable_order(assigned)] = _times(counts, mailboxes, open_intervals, slots)
     return pd.DataFrame(
         {
-            "send_day": open_intervals["send_day"].to_numpy()[interval],
+            "send_day": open_intervals["send_day"].to_numpy()[assigned],
             "send_at": times,
-            "window_ends": open_intervals["ends"].to_numpy()[interval],
+            "window_ends": open_intervals["ends"].to_numpy()[assigned],
         },
         copy=False,
     )
-
-
-def _share_out(assigned: np.ndarray, mailbox_ids: np.ndarray, open_intervals: pd.DataFrame) -> np.ndarray:
-    """Return how many of its mailbox's mails each interval gets: in proportion to capacity."""
-    capacity = open_intervals["capacity"].to_numpy(np.int64)
-    interval_mailbox = open_intervals["mailbox_id"].to_numpy()
-    ids, starts, inverse = np.unique(interval_mailbox, return_index=True, return_inverse=True)
-    wanted = np.zeros(len(ids), dtype=np.int64)
-    wanted[np.searchsorted(ids, mailbox_ids)] = assigned
-    total = np.add.reduceat(capacity, starts) if len(ids) else np.zeros(0, dtype=np.int64)
-    if (wanted > total).any():
-        raise ValueError("more mails are assigned to a mailbox than it has capacity for")
-    running = np.cumsum(capacity)
-    upto = running - (running[starts] - capacity[starts])[inverse]
-    # Rounded up to the running share, so no interval gets more than its own capacity.
-    reached = -(-upto * wanted[inverse] // np.maximum(total[inverse], 1))
-    before = np.r_[0, reached[:-1]][: len(reached)]
-    before[starts] = 0
-    return reached - before
 
 
 def _times(
@@ -81,11 +61,12 @@ def _times(
     first = np.cumsum(counts) - counts
     mailbox_ids = open_intervals["mailbox_id"].to_numpy(np.int64)
     held = occupied_times(slots, mailbox_ids[special])
-    for i in special:
+    all_cells = find_cells(open_intervals, gap, slots)
+    for i in special.tolist():
         taken = held.get(int(mailbox_ids[i]), NO_TIMES)
         here = slice(first[i], first[i] + counts[i])
         if gap[i] > 0:
-            cells = free_cells(int(mailbox_ids[i]), int(gap[i]), int(opens[i]), int(closes[i]), taken)
+            cells = all_cells[i]
             times[here] = cells[((np.arange(counts[i]) + 0.5) * len(cells) / counts[i]).astype(np.int64)]
         else:
             inside = taken[(taken >= opens[i]) & (taken < closes[i])]

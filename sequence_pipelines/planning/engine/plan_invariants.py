@@ -7,8 +7,10 @@ import pandas as pd
 
 from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.capacity import row_of_day
-from sequence_pipelines.planning.engine.revocation import active, inside_window
+from sequence_pipelines.planning.engine.revocation import active, inside_window, too_early
+from sequence_pipelines.planning.engine.send_dates import Clocks
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
+from sequence_pipelines.planning.engine.ways import find_ways
 from sequence_store.domain.states import Deferral
 
 
@@ -26,10 +28,11 @@ def find_violations(
     return {
         "within_limits": _over_limit(rows, snapshot.windows),
         "inside_windows": int((~inside_window(rows[rows["planned"]], snapshot.windows)).sum()),
-        "one_mail_a_day": _second_mails(rows[rows["today"]]),
+        "one_mail_a_day": _second_mails(rows[rows["today"]]) + _on_one_date(rows, placed, snapshot.mailboxes),
+        "distances_kept": _too_near(placed, snapshot),
         "gaps_kept": _too_close(rows, snapshot.mailboxes, placed),
         "pins_kept": _pins_broken(placed, snapshot.mailboxes),
-        "follow_ups_first": _overtaken(placed, waiting),
+        "follow_ups_first": _overtaken(placed, waiting, snapshot),
     }
 
 
@@ -67,13 +70,55 @@ def _pins_broken(placed: pd.DataFrame, mailboxes: pd.DataFrame) -> int:
     return int((moved & placed["pinned_mailbox_id"].isin(active(mailboxes, "mailbox_id"))).sum())
 
 
-def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame) -> int:
-    """Count the follow-ups that wait for a full mailbox in which this plan placed a first mail.
+def _overtaken(placed: pd.DataFrame, waiting: pd.DataFrame, snapshot: PlanningSnapshot) -> int:
+    """Count the follow-ups that wait for a mailbox in which a less urgent first mail was placed.
 
-    Contacts that wait in several sequences are left out: their second candidate came in a later pass, when
-    the first pass had used the mailbox up.
+    That is one of the same or a lower priority, in an interval that the follow-up may use. Contacts that wait
+    in several sequences are left out: another of their mails may hold the place.
     """
     first = placed[~placed["follow_up"].astype(bool)]
     once = ~waiting["contact_id"].duplicated(keep=False)
-    full = waiting[once & (waiting["reason"] == Deferral.PINNED_MAILBOX_FULL)]
-    return int(full["pinned_mailbox_id"].isin(first["mailbox_id"]).sum())
+    full = waiting[once & waiting["reason"].isin([Deferral.PINNED_MAILBOX_FULL, Deferral.LATER_TODAY])]
+    intervals = snapshot.open_intervals
+    if full.empty or first.empty or intervals.empty:
+        return 0
+    full = full.reset_index(drop=True)
+    ways = find_ways(full, snapshot.mailboxes, snapshot.routes, intervals, snapshot.rows, snapshot.day.closes)
+    earliest = ways.interval
+    at = row_of_day(first, intervals)
+    known = at >= 0
+    lowest = pd.Series(first["priority"].to_numpy()[known]).groupby(at[known]).min()
+    begun = pd.DataFrame({"interval": lowest.index, "priority_first": lowest.to_numpy()})
+    begun["mailbox_id"] = intervals["mailbox_id"].to_numpy()[begun["interval"]]
+    waits = pd.DataFrame({"row": full.index, "earliest": earliest, "priority": full["priority"].to_numpy()})
+    waits["mailbox_id"] = full["pinned_mailbox_id"].to_numpy()
+    pairs = waits[earliest >= 0].merge(begun, on="mailbox_id")
+    wrong = (pairs["interval"] >= pairs["earliest"]) & (pairs["priority_first"] <= pairs["priority"])
+    return int(pairs["row"][wrong].nunique())
+
+
+def _on_one_date(rows: pd.DataFrame, placed: pd.DataFrame, mailboxes: pd.DataFrame) -> int:
+    """Count the contacts that got a mail on a date that another of their mails has.
+
+    The date of a mail is its send_day; of another mailbox's mail, the date of its second on this mailbox's
+    clock.
+    """
+    mails = placed[["sequence_id", "contact_id", "step_id", "round", "mailbox_id", "send_day", "send_at"]]
+    others = rows[rows["mailed"] & rows["contact_id"].isin(mails["contact_id"])]
+    pairs = mails.merge(others, on="contact_id", suffixes=("", "_other"))
+    key = ["sequence_id", "step_id", "round"]
+    same = np.logical_and.reduce([pairs[c].to_numpy() == pairs[f"{c}_other"].to_numpy() for c in key])
+    pairs = pairs[~same & (pairs["send_at_other"] < pairs["send_at"])]
+    if pairs.empty:
+        return 0
+    at = pd.Index(mailboxes["mailbox_id"]).get_indexer(pd.Index(pairs["mailbox_id"]))
+    on_clock = Clocks(mailboxes).dates(at, pairs["send_at_other"].to_numpy())
+    own = pairs["mailbox_id"] == pairs["mailbox_id_other"]
+    date = np.where(own, pairs["send_day_other"], on_clock)
+    return int(pairs["contact_id"][date >= pairs["send_day"]].nunique())
+
+
+def _too_near(placed: pd.DataFrame, snapshot: PlanningSnapshot) -> int:
+    """Count the follow-ups that this plan placed before their next_send."""
+    follow_ups = placed[placed["follow_up"].astype(bool)]
+    return int(too_early(follow_ups, follow_ups, snapshot.windows).sum())

@@ -8,6 +8,7 @@ import pandas as pd
 from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.capacity import row_of_day
 from sequence_pipelines.planning.engine.eligibility import CONTACT_INACTIVE, DELETED, SUPPRESSED
+from sequence_pipelines.planning.engine.send_dates import NO_OFFSET, midnights
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
 from sequence_store.domain.states import ClosedGate, EnrolmentStatus, SendReason
 
@@ -26,7 +27,8 @@ def find_revoked(
 
     now          epoch seconds
     unmailable   contact_id, gate: the contacts that may not be mailed
-    enrolments   sequence_id, contact_id, round, status of the planned rows; removed enrolments are missing
+    enrolments   those of the planned rows, as PlanRepository.enrolments returns them; removed ones are
+                 missing
     """
     reasons = np.full(len(snapshot.rows), "", dtype=object)
     planned = np.flatnonzero(snapshot.rows["planned"])
@@ -56,6 +58,7 @@ def _closed(
         ),
         ClosedGate.MAILBOX_PARKED.value: parked.reindex(rows["mailbox_id"]).to_numpy()
         > np.maximum(rows["send_at"].to_numpy(), now),
+        ClosedGate.DELAY_CHANGED.value: too_early(rows, enrolments, snapshot.windows),
         SendReason.WINDOW_CHANGED.value: ~inside_window(rows, snapshot.windows),
     }
     words = [np.full(len(rows), word, dtype=object) for word in closed]
@@ -91,6 +94,27 @@ def inside_window(rows: pd.DataFrame, windows: pd.DataFrame) -> np.ndarray:
     at = row_of_day(rows, windows)
     starts, ends = (np.r_[windows[c].to_numpy(np.int64), 0][at] for c in ("starts", "ends"))
     return (at >= 0) & (rows["send_at"].to_numpy() >= starts) & (rows["send_at"].to_numpy() < ends)
+
+
+def too_early(rows: pd.DataFrame, enrolments: pd.DataFrame, windows: pd.DataFrame) -> np.ndarray:
+    """Return which rows of follow-ups have an earlier date than the next_send of their enrolment permits.
+
+    A row of the enrolment's own mailbox may also start at the midnight of next_send on the clock of the mail
+    before it: then the mailbox's zone was changed.
+    """
+    key = ["sequence_id", "contact_id", "round"]
+    follow_ups = enrolments[enrolments["follow_up"].astype(bool)]
+    columns = [*key, "pinned_mailbox_id", "due_day", "last_offset"]
+    found = rows[[*key, "mailbox_id", "send_day"]].merge(follow_ups[columns], on=key, how="left")
+    at = row_of_day(rows, windows)
+    starts = np.r_[windows["starts"].to_numpy(np.int64), 0][at]
+    offset = found["last_offset"].fillna(NO_OFFSET).to_numpy(np.int64)
+    due = found["due_day"].fillna(0).to_numpy(np.int64)
+    before_date = found["send_day"].to_numpy() < due
+    before_midnight = starts < midnights(due, np.where(offset == NO_OFFSET, 0, offset))
+    own = found["pinned_mailbox_id"].to_numpy() == found["mailbox_id"].to_numpy()
+    known = offset != NO_OFFSET
+    return (at >= 0) & before_midnight & (before_date | ~own) | (at >= 0) & own & before_date & ~known
 
 
 def _over_limit(snapshot: PlanningSnapshot, valid: np.ndarray) -> np.ndarray:

@@ -68,21 +68,27 @@ class Hours(NamedTuple):
     send_days: tuple[int, ...]
     holiday_calendar: str | None
 
+    def opens_on(self, day: date) -> bool:
+        """Return whether a window starts on this date: a send day, and no holiday."""
+        return day.isoweekday() in self.send_days and not is_holiday(self.holiday_calendar, day)
 
-def _hours(mailboxes: pd.DataFrame) -> Iterator[Hours]:
+
+def hours_of(mailboxes: pd.DataFrame) -> list[Hours]:
+    """Return the hours of each mailbox."""
     columns = {name: mailboxes[name].tolist() for name in Hours._fields}
     columns["send_days"] = [tuple(days or ()) for days in columns["send_days"]]
-    return (Hours(*values) for values in zip(*columns.values(), strict=True))
+    return [Hours(*values) for values in zip(*columns.values(), strict=True)]
 
 
 def misconfigured(mailboxes: pd.DataFrame) -> np.ndarray:
     """Return which mailboxes have an invalid zone, send days or holiday calendar, and so no window."""
-    hours = list(_hours(mailboxes))
-    wrong = {h for h in set(hours) if not _is_valid(h)}
+    hours = hours_of(mailboxes)
+    wrong = {h for h in set(hours) if not is_valid(h)}
     return np.array([h in wrong for h in hours], dtype=bool)
 
 
-def _is_valid(hours: Hours) -> bool:
+def is_valid(hours: Hours) -> bool:
+    """Return whether the zone, the send days and the holiday calendar exist."""
     calendar = hours.holiday_calendar
     return (
         zone_of(hours.time_zone) is not None
@@ -115,6 +121,15 @@ def window(zone: ZoneInfo, day: date, start_seconds: int, end_seconds: int) -> t
     return (starts, ends) if starts < ends else None
 
 
+@lru_cache(maxsize=1 << 16)
+def window_of(hours: Hours, day: int) -> tuple[int, int] | None:
+    """Return the window that starts on an epoch day, in epoch seconds; None if there is none."""
+    zone = zone_of(hours.time_zone)
+    if zone is None or not is_valid(hours) or not hours.opens_on(from_epoch_day(day)):
+        return None
+    return window(zone, from_epoch_day(day), hours.start_seconds, hours.end_seconds)
+
+
 def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFrame:
     """Return every window that has a second in [begins, ends): mailbox_id, send_day, starts, ends.
 
@@ -124,7 +139,7 @@ def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFram
     """
     windows: dict[Hours, list[tuple[int, int, int]]] = {}
     rows = []
-    for mailbox_id, hours in zip(mailboxes["mailbox_id"], _hours(mailboxes), strict=True):
+    for mailbox_id, hours in zip(mailboxes["mailbox_id"], hours_of(mailboxes), strict=True):
         if hours not in windows:  # mailboxes have few different hours
             windows[hours] = list(_windows_of(hours, begins, ends))
         rows += [(mailbox_id, *found) for found in windows[hours]]
@@ -133,14 +148,14 @@ def send_windows(mailboxes: pd.DataFrame, begins: int, ends: int) -> pd.DataFram
 
 def _windows_of(hours: Hours, begins: int, ends: int) -> Iterator[tuple[int, int, int]]:
     zone = zone_of(hours.time_zone)
-    if zone is None or not _is_valid(hours):
+    if zone is None or not is_valid(hours):
         return
     day = datetime.fromtimestamp(begins, zone).date() - timedelta(days=1)
     last = datetime.fromtimestamp(ends, zone).date() + timedelta(
         days=1
     )  # the clock may go back over midnight
     while day <= last:
-        if day.isoweekday() in hours.send_days and not is_holiday(hours.holiday_calendar, day):
+        if hours.opens_on(day):
             found = window(zone, day, hours.start_seconds, hours.end_seconds)
             if found and found[0] < ends and found[1] > begins:
                 yield epoch_day(day), *found

@@ -61,7 +61,8 @@ ORDER BY s.send_at, s.contact_id LIMIT 10
 -- Mails that were transmitted since a time, their outcome, and the step that has to come next.
 SELECT lower(c.mail_address) AS recipient, m.address AS mailbox, s.send_at, s.status, s.finished_at,
     s.advanced_at IS NOT NULL AS advanced, e.status AS enrolment_status, e.current_step, e.next_send,
-    e.last_send, s.plan_day, st.step_number, n.step_number AS next_step, s.plan_day + n.delay_days AS next_day
+    e.last_send, s.send_day, st.step_number, n.step_number AS next_step,
+    next_send_after(s.send_day, n.delay_days) AS next_day
 FROM sends s
 JOIN contacts c ON c.id = s.contact_id
 JOIN mailboxes m ON m.id = s.mailbox_id

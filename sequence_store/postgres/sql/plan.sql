@@ -21,7 +21,9 @@ RETURNING s.sequence_id, s.contact_id, s.step_id, s.round
 
 -- name: read_enrolments
 -- The enrolments of planned rows.
-SELECT e.sequence_id, e.contact_id, e.round, e.status, is_follow_up(e.last_send, e.mailbox_id) AS follow_up
+SELECT e.sequence_id, e.contact_id, e.round, e.status, is_follow_up(e.last_send, e.mailbox_id) AS follow_up,
+    coalesce(e.mailbox_id, 0) AS pinned_mailbox_id, coalesce(e.next_send - date '1970-01-01', 0) AS due_day,
+    coalesce(e.last_send - date '1970-01-01', 0) AS last_send, coalesce(e.last_offset, 32767) AS last_offset
 FROM unnest(%(sequence_ids)s::bigint[], %(contact_ids)s::bigint[]) k (sequence_id, contact_id)
 JOIN sequences_contacts e ON e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id
 
@@ -31,7 +33,8 @@ SELECT id AS mailbox_id, external_id::text AS external_id, send_limit,
     extract(epoch FROM send_start_time)::integer AS start_seconds,
     extract(epoch FROM send_end_time)::integer AS end_seconds, time_zone, send_days, holiday_calendar,
     min_gap_seconds, max_first_mails, ramp_up_start, ramp_up_daily_increment,
-    ramp_up_started - date '1970-01-01' AS ramp_up_started, is_active,
+    ramp_up_started - date '1970-01-01' AS ramp_up_started, ramp_up_days,
+    ramp_up_counted - date '1970-01-01' AS ramp_up_counted, is_active,
     CASE WHEN parked_until IS NULL THEN 0 ELSE extract(epoch FROM
         greatest(least(parked_until, timestamptz '9999-01-01'), timestamptz '1970-01-01'))
     END::bigint AS parked_until
@@ -55,18 +58,21 @@ FROM sequences_mailboxes sm JOIN mailboxes m ON m.id = sm.mailbox_id AND m.delet
 GROUP BY sm.sequence_id %% 16
 
 -- name: read_due
--- Enrolments that are due by the planning day, in a few large groups: thousands of small ones cost a third
--- more. Each is three numbers. The last one packs the mailbox (31 bits; a larger id fails), the due day (16
--- bits, days from 1970), the round (15 bits) and whether the next mail is a follow-up (1 bit).
--- PlanRepository.due unpacks it with DUE_MAILBOX_SHIFT = 32, DUE_DAY_SHIFT = 16 and DUE_ROUND_SHIFT = 1.
+-- Enrolments that are due by the last date of any mailbox in the planning day, in a few large groups:
+-- thousands of small ones cost a third more. Each is three numbers. The first packs the offset of the last
+-- mail (12 bits, 0: none; DUE_OFFSET_ZERO = 2048 is UTC), the second the date of the last mail (16 bits, days
+-- from 1970). The third packs the mailbox (31 bits; a larger id fails), the due day (16 bits), the round (15
+-- bits) and whether the next mail is a follow-up (1 bit). PlanRepository.due unpacks it with
+-- DUE_MAILBOX_SHIFT = 32, DUE_DAY_SHIFT = 16 and DUE_ROUND_SHIFT = 1.
 -- There is no join: steps and unmailable contacts are matched in memory, which no wrong row estimate can
 -- slow down.
-SELECT current_step::bigint, string_agg(int8send(sequence_id) || int8send(contact_id)
+SELECT current_step::bigint, string_agg(int8send(sequence_id * 4096 + coalesce(last_offset + 2048, 0))
+    || int8send(contact_id * 65536 + coalesce(greatest(last_send - date '1970-01-01', 0), 0))
     || int8send((coalesce(mailbox_id, 0)::integer::bigint << 32)
         | ((greatest(next_send, date '1970-01-01') - date '1970-01-01')::bigint << 16)
         | (round::integer << 1) | is_follow_up(last_send, mailbox_id)::integer), '')
 FROM sequences_contacts
-WHERE status = 'active' AND next_send <= %(day)s
+WHERE status = 'active' AND next_send <= %(until)s
 GROUP BY sequence_id %% 16, current_step
 
 -- name: read_reusable_rows
@@ -77,7 +83,7 @@ FROM sends s
 JOIN sequences_contacts e
     ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
 WHERE s.reason IS NOT NULL AND s.status IN ('cancelled', 'expired')
-    AND e.status = 'active' AND e.next_send <= %(day)s
+    AND e.status = 'active' AND e.next_send <= %(until)s
 GROUP BY s.sequence_id
 
 -- name: read_written
@@ -96,7 +102,7 @@ CROSS JOIN LATERAL (
     WHERE s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id AND s.step_id = st.step_id
         AND s.round = e.round
     OFFSET 0) w
-WHERE e.status = 'active' AND e.next_send <= %(day)s
+WHERE e.status = 'active' AND e.next_send <= %(until)s
 GROUP BY e.sequence_id
 
 -- name: read_unmailable
@@ -164,18 +170,20 @@ WHERE e.sequence_id = k.sequence_id AND e.contact_id = k.contact_id AND e.status
 
 -- name: read_rows
 -- Every row that counts against a limit of today's windows, even if the windows were elsewhere when it was
--- planned, or that is nearer to them than the gap; and every row that is under way. None can be older than
--- `since`. The last number packs the round (from bit 3) and three bits; PlanRepository.rows unpacks it with
--- ROW_ROUND_SHIFT = 3, ROW_PLANNED_BIT = 0, ROW_UNDER_WAY_BIT = 1 and ROW_TODAY_BIT = 2.
+-- planned, that is nearer to them than the gap, or that has one of their dates on another mailbox's clock;
+-- and every row that is under way. None can be older than `since`. The last number packs the round (from
+-- bit 4) and four bits; PlanRepository.rows unpacks it with ROW_ROUND_SHIFT = 4, ROW_PLANNED_BIT = 0,
+-- ROW_UNDER_WAY_BIT = 1, ROW_TODAY_BIT = 2 and ROW_MAILED_BIT = 3.
 SELECT mailbox_id, (send_day - date '1970-01-01')::bigint,
     string_agg(int8send(date_part('epoch', send_at)::bigint)
     || int8send(sequence_id) || int8send(contact_id) || int8send(step_id)
-    || int8send((round::integer << 3)
+    || int8send((round::integer << 4)
         | (status = 'planned')::integer
         | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting')
             OR advanced_at IS NULL)::integer << 1)
         | ((status IN ('planned', 'dispatched', 'claimed', 'transmitting')
-            OR plan_day = %(day)s)::integer << 2)), '')
+            OR plan_day = %(day)s)::integer << 2)
+        | ((status <> 'hard_failed')::integer << 3)), '')
 FROM sends
 WHERE send_at >= %(since)s AND status NOT IN ('cancelled', 'expired')
     AND (send_at >= %(earliest)s OR send_day >= %(first_day)s OR advanced_at IS NULL)
@@ -183,12 +191,12 @@ GROUP BY mailbox_id, send_day
 
 -- name: count_first_mails
 -- First mails of this planning day by sequence and mailbox, which max_new_per_day and max_first_mails
--- bound. A mail is a first mail if no other step of the round was sent; until the mail is advanced, its
--- enrolment tells that too.
+-- bound and the fair share counts. A mail is a first mail if no other step of the round was sent; until the
+-- mail is advanced, its enrolment tells that too.
 SELECT s.sequence_id, s.mailbox_id, count(*) AS first_mails
 FROM sends s
 WHERE s.send_at >= %(since)s AND s.plan_day = %(day)s AND s.status NOT IN ('cancelled', 'expired')
-    AND (s.sequence_id = ANY (%(sequence_ids)s) OR s.mailbox_id = ANY (%(mailbox_ids)s))
+    AND s.sequence_id = ANY (%(sequence_ids)s)
     AND NOT EXISTS (
         SELECT FROM sends b WHERE b.sequence_id = s.sequence_id AND b.contact_id = s.contact_id
             AND b.round = s.round AND b.step_id <> s.step_id AND b.status IN ('sent', 'unknown'))
@@ -225,13 +233,59 @@ WHERE s.sequence_id = r.sequence_id AND s.contact_id = r.contact_id AND s.step_i
     AND s.round = r.round AND s.status IN ('cancelled', 'expired')
 
 -- name: allow_days
--- The day's limits, as this plan computed them, for the gate before DATA. Days are counted from 1970-01-01.
-INSERT INTO mailbox_days AS d (mailbox_id, send_day, allowed)
-SELECT mailbox_id, date '1970-01-01' + send_day, allowed
-FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::integer[], %(allowed)s::integer[])
-    w (mailbox_id, send_day, allowed)
-ON CONFLICT (mailbox_id, send_day) DO UPDATE SET allowed = excluded.allowed
-    WHERE d.allowed <> excluded.allowed
+-- The day's limits, as this plan computed them, for the gate before DATA; the offset, which the advancement
+-- keeps; and the grid of gaps, which stays as it was first written. Days are counted from 1970-01-01.
+INSERT INTO mailbox_days AS d (mailbox_id, send_day, allowed, utc_offset, grid_from)
+SELECT mailbox_id, date '1970-01-01' + send_day, allowed, nullif(utc_offset, 32767), to_timestamp(grid_from)
+FROM unnest(%(mailbox_ids)s::bigint[], %(send_days)s::integer[], %(allowed)s::integer[],
+    %(utc_offsets)s::smallint[], %(grids_from)s::bigint[])
+    w (mailbox_id, send_day, allowed, utc_offset, grid_from)
+ON CONFLICT (mailbox_id, send_day) DO UPDATE SET allowed = excluded.allowed, utc_offset = excluded.utc_offset,
+        grid_from = coalesce(d.grid_from, excluded.grid_from)
+    WHERE (d.allowed, d.utc_offset, d.grid_from) IS DISTINCT FROM
+        (excluded.allowed, excluded.utc_offset, coalesce(d.grid_from, excluded.grid_from))
+
+-- name: read_mailbox_days
+-- What earlier plans wrote of these dates.
+SELECT mailbox_id, (send_day - date '1970-01-01')::bigint AS send_day, allowed,
+    extract(epoch FROM grid_from)::bigint AS grid_from
+FROM mailbox_days WHERE send_day BETWEEN %(first_day)s AND %(last_day)s
+
+-- name: read_mail_days
+-- The dates with a mail of mailboxes that ramp up.
+SELECT d.mailbox_id, (d.send_day - date '1970-01-01')::bigint AS send_day, d.allowed, d.used
+FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id
+WHERE m.deleted_at IS NULL AND m.ramp_up_start IS NOT NULL AND d.used > 0 AND d.send_day >= m.ramp_up_started
+
+-- name: raise_ramp_ups
+-- The dates of ramp-ups that are over; days are counted from 1970-01-01.
+UPDATE mailboxes m SET ramp_up_days = k.ramp_up_days, ramp_up_counted = date '1970-01-01' + k.counted
+FROM unnest(%(mailbox_ids)s::bigint[], %(ramp_up_days)s::integer[], %(counted)s::integer[])
+    k (mailbox_id, ramp_up_days, counted)
+WHERE m.id = k.mailbox_id
+
+-- name: read_changed_steps
+-- Sequences whose steps changed since their enrolments' next_send was computed.
+SELECT id, steps_changed_at FROM sequences WHERE steps_changed_at IS NOT NULL ORDER BY id
+
+-- name: recompute_next_sends
+-- Computes next_send of mailed enrolments of these sequences anew; only rows that differ are touched.
+UPDATE sequences_contacts e SET next_send = next_send_after(e.last_send, d.delay_days)
+FROM (
+    SELECT k.sequence_id, k.current_step, n.delay_days
+    FROM (SELECT DISTINCT sequence_id, current_step FROM sequences_contacts
+        WHERE sequence_id = ANY (%(sequence_ids)s) AND status IN ('active', 'paused')
+            AND last_send IS NOT NULL) k
+    CROSS JOIN LATERAL next_live_step(k.sequence_id, k.current_step) n) d
+WHERE e.sequence_id = d.sequence_id AND e.current_step = d.current_step
+    AND e.status IN ('active', 'paused') AND e.last_send IS NOT NULL
+    AND e.next_send IS DISTINCT FROM next_send_after(e.last_send, d.delay_days)
+
+-- name: clear_changed_steps
+-- A change that came meanwhile keeps its mark.
+UPDATE sequences q SET steps_changed_at = NULL
+FROM unnest(%(sequence_ids)s::bigint[], %(changed_at)s::timestamptz[]) k (id, changed_at)
+WHERE q.id = k.id AND q.steps_changed_at = k.changed_at
 
 -- name: read_day_counters
 -- What is left of each mailbox's day, for the Valkey counters.
@@ -254,7 +308,7 @@ FROM sends s
 JOIN sequences_contacts e
     ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
 WHERE s.send_at >= %(since)s AND s.status = 'unknown' AND s.advanced_at IS NULL
-    AND e.status = 'active' AND e.next_send <= %(day)s
+    AND e.status = 'active' AND e.next_send <= %(until)s
 
 -- name: keep_deferrals
 -- Replaces the deferrals by the staged ones. Nothing else writes them meanwhile: the planner holds its lock.
@@ -286,6 +340,62 @@ SELECT mailbox_id, array_position(%(statuses)s::text[], status)::bigint,
     || int8send(date_part('epoch', send_at)::bigint) || int8send(date_part('epoch', not_after)::bigint), '')
 FROM sends
 WHERE send_at >= %(begins)s AND send_at < %(ends)s AND plan_day = %(day)s GROUP BY mailbox_id, status
+
+-- name: forget_cuts
+-- The cuts prove the latest plan only.
+DELETE FROM plan_cuts
+
+-- name: has_cuts
+SELECT EXISTS (SELECT FROM plan_cuts)
+
+-- name: keep_cut
+-- The cut of one class, which proves that no plan serves more of it and of those before it.
+INSERT INTO plan_cuts (plan_day, class, made_at, priority, follow_up, overdue, served, bound, waiting,
+    intervals, first_mail_mailboxes, first_mail_sequences)
+VALUES (%(plan_day)s, %(number)s, %(made_at)s, %(priority)s, %(follow_up)s, %(overdue)s, %(served)s,
+    %(bound)s,
+    %(waiting)s, %(intervals)s, %(first_mail_mailboxes)s, %(first_mail_sequences)s)
+
+-- name: read_cuts
+-- The cuts of the latest plan; written_by is the transaction that wrote them and the plan's rows.
+SELECT made_at, class, priority, follow_up, overdue, served, bound, waiting, intervals, first_mail_mailboxes,
+    first_mail_sequences, xmin::text::bigint AS written_by
+FROM plan_cuts ORDER BY class
+
+-- name: read_rows_written_by
+-- The rows that the plan's transaction wrote and nothing has changed since.
+SELECT sequence_id, contact_id, step_id, round FROM sends
+WHERE send_at >= %(since)s AND status = 'planned' AND xmin::text::bigint = %(written_by)s
+
+-- name: read_rows_lost_since
+-- The places of a planning day that were given up after the transaction `written_by`.
+SELECT sequence_id, mailbox_id, send_day FROM sends
+WHERE send_at >= %(since)s AND plan_day = %(day)s AND status IN ('cancelled', 'expired')
+    AND xmin::text::bigint > %(written_by)s
+
+-- name: count_changed_since
+-- Mailboxes and sequences that were changed since the plan was made, and routes that were written after its
+-- transaction `written_by`.
+SELECT (SELECT count(*) FROM mailboxes WHERE updated > %(made_at)s)
+    + (SELECT count(*) FROM sequences WHERE updated > %(made_at)s)
+    + (SELECT count(*) FROM sequences_mailboxes WHERE xmin::text::bigint > %(written_by)s)
+
+-- name: count_waiting_for_places
+-- Contacts that the latest plan deferred because something was full.
+SELECT count(*) FROM plan_deferrals WHERE reason = ANY (%(reasons)s)
+
+-- name: read_deferred
+-- The enrolments that the latest plan deferred, except those that it did not consider.
+SELECT sequence_id, contact_id FROM plan_deferrals WHERE plan_day = %(day)s AND reason <> 'came_later'
+
+-- name: find_starved
+-- Sequences and mailboxes in which somebody has been due for long, and why: the enrolments by reason.
+SELECT e.sequence_id, coalesce(e.mailbox_id, 0) AS mailbox_id, p.reason, count(*) AS contacts,
+    min(e.next_send) AS due_since
+FROM plan_deferrals p
+JOIN sequences_contacts e ON e.sequence_id = p.sequence_id AND e.contact_id = p.contact_id
+WHERE e.status = 'active' AND e.next_send < %(before)s
+GROUP BY e.sequence_id, e.mailbox_id, p.reason ORDER BY min(e.next_send), e.sequence_id LIMIT 100
 
 -- name: report_day
 -- The sends that fell due on one day, by planning day and status. The second select takes off the revoked

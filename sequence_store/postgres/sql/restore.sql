@@ -29,18 +29,20 @@ RETURNING s.status
 -- name: spend_due
 -- Spends steps that may have been planned and mailed since the snapshot and have no row in it, or a
 -- reusable one: each live step that would be due by now if every step before it had been mailed on its
--- first day. And all evidence.
+-- first day; a follow-up's date may be two days ahead of the planning day. And all evidence.
 WITH RECURSIVE reach AS (
     SELECT e.sequence_id, e.contact_id, e.round, st.step_id, st.step_number,
         greatest(e.next_send, %(since_day)s) AS day
     FROM sequences_contacts e
     CROSS JOIN LATERAL next_live_step(e.sequence_id, e.current_step) st
-    WHERE e.status IN ('active', 'paused') AND e.next_send <= %(today)s
+    WHERE e.status IN ('active', 'paused')
+        AND e.next_send <= %(today)s + 2 * is_follow_up(e.last_send, e.mailbox_id)::integer
     UNION ALL
-    SELECT r.sequence_id, r.contact_id, r.round, st.step_id, st.step_number, r.day + st.delay_days
+    SELECT r.sequence_id, r.contact_id, r.round, st.step_id, st.step_number,
+        next_send_after(r.day, st.delay_days)
     FROM reach r
     CROSS JOIN LATERAL next_live_step(r.sequence_id, r.step_number::bigint + 1) st
-    WHERE r.day + st.delay_days <= %(today)s
+    WHERE next_send_after(r.day, st.delay_days) <= %(today)s + 2
 ), spent AS (
     SELECT sequence_id, contact_id, round, step_id, coalesce(r.day, %(today)s) AS day,
         coalesce(k.outcome, 'unknown') AS outcome

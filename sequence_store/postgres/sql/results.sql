@@ -17,24 +17,25 @@ WITH finished AS (
         AND (s.status IN ('sent', 'hard_failed')
             OR (s.status = 'unknown'
                 AND coalesce(s.finished_at, s.transmitting_at, s.send_at) <= %(settled)s))
-    RETURNING s.sequence_id, s.contact_id, s.step_id, s.round, s.status, s.plan_day, s.mailbox_id
+    RETURNING s.sequence_id, s.contact_id, s.step_id, s.round, s.status, s.send_day, s.mailbox_id
 ), due AS (
     SELECT DISTINCT ON (f.sequence_id, f.contact_id) f.*, sent.step_number,
-        n.step_number AS next_number, n.delay_days
+        n.step_number AS next_number, n.delay_days, day.utc_offset
     FROM finished f
     JOIN sequences_contacts e
         ON e.sequence_id = f.sequence_id AND e.contact_id = f.contact_id AND e.round = f.round
     JOIN steps sent ON sent.id = f.step_id
     LEFT JOIN LATERAL next_live_step(f.sequence_id, greatest(e.current_step, sent.step_number::bigint + 1)) n
         ON true
+    LEFT JOIN mailbox_days day ON day.mailbox_id = f.mailbox_id AND day.send_day = f.send_day
     WHERE f.status IN ('sent', 'unknown')
     ORDER BY f.sequence_id, f.contact_id, sent.step_number DESC
 ), advanced AS (
     UPDATE sequences_contacts e SET
-        last_send = greatest(e.last_send, d.plan_day),
-        current_step = greatest(e.current_step,
-            coalesce(d.next_number, least(d.step_number::bigint + 1, 2147483647))),
-        next_send = d.plan_day + d.delay_days,
+        last_send = greatest(e.last_send, d.send_day),
+        last_offset = d.utc_offset,
+        current_step = greatest(e.current_step, least(d.step_number::bigint + 1, 2147483647)),
+        next_send = next_send_after(d.send_day, d.delay_days),
         mailbox_id = d.mailbox_id,
         status = CASE WHEN d.next_number IS NULL AND e.status IN ('active', 'paused')
             THEN 'completed' ELSE e.status END

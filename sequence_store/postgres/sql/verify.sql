@@ -5,7 +5,10 @@ SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, s.plan_day
     s.not_after, s.status, s.attempt, s.reason, s.smtp_reply, s.dispatched_at, s.lease_until,
     s.transmitting_at, s.finished_at, s.advanced_at, s.claim IS NOT NULL, st.step_number, st.updated,
     e.round, e.current_step, e.last_send, x.at, a.status, coalesce(m.min_gap_seconds, 0), m.updated,
-    coalesce(v.sent, 0)::integer, coalesce(v.retry, 0)::integer
+    coalesce(v.sent, 0)::integer, coalesce(v.retry, 0)::integer,
+    coalesce(extract(epoch FROM m.send_start_time), 0)::integer,
+    coalesce(extract(epoch FROM m.send_end_time), 0)::integer, coalesce(m.time_zone, 'UTC'),
+    coalesce(m.send_days, '{1,2,3,4,5,6,7}'), m.holiday_calendar
 FROM sends s
 LEFT JOIN steps st ON st.id = s.step_id
 LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
