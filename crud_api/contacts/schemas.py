@@ -120,7 +120,9 @@ class RowResult(ResponseBody):
     """What became of a row, in the order of the request."""
 
     index: int = Field(description="Position of the row in the request, from 0")
-    outcome: Literal["created", "changed", "unchanged", "refused"]
+    outcome: Literal["created", "changed", "unchanged", "merged", "refused"] = Field(
+        description="`merged`: a later row of the address of an earlier one"
+    )
     id: UUID | None = Field(description="The contact; null if the row was refused")
     message: str | None = Field(description="Why the row was refused", examples=["mailAddress: is required"])
 
@@ -131,6 +133,7 @@ class RowResults(ResponseBody):
     created: int
     changed: int
     unchanged: int
+    merged: int
     refused: int
     results: list[RowResult]
 

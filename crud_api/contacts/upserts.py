@@ -47,24 +47,27 @@ def upsert_rows(connection: Connection, body: ContactRows, pads: bytes) -> RowRe
         key = keys[index] = row.mail_address.lower()
         wanted[key] = (row.mail_address, (wanted[key][1] if key in wanted else {}) | changes)
     done = _upsert(connection, wanted, pads) if wanted else {}
-    results = [_result(index, faults, keys, done) for index in range(len(body.contacts))]
+    firsts = {key: index for index, key in reversed(keys.items())}
+    results = [
+        RowResult(index=index, outcome="refused", id=None, message=faults[index])
+        if index in faults
+        else _result(index, *done[keys[index]], is_first=firsts[keys[index]] == index)
+        for index in range(len(body.contacts))
+    ]
     counts = Counter(result.outcome for result in results)
     return RowResults(
         created=counts["created"],
         changed=counts["changed"],
         unchanged=counts["unchanged"],
+        merged=counts["merged"],
         refused=counts["refused"],
         results=results,
     )
 
 
-def _result(
-    index: int, faults: Mapping[int, str], keys: Mapping[int, str], done: Mapping[str, tuple[AnyRow, str]]
-) -> RowResult:
-    if index in faults:
-        return RowResult(index=index, outcome="refused", id=None, message=faults[index])
-    row, outcome = done[keys[index]]
-    return RowResult.model_validate({"index": index, "outcome": outcome, "id": row.id, "message": None})
+def _result(index: int, row: AnyRow, outcome: str, *, is_first: bool) -> RowResult:
+    shown = outcome if is_first else "merged"
+    return RowResult.model_validate({"index": index, "outcome": shown, "id": row.id, "message": None})
 
 
 def _upsert(
