@@ -12,12 +12,13 @@ import csv
 import io
 from collections import deque
 from collections.abc import Iterator
-from typing import BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from crud_api.imports.encodings import MARK_ERRORS, TextFormat
 
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 
+READ_AT_ONCE = 256 * 1024
 LONGEST_LINE = 1024 * 1024
 MOST_LINES_OF_A_ROW = 1_000
 DELIMITERS: dict[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
@@ -41,10 +42,26 @@ class Row(NamedTuple):
     fault: str | None = None
 
 
+class _Reader(io.RawIOBase):
+    """Reads a file without owning it: whoever wraps the reader may drop it, and the file stays open."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
 def open_text(file: BinaryIO, text_format: TextFormat) -> io.TextIOWrapper:
-    """Return the text of a file from its start. Close it with `detach`, so that the file stays open."""
+    """Return the text of a file from its start. Only the latest text of a file may be read."""
     file.seek(0)
-    return io.TextIOWrapper(file, encoding=text_format.codec, errors=MARK_ERRORS, newline="")
+    reader = io.BufferedReader(_Reader(file), READ_AT_ONCE)
+    return io.TextIOWrapper(reader, encoding=text_format.codec, errors=MARK_ERRORS, newline="")
 
 
 def read_rows(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Literal
@@ -164,29 +165,28 @@ def _wide(start: bytes) -> Encoding | None:
     return None
 
 
-def sample(file: BinaryIO) -> list[bytes]:
-    """Return cells of the file that are not ASCII, about 64 KiB of them, each once."""
-    found: dict[bytes, None] = {}
+def sample(file: BinaryIO) -> Counter[bytes]:
+    """Return cells of the file that are not ASCII, about 64 KiB of them, and how often each was found."""
+    found = Counter[bytes]()
     size = 0
     for block in _blocks(file):
         if block.isascii():
             continue
         for cell in _NOT_ASCII.findall(block):
-            if cell not in found:
-                found[cell] = None
-                size += len(cell)
+            size += 0 if cell in found else len(cell)
+            found[cell] += 1
         if size >= _SAMPLE:
             break
-    return list(found)
+    return found
 
 
-def detect(cells: list[bytes]) -> tuple[Encoding, float]:
+def detect(cells: Counter[bytes]) -> tuple[Encoding, float]:
     """Return the encoding of cells that are not all UTF-8, and how much likelier it is than the next one."""
     import chardet  # takes a moment, and most files are UTF-8
 
-    utf8 = sum(_decodes(cell, "utf-8") for cell in cells) / len(cells)
+    utf8 = sum(times for cell, times in cells.items() if _decodes(cell, "utf-8")) / cells.total()
     if utf8 >= _MOSTLY_UTF8:
-        return "utf-8", round(utf8, 2)
+        return "utf-8", round(min(utf8, 0.99), 2)
     text = b"\n".join(cells)
     candidates = [codec for codec in _CANDIDATES if _is_plausible(text, codec)] or ["cp1252"]
     ranked = chardet.detect_all(

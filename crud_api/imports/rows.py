@@ -244,8 +244,9 @@ class ContactRows:
         for name, at in self.layout.attributes:
             if cells[at]:
                 texts.setdefault(name, unescape(cells[at]))
-        if found or not _is_plain(joined := "".join(texts.values())):
-            if UNDECODABLE.search(joined if texts else ""):
+        joined = "".join(texts.values())
+        if found or not _is_plain(joined):
+            if UNDECODABLE.search(joined):
                 raise _RefusedError("attributes: must be valid text")
             found = _checked("attributes", _ATTRIBUTES, found | texts)
         return to_json(found or texts).decode()

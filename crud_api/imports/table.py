@@ -100,11 +100,7 @@ def _fitted(cells: list[str], width: int) -> list[str]:
 
 def _table_of_text(file: BinaryIO, options: FileOptions, kind: Kind) -> Table:
     text_format = examine(file, options.encoding)
-    text = open_text(file, text_format)
-    try:
-        start = text.read(SAMPLE)
-    finally:
-        text.detach()
+    start = open_text(file, text_format).read(SAMPLE)
     skip, stated = _stated_delimiter(start)
     chosen = DELIMITERS[options.delimiter] if options.delimiter else stated
     delimiters = [chosen] if chosen else list(DELIMITERS.values())
