@@ -141,10 +141,15 @@ def _confirm_enrolments(
     for row in shown["rows"][:3]:
         typer.echo(f"  {row['name'] or ''} <{row['mailAddress'] or ''}>  {row['reason'] or ''}", err=True)
     question = f"Enrol {shown['enrolled']:,} contacts in the sequence {sequence}?"
-    if not sys.stdin.isatty():
+    if not can_answer():
         typer.echo(f"{question} Nobody can answer here. Pass --yes to import the file.", err=True)
         raise typer.Exit(1)
     typer.confirm(question, abort=True, err=True)
+
+
+def can_answer() -> bool:
+    """Return whether a person can answer a question."""
+    return sys.stdin.isatty()
 
 
 def _may_have_rows(file: Path, number: int) -> bool:

@@ -25,6 +25,7 @@ from crud_api.fields import (
     SearchAddress,
     SearchText,
     one_line,
+    without_nul,
 )
 from crud_api.paging import SORT, Paging
 
@@ -43,7 +44,12 @@ CONTACT_ROWS_SCHEMA = {
         },
     },
 }
-AttributeFilter = Annotated[str, StringConstraints(min_length=1, max_length=1_000, pattern=NO_NUL_PATTERN)]
+AttributeFilter = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1_000),
+    AfterValidator(without_nul),
+    Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
+]
 
 EXAMPLE: dict[str, Any] = {
     "name": "Grace Hopper",

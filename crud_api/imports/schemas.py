@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from crud_api.base_schema import Query, ResponseBody
-from crud_api.fields import NO_NUL_PATTERN
+from crud_api.fields import NO_NUL_PATTERN, without_nul
 from crud_api.imports.csv_file import Delimiter
 from crud_api.imports.encodings import KnownEncoding
 from crud_api.imports.layout import LONGEST_COLUMN_NAME
@@ -18,7 +18,12 @@ from crud_api.paging import Paging
 MOST_CHOSEN = (
     100  # more would exceed the maximum length of a URL; the first line of the file can name all columns
 )
-SheetName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=NO_NUL_PATTERN)]
+SheetName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    AfterValidator(without_nul),
+    Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
+]
 Column = Annotated[str, StringConstraints(max_length=2 * LONGEST_COLUMN_NAME)]
 
 
