@@ -164,7 +164,7 @@ COMMENT ON COLUMN public.imports.message IS 'Why it failed';
 COMMENT ON COLUMN public.imports.opted_out IS 'Rows whose contact does not want mail, by a column of the file';
 COMMENT ON COLUMN public.imports.missing_names IS 'Rows whose name is empty or a placeholder';
 COMMENT ON COLUMN public.imports.opt_out_columns IS 'The columns that were read as opt-outs';
-COMMENT ON COLUMN public.imports.encoding_confidence IS 'How sure the encoding is: 1 is certain, 0.5 a toss-up; null: it was requested, or the file is a workbook';
+COMMENT ON COLUMN public.imports.encoding_confidence IS 'How sure the encoding is: 1 is certain, 0.5 a toss-up; null if it was requested, or for a workbook';
 COMMENT ON COLUMN public.imports.sheet IS 'The sheet that was read, if the file is a workbook';
 COMMENT ON COLUMN public.imports.header_line IS 'The line with the names of the columns, from 1';
 COMMENT ON COLUMN public.imports.columns IS 'The names of the columns that were read, by the field';

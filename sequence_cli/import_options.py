@@ -128,6 +128,6 @@ def _format_line(shown: Mapping[str, Any]) -> str:
     sure = shown.get("encodingConfidence")
     how = "" if sure is None else f" ({sure:.0%} sure)"
     return (
-        f"Read as {shown.get('encoding')}{how}, delimiter {shown.get('delimiter')}, with the column names in line "
-        f"{shown.get('headerLine')}."
+        f"Read as {shown.get('encoding')}{how}, delimiter {shown.get('delimiter')}, with the column names in "
+        f"line {shown.get('headerLine')}."
     )

@@ -71,7 +71,7 @@ def put_contact(
     responses=error_responses(409, 413),
 )
 def put_contacts(body: ContactRows, store: Store, settings: Settings) -> Response:
-    """Create or change contacts by their address, as `PUT /contacts` does; answer with the result of each row.
+    """Create or change contacts by their address, as `PUT /contacts` does; return the result of each.
 
     An invalid row is refused alone. Rows with the same address are merged; later fields replace earlier ones.
     To send more contacts, import a file.

@@ -185,8 +185,8 @@ class ContactQuery(Paging):
     attribute: list[AttributeFilter] = Field(
         [],
         max_length=10,
-        description="Only contacts with this value of an attribute, as `name:value`, or with any value of it, as "
-        "`name`; a contact must match all of them",
+        description="Only contacts with this value of an attribute, as `name:value`, or with any value of "
+        "it, as `name`; a contact must match all of them",
         examples=[["company:Acme"]],
     )
     changed_since: AwareDatetime | None = Field(

@@ -24,7 +24,8 @@ Encoding = Literal[
 
 # Python's codecs for these names; the Windows supersets, because Windows programs write them.
 _CODECS = {
-    "utf-8": "utf-8-sig", "windows-874": "cp874", "shift_jis": "cp932", "euc-kr": "cp949", "big5": "big5hkscs",
+    "utf-8": "utf-8-sig", "windows-874": "cp874", "shift_jis": "cp932", "euc-kr": "cp949",
+    "big5": "big5hkscs",
 }  # fmt: skip
 # What chardet may choose. Its candidates without these are historic, or cannot be told from these.
 _CANDIDATES: dict[str, Encoding] = {
@@ -32,7 +33,8 @@ _CANDIDATES: dict[str, Encoding] = {
     "cp1254": "windows-1254", "cp1255": "windows-1255", "cp1256": "windows-1256", "cp1257": "windows-1257",
     "cp1258": "windows-1258",
     "cp874": "windows-874", "koi8-r": "koi8-r", "mac-roman": "mac-roman", "cp850": "cp850",
-    "cp932": "shift_jis", "euc_jis_2004": "euc-jp", "gb18030": "gb18030", "big5hkscs": "big5", "cp949": "euc-kr",
+    "cp932": "shift_jis", "euc_jis_2004": "euc-jp", "gb18030": "gb18030", "big5hkscs": "big5",
+    "cp949": "euc-kr",
 }  # fmt: skip
 _ALIASES = {"latin1": "iso-8859-1", "latin-1": "iso-8859-1", "utf8": "utf-8", "ansi": "windows-1252"}
 _MARKS: tuple[tuple[bytes, Encoding], ...] = (
@@ -56,7 +58,7 @@ UNDECODABLE = re.compile("[\udc80-\udcff]")
 
 
 def _mark(error: UnicodeError) -> tuple[str, int]:
-    """Replace bytes that are not text by one character that no text has, so that only their row is refused."""
+    """Replace bytes that are not text by a character that no text has: only their row is refused."""
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return "\udcff", error.end

@@ -11,7 +11,7 @@ MULTIPART = b"multipart/form-data"
 
 
 class FilePart:
-    """Passes on the bytes of the only file of a form. Its other fields are refused, because the query has them.
+    """Passes on the bytes of the only file of a form. Other fields are refused: the query has them.
 
     Raise InvalidInputError if the form is broken, or has no file, or more than one.
     """

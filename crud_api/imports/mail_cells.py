@@ -38,7 +38,7 @@ class MailCell:
 
 
 def read_mail_cell(cell: str) -> MailCell:
-    """Return the address in a cell; the whole cell if it holds none, so that the rule for addresses refuses it.
+    """Return the address in a cell; the whole cell if it holds none, which the rule for addresses refuses.
 
     Of several addresses the first counts, if all of them are addresses.
     """
@@ -68,7 +68,7 @@ def is_address(text: str) -> bool:
 
 
 def _parts(text: str) -> list[str]:
-    """Divide a cell at its separators, but not within quotes or angle brackets: `"Hopper, Grace" <g@x.com>`."""
+    """Divide a cell at its separators, except in quotes or brackets: `"Hopper, Grace" <g@x.com>`."""
     if "<" in text:
         named = re.findall(r"(?:\"[^\"]*\"|[^<>;\r\n\"])*<[^<>]*>", text)
         rest = re.sub(r"(?:\"[^\"]*\"|[^<>;\r\n\"])*<[^<>]*>", ";", text).strip(_AFTER + "|/")

@@ -83,7 +83,7 @@ def merge_contact_file(
     pads: bytes,
     staged: Callable[[], object] = lambda: None,
 ) -> None:
-    """Merge the rows of a file in the transaction; `staged` is called when its rows are in the temporary table.
+    """Merge the rows of a file; call `staged` when they are in the temporary table.
 
     Raise InvalidInputError if no column has mail addresses.
     """

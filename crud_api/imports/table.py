@@ -94,7 +94,7 @@ def _table_of_sheet(sheet: Sheet, options: FileOptions, kind: Kind) -> Table:
 
 
 def _fitted(cells: list[str], width: int) -> list[str]:
-    """Return a row of a sheet in the width of the names: it ends at its last filled cell, wherever that is."""
+    """Return a row of a sheet in the width of the names; it ends at its last filled cell."""
     return cells[:width] + [""] * (width - len(cells))
 
 
@@ -222,7 +222,7 @@ def _recognise(cells: Sequence[str], chosen: dict[str, str], kind: Kind) -> tupl
 
 
 def _raise_no_names(found: _Found, text_format: TextFormat | None) -> None:
-    """Raise InvalidInputError if the file cannot have column names; without one, the layout says what lacks."""
+    """Raise InvalidInputError if the file cannot have column names; else the layout says what lacks."""
     cells = " ".join(found.header)
     if UNDECODABLE.search(cells) and text_format:
         raise InvalidInputError(

@@ -70,7 +70,8 @@ def workbook(*sheets: tuple[str, list[list[str | int | None]]]) -> bytes:
         )
         + "</Relationships>",
     } | {
-        f"xl/worksheets/sheet{n}.xml": f'<worksheet xmlns="{main}"><sheetData>{rows(of_sheet)}</sheetData></worksheet>'
+        f"xl/worksheets/sheet{n}.xml": f'<worksheet xmlns="{main}">'
+        f"<sheetData>{rows(of_sheet)}</sheetData></worksheet>"
         for n, (_, of_sheet) in enumerate(sheets, 1)
     }
     file = io.BytesIO()
@@ -81,18 +82,24 @@ def workbook(*sheets: tuple[str, list[list[str | int | None]]]) -> bytes:
 
 
 EXPORTS = {
-    "HubSpot": "Record ID,First Name,Last Name,Email,Phone Number,Lead Status\n1,Ada,Lovelace,ada@example.com,1,New\n",
-    "Salesforce": '"Contact ID","First Name","Last Name","Email","Account Name"\n"003","Ada","Lovelace","ada@example.com","X"\n',
+    "HubSpot": "Record ID,First Name,Last Name,Email,Phone Number,Lead Status\n"
+    "1,Ada,Lovelace,ada@example.com,1,New\n",
+    "Salesforce": '"Contact ID","First Name","Last Name","Email","Account Name"\n'
+    '"003","Ada","Lovelace","ada@example.com","X"\n',
     "Pipedrive": "Person - Name,Person - Email - Work,Person - Email - Home\nAda Lovelace,,ada@example.com\n",
     "Mailchimp": "Email Address,First Name,Last Name,MEMBER_RATING,LEID\nada@example.com,Ada,Lovelace,2,1\n",
     "Google Contacts": "First Name,Middle Name,Last Name,E-mail 1 - Label,E-mail 1 - Value,E-mail 2 - Value\n"
     "Ada,K,Lovelace,* Work,ada@example.com,a@example.com\n",
     "Google Contacts before": "Name,Given Name,Family Name,E-mail 1 - Type,E-mail 1 - Value\n"
     "Ada Lovelace,Ada,Lovelace,*,ada@example.com ::: a@example.com\n",
-    "Google Workspace": "First Name [Required],Last Name [Required],Email Address [Required]\nAda,Lovelace,ada@example.com\n",
-    "Outlook": '"First Name","Middle Name","Last Name","E-mail Address","E-mail 2 Address"\r\n"Ada",,"Lovelace",ada@example.com,\r\n',
-    "Thunderbird": "First Name,Last Name,Display Name,Primary Email,Secondary Email\nA,L,Ada Lovelace,ada@example.com,\n",
-    "LinkedIn": 'Notes:\n"When exporting, some addresses are missing."\n\nFirst Name,Last Name,URL,Email Address\n'
+    "Google Workspace": "First Name [Required],Last Name [Required],Email Address [Required]\n"
+    "Ada,Lovelace,ada@example.com\n",
+    "Outlook": '"First Name","Middle Name","Last Name","E-mail Address","E-mail 2 Address"\r\n'
+    '"Ada",,"Lovelace",ada@example.com,\r\n',
+    "Thunderbird": "First Name,Last Name,Display Name,Primary Email,Secondary Email\n"
+    "A,L,Ada Lovelace,ada@example.com,\n",
+    "LinkedIn": "Notes:\n"
+    '"When exporting, some addresses are missing."\n\nFirst Name,Last Name,URL,Email Address\n'
     "Ada,Lovelace,https://x,ada@example.com\n",
     "code": "contact.firstname,contact.lastname,contact.email\nAda,Lovelace,ada@example.com\n",
     "German": "Vorname;Name;E-Mail-Adresse\nAda;Lovelace;ada@example.com\n",
@@ -138,7 +145,8 @@ MAILS = "name,Email,Work Email,Email 2\n"
 def test_first_filled_mail_column_counts_and_an_invalid_one_gives_way(api: Api) -> None:
     file = (
         MAILS
-        + "A,,a@work.example,\nB,b@x.example,b@work.example,\nC,n/a,,c@two.example\nD,no address,d@x.example,\n"
+        + "A,,a@work.example,\nB,b@x.example,b@work.example,\n"
+        + "C,n/a,,c@two.example\nD,no address,d@x.example,\n"
     )
     shown = done(api, file)
     assert [address for _, address in names(api)] == [
@@ -262,7 +270,8 @@ ROWS = {
     "equal unused headers": "name,email,Phone,Phone\nAda Lovelace,ada@example.com,1,2\n",
     "no header for unused": "name,email,,\nAda Lovelace,ada@example.com,1,2\n",
     "huge unused cell": f'name,email,note\nAda Lovelace,ada@example.com,"{"x" * 200_000}"\n',
-    "700 columns": f"name,email,{','.join(f'c{n}' for n in range(700))}\nAda Lovelace,ada@example.com{',' * 700}\n",
+    "700 columns": f"name,email,{','.join(f'c{n}' for n in range(700))}\n"
+    f"Ada Lovelace,ada@example.com{',' * 700}\n",
     "long header": f"name,email,{'x' * 300},a\x07b\nAda Lovelace,ada@example.com,,\n",
     "NUL in unused cell": "name,email,x\nAda Lovelace,ada@example.com,\0\n",
     "quoted newline in unused cell": 'name,email,x\nAda Lovelace,ada@example.com,"a\nb\nc"\n',
@@ -415,7 +424,10 @@ def test_form_of_an_http_client_is_taken(api: Api) -> None:
     assert (answer.status_code, names(api)) == (201, [ADA])
 
 
-PREVIEWED = "Vorname;Nachname;E-Mail;Ort\nAda;Lovelace;ada@example.com;London\nEve;;no address;\nA;L;ADA@example.com;\n"
+PREVIEWED = (
+    "Vorname;Nachname;E-Mail;Ort\nAda;Lovelace;ada@example.com;London\n"
+    "Eve;;no address;\nA;L;ADA@example.com;\n"
+)
 
 
 def test_dry_run_shows_what_would_happen_and_changes_nothing(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Tests of creating and changing contacts by their address, of lists of them, and of the filters of a list."""
+"""Tests of creating and changing contacts by their address, and of the filters of their list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the options, questions and exit statuses of commands that import files; the API has its own process."""
+"""Tests of the options, questions and exit statuses of the commands that import files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from sequence_cli import contacts
 from sequence_cli.main import app
 from tests.conftest import Database
 from tests.crud_api.conftest import STEP
-from tests.sequence_cli.test_contacts import api_url, auth  # noqa: F401  # fixtures
+from tests.sequence_cli.test_contacts import api_url, auth
+
+__all__ = ["api_url", "auth"]  # fixtures
 
 
 def run(*arguments: str, stdin: str | None = None) -> Result:
@@ -29,13 +31,13 @@ def enrolled(database: Database) -> int:
 
 
 @pytest.fixture
-def sequence(api_url: str) -> dict[str, Any]:  # noqa: F811
+def sequence(api_url: str) -> dict[str, Any]:
     body = {"name": "Spring", "steps": [STEP]}
     shown: dict[str, Any] = httpx.post(f"{api_url}/sequences", json=body).json()
     return shown
 
 
-def test_every_option_of_the_api_is_one_of_the_command(api_url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_every_option_of_the_api_is_one_of_the_command(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_bytes("Name|Mail|Город\nЯ|a@example.com|Москва\nB|info@example.com|X\n".encode("cp1251"))
     options = ["--encoding", "cp1251", "--delimiter", "pipe", "--other-columns", "attributes"]
@@ -63,7 +65,7 @@ def test_options_of_the_command_are_those_of_the_api() -> None:
         ("email\n", "it has no rows"),
     ],
 )
-def test_status_is_1_if_nothing_went_in(api_url: str, tmp_path: Path, text: str, why: str) -> None:  # noqa: F811
+def test_status_is_1_if_nothing_went_in(api_url: str, tmp_path: Path, text: str, why: str) -> None:
     file = tmp_path / "in.csv"
     file.write_text(text)
     for command in ("contacts", "suppressions"):
@@ -72,13 +74,13 @@ def test_status_is_1_if_nothing_went_in(api_url: str, tmp_path: Path, text: str,
         assert f"Nothing was imported: {why}." in done.output
 
 
-def test_known_contacts_are_no_failure(api_url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_known_contacts_are_no_failure(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_text("email\nada@example.com\n")
     assert [run("contacts", "import", str(file)).exit_code for _ in range(2)] == [0, 0]
 
 
-def test_dry_run_shows_columns_and_rows_and_changes_nothing(api_url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_dry_run_shows_columns_and_rows_and_changes_nothing(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
     file.write_text("Vorname;Nachname;E-Mail;Ort\nAda;Lovelace;ada@example.com;London\n")
     done = run("contacts", "import", str(file), "--dry-run")
@@ -93,7 +95,7 @@ def test_dry_run_shows_columns_and_rows_and_changes_nothing(api_url: str, tmp_pa
 
 
 def test_sequence_is_named_by_name_or_id(
-    api_url: str,  # noqa: F811
+    api_url: str,
     sequence: dict[str, Any],
     database: Database,
     tmp_path: Path,
@@ -133,7 +135,7 @@ def test_question_precedes_the_enrolment_of_more_than_a_thousand(
     assert enrolled(database) == 2_002
 
 
-def test_suppressions_are_imported_and_listed(api_url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_suppressions_are_imported_and_listed(api_url: str, tmp_path: Path) -> None:
     file, report = tmp_path / "in.csv", tmp_path / "report.csv"
     file.write_text("E-Mail;Reason\nada@example.com;complaint\nno address;\n")
     dry = run("suppressions", "import", str(file), "--dry-run")
@@ -148,7 +150,7 @@ def test_suppressions_are_imported_and_listed(api_url: str, tmp_path: Path) -> N
     assert "complaint" not in run("suppressions", "list", "--address", "b@example.com").output
 
 
-def test_export_of_active_contacts_only(api_url: str, tmp_path: Path) -> None:  # noqa: F811
+def test_export_of_active_contacts_only(api_url: str, tmp_path: Path) -> None:
     file, back = tmp_path / "in.csv", tmp_path / "out.csv"
     file.write_text("email,active\nada@example.com,yes\neve@example.com,no\n")
     assert run("contacts", "import", str(file)).exit_code == 0

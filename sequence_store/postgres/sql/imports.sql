@@ -83,7 +83,8 @@ SELECT %(import_id)s, line, outcome, reason FROM import_rows WHERE outcome IS NO
 
 -- name: first_rows
 -- The first rows as they would be imported, for a preview.
-SELECT line, CASE WHEN mail_address IS NOT NULL THEN coalesce(name, placeholder, '') END AS name, mail_address,
+SELECT line, CASE WHEN mail_address IS NOT NULL THEN coalesce(name, placeholder, '') END AS name,
+    mail_address,
     CASE WHEN mail_address IS NOT NULL THEN coalesce(is_active, true) END AS is_active,
     attributes, opt_out, outcome, reason
 FROM import_rows ORDER BY line LIMIT %(rows)s
