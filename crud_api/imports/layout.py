@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -27,6 +28,7 @@ from crud_api.imports.columns import (
     own_opt_outs,
 )
 from crud_api.imports.encodings import UNDECODABLE
+from crud_api.imports.mail_cells import is_address, read_mail_cell
 from crud_api.imports.opt_outs import OptOutColumn, OptOutKind
 
 Kind = Literal["contacts", "suppressions"]
@@ -38,6 +40,30 @@ SUPPRESSED = "suppressed"
 ATTRIBUTES = "attributes"
 _WHOLE_NAMES = (NAME, NAME_OR_FIRST, NAME_OR_LAST)
 _ALSO_ATTRIBUTES = frozenset({FIRST_NAME, LAST_NAME, FURTHER_MAIL_ADDRESS})
+
+
+class NoAddressesError(InvalidInputError):
+    """No column of a file is known as one of mail addresses; `likely` is the position of one that has some."""
+
+    def __init__(self, titles: Sequence[str], sample: Sequence[Sequence[str]]) -> None:
+        self.titles = titles
+        self.likely = _likely_addresses(titles, sample)
+        hint = "" if self.likely is None else f" It may be column={MAIL_ADDRESS}:{titles[self.likely]}."
+        super().__init__(
+            f"body: no column matches {MAIL_ADDRESS}. Select one with column={MAIL_ADDRESS}:<column name>.{hint}"
+        )
+
+
+def _likely_addresses(titles: Sequence[str], sample: Sequence[Sequence[str]]) -> int | None:
+    """Return the position of the column of which most cells are mail addresses, or None."""
+    filled, addresses = Counter[int](), Counter[int]()
+    for cells in sample:
+        for at, cell in enumerate(cells[: len(titles)]):
+            if cell.strip():
+                filled[at] += 1
+                addresses[at] += is_address(read_mail_cell(cell).address)
+    likely = [at for at in addresses if titles[at] and addresses[at] * 2 > filled[at]]
+    return max(likely, key=lambda at: addresses[at], default=None)
 
 
 @dataclass(frozen=True)
@@ -108,13 +134,14 @@ def lay_out(
     columns: Sequence[str] = (),
     others_are_attributes: bool = False,
     read_opt_outs: bool = False,
+    sample: Sequence[Sequence[str]] = (),
 ) -> Layout:
     """Find the columns of each field.
 
     An entry `field:column` in `columns` applies first, then the names of columns.toml. With `read_opt_outs`,
     a column that is none of a field may say that a contact does not want mail; one of a general name, such as
-    Status, stays what it is, too. Raise InvalidInputError if no column has mail addresses, or if an entry of
-    `columns` is wrong.
+    Status, stays what it is, too. Raise NoAddressesError if no column has mail addresses, which proposes one by
+    the cells of `sample`, and InvalidInputError if an entry of `columns` is wrong.
     """
     titles = [shown_title(name) for name in header]
     chosen = _chosen(columns, titles, kind, opt_outs=read_opt_outs)
@@ -128,7 +155,7 @@ def lay_out(
         one.position for one in opt_outs if one.kind is not OptOutKind.WORDS and one.position not in chosen
     }
     builder = _Builder(titles, found, taken, others_are_attributes=others_are_attributes, kind=kind)
-    return builder.layout(opt_outs, chosen)
+    return builder.layout(opt_outs, chosen, sample)
 
 
 def _without_unchosen(found: list[str | None], chosen: Mapping[int, str]) -> list[str | None]:
@@ -164,7 +191,12 @@ class _Builder:
         self._attributes: list[tuple[str, int]] = []
         self._ignored: list[str] = []
 
-    def layout(self, opt_outs: Sequence[OptOutColumn], chosen: Mapping[int, str]) -> Layout:
+    def layout(
+        self,
+        opt_outs: Sequence[OptOutColumn],
+        chosen: Mapping[int, str],
+        sample: Sequence[Sequence[str]],
+    ) -> Layout:
         self._resolve_names()
         for position, of_field in enumerate(self._found):
             if of_field != OPT_OUT and position not in self._taken:
@@ -172,10 +204,7 @@ class _Builder:
         mail = self._positions(MAIL_ADDRESS) + self._positions(FURTHER_MAIL_ADDRESS)
         self._name_parts_as_attributes(chosen)
         if not mail:
-            raise InvalidInputError(
-                f"body: no column matches {MAIL_ADDRESS}. Select one with "
-                f"column={MAIL_ADDRESS}:<column name>."
-            )
+            raise NoAddressesError(self._titles, sample)
         for one in opt_outs:
             self._used.setdefault(one.position, OPT_OUT)
         own = self._titles[self._fields[SUPPRESSED]] if SUPPRESSED in self._fields else None

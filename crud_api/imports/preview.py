@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date
-from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from sqlalchemy import Connection
 
 from crud_api.database import Database
-from crud_api.errors import InvalidInputError
 from crud_api.imports import repository, service
-from crud_api.imports.csv_file import Row
-from crud_api.imports.layout import Kind, Layout, lay_out, shown_title
-from crud_api.imports.mail_cells import is_address, read_mail_cell
+from crud_api.imports.layout import Kind, Layout, NoAddressesError, lay_out
 from crud_api.imports.schemas import (
     ContactFileQuery,
     FileQuery,
@@ -30,7 +25,6 @@ from crud_api.tables import AnyRow
 
 ROWS = 10
 REPORT_LINES = 100
-SAMPLE_ROWS = 50  # by which a column of mail addresses is found if its name is not known
 _COUNTS = (
     *("rows_read", "added", "changed", "enrolled", "merged", "refused", "flagged", "not_enrolled"),
     *("opted_out", "missing_names"),
@@ -68,7 +62,7 @@ def preview_suppressions(store: Database, file: BinaryIO, query: FileQuery, *, p
         service.merge_suppression_file(store, connection, import_id, table, query, pads=pads, staged=staged)
 
     def layout(table: Table) -> Layout:
-        return lay_out(table.header, "suppressions", columns=query.column)
+        return lay_out(table.header, "suppressions", columns=query.column, sample=table.sample)
 
     return _preview(store, file, query, "suppressions", layout, merge)
 
@@ -83,14 +77,10 @@ def _preview(
 ) -> ImportPreview:
     rows: Sequence[AnyRow] = ()
     table = open_table(file, query, kind)
-    sample = list(islice(table.rows, SAMPLE_ROWS))
-    table = replace(table, rows=chain(sample, table.rows))
     try:
         layout = lay_out_table(table)
-    except InvalidInputError as error:
-        if not str(error.detail).startswith("body: no column matches"):
-            raise
-        return _without_addresses(table, sample, str(error.detail))
+    except NoAddressesError as error:
+        return _without_addresses(table, error)
     with store.transaction() as connection:
         import_id = repository.begin(connection, kind)
         repository.start(connection, import_id)
@@ -139,23 +129,17 @@ def _columns(layout: Layout, kind: Kind) -> list[PreviewColumn]:
     return shown
 
 
-def _without_addresses(table: Table, sample: Sequence[Row], message: str) -> ImportPreview:
-    """Propose the column whose cells are mostly mail addresses, of a file that names none as such."""
-    titles = [shown_title(name) for name in table.header]
-    filled, addresses = Counter[int](), Counter[int]()
-    for row in sample:
-        for at, cell in enumerate(row.cells[: len(titles)]):
-            if cell.strip():
-                filled[at] += 1
-                addresses[at] += is_address(read_mail_cell(cell).address)
-    likely = [at for at in addresses if addresses[at] * 2 > filled[at]]
-    best = max(likely, key=lambda at: addresses[at], default=None)
+def _without_addresses(table: Table, error: NoAddressesError) -> ImportPreview:
+    """Propose the column that may have the mail addresses."""
     columns = [
-        PreviewColumn(name=title, fields=[], proposed=f"mailAddress:{title}" if at == best else None)
-        for at, title in enumerate(titles)
+        PreviewColumn(name=title, fields=[], proposed=f"mailAddress:{title}" if at == error.likely else None)
+        for at, title in enumerate(error.titles)
     ]
-    if best is not None:
-        message = f"{message} It may be column=mailAddress:{titles[best]}."
     return ImportPreview(
-        message=message, columns=columns, rows=[], report=[], **_format_of(table), **dict.fromkeys(_COUNTS)
+        message=str(error.detail),
+        columns=columns,
+        rows=[],
+        report=[],
+        **_format_of(table),
+        **dict.fromkeys(_COUNTS),
     )

@@ -116,6 +116,7 @@ def contact_layout(table: Table, query: ContactFileQuery) -> Layout:
         columns=query.column,
         others_are_attributes=query.other_columns == "attributes",
         read_opt_outs=query.opt_outs == "suppress",
+        sample=table.sample,
     )
 
 
@@ -141,7 +142,7 @@ def merge_suppression_file(
     staged: Callable[[], object] = lambda: None,
 ) -> None:
     """Do the same with a file of suppressions."""
-    layout = lay_out(table.header, "suppressions", columns=query.column)
+    layout = lay_out(table.header, "suppressions", columns=query.column, sample=table.sample)
     write = SuppressionRows(layout, encoding=table.encoding or "text", header_line=table.header_line)
     rows = _stage(store, connection, import_id, table, write)
     staged()

@@ -19,6 +19,7 @@ from crud_api.imports.columns import FURTHER_MAIL_ADDRESS, MAIL_ADDRESS, letters
 from crud_api.imports.csv_file import DELIMITERS, Delimiter, Row, open_text, read_rows
 from crud_api.imports.encodings import UNDECODABLE, Encoding, TextFormat, examine
 from crud_api.imports.layout import Kind, field_of
+from crud_api.imports.mail_cells import is_address, read_mail_cell
 from crud_api.imports.workbook import Sheet, is_workbook, open_sheet
 
 SAMPLE = 200_000  # characters in which the column names must be
@@ -27,7 +28,6 @@ MOST_LINES_BEFORE = 30  # before the column names
 BLANK = " \t\r\n\0\x1a\ufeff\xa0"
 
 _SEP = re.compile(r"\s*\"?sep=(.)\"?[;,\t|]*\s*", re.IGNORECASE | re.DOTALL)
-_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 _FOREIGN = (
     (b"\x1f\x8b", "is compressed (gzip). Decompress it first."),
     (b"Rar!", "is a RAR archive. Unpack it first."),
@@ -62,6 +62,7 @@ class Table:
     delimiter: str | None = None
     sheet: str | None = None
     sheets: Sequence[str] = ()
+    sample: Sequence[Sequence[str]] = ()  # the cells of the first rows
 
 
 def open_table(file: BinaryIO, options: FileOptions, kind: Kind) -> Table:
@@ -90,7 +91,7 @@ def _table_of_sheet(sheet: Sheet, options: FileOptions, kind: Kind) -> Table:
     found = _best(candidates, options, kind)
     rows = (row for row in chain(first, sheet.rows) if row.line > found.end)
     fitted = (Row(row.line, _fitted(row.cells, len(found.header)), row.fault) for row in rows)
-    return Table(found.header, found.line, fitted, sheet=sheet.name, sheets=sheet.names)
+    return Table(found.header, found.line, fitted, sheet=sheet.name, sheets=sheet.names, sample=found.sample)
 
 
 def _fitted(cells: list[str], width: int) -> list[str]:
@@ -106,6 +107,8 @@ def _table_of_text(file: BinaryIO, options: FileOptions, kind: Kind) -> Table:
     delimiters = [chosen] if chosen else list(DELIMITERS.values())
     physical = _physical_lines(start, cut=len(start) == SAMPLE)
     candidates = [_Candidate(one, _sample_rows(physical, one, skip)) for one in delimiters]
+    if text_format.has_quotes:
+        candidates += [one.unwrapped() for one in candidates]
     found = _best(candidates, options, kind, text_format)
     delimiter = found.delimiter or ","
     body = open_text(file, text_format)
@@ -113,9 +116,11 @@ def _table_of_text(file: BinaryIO, options: FileOptions, kind: Kind) -> Table:
         body,
         delimiter,
         skip=found.end,
-        width=len(found.header),
+        width=1 if found.is_wrapped else len(found.header),
         one_line_rows=not (text_format.has_quotes or text_format.has_long_lines),
     )
+    if found.is_wrapped:
+        rows = (Row(row.line, _unwrap(row.cells, delimiter), row.fault) for row in rows)
     names: dict[str, str] = {character: name for name, character in DELIMITERS.items()}
     return Table(
         found.header,
@@ -124,6 +129,7 @@ def _table_of_text(file: BinaryIO, options: FileOptions, kind: Kind) -> Table:
         text_format.encoding,
         text_format.confidence,
         names.get(delimiter, delimiter),
+        sample=found.sample,
     )
 
 
@@ -160,12 +166,31 @@ def _sample_rows(lines: Sequence[str], delimiter: str, skip: int) -> list[tuple[
 class _Candidate:
     """The rows of a sample, as one delimiter divides them."""
 
-    def __init__(self, delimiter: str | None, rows: list[tuple[int, int, list[str]]]) -> None:
+    def __init__(
+        self, delimiter: str | None, rows: list[tuple[int, int, list[str]]], *, is_wrapped: bool = False
+    ) -> None:
         self.delimiter = delimiter
+        self.is_wrapped = is_wrapped
         self.rows = [row for row in rows if not is_blank(row[2])]
         widths = Counter(len(row[2]) for row in self.rows)
         self.width = max(widths, key=lambda width: (widths[width], width)) if widths else 0
         self.consistent = widths[self.width] if self.width > 1 else 0
+
+    def unwrapped(self) -> _Candidate:
+        """Return the rows of a file in which a program has quoted each line as a whole."""
+        delimiter = self.delimiter or ","
+        rows = [(line, end, _unwrap(cells, delimiter)) for line, end, cells in self.rows]
+        return _Candidate(self.delimiter, rows, is_wrapped=True)
+
+
+def _unwrap(cells: list[str], delimiter: str) -> list[str]:
+    """Divide a row that is one quoted cell; return any other one unchanged."""
+    if len(cells) != 1:
+        return cells
+    try:
+        return next(csv.reader(cells, delimiter=delimiter), [])
+    except csv.Error:
+        return cells
 
 
 @dataclass(frozen=True)
@@ -174,6 +199,8 @@ class _Found:
     header: list[str]
     line: int
     end: int
+    sample: list[list[str]]
+    is_wrapped: bool
     score: tuple[int, int, int]
 
 
@@ -197,7 +224,7 @@ def _find_header(candidate: _Candidate, chosen: dict[str, str], kind: Kind) -> _
     """Return the first row that names a column of mail addresses, else the first row of the usual width."""
     best: tuple[int, int] | None = None
     for number, (_, _, cells) in enumerate(candidate.rows[: MOST_LINES_BEFORE + 1]):
-        if any(_ADDRESS.search(cell) for cell in cells):
+        if any(map(_has_address, cells)):
             continue
         recognised, has_mail = _recognise(cells, chosen, kind)
         if has_mail and (best is None or (len(candidate.rows[best[0]][2]) == 1 and recognised > best[1])):
@@ -211,7 +238,13 @@ def _find_header(candidate: _Candidate, chosen: dict[str, str], kind: Kind) -> _
         width = len(candidate.rows[number][2])
         score = (1, best[1], sum(len(row[2]) == width for row in candidate.rows if width > 1))
     line, end, header = candidate.rows[number]
-    return _Found(candidate.delimiter, header, line, end, score)
+    sample = [row[2] for row in candidate.rows[number + 1 :]]
+    return _Found(candidate.delimiter, header, line, end, sample, candidate.is_wrapped, score)
+
+
+def _has_address(cell: str) -> bool:
+    """Return whether a cell holds a mail address, so that its row is none of names."""
+    return "@" in cell and is_address(read_mail_cell(cell).address)
 
 
 def _recognise(cells: Sequence[str], chosen: dict[str, str], kind: Kind) -> tuple[int, bool]:
@@ -229,7 +262,7 @@ def _raise_no_names(found: _Found, text_format: TextFormat | None) -> None:
             f"body: near line {found.line}: is not valid {text_format.encoding}. "
             "Set `encoding` to that of the file."
         )
-    if _ADDRESS.search(cells):
+    if any(map(_has_address, found.header)):
         raise InvalidInputError(
             f"body: line {found.line} has a mail address where the column names must be. Add a first line "
             "that names the columns, such as name,mailAddress."

@@ -275,6 +275,7 @@ ROWS = {
     "long header": f"name,email,{'x' * 300},a\x07b\nAda Lovelace,ada@example.com,,\n",
     "NUL in unused cell": "name,email,x\nAda Lovelace,ada@example.com,\0\n",
     "quoted newline in unused cell": 'name,email,x\nAda Lovelace,ada@example.com,"a\nb\nc"\n',
+    "lines quoted as a whole": '"name,email,note"\n"Ada Lovelace,ada@example.com,""a, b"""\n',
     "tabs": "name\temail\nAda Lovelace\tada@example.com\n",
     "commas in a title": "Customers, leads, and others\nName;E-Mail\nAda Lovelace;ada@example.com\n",
 }
@@ -337,7 +338,10 @@ FOREIGN = [
     ("<html><table><tr><td>Email", "body: is an HTML document"),
     ("%PDF-1.7", "body: is a PDF document"),
     ("BEGIN:VCARD\nFN:Ada\n", "body: is a vCard file"),
-    ("Vorname;Kontakt\nAda;ada@example.com\n", "body: no column matches mailAddress."),
+    (
+        "Vorname;Kontakt\nAda;ada@example.com\n",
+        "body: no column matches mailAddress. Select one with column=mailAddress:<column name>. It may",
+    ),
 ]
 
 
