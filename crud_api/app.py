@@ -19,6 +19,7 @@ from crud_api.contacts.endpoints import router as contacts
 from crud_api.database import Database
 from crud_api.dependencies import Clock, utc_now
 from crud_api.downloads import MOST_DOWNLOADS
+from crud_api.enrolments.endpoints import of_contact as enrolments_of_contact
 from crud_api.enrolments.endpoints import router as enrolments
 from crud_api.exception_handlers import add_exception_handlers
 from crud_api.heads import HeadAsGet
@@ -50,6 +51,7 @@ KEYED: tuple[APIRouter, ...] = (
     contacts,
     assignments,
     enrolments,
+    enrolments_of_contact,
     sends,
     suppressions,
 )

@@ -37,6 +37,7 @@ _LOCAL_TIME = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?")
 
 # The same rules as JSON Schema patterns, for the OpenAPI document.
 _LINE_PATTERN = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]+$"
+LINE_OR_NOTHING_PATTERN = _LINE_PATTERN.replace("+$", "*$")
 NO_NUL_PATTERN = r"^[^\u0000]*$"
 
 
@@ -47,7 +48,7 @@ def without_nul(value: str) -> str:
     return value
 
 
-def _one_line(value: str) -> str:
+def one_line(value: str) -> str:
     """Reject text that could inject a header into a mail."""
     if _CONTROL.search(value):
         raise ValueError("must be one line without control characters")
@@ -156,7 +157,7 @@ Whole = BeforeValidator(_whole)
 Line = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255),
-    AfterValidator(_one_line),
+    AfterValidator(one_line),
     Field(json_schema_extra={"pattern": _LINE_PATTERN}),
 ]
 Prose = Annotated[
@@ -178,7 +179,7 @@ SearchAddress = Annotated[
     AfterValidator(address_or_text),
     Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
 ]
-SubjectLine = Annotated[str, AfterValidator(_one_line)]  # a rendered subject: of any length
+SubjectLine = Annotated[str, AfterValidator(one_line)]  # a rendered subject: of any length
 TemplateLine = Annotated[Line, AfterValidator(_template)]
 TemplateProse = Annotated[Prose, AfterValidator(_template)]
 SearchText = Annotated[

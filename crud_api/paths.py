@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from starlette.convertors import StringConvertor, register_url_convertor
 
-WORDS = ("export", "imports")
+WORDS = ("bulk", "export", "imports")
 
 
 class _IdConvertor(StringConvertor):

@@ -1,4 +1,4 @@
-"""Commands `sequences suppressions export` and `import`: share suppressions between deployments, by hash."""
+"""Commands `sequences suppressions export` and `import`: suppress a file's addresses, or share hashes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
+from sequence_cli.api_client import DEFAULT_URL, Key, Url
+from sequence_cli.import_options import (
+    Columns,
+    DelimiterOption,
+    DryRun,
+    EncodingOption,
+    ReportOption,
+    SheetOption,
+    file_query,
+)
+from sequence_cli.output import AsJson
+from sequence_cli.suppression_files import import_addresses
 from sequence_cli.text_input import read_text
 
 if TYPE_CHECKING:
@@ -54,14 +66,37 @@ def export_suppressions(
 
 
 def import_suppressions(
-    file: Annotated[Path, typer.Argument(help="File to read; - is standard input.")],
-    hashed: Hashed = False,
+    file: Annotated[Path, typer.Argument(help="File to read; with --hashed, - is standard input.")],
+    hashed: Annotated[
+        bool, typer.Option("--hashed", help="The file is one of `export --hashed`, not one of addresses.")
+    ] = False,
+    column: Columns = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
+    sheet: SheetOption = None,
+    report: ReportOption = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key: Key = "",
 ) -> None:
-    """Add the suppressions of a file that `export --hashed` wrote, and stop their contacts.
+    """Suppress the addresses of a file, or those of a file that `export --hashed` wrote; stop their contacts.
 
-    The file is imported as a whole or not at all. Importing it again changes nothing.
+    A file of addresses is imported through the API, row by row; the exit status is 1 if nothing went in. A
+    file of hashes is imported as a whole or not at all. Importing a file again changes nothing.
     """
-    _require(hashed)
+    if hashed:
+        _import_hashes(file)
+        return
+    if str(file) == "-":
+        raise typer.BadParameter("standard input is read only with --hashed", param_hint="FILE")
+    if not file.is_file():
+        raise typer.BadParameter(f"{file} does not exist or is no file", param_hint="FILE")
+    query = file_query(column, encoding, delimiter, sheet)
+    import_addresses(file, query, report, url, key, dry_run=dry_run, as_json=as_json)
+
+
+def _import_hashes(file: Path) -> None:
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import OwnerSettings, read_settings

@@ -14,7 +14,7 @@ from sequence_store.domain.addresses import address_or_text
 from sequence_store.domain.states import SuppressionReason
 
 app = typer.Typer(
-    no_args_is_help=True, help="List and lift suppressions, and share them between deployments."
+    no_args_is_help=True, help="Import, list and lift suppressions, and share them between deployments."
 )
 
 SHOWN = ("id", "reason", "at", "until")

@@ -7,14 +7,23 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from crud_api.contacts import service
-from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
+from crud_api.contacts import service, upserts
+from crud_api.contacts.schemas import (
+    AddressQuery,
+    Contact,
+    ContactChanges,
+    ContactCreate,
+    ContactQuery,
+    ContactRows,
+    ContactUpsert,
+    RowResults,
+)
 from crud_api.dependencies import Settings, Store
 from crud_api.idempotency import Idempotent
 from crud_api.json_body import JsonRoute
 from crud_api.openapi import error_responses
 from crud_api.paths import id_segment
-from crud_api.responses import IfMatch, model_response
+from crud_api.responses import IfMatch, json_response, model_response, to_json_bytes
 
 router = APIRouter(prefix="/contacts", tags=["contacts"], route_class=JsonRoute)
 CONTACT = id_segment("contact_id")
@@ -32,8 +41,48 @@ def create_contact(body: ContactCreate, idempotent: Idempotent, settings: Settin
     return idempotent.create(lambda connection: service.create(connection, body, settings.address_pads))
 
 
+@router.put(
+    "",
+    summary="Create or change a contact by its address",
+    response_model=Contact,
+    responses={
+        201: {"model": Contact, "description": "The contact was created"},
+        **error_responses(409, 413),
+    },
+)
+def put_contact(
+    body: ContactUpsert, query: Annotated[AddressQuery, Query()], store: Store, settings: Settings
+) -> Response:
+    """Change the contact with this address, in any spelling; create it if there is none.
+
+    Only the fields in the body change; `attributes` are replaced as a whole. The response has status 201 if
+    the contact is new.
+    """
+    with store.transaction() as connection:
+        contact, is_new = upserts.upsert(connection, query.mail_address, body, settings.address_pads)
+        location = {"Location": f"/contacts/{contact.id}"} if is_new else {}
+        return json_response(to_json_bytes(contact), 201 if is_new else 200, headers=location)
+
+
+@router.post(
+    "/bulk",
+    summary="Create or change up to 1,000 contacts",
+    response_model=RowResults,
+    responses=error_responses(409, 413),
+)
+def put_contacts(body: ContactRows, store: Store, settings: Settings) -> Response:
+    """Create or change contacts by their address, as `PUT /contacts` does; return the result of each.
+
+    An invalid row is refused alone. Rows with the same address are merged; later fields replace earlier ones.
+    To send more contacts, import a file.
+    """
+    with store.transaction() as connection:
+        return model_response(upserts.upsert_rows(connection, body, settings.address_pads))
+
+
 @router.get("", summary="List contacts", response_model=list[Contact], responses=error_responses())
 def list_contacts(query: Annotated[ContactQuery, Query()], store: Store, settings: Settings) -> Response:
+    """List contacts. `search`, `attribute` and `changedSince` read all contacts that the others leave."""
     with store.reading() as connection:
         return service.read(connection, query, settings.address_pads).response()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Text,
     Uuid,
     and_,
     any_,
@@ -19,10 +20,12 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import insert as insert_or_skip
 
 from crud_api.contacts.schemas import ContactQuery
 from crud_api.paging import Page, read_sorted_page
@@ -57,10 +60,50 @@ def read(connection: Connection, query: ContactQuery, pads: bytes) -> Page[AnyRo
         statement = statement.where(func.lower(contacts.c.mail_address) == func.lower(query.mail_address))
     if query.is_active is not None:
         statement = statement.where(contacts.c.is_active == query.is_active)
+    for condition in _conditions(query):
+        statement = statement.where(condition)
     if query.suppressed is not None:
         suppressed = contacts.c.id.in_(_suppressed_ids(pads))
         statement = statement.where(suppressed if query.suppressed else ~suppressed)
     return read_sorted_page(connection, statement, query, key=contacts.c.id, sort=query.sort, orders=ORDERS)
+
+
+def _conditions(query: ContactQuery) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions that read every contact: no index would pay for what it costs an import."""
+    if query.search:
+        text = func.lower(query.search)
+        yield or_(
+            func.strpos(func.lower(contacts.c.name), text) > 0,
+            func.strpos(func.lower(contacts.c.mail_address), text) > 0,
+            func.strpos(func.lower(contacts.c.mail_address_written), text) > 0,
+        )
+    for one in query.attribute:
+        name, colon, value = one.partition(":")
+        attribute = contacts.c.attributes[name]
+        yield attribute.astext == value if colon else contacts.c.attributes.has_key(name)
+    if query.changed_since is not None:
+        yield func.coalesce(contacts.c.updated, contacts.c.created) >= query.changed_since
+
+
+def find_by_addresses(connection: Connection, addresses: Collection[str]) -> dict[str, AnyRow]:
+    """Return the live contacts with these addresses by the address in lower case, and lock them."""
+    keys = func.unnest(literal(list(addresses), ARRAY(Text))).column_valued("wanted")
+    statement = (
+        select(*SHOWN, func.lower(contacts.c.mail_address).label("key"))
+        .where(func.lower(contacts.c.mail_address).in_(select(func.lower(keys))), LIVE)
+        .order_by(contacts.c.id)
+        .with_for_update(of=contacts)
+    )
+    return {row.key: row for row in connection.execute(statement)}
+
+
+def add_unless_known(connection: Connection, values: Mapping[str, Any], pads: bytes) -> AnyRow | None:
+    """Add a contact; return None if another request has added its address meanwhile."""
+    adding = insert_or_skip(contacts).values(**_with_spelling(values, pads))
+    on_address = adding.on_conflict_do_nothing(
+        index_elements=[func.lower(contacts.c.mail_address)], index_where=LIVE
+    )
+    return connection.execute(on_address.returning(*SHOWN)).first()
 
 
 def find(connection: Connection, contact: UUID, *, lock: bool = False) -> AnyRow | None:

@@ -3,15 +3,53 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, WithJsonSchema, model_validator
 
-from crud_api.base_schema import UNSENT, PatchBody, RequestBody, ResponseBody, example, example_of_changes
+from crud_api.base_schema import (
+    UNSENT,
+    PatchBody,
+    Query,
+    RequestBody,
+    ResponseBody,
+    example,
+    example_of_changes,
+)
 from crud_api.contacts.attributes import Attributes
-from crud_api.fields import Address, Line, SearchAddress
+from crud_api.fields import (
+    LINE_OR_NOTHING_PATTERN,
+    NO_NUL_PATTERN,
+    Address,
+    SearchAddress,
+    SearchText,
+    one_line,
+    without_nul,
+)
 from crud_api.paging import SORT, Paging
+
+MOST_ROWS = 1_000
+CONTACT_ROWS_SCHEMA = {
+    "type": "array",
+    "minItems": 1,
+    "maxItems": MOST_ROWS,
+    "items": {
+        "type": "object",
+        "properties": {
+            "mailAddress": {"type": "string", "format": "email"},
+            "name": {"type": "string"},
+            "isActive": {"type": "boolean"},
+            "attributes": {"type": "object"},
+        },
+    },
+}
+AttributeFilter = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=1_000),
+    AfterValidator(without_nul),
+    Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
+]
 
 EXAMPLE: dict[str, Any] = {
     "name": "Grace Hopper",
@@ -20,12 +58,21 @@ EXAMPLE: dict[str, Any] = {
 }
 
 
+# A contact may have no name; templates then see none.
+ContactName = Annotated[
+    str,
+    StringConstraints(max_length=255),
+    AfterValidator(one_line),
+    Field(description="May be empty", json_schema_extra={"pattern": LINE_OR_NOTHING_PATTERN}),
+]
+
+
 class ContactCreate(RequestBody):
     """A new contact."""
 
     model_config = example(EXAMPLE)
 
-    name: Line
+    name: ContactName = ""
     mail_address: Address
     is_active: bool = True
     attributes: Attributes = Field(default={})
@@ -36,10 +83,73 @@ class ContactChanges(PatchBody):
 
     model_config = example_of_changes({"isActive": False})
 
-    name: Line = UNSENT
+    name: ContactName = UNSENT
     mail_address: Address = UNSENT
     is_active: bool = UNSENT
     attributes: Attributes = UNSENT
+
+
+class ContactUpsert(PatchBody):
+    """The fields of a contact with a given address. Fields that are absent stay, or get their default."""
+
+    model_config = example_of_changes({"name": "Grace Hopper", "attributes": {"company": "Navy"}})
+
+    name: ContactName = UNSENT
+    is_active: bool = UNSENT
+    attributes: Attributes = UNSENT
+
+
+class ContactRow(ContactUpsert):
+    """A contact of a list, with its address."""
+
+    model_config = example_of_changes(EXAMPLE)
+
+    mail_address: Address
+
+
+class ContactRows(RequestBody):
+    """Up to 1,000 contacts. A row that is invalid is refused alone."""
+
+    model_config = example({"contacts": [EXAMPLE]})
+
+    contacts: Annotated[
+        list[Any], Field(min_length=1, max_length=MOST_ROWS), WithJsonSchema(CONTACT_ROWS_SCHEMA)
+    ]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _list_is_contacts(cls, body: Any) -> Any:
+        return {"contacts": body} if isinstance(body, list) else body
+
+
+class RowResult(ResponseBody):
+    """What became of a row, in the order of the request."""
+
+    index: int = Field(description="Position of the row in the request, from 0")
+    outcome: Literal["created", "changed", "unchanged", "merged", "refused"] = Field(
+        description="`merged`: a later row of the address of an earlier one"
+    )
+    id: UUID | None = Field(description="The contact; null if the row was refused")
+    message: str | None = Field(description="Why the row was refused", examples=["mailAddress: is required"])
+
+
+class RowResults(ResponseBody):
+    """The result of a list of contacts."""
+
+    created: int
+    changed: int
+    unchanged: int
+    merged: int
+    refused: int
+    results: list[RowResult]
+
+
+class AddressQuery(Query):
+    """Names the contact by its address."""
+
+    mail_address: Address = Field(
+        alias="mailAddress", description="The address of the contact, in any spelling"
+    )
 
 
 class Contact(ResponseBody):
@@ -68,6 +178,22 @@ class ContactQuery(Paging):
     is_active: bool | None = Field(None, alias="isActive")
     suppressed: bool | None = Field(
         None, description="Only contacts whose address is suppressed, or only the others"
+    )
+    search: SearchText | None = Field(
+        None, description="Only contacts with this text in their name or address; case is ignored"
+    )
+    attribute: list[AttributeFilter] = Field(
+        [],
+        max_length=10,
+        description="Only contacts with this value of an attribute, as `name:value`, or with any value of "
+        "it, as `name`; a contact must match all of them",
+        examples=[["company:Acme"]],
+    )
+    changed_since: AwareDatetime | None = Field(
+        None,
+        alias="changedSince",
+        description="Only contacts that were created or changed at this time or later, such as "
+        "2026-03-10T09:00:00Z",
     )
     sort: Literal["createdAt", "-createdAt", "mailAddress", "-mailAddress"] = Field(
         "createdAt", description=SORT

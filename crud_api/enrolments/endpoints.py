@@ -10,6 +10,8 @@ from fastapi import APIRouter, Query, Response
 from crud_api.dependencies import Settings, Store, Today
 from crud_api.enrolments import service
 from crud_api.enrolments.schemas import (
+    ContactEnrolment,
+    ContactEnrolmentQuery,
     ContactIds,
     ContactIdsQuery,
     Enrolment,
@@ -25,6 +27,21 @@ from crud_api.responses import IfMatch, model_response
 from sequence_store.domain.states import EnrolmentStatus
 
 router = APIRouter(prefix="/sequences/{sequence_id}/contacts", tags=["enrolments"], route_class=JsonRoute)
+of_contact = APIRouter(prefix="/contacts/{contact_id}/enrolments", tags=["enrolments"])
+
+
+@of_contact.get(
+    "",
+    summary="List the sequences of a contact",
+    response_model=list[ContactEnrolment],
+    responses=error_responses(404),
+)
+def list_contact_enrolments(
+    contact_id: UUID, query: Annotated[ContactEnrolmentQuery, Query()], store: Store
+) -> Response:
+    """List the sequences in which a contact is or was, in the order in which the sequences were created."""
+    with store.reading() as connection:
+        return service.read_of_contact(connection, contact_id, query).response()
 
 
 @router.get(

@@ -24,9 +24,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from crud_api.enrolments.schemas import EnrolmentQuery
-from crud_api.paging import Page, count, page_of
-from crud_api.tables import AnyRow, contacts, in_force, mailboxes, sequences_contacts, suppressions
+from crud_api.enrolments.schemas import ContactEnrolmentQuery, EnrolmentQuery
+from crud_api.paging import Page, count, page_of, read_page
+from crud_api.tables import (
+    AnyRow,
+    contacts,
+    in_force,
+    mailboxes,
+    sequences,
+    sequences_contacts,
+    suppressions,
+)
 from sequence_store.domain.states import EnrolmentStatus
 
 ENROLLED = (EnrolmentStatus.ACTIVE, EnrolmentStatus.PAUSED)
@@ -80,6 +88,25 @@ def read(connection: Connection, sequence_id: int, query: EnrolmentQuery) -> Pag
         total=count(connection, all_of_them, query),
         key=lambda row: (row.row_key,),
     )
+
+
+def read_of_contact(connection: Connection, contact_id: int, query: ContactEnrolmentQuery) -> Page[AnyRow]:
+    """Read one page of the enrolments of a contact, in order of sequence id."""
+    statement = (
+        select(
+            enrolment.sequence_id.label("row_key"),
+            sequences.c.external_id.label("sequence_id"),
+            sequences.c.sequence_name,
+            *(column for column in SHOWN if column.key not in {"row_key", "contact_id"}),
+        )
+        .select_from(sequences_contacts)
+        .join(sequences, sequences.c.id == enrolment.sequence_id)
+        .outerjoin(mailboxes, mailboxes.c.id == enrolment.mailbox_id)
+        .where(enrolment.contact_id == contact_id)
+    )
+    if query.status is not None:
+        statement = statement.where(enrolment.status == query.status)
+    return read_page(connection, statement, query, key=enrolment.sequence_id)
 
 
 def find(connection: Connection, sequence_id: int, contact: UUID, *, lock: bool = False) -> AnyRow | None:

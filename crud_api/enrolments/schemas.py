@@ -75,6 +75,32 @@ class Enrolment(ResponseBody):
     )
 
 
+class ContactEnrolment(ResponseBody):
+    """A sequence in which a contact is or was. All dates are planning days."""
+
+    sequence_id: UUID
+    sequence_name: str
+    status: EnrolmentStatus
+    status_reason: str | None
+    round: int = Field(description="How many times the contact has been enrolled in this sequence")
+    current_step: int = Field(
+        description="The next step is the one with the lowest stepNumber that is at least this number"
+    )
+    next_send: date | None
+    last_send: date | None
+    mailbox_id: UUID | None = Field(
+        description="The mailbox that sent the first mail; it also sends the follow-ups"
+    )
+
+
+class ContactEnrolmentQuery(Paging):
+    """Query parameters of the list of the sequences of a contact."""
+
+    status: EnrolmentStatus | None = Field(
+        None, description="Only enrolments with this status; by default, all, including removed ones"
+    )
+
+
 class EnrolmentQuery(Paging):
     """Query parameters of the list of the contacts of a sequence."""
 

@@ -12,7 +12,14 @@ from sqlalchemy import Connection, func
 from crud_api.contacts import repository as contacts
 from crud_api.contacts.service import internal_id as contact_id_of
 from crud_api.enrolments import repository
-from crud_api.enrolments.schemas import Enrolment, EnrolmentQuery, EnrolmentReport, Refusal
+from crud_api.enrolments.schemas import (
+    ContactEnrolment,
+    ContactEnrolmentQuery,
+    Enrolment,
+    EnrolmentQuery,
+    EnrolmentReport,
+    Refusal,
+)
 from crud_api.errors import ConflictError, NotFoundError
 from crud_api.paging import Page
 from crud_api.sequences.service import internal_id as sequence_id_of
@@ -39,6 +46,13 @@ ALLOWED_FROM = {
 def read(connection: Connection, sequence: UUID, query: EnrolmentQuery) -> Page[Enrolment]:
     page = repository.read(connection, sequence_id_of(connection, sequence), query)
     return page.with_items([Enrolment.of(row) for row in page.items])
+
+
+def read_of_contact(
+    connection: Connection, contact: UUID, query: ContactEnrolmentQuery
+) -> Page[ContactEnrolment]:
+    page = repository.read_of_contact(connection, contact_id_of(connection, contact), query)
+    return page.with_items([ContactEnrolment.of(row) for row in page.items])
 
 
 def enrol(

@@ -7,10 +7,9 @@ slow uploads do not delay other requests.
 from __future__ import annotations
 
 import asyncio
-import io
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -18,45 +17,30 @@ from starlette.requests import ClientDisconnect
 from crud_api.errors import InvalidInputError, SlowClientError, UnavailableError
 
 Beat = Callable[[int], Awaitable[None]]  # called with the number of lines received so far
+PartOf = Callable[[bytes], bytes]  # returns what of a chunk belongs to the file
 
 LONGEST_PAUSE_SECONDS = 60
 LEAST_BYTES_PER_SECOND = 1024  # on average, after LONGEST_PAUSE_SECONDS
 BEAT_SECONDS = 1.0
 BEAT_LINES = 50_000
 WRITTEN_AT_ONCE = 1024 * 1024
-READ_AT_ONCE = 256 * 1024
 
 
-class _Reader(io.RawIOBase):
-    """Reads a file without owning it: whoever wraps the reader may drop it, and the file stays open."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._file.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-async def receive_file(file: BinaryIO, chunks: AsyncIterator[bytes], beat: Beat) -> io.BufferedReader:
-    """Write the chunks to `file`, and return a reader at its start.
+async def receive_file(
+    file: BinaryIO, chunks: AsyncIterator[bytes], beat: Beat, part_of: PartOf | None = None
+) -> None:
+    """Write the chunks to `file`; with `part_of`, what it returns of each chunk.
 
     `beat` is called every BEAT_SECONDS and BEAT_LINES until the file is complete. Raise ApiError if the
     client is gone, sends nothing for LONGEST_PAUSE_SECONDS or sends too slowly, or if the disk is full.
     """
     block = bytearray()
     async for chunk in _timed(chunks, beat):
-        block += chunk
+        block += chunk if part_of is None else part_of(chunk)
         if len(block) >= WRITTEN_AT_ONCE:
             await _write(file, bytes(block))
             block.clear()
     await _write(file, bytes(block))
-    await run_in_threadpool(file.seek, 0)
-    return io.BufferedReader(_Reader(file), READ_AT_ONCE)
 
 
 async def _write(file: BinaryIO, block: bytes) -> None:

@@ -5,32 +5,93 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Mapping, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
 from crud_api.imports.opt_outs import OptOutColumn, OptOutKind
+from sequence_store.domain.invisible import without_invisible
 from sequence_store.domain.states import SuppressionReason
+
+MAIL_ADDRESS, FURTHER_MAIL_ADDRESS = "mailAddress", "furtherMailAddress"
+NAME, FIRST_NAME, LAST_NAME = "name", "firstName", "lastName"
+NAME_OR_FIRST, NAME_OR_LAST = "nameOrFirstName", "nameOrLastName"
+OPT_OUT = "optOut"  # the field of a column that the request names as one
+REASON = "reason"
+OWN_OPT_OUT = ("suppressed", "suppressionReason", "suppressedAt")
+
+# The fields that a request may name, by the kind of its file; the first one stands in messages.
+CONTACT_FIELDS = (MAIL_ADDRESS, NAME, FIRST_NAME, LAST_NAME, "isActive", "attributes", "mailAddressWritten")
+SUPPRESSION_FIELDS = (MAIL_ADDRESS, REASON)
 
 _PUNCTUATION = re.compile(r"[\W_]+")
 _ENTITY = re.compile(r"(contact|person|lead|subscriber)s?(?=.)")
+_REMARK = re.compile(r"[(\[（【].*?[)\]）】]")
+_DIGITS = re.compile(r"\d+")
+_PARTS = frozenset({MAIL_ADDRESS, FURTHER_MAIL_ADDRESS, FIRST_NAME, LAST_NAME})
+
+
+@dataclass(frozen=True)
+class KnownColumn:
+    """What a column of this name holds; `family_first` is whether it precedes a first name."""
+
+    field: str
+    family_first: bool = False
 
 
 def letters(name: str) -> str:
     """Return the form in which names are compared: letters and digits only, without case."""
-    return _PUNCTUATION.sub("", unicodedata.normalize("NFKC", name)).casefold()
+    return _PUNCTUATION.sub("", unicodedata.normalize("NFKC", without_invisible(name))).casefold()
 
 
-def contact_columns(*, opt_outs: bool) -> Mapping[str, Sequence[str]]:
-    """Return the names of each field of a contact, with those of our own opt-outs or without them."""
+@lru_cache(maxsize=4096)
+def known_column(name: str) -> KnownColumn | None:
+    """Return what a column of this name holds in a file of contacts, or None if the name is not known."""
+    known = _known()
+    for form, is_further in _forms(name):
+        found = known.get(form)
+        if found is None or (is_further and found.field != MAIL_ADDRESS):
+            continue
+        return KnownColumn(FURTHER_MAIL_ADDRESS) if is_further else found
+    return None
+
+
+def _forms(name: str) -> Iterator[tuple[str, bool]]:
+    """Yield the forms of a name, and whether the form lacks a number from 2 on: a further one of its kind."""
     data = _data("columns")
-    return {**data["fields"], **({**data["own_opt_out"], "optOut": ()} if opt_outs else {})}
+    bare = letters(name)
+    yield bare, False
+    yield (short := letters(_REMARK.sub(" ", name))), False
+    for word in data["ignored_before"]:
+        if len(short) > len(word) and short.startswith(word):
+            yield short.removeprefix(word), False
+    for word in data["ignored_before_parts"]:
+        rest = short.removeprefix(word)
+        if rest not in ("", short) and rest in _known() and _known()[rest].field in _PARTS:
+            yield rest, False
+    if numbers := _DIGITS.findall(short):
+        yield _DIGITS.sub("", short), numbers != ["1"]
 
 
-def suppression_columns() -> Mapping[str, Sequence[str]]:
-    """Return the names of each field of a suppression."""
-    return {"mailAddress": _data("columns")["fields"]["mailAddress"], "reason": ("reason",)}
+@cache
+def _known() -> dict[str, KnownColumn]:
+    data = _data("columns")
+    found: dict[str, KnownColumn] = {}
+    for group in data["columns"]:
+        column = KnownColumn(group["field"], group.get("family_name_first", False))
+        for name in group["names"]:
+            found.setdefault(letters(name), column)
+    return found
+
+
+@cache
+def own_opt_outs() -> Mapping[str, str]:
+    """Return the fields of our own opt-outs by the letters of their names."""
+    return {
+        letters(name): field for field, names in _data("columns")["own_opt_out"].items() for name in names
+    }
 
 
 def find_opt_outs(names: Sequence[str]) -> list[OptOutColumn]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from io import BufferedReader
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -13,18 +12,38 @@ from fastapi.responses import StreamingResponse
 
 from crud_api.dependencies import Settings, Store, Today
 from crud_api.downloads import Download
-from crud_api.imports import service
+from crud_api.imports import preview, service
 from crud_api.imports.receiving import import_body
-from crud_api.imports.schemas import ContactExportQuery, ContactFileQuery, FileQuery, Import, ImportQuery
+from crud_api.imports.schemas import (
+    ContactExportQuery,
+    ContactFileQuery,
+    FileQuery,
+    Import,
+    ImportPreview,
+    ImportQuery,
+)
 from crud_api.openapi import error_responses
+from crud_api.responses import to_json_bytes
 
 router = APIRouter()
 
 
 def _csv_body(example: str) -> dict[str, Any]:
     """Document the body as a file: Swagger UI shows a file picker, and generated clients send bytes."""
-    file = {"schema": {"type": "string", "format": "binary"}, "example": example}
-    return {"requestBody": {"required": True, "content": {"application/octet-stream": file}}}
+    binary = {"type": "string", "format": "binary"}
+    file = {"schema": binary, "example": example}
+    form = {"schema": {"type": "object", "required": ["file"], "properties": {"file": binary}}}
+    content = {"application/octet-stream": file, "multipart/form-data": form}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+_PREVIEW: dict[int | str, dict[str, Any]] = {
+    200: {"model": ImportPreview, "description": "With `dryRun`: what would happen"}
+}
+
+
+def _preview_response(shown: ImportPreview) -> Response:
+    return Response(to_json_bytes(shown), 200, media_type="application/json")
 
 
 def _csv_response(description: str) -> dict[str, Any]:
@@ -43,8 +62,9 @@ Downloads = Annotated[asyncio.Semaphore, Depends(_downloads)]
     "/contacts/imports",
     status_code=201,
     summary="Import contacts",
+    response_model=Import,
     tags=["contacts"],
-    responses=error_responses(409, 413),
+    responses={**_PREVIEW, **error_responses(409, 413)},
     openapi_extra=_csv_body("name,mailAddress,attributes.company\nGrace Hopper,grace@example.com,Navy\n"),
 )
 async def import_contacts(
@@ -53,13 +73,17 @@ async def import_contacts(
     store: Store,
     settings: Settings,
     today: Today,
-) -> Import:
-    """Send a CSV file as the body, with any `Content-Type`. Its first line contains the column names.
+) -> Import | Response:
+    """Send a CSV file or a workbook (XLSX) as the body, with any `Content-Type`, or as the file of a form.
 
-    The columns `name` and `mailAddress` are required; `isActive`, `attributes` (a JSON object) and
-    `attributes.<name>` are optional. Rows with the same address are merged; later values replace earlier
-    ones. Existing contacts are updated, attribute by attribute, unless `existing=keep`. With `sequenceId`,
-    the contacts are enrolled, except those that are or were in that sequence.
+    One of the first lines names the columns. A column of mail addresses is required. Columns are known by the
+    names that other tools and other languages give them; first and last name are joined, and of several mail
+    addresses the first filled one counts. Encoding and delimiter are detected. `dryRun=true` shows how the
+    file is read and what would happen, and changes nothing.
+
+    Rows with the same address are merged; later values replace earlier ones. Existing contacts are updated,
+    attribute by attribute, unless `existing=keep`; a name that the file does not have stays. With
+    `sequenceId`, the contacts are enrolled, except those that are or were in that sequence.
 
     Columns that say "does not want mail", by the names that other tools give them, are read: such a contact
     is imported, its address is suppressed, and it is not enrolled. `optOutColumns` names them; a value
@@ -71,11 +95,16 @@ async def import_contacts(
     list of imports shows the progress of a running import.
     """
     enrolment = await run_in_threadpool(service.enrolment_of, store, query.sequence_id, today)
+    pads = settings.address_pads
 
-    def run(import_id: int, file: BufferedReader) -> Import:
-        pads = settings.address_pads
+    def run(import_id: int, file: BinaryIO) -> Import:
         return service.import_contacts(store, import_id, file, query, enrolment=enrolment, pads=pads)
 
+    def show(_: int, file: BinaryIO) -> Response:
+        return _preview_response(preview.preview_contacts(store, file, query, enrolment=enrolment, pads=pads))
+
+    if query.dry_run:
+        return await import_body(request, store, None, show)
     return await import_body(request, store, "contacts", run)
 
 
@@ -103,21 +132,28 @@ def export_contacts(
     "/suppressions/imports",
     status_code=201,
     summary="Import suppressions",
+    response_model=Import,
     tags=["suppressions"],
-    responses=error_responses(409, 413),
+    responses={**_PREVIEW, **error_responses(409, 413)},
     openapi_extra=_csv_body("mailAddress,reason\ngrace@example.com,complaint\n"),
 )
 async def import_suppressions(
     request: Request, query: Annotated[FileQuery, Query()], store: Store, settings: Settings
-) -> Import:
-    """Send a CSV file with the column `mailAddress` and, optionally, `reason`.
+) -> Import | Response:
+    """Send a file with a column of mail addresses and, optionally, the column `reason`.
 
-    Format and errors are those of the import of contacts.
+    Format, errors and `dryRun` are those of the import of contacts.
     """
+    pads = settings.address_pads
 
-    def run(import_id: int, file: BufferedReader) -> Import:
-        return service.import_suppressions(store, import_id, file, query, pads=settings.address_pads)
+    def run(import_id: int, file: BinaryIO) -> Import:
+        return service.import_suppressions(store, import_id, file, query, pads=pads)
 
+    def show(_: int, file: BinaryIO) -> Response:
+        return _preview_response(preview.preview_suppressions(store, file, query, pads=pads))
+
+    if query.dry_run:
+        return await import_body(request, store, None, show)
     return await import_body(request, store, "suppressions", run)
 
 

@@ -90,6 +90,13 @@ def read_cell(cell: str, kind: OptOutKind, reason: SuppressionReason) -> OptOut 
     raise ValueError("must say yes or no, or when, or be empty")
 
 
+def says_yes(cell: str) -> bool | None:
+    """Return whether a cell says yes or no, in any of the languages of opt_outs.toml; None if neither."""
+    yes, no, _ = _vocabulary()
+    value = normalized(cell)
+    return value in yes if value in yes or value in no else None
+
+
 def normalized(cell: str) -> str:
     """Return a cell in the form in which its words are compared."""
     text = without_invisible(unicodedata.normalize("NFKC", cell)).strip().casefold()

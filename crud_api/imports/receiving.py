@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from io import BufferedReader
-from typing import BinaryIO, Literal
+from typing import BinaryIO, TypeVar
 
 from anyio import CancelScope, CapacityLimiter, WouldBlock
 from fastapi import Request
@@ -15,20 +14,24 @@ from crud_api.database import Database
 from crud_api.errors import UnavailableError
 from crud_api.imports import service
 from crud_api.imports.body_file import receive_file
-from crud_api.imports.schemas import Import
+from crud_api.imports.form import file_part
+from crud_api.imports.layout import Kind
 
 MOST_RECEIVED = 16  # files that one process receives at a time; each takes up to 1 GiB of temporary disk
+
+Result = TypeVar("Result")
 
 
 async def import_body(
     request: Request,
     store: Database,
-    kind: Literal["contacts", "suppressions"],
-    run: Callable[[int, BufferedReader], Import],
-) -> Import:
+    kind: Kind | None,
+    run: Callable[[int, BinaryIO], Result],
+) -> Result:
     """Receive the body as a file, then call `run` with the import's id and the file, in a thread.
 
-    Raise ApiError if the file does not arrive, or from `run`; the import is then recorded as failed.
+    Without a `kind`, no import is recorded, and the id is 0. Raise ApiError if the file does not arrive, or
+    from `run`; the import is then recorded as failed.
     """
     receiving: CapacityLimiter = request.app.state.receiving
     try:
@@ -37,20 +40,25 @@ async def import_body(
         raise UnavailableError("Too many files are being received. Try again in a minute.") from None
     with tempfile.TemporaryFile() as file:
         try:
-            import_id = await run_in_threadpool(service.begin, store, kind)
-            reader = await _received(file, request, store, import_id)
+            import_id = await run_in_threadpool(service.begin, store, kind) if kind else 0
+            await _receive(file, request, store, import_id)
         finally:
             receiving.release_on_behalf_of(request)
-        return await run_in_threadpool(run, import_id, reader)
+        return await run_in_threadpool(run, import_id, file)
 
 
-async def _received(file: BinaryIO, request: Request, store: Database, import_id: int) -> BufferedReader:
+async def _receive(file: BinaryIO, request: Request, store: Database, import_id: int) -> None:
     async def beat(lines: int) -> None:
-        await run_in_threadpool(service.show_received, store, import_id, lines)
+        if import_id:
+            await run_in_threadpool(service.show_received, store, import_id, lines)
 
     try:
-        return await receive_file(file, request.stream(), beat)
+        part = file_part(request.headers.get("content-type"))
+        await receive_file(file, request.stream(), beat, part)
+        if part is not None:
+            part.finish()
     except BaseException as error:
         with CancelScope(shield=True):
-            await run_in_threadpool(service.fail, store, import_id, error)
+            if import_id:
+                await run_in_threadpool(service.fail, store, import_id, error)
         raise

@@ -8,12 +8,14 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, CursorResult, select
 
 from crud_api.database import CopyOut, Database, copy_cursor, run
 from crud_api.errors import UnavailableError
-from crud_api.imports.csv_file import Layout
+from crud_api.imports.layout import Layout
 from crud_api.imports.schemas import ContactExportQuery, ImportQuery
+from crud_api.imports.table import Table
 from crud_api.paging import Page, read_page
 from crud_api.tables import AnyRow, imports
 from sequence_store.postgres.queries import query
@@ -133,11 +135,34 @@ def merge_suppressions(connection: Connection, pads: bytes) -> dict[str, int]:
 
 
 def finish(
-    connection: Connection, import_id: int, rows: int, counts: Mapping[str, int], layout: Layout
+    connection: Connection,
+    import_id: int,
+    rows: int,
+    counts: Mapping[str, int],
+    layout: Layout,
+    table: Table,
 ) -> None:
     _run(connection, "forget_old_imports")
     columns = {"ignored_columns": list(layout.ignored), "opt_out_columns": layout.opt_out_columns}
-    _run(connection, "finish_import", **counts, **columns, import_id=import_id, rows_read=rows)
+    read = {
+        "encoding": table.encoding,
+        "encoding_confidence": table.encoding_confidence,
+        "delimiter": table.delimiter,
+        "sheet": table.sheet,
+        "header_line": table.header_line,
+        "columns": to_json(layout.columns).decode(),
+    }
+    _run(connection, "finish_import", **counts, **columns, **read, import_id=import_id, rows_read=rows)
+
+
+def first_rows(connection: Connection, rows: int) -> Sequence[AnyRow]:
+    """Return the first rows of the temporary table, in the order of the file."""
+    return _run(connection, "first_rows", rows=rows).all()
+
+
+def first_lines(connection: Connection, import_id: int, rows: int) -> Sequence[AnyRow]:
+    """Return the first lines of an import's report."""
+    return _run(connection, "first_lines", import_id=import_id, rows=rows).all()
 
 
 def export_contacts(store: Database, selection: ContactExportQuery, pads: bytes, *, prefix: bytes) -> CopyOut:

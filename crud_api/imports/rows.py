@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
@@ -13,8 +13,13 @@ from crud_api.contacts.attributes import Attributes
 from crud_api.exception_handlers import describe
 from crud_api.fields import Address, Line
 from crud_api.imports.cells import unescape
-from crud_api.imports.csv_file import Layout, Row
-from crud_api.imports.opt_outs import OptOut, OptOutKind, read_cell, read_time
+from crud_api.imports.columns import letters
+from crud_api.imports.csv_file import Row
+from crud_api.imports.encodings import UNDECODABLE
+from crud_api.imports.layout import Layout, shown_title
+from crud_api.imports.mail_cells import SEVERAL, MailCell, read_mail_cell
+from crud_api.imports.opt_outs import OptOut, OptOutKind, read_cell, read_time, says_yes
+from crud_api.imports.table import BLANK, is_blank
 from sequence_store.domain.addresses import (
     PLAIN_ADDRESS,
     PLAIN_LENGTH,
@@ -22,7 +27,7 @@ from sequence_store.domain.addresses import (
     address_or_text,
     entered_address,
 )
-from sequence_store.domain.placeholders import is_missing_name
+from sequence_store.domain.placeholders import is_missing_name, is_missing_value
 from sequence_store.domain.states import ImportOutcome, SuppressionReason
 
 # Local parts of RFC 2142, and others that a program or a changing group of people reads.
@@ -65,6 +70,8 @@ BOOLEANS = {"true": "t", "false": "f", "yes": "t", "no": "f", "1": "t", "0": "f"
 
 # A fast check for the common case. The field types accept all values that pass it, and validate the others.
 _PLAIN_LENGTH = 255
+_LONGEST_TITLE = 60  # of a column in a message
+_EDGES = "\n\r"  # line ends at the edges of a cell are dropped; within it they are refused
 
 _ADDRESS: TypeAdapter[str] = TypeAdapter(Address)
 _LINE: TypeAdapter[str] = TypeAdapter(Line)
@@ -83,43 +90,108 @@ class _RefusedError(Exception):
 
 @dataclass
 class ContactRows:
-    """Converts rows of contacts to lines for COPY, and counts what the answer reports."""
+    """Converts rows of contacts to lines for COPY, and counts what the answer reports.
+
+    `encoding` names the encoding of the file in messages.
+    """
 
     layout: Layout
     refuse_roles: bool
+    encoding: str = "text"
+    header_line: int = 1
     missing_names: int = 0
     opted_out: int = 0
 
     def __post_init__(self) -> None:
-        fields = self.layout.fields
-        self._address_at, self._name_at = fields["mailAddress"], fields["name"]
-        self._active_at = fields.get("isActive")
-        self._has_spellings = "mailAddressWritten" in fields
-        self._has_opt_outs = bool(self.layout.opt_out_columns)
+        layout = self.layout
+        self._address_at = layout.mail_addresses[0]
+        self._other_addresses = layout.mail_addresses[1:]
+        self._name_at = layout.names[0] if len(layout.names) == 1 else None
+        self._has_name = bool(layout.names or layout.name_parts)
+        self._active_at = layout.fields.get("isActive")
+        self._has_spellings = "mailAddressWritten" in layout.fields
+        self._has_opt_outs = bool(layout.opt_out_columns)
 
     def __call__(self, row: Row) -> str:
-        return _to_copy_line(row, self.layout, self._contact)
+        return _to_copy_line(row, self, self._contact)
 
     def _contact(self, line: int, cells: Sequence[str]) -> str:
-        address = _address(cells[self._address_at])
-        name = _line("name", unescape(cells[self._name_at]))
+        address, flags, beside = cells[self._address_at], "", ""
+        if len(address) > PLAIN_LENGTH or not PLAIN_ADDRESS.fullmatch(address):
+            address, flags, beside = self._read_address(cells)
+        name = self._name(cells)
+        if beside and is_missing_name(name):
+            name = beside
         active = _NULL if self._active_at is None else _boolean(cells[self._active_at])
         attributes = self._attributes(cells)
-        flags = ""
         if address.partition("@")[0].lower() in ROLES:
             if self.refuse_roles:
                 raise _RefusedError(ROLE_ADDRESS)
-            flags = ROLE_ADDRESS
+            flags = f"{flags}; {ROLE_ADDRESS}" if flags else ROLE_ADDRESS
         opt_out = self._opt_out(cells) if self._has_opt_outs else _NO_OPT_OUT
         named = f"{_escaped(name)}\t\\N"
         if is_missing_name(name):
-            self.missing_names += 1
-            flags = f"{flags}; {MISSING_NAME}" if flags else MISSING_NAME
             named = f"{_NULL}\t{_escaped(name)}"
-        report = f"{ImportOutcome.FLAGGED}\t{flags}" if flags else _NO_REPORT
+            if self._has_name:
+                self.missing_names += 1
+                flags = f"{flags}; {MISSING_NAME}" if flags else MISSING_NAME
+        report = f"{ImportOutcome.FLAGGED}\t{_escaped(flags)}" if flags else _NO_REPORT
         plain = type(address) is str and not self._has_spellings
         spelling = f"{address}\t\\N" if plain else self._spelling(address, cells)
         return f"{line}\t{named}\t{spelling}\t{active}\t{_escaped(attributes)}\t{opt_out}\t{report}\n"
+
+    def _read_address(self, cells: Sequence[str]) -> tuple[str, str, str]:
+        """Return the address of a row, a remark for the report, and the name that stands beside the address.
+
+        The first filled cell counts. If it has no address, and a further one has, that one does.
+        """
+        filled = [at for at in self.layout.mail_addresses if not _is_empty(cells[at])]
+        fault: _RefusedError | None = None
+        for position in filled or [self._address_at]:
+            cell = unescape(cells[position].strip())
+            found = MailCell(cell) if self._has_spellings else read_mail_cell(cell)
+            try:
+                address = _address(found.address)
+            except _RefusedError as error:
+                fault = fault or _RefusedError(f"{error}{self._column(position)}")
+                continue
+            flags = f"mailAddress: has {SEVERAL}{self._column(position)}" if found.is_one_of_several else ""
+            if fault is not None:
+                flags = f"{fault}; the address of {_one_line(self.layout.title_of(position))} was taken"
+            return address, flags, _line_or_nothing(found.name)
+        assert fault is not None  # noqa: S101  # the loop has at least one cell
+        raise fault
+
+    def _column(self, position: int) -> str:
+        """Return what names the column in a message, if its title is not that of the field."""
+        title = self.layout.title_of(position)
+        return (
+            "" if letters(title) == letters(self.layout.used[position]) else f" (column {_one_line(title)})"
+        )
+
+    def _name(self, cells: Sequence[str]) -> str:
+        """Return the whole name, or the parts of it in their order, or an empty text."""
+        if self._name_at is not None:
+            return self._part(self._name_at, cells)
+        for position in self.layout.names:
+            if cells[position].strip() and not is_missing_name(cells[position]):
+                return self._part(position, cells)
+        parts = [self._part(position, cells).strip() for position in self.layout.name_parts]
+        parts = [part for part in parts if part and not is_missing_name(part)]
+        if len(parts) == 2 and _contains_name(parts[1], parts[0]):  # noqa: PLR2004
+            return parts[1]  # beside the first name there is the whole name, not the last one
+        return _line("name", " ".join(parts)) if parts else self._first_filled(cells)
+
+    def _part(self, position: int, cells: Sequence[str]) -> str:
+        try:
+            return _line("name", unescape(cells[position]))
+        except _RefusedError as error:
+            raise _RefusedError(f"{error}{self._column(position)}") from None
+
+    def _first_filled(self, cells: Sequence[str]) -> str:
+        """Return a placeholder, if the row has one instead of a name."""
+        positions = [*self.layout.names, *self.layout.name_parts]
+        return next((self._part(at, cells) for at in positions if cells[at].strip()), "")
 
     def _spelling(self, address: str, cells: Sequence[str]) -> str:
         """Return the address and what was written, which our own export has in a column of its own."""
@@ -168,8 +240,14 @@ class ContactRows:
         """Return the attributes as JSON, from the column `attributes` and the columns `attributes.<name>`."""
         position = self.layout.fields.get("attributes")
         found = _json(cells[position]) if position is not None and cells[position] else {}
-        texts = {name: unescape(cells[at]) for name, at in self.layout.attributes if cells[at]}
-        if found or not _is_plain("".join(texts.values())):
+        texts: dict[str, str] = {}
+        for name, at in self.layout.attributes:
+            if cells[at]:
+                texts.setdefault(name, unescape(cells[at]))
+        joined = "".join(texts.values())
+        if found or not _is_plain(joined):
+            if UNDECODABLE.search(joined):
+                raise _RefusedError("attributes: must be valid text")
             found = _checked("attributes", _ATTRIBUTES, found | texts)
         return to_json(found or texts).decode()
 
@@ -179,41 +257,99 @@ class SuppressionRows:
     """Converts rows of suppressions to lines for COPY; the reason is in the column of the contact's name."""
 
     layout: Layout
+    encoding: str = "text"
+    header_line: int = 1
 
     def __call__(self, row: Row) -> str:
-        return _to_copy_line(row, self.layout, self._suppression)
+        return _to_copy_line(row, self, self._suppression)
 
     def _suppression(self, line: int, cells: Sequence[str]) -> str:
         position = self.layout.fields.get("reason")
         reason = unescape(cells[position]) if position is not None else ""
         reason = _line("reason", reason) if reason else SuppressionReason.IMPORTED
-        address = _address(cells[self.layout.fields["mailAddress"]])
-        filled = f"{line}\t{_escaped(reason)}\t{_NULL}\t{_escaped(address)}\t{_NULL}\t{_NULL}\t{{}}"
-        return f"{filled}\t{_NULL}\t{_NULL}\t{_NULL}\t{_NULL}\n"
+        filled = (at for at in self.layout.mail_addresses if not _is_empty(cells[at]))
+        cell = cells[next(filled, self.layout.mail_addresses[0])]
+        found = read_mail_cell(unescape(cell.strip()))
+        address = _address(found.address)
+        flags = f"mailAddress: has {SEVERAL}" if found.is_one_of_several else ""
+        report = f"{ImportOutcome.FLAGGED}\t{flags}" if flags else _NO_REPORT
+        values = f"{line}\t{_escaped(reason)}\t{_NULL}\t{_escaped(address)}\t{_NULL}\t{_NULL}\t{{}}"
+        return f"{values}\t{_NULL}\t{_NULL}\t{report}\n"
 
 
-def _to_copy_line(row: Row, layout: Layout, write: Callable[[int, Sequence[str]], str]) -> str:
-    if len(row.cells) != layout.width:
-        return _refused(row, f"has {len(row.cells)} columns, but the first line has {layout.width}")
-    try:
-        return write(row.line, row.cells)
-    except _RefusedError as error:
-        return _refused(row, str(error))
+class _Writer(Protocol):
+    @property
+    def layout(self) -> Layout: ...
+    @property
+    def encoding(self) -> str: ...
+    @property
+    def header_line(self) -> int: ...
+
+
+def _to_copy_line(row: Row, writer: _Writer, write: Callable[[int, Sequence[str]], str]) -> str:
+    """Return the line of a row; an empty text for a row without any text."""
+    line, cells, fault = row
+    if len(cells) == len(writer.layout.titles):
+        try:
+            return write(line, cells)
+        except _RefusedError as error:
+            fault = str(error)
+    if cells and is_blank(cells):
+        return ""
+    if fault is None:
+        first = "the first line" if writer.header_line == 1 else f"line {writer.header_line}"
+        fault = f"has {len(cells)} columns, but {first} has {writer.layout.width}"
+    return _refused(row, _explained(fault, row, writer))
+
+
+def _explained(fault: str, row: Row, writer: _Writer) -> str:
+    """Return why a row is refused: that it is not text, or repeats the names of the columns, comes first."""
+    if any(UNDECODABLE.search(row.cells[at]) for at in writer.layout.used if at < len(row.cells)):
+        return f"is not valid {writer.encoding}; set `encoding` to that of the file, or mend the line"
+    titles = [shown_title(cell) for cell in row.cells]
+    if titles and titles == list(writer.layout.titles):
+        return "repeats the names of the columns"
+    return fault
 
 
 def _refused(row: Row, reason: str) -> str:
     return f"{row.line}\t{_EMPTY}{ImportOutcome.REFUSED}\t{reason}\n"
 
 
-def _address(cell: str) -> str:
-    address = unescape(cell.strip())
+def _address(address: str) -> str:
     if len(address) <= PLAIN_LENGTH and PLAIN_ADDRESS.fullmatch(address):
         return address
     return _checked("mailAddress", _ADDRESS, address)
 
 
+def _is_empty(cell: str) -> bool:
+    """Return whether a cell that should have an address has none, or a placeholder such as n/a or -."""
+    text = cell.strip(BLANK)
+    return text in ("", "-", "--") or ("@" not in text and is_missing_value(text))
+
+
+def _contains_name(whole: str, part: str) -> bool:
+    """Return whether the whole name begins or ends with this part of it."""
+    whole, part = whole.casefold(), part.casefold()
+    return whole != part and (whole.startswith(f"{part} ") or whole.endswith(f" {part}"))
+
+
+def _line_or_nothing(text: str) -> str:
+    try:
+        return _line("name", text)
+    except _RefusedError:
+        return ""
+
+
+def _one_line(title: str) -> str:
+    return _escaped(title[:_LONGEST_TITLE])
+
+
 def _line(field: str, value: str) -> str:
     if not value or (_is_plain(value) and "=?" not in value):
+        return value
+    value = value.strip(_EDGES)
+    if not value:
         return value
     return _checked(field, _LINE, value)
 
@@ -223,10 +359,12 @@ def _is_plain(value: str) -> bool:
 
 
 def _boolean(cell: str) -> str:
-    try:
-        return BOOLEANS[cell.strip().lower()]
-    except KeyError:
-        raise _RefusedError("isActive: must be true or false") from None
+    text = cell.strip().lower()
+    if text in BOOLEANS:
+        return BOOLEANS[text]
+    if (said := says_yes(text)) is None:
+        raise _RefusedError("isActive: must be true or false")
+    return "t" if said else "f"
 
 
 def _json(cell: str) -> dict[str, Any]:

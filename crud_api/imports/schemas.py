@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from crud_api.base_schema import Query, ResponseBody
-from crud_api.imports.csv_file import LONGEST_COLUMN_NAME, Delimiter, Encoding
+from crud_api.fields import NO_NUL_PATTERN, without_nul
+from crud_api.imports.csv_file import Delimiter
+from crud_api.imports.encodings import KnownEncoding
+from crud_api.imports.layout import LONGEST_COLUMN_NAME
 from crud_api.paging import Paging
 
 MOST_CHOSEN = (
     100  # more would exceed the maximum length of a URL; the first line of the file can name all columns
 )
+SheetName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    AfterValidator(without_nul),
+    Field(json_schema_extra={"pattern": NO_NUL_PATTERN}),
+]
 Column = Annotated[str, StringConstraints(max_length=2 * LONGEST_COLUMN_NAME)]
 
 
@@ -28,9 +37,22 @@ class FileQuery(Query):
         "columns are found by name; case is ignored",
     )
     delimiter: Delimiter | None = Field(
-        None, description="By default, the delimiter that is most frequent in the first line"
+        None,
+        description="By default, the one that a line `sep=` states, or that divides the first lines best",
     )
-    encoding: Encoding = Field("utf-8", description="Encoding of the file, if it has no byte order mark")
+    encoding: KnownEncoding | None = Field(
+        None, description="By default, it is detected; a byte order mark of UTF-16 always counts"
+    )
+    sheet: SheetName | None = Field(
+        None,
+        description="Name or number, from 1, of the sheet of a workbook. By default, the first one that is "
+        "visible and not empty",
+    )
+    dry_run: bool = Field(
+        False,
+        alias="dryRun",
+        description="Change nothing; answer with status 200 how the file is read and what would happen",
+    )
 
 
 class ContactFileQuery(FileQuery):
@@ -89,9 +111,81 @@ class Import(ResponseBody):
     opted_out: int = Field(description="Rows whose contact does not want mail; its address is suppressed")
     missing_names: int = Field(description="Rows whose name is empty or a placeholder, such as #N/A")
     opt_out_columns: list[str] = Field(description="The columns that were read as opt-outs")
-    ignored_columns: list[str]
+    ignored_columns: list[str] = Field(description="At most 500 of them")
+    columns: dict[str, list[str]] = Field(
+        description="The columns that were read, by field", examples=[{"mailAddress": ["E-Mail"]}]
+    )
+    encoding: str | None = Field(description="Null for a workbook", examples=["utf-8", "windows-1250"])
+    encoding_confidence: float | None = Field(
+        description="How sure the encoding is: 1 is certain, 0.5 a toss-up; null if the request states it"
+    )
+    delimiter: str | None = Field(examples=["comma", "semicolon"])
+    sheet: str | None = Field(description="The sheet of a workbook that was read")
+    header_line: int | None = Field(
+        description="The line with the names of the columns; earlier ones are skipped"
+    )
     created_at: datetime
     finished_at: datetime | None
+
+
+class PreviewColumn(ResponseBody):
+    """A column of a file, and how an import would read it."""
+
+    name: str
+    fields: list[str] = Field(
+        description="The fields that it fills; empty if it is ignored", examples=[["mailAddress"]]
+    )
+    proposed: str | None = Field(
+        description="A value of the parameter `column` by which the import would read it",
+        examples=["attributes.City:City"],
+    )
+
+
+class PreviewRow(ResponseBody):
+    """A row as it would be imported, with its outcome if it would be reported."""
+
+    line: int
+    name: str | None
+    mail_address: str | None
+    is_active: bool | None
+    attributes: dict[str, Any] | None
+    opt_out: str | None = Field(description="The reason of the suppression, if the contact wants no mail")
+    outcome: str | None
+    reason: str | None
+
+
+class ReportLine(ResponseBody):
+    """A line of the report of an import."""
+
+    line: int
+    outcome: str
+    reason: str
+
+
+class ImportPreview(ResponseBody):
+    """What an import of a file would do. Nothing was changed."""
+
+    dry_run: Literal[True] = True
+    message: str | None = Field(description="Why the import would fail; the counts are then null")
+    encoding: str | None
+    encoding_confidence: float | None
+    delimiter: str | None
+    sheet: str | None
+    sheets: list[str] = Field(description="The sheets of a workbook")
+    header_line: int | None
+    columns: list[PreviewColumn]
+    rows: list[PreviewRow] = Field(description="The first ten rows")
+    report: list[ReportLine] = Field(description="The first hundred lines of the report")
+    rows_read: int | None
+    added: int | None
+    changed: int | None
+    enrolled: int | None
+    merged: int | None
+    refused: int | None
+    flagged: int | None
+    not_enrolled: int | None
+    opted_out: int | None
+    missing_names: int | None
 
 
 class ImportQuery(Paging):

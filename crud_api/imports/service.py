@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import date
-from io import BufferedReader
-from typing import Literal
+from typing import BinaryIO
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -15,11 +14,12 @@ from crud_api.database import CopyOut, Database
 from crud_api.enrolments.service import first_due_day
 from crud_api.errors import ApiError, ConflictError, InvalidInputError, NotFoundError
 from crud_api.imports import repository
-from crud_api.imports.columns import contact_columns, suppression_columns
-from crud_api.imports.csv_file import CsvFile, Row, lay_out
+from crud_api.imports.csv_file import Row
+from crud_api.imports.layout import Kind, Layout, lay_out
 from crud_api.imports.repository import Merge
 from crud_api.imports.rows import ContactRows, SuppressionRows
 from crud_api.imports.schemas import ContactExportQuery, ContactFileQuery, FileQuery, Import, ImportQuery
+from crud_api.imports.table import Table, open_table
 from crud_api.paging import Page
 from crud_api.sequences import repository as sequences
 from crud_api.tables import AnyRow
@@ -31,7 +31,7 @@ CONFLICT = "Another request added a record of the file in the meantime. Nothing 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # without it, some spreadsheets do not recognise UTF-8
 
 
-def begin(store: Database, kind: Literal["contacts", "suppressions"]) -> int:
+def begin(store: Database, kind: Kind) -> int:
     """Record an import, so that it is visible while its file arrives and after it fails; return its id."""
     with store.reading() as connection:
         return repository.begin(connection, kind)
@@ -55,7 +55,7 @@ def fail(store: Database, import_id: int, error: BaseException) -> None:
 def import_contacts(
     store: Database,
     import_id: int,
-    file: BufferedReader,
+    file: BinaryIO,
     query: ContactFileQuery,
     *,
     enrolment: tuple[int, date] | None,
@@ -67,47 +67,88 @@ def import_contacts(
     """
     with _recorded(store, import_id), store.transaction() as connection:
         repository.start(connection, import_id)
-        source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
-        opt_outs = query.opt_outs == "suppress"
-        layout = lay_out(
-            source.header,
-            contact_columns(opt_outs=opt_outs),
-            required=("mailAddress", "name"),
-            columns=query.column,
-            others_are_attributes=query.other_columns == "attributes",
-            read_opt_outs=opt_outs,
-        )
-        write = ContactRows(layout, refuse_roles=query.role_addresses == "refuse")
-        rows = _stage(store, connection, import_id, source, write)
-        repository.settle_rows(connection, import_id)
-        repository.refuse_suppressed(connection, import_id, pads)
-        if write.opted_out:
-            repository.suppress_opted_out(connection, pads)
-        merge = Merge(import_id, pads, change=query.existing == "update", opt_outs=write.opted_out > 0)
-        if enrolment is None:
-            counts = repository.merge_contacts(connection, merge)
-        else:
-            counts = repository.merge_and_enrol(connection, merge, *enrolment)
-        counts |= {"opted_out": write.opted_out, "missing_names": write.missing_names}
-        repository.finish(connection, import_id, rows, counts, layout)
+        table = open_table(file, query, "contacts")
+        merge_contact_file(store, connection, import_id, table, query, enrolment=enrolment, pads=pads)
     return _of(store, import_id)
 
 
+def merge_contact_file(
+    store: Database,
+    connection: Connection,
+    import_id: int,
+    table: Table,
+    query: ContactFileQuery,
+    *,
+    enrolment: tuple[int, date] | None,
+    pads: bytes,
+    staged: Callable[[], object] = lambda: None,
+) -> None:
+    """Merge the rows of a file; call `staged` when they are in the temporary table.
+
+    Raise InvalidInputError if no column has mail addresses.
+    """
+    layout = contact_layout(table, query)
+    write = ContactRows(
+        layout,
+        refuse_roles=query.role_addresses == "refuse",
+        encoding=table.encoding or "text",
+        header_line=table.header_line,
+    )
+    rows = _stage(store, connection, import_id, table, write)
+    staged()
+    repository.settle_rows(connection, import_id)
+    repository.refuse_suppressed(connection, import_id, pads)
+    if write.opted_out:
+        repository.suppress_opted_out(connection, pads)
+    merge = Merge(import_id, pads, change=query.existing == "update", opt_outs=write.opted_out > 0)
+    if enrolment is None:
+        counts = repository.merge_contacts(connection, merge)
+    else:
+        counts = repository.merge_and_enrol(connection, merge, *enrolment)
+    counts |= {"opted_out": write.opted_out, "missing_names": write.missing_names}
+    repository.finish(connection, import_id, rows, counts, layout, table)
+
+
+def contact_layout(table: Table, query: ContactFileQuery) -> Layout:
+    return lay_out(
+        table.header,
+        "contacts",
+        columns=query.column,
+        others_are_attributes=query.other_columns == "attributes",
+        read_opt_outs=query.opt_outs == "suppress",
+        sample=table.sample,
+    )
+
+
 def import_suppressions(
-    store: Database, import_id: int, file: BufferedReader, query: FileQuery, *, pads: bytes
+    store: Database, import_id: int, file: BinaryIO, query: FileQuery, *, pads: bytes
 ) -> Import:
     """Import a file of suppressed addresses; end their enrolments and cancel their sends."""
     with _recorded(store, import_id), store.transaction() as connection:
         repository.start(connection, import_id)
-        source = CsvFile(file, encoding=query.encoding, delimiter=query.delimiter)
-        layout = lay_out(
-            source.header, suppression_columns(), required=("mailAddress",), columns=query.column
-        )
-        rows = _stage(store, connection, import_id, source, SuppressionRows(layout))
-        repository.settle_rows(connection, import_id)
-        counts = repository.merge_suppressions(connection, pads)
-        repository.finish(connection, import_id, rows, counts, layout)
+        table = open_table(file, query, "suppressions")
+        merge_suppression_file(store, connection, import_id, table, query, pads=pads)
     return _of(store, import_id)
+
+
+def merge_suppression_file(
+    store: Database,
+    connection: Connection,
+    import_id: int,
+    table: Table,
+    query: FileQuery,
+    *,
+    pads: bytes,
+    staged: Callable[[], object] = lambda: None,
+) -> None:
+    """Do the same with a file of suppressions."""
+    layout = lay_out(table.header, "suppressions", columns=query.column, sample=table.sample)
+    write = SuppressionRows(layout, encoding=table.encoding or "text", header_line=table.header_line)
+    rows = _stage(store, connection, import_id, table, write)
+    staged()
+    repository.settle_rows(connection, import_id)
+    counts = repository.merge_suppressions(connection, pads)
+    repository.finish(connection, import_id, rows, counts, layout, table)
 
 
 def read(connection: Connection, query: ImportQuery) -> Page[Import]:
@@ -147,15 +188,17 @@ def _recorded(store: Database, import_id: int) -> Iterator[None]:
 
 
 def _stage(
-    store: Database, connection: Connection, import_id: int, source: CsvFile, write: Callable[[Row], str]
+    store: Database, connection: Connection, import_id: int, table: Table, write: Callable[[Row], str]
 ) -> int:
-    """Copy the rows of the file to the temporary table; return their number."""
+    """Copy the rows of the file to the temporary table; return the number of those that are not blank."""
     rows = 0
 
     def lines() -> Iterator[str]:
         nonlocal rows
-        for row in source.rows():
-            yield write(row)
+        for row in table.rows:
+            if not (line := write(row)):
+                continue
+            yield line
             rows += 1
             if rows % PROGRESS_ROWS == 0:
                 _show_progress(store, import_id, ImportState.READING, rows)

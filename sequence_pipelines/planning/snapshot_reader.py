@@ -107,7 +107,9 @@ def read_refused(
     A mail that was refused before the day's first window no longer matters.
     """
     day = snapshot.day
-    return repository.refused(last or snapshot.due_until, from_epoch_day(first_send_day(snapshot.windows, day)))
+    return repository.refused(
+        last or snapshot.due_until, from_epoch_day(first_send_day(snapshot.windows, day))
+    )
 
 
 def read_first_mails(

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from crud_api.imports import service
-from crud_api.imports.csv_file import LONGEST_LINE
 from tests.conftest import Services
 from tests.crud_api.conftest import NOBODY, STEP, TODAY, Api
 from tests.crud_api.test_hostile_input import HOSTILE
@@ -115,7 +114,9 @@ def test_file_is_read_whatever_program_wrote_it(api: Api, file: bytes, query: di
 
 def test_latin_letters_are_read_in_the_encoding_that_is_named(api: Api) -> None:
     file = "name,mailAddress\nMüller – €,m@example.com\n".encode("windows-1252")
-    assert refused(api, file) == "body: near line 1: is not valid utf-8. Set `encoding` to that of the file."
+    shown = done(api, file, encoding="utf-8")
+    reason = "is not valid utf-8; set `encoding` to that of the file, or mend the line"
+    assert report(api, shown) == [(2, "refused", reason)]
     done(api, file, encoding="windows-1252")
     assert contacts(api)[0][0] == "Müller – €"
 
@@ -280,23 +281,13 @@ BAD_FILES = [
     ("", "body: is empty. Its first line must contain the column names."),
     ("\n\n", "body: is empty"),
     (
-        "mailAddress\na@example.com\n",
-        "body: no column matches name. Select one with column=name:<column name>.",
+        "name\nAda\n",
+        "body: no column matches mailAddress. Select one with column=mailAddress:<column name>.",
     ),
-    ("name\nAda\n", "body: no column matches mailAddress"),
-    ("name,email,E-Mail\n", "body: two columns match mailAddress"),
-    ("name,email,email\n", "body: line 1: two columns have the same name"),
-    (f"name,email,{'x' * 300}\n", "body: line 1: a column name is too long"),
-    ("name,email," + ",".join(map(str, range(600))), "body: has more than 500 columns"),
-    (GRACE + 'Ada,"ada@example.com\n' * 3, "body: line 3: is not valid CSV"),
-    (GRACE + '"Ada"x,ada@example.com\n', "body: line 3: is not valid CSV"),
-    (GRACE + '"' + "x\n" * 2_000, "body: line 3: is not valid CSV: the row does not end"),
-    (GRACE + "x" * (LONGEST_LINE + 1), "body: line 3: is not valid CSV: the row does not end"),
-    (GRACE + f"Ada,{'x' * 200_000}\n", "body: line 3: is not valid CSV: field larger than field limit"),
-    (GRACE.encode() + b"\xff\xff", "body: near line"),
-    (GRACE.encode("utf-16") + b"\x00", "body: near line"),
-    (b"\x1f\x8b\x08\x00" * 100, "body: near line 1: is not valid utf-8"),
-    (b"PK\x03\x04" + b"\x00" * 100, "body: "),
+    ("Ada,ada@example.com\n", "body: line 1 has a mail address where the column names must be."),
+    ("n\xe4me,mail\xe4ddr\n".encode("latin-1"), "body: no column matches mailAddress"),
+    (b"\x1f\x8b\x08\x00" * 100, "body: is compressed (gzip)"),
+    (b"PK\x03\x04" + b"\x00" * 100, "body: is a ZIP archive or another file, not a workbook"),
 ]
 
 
@@ -336,7 +327,10 @@ def test_bad_query_of_an_import_names_the_parameter(
 
 def test_import_that_fails_in_the_middle_keeps_nothing(api: Api) -> None:
     rows = "".join(f"N{n},n{n}@example.com\n" for n in range(20_000))
-    assert "line 20002" in refused(api, f'name,mailAddress\n{rows}"x')
+    api.sql("REVOKE INSERT ON contacts FROM sequence_api")
+    answer = post(api, f"name,mailAddress\n{rows}N,refused")
+    api.sql("GRANT INSERT ON contacts TO sequence_api")
+    assert answer.status_code == 500
     assert contacts(api) == []
     assert api.sql("SELECT count(*) FROM import_lines") == [(0,)]
 

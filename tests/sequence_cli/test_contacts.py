@@ -62,12 +62,12 @@ def test_opt_outs_of_a_file_are_suppressed_unless_they_are_ignored(api_url: str,
 
 def test_rejected_file_gives_status_1_and_unreachable_api_status_2(api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "in.csv"
-    file.write_text(FILE)
+    file.write_text("Who,Where\nAda,London\n")
     runner = CliRunner()
     refused = runner.invoke(app, ["contacts", "import", str(file)])
     assert (refused.exit_code, refused.output) == (
         1,
-        "body: no column matches name. Select one with column=name:<column name>.\n",
+        "body: no column matches mailAddress. Select one with column=mailAddress:<column name>.\n",
     )
     unreachable = runner.invoke(app, ["contacts", "export", str(file), "--url", NOWHERE])
     assert (unreachable.exit_code, unreachable.output) == (

@@ -43,6 +43,8 @@ UPDATE imports i SET state = 'done', finished_at = clock_timestamp(),
     rows_read = %(rows_read)s, added = %(added)s, changed = %(changed)s, enrolled = %(enrolled)s,
     opted_out = %(opted_out)s, missing_names = %(missing_names)s,
     ignored_columns = %(ignored_columns)s, opt_out_columns = %(opt_out_columns)s,
+    encoding = %(encoding)s, encoding_confidence = %(encoding_confidence)s, delimiter = %(delimiter)s,
+    sheet = %(sheet)s, header_line = %(header_line)s, columns = %(columns)s::jsonb,
     merged = l.merged, refused = l.refused, flagged = l.flagged, not_enrolled = l.not_enrolled
 FROM (SELECT count(*) FILTER (WHERE outcome = 'merged') AS merged,
         count(*) FILTER (WHERE outcome = 'refused') AS refused,
@@ -78,6 +80,18 @@ COPY import_rows (line, name, placeholder, mail_address, written, is_active, att
 -- name: report_rows
 INSERT INTO import_lines (import_id, line, outcome, reason)
 SELECT %(import_id)s, line, outcome, reason FROM import_rows WHERE outcome IS NOT NULL
+
+-- name: first_rows
+-- The first rows as they would be imported, for a preview.
+SELECT line, CASE WHEN mail_address IS NOT NULL THEN coalesce(name, placeholder, '') END AS name,
+    mail_address,
+    CASE WHEN mail_address IS NOT NULL THEN coalesce(is_active, true) END AS is_active,
+    attributes, opt_out, outcome, reason
+FROM import_rows ORDER BY line LIMIT %(rows)s
+
+-- name: first_lines
+SELECT line, outcome, reason FROM import_lines WHERE import_id = %(import_id)s
+ORDER BY line, outcome LIMIT %(rows)s
 
 -- name: drop_refused
 DELETE FROM import_rows WHERE outcome = 'refused'
