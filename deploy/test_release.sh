@@ -109,7 +109,7 @@ old_release() {
         < deploy/test_day.py > /dev/null)
     (cd "$work/old" && docker compose run --rm --no-deps -T --env CONTACTS migrations python - plan \
         < deploy/test_day.py) | tail -1
-    until docker logs sequences-release-slow 2>&1 | grep 'mail to'; do sleep 1 > /dev/null; done
+    until docker logs sequences-release-slow 2>&1 | grep 'mail to' > /dev/null; do sleep 1; done
     poll
 }
 
@@ -189,7 +189,7 @@ newer_schema() {
     sql "UPDATE alembic_version SET version_num = '9999_later'" > /dev/null
     refused 9999_later migrations
     docker compose restart worker 2> /dev/null
-    until docker compose logs --no-color worker | grep schema_is_newer; do sleep 1 > /dev/null; done
+    until docker compose logs --no-color worker | grep schema_is_newer > /dev/null; do sleep 1; done
     say "worker: $(docker compose logs --no-color --no-log-prefix worker | grep schema_is_newer | tail -1)"
     curl --silent --fail "http://127.0.0.1:$API_PORT/readyz" > /dev/null ||
         fail "the API is not ready on a newer schema"
@@ -271,15 +271,15 @@ health() {
 try: print(u.urlopen('http://127.0.0.1:9109/readyz').read().decode())
 except e.HTTPError as error: print(error.code, error.read().decode())"; }
     docker compose stop --timeout 5 sqs 2> /dev/null
-    until ready | grep '503.*down: queue'; do sleep 1 > /dev/null; done
+    until ready | grep '503.*down: queue' > /dev/null; do sleep 1; done
     say "without queue: $(ready)"
     docker compose start sqs 2> /dev/null
-    until ready | grep '"ready"'; do sleep 1 > /dev/null; done
+    until ready | grep '"ready"' > /dev/null; do sleep 1; done
     docker compose stop --timeout 20 postgres 2> /dev/null
-    until ready | grep '503.*database'; do sleep 1 > /dev/null; done
+    until ready | grep '503.*database' > /dev/null; do sleep 1; done
     say "without database: $(ready)"
     docker compose start postgres 2> /dev/null
-    until ready | grep '"ready"'; do sleep 1 > /dev/null; done
+    until ready | grep '"ready"' > /dev/null; do sleep 1; done
     docker build --quiet --tag sequences-release:unloadable - > /dev/null <<DOCKERFILE
 FROM $new
 USER root
