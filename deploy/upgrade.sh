@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.."
 
 began=$SECONDS
 say() { printf '%4d s  %s\n' "$((SECONDS - began))" "$*"; }
-has() { docker compose config --services | grep --quiet --line-regexp "$1"; }
+services=" $(docker compose config --services | tr '\n' ' ')"
+has() { case $services in *" $1 "*) return 0 ;; *) return 1 ;; esac; }
 running() { docker compose ps --quiet "$1"; }
 # Names the variable of a port that another program uses: Docker's message has only the number.
 up() {

@@ -86,11 +86,13 @@ def fill(at: Machine, rates: Mapping[str, int], sources: Mapping[str, str], star
         connection.execute("VACUUM ANALYZE")
 
 
-def sizes(at: Machine) -> tuple[int, dict[str, int]]:
-    """Return the bytes of the database, and the rows of its tables."""
+def sizes(at: Machine) -> tuple[int, dict[str, tuple[int, int]]]:
+    """Return the bytes of the database, and the rows and bytes of its tables, with their indexes."""
     with at.database("DAGSTER_DATABASE_URL") as connection:
         rows = {
-            table: connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchall()[0][0]
+            table: connection.execute(
+                f"SELECT count(*), pg_total_relation_size('{table}') FROM {table}".encode()
+            ).fetchall()[0]
             for table in TABLES
         }
         (size,) = connection.execute("SELECT pg_database_size(current_database())").fetchall()[0]
@@ -99,7 +101,10 @@ def sizes(at: Machine) -> tuple[int, dict[str, int]]:
 
 def show(at: Machine, what: str) -> int:
     size, rows = sizes(at)
-    say(f"{what}: {size / 1e6:,.0f} MB; " + ", ".join(f"{table} {n:,}" for table, n in rows.items()))
+    say(
+        f"{what}: {size / 1e6:,.0f} MB; "
+        + ", ".join(f"{table} {n:,} ({part / 1e6:,.0f} MB)" for table, (n, part) in rows.items())
+    )
     return size
 
 

@@ -198,3 +198,12 @@ def test_upgrade_migrates_before_it_replaces_and_drains_last() -> None:
              "code webserver daemon", "--no-recreate --scale", "docker stop --time 660"]  # fmt: skip
     places = [text.index(step) for step in order]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("name", ["upgrade.sh", "test.sh", "test_release.sh"])
+def test_no_pipeline_fails_because_its_last_command_found_what_it_looks_for(name: str) -> None:
+    """With `pipefail`, `grep --quiet` ends the program before it, and the pipeline counts as failed."""
+    text = (DEPLOY / name).read_text()
+    assert "pipefail" in text
+    assert not re.findall(r"\|\s*(?:head|grep (?:--quiet|-q)).*; (?:do|then)", text)
+    assert not re.findall(r"\|\s*grep (?:--quiet|-q)", text)

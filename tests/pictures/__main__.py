@@ -23,7 +23,7 @@ from tests.end_to_end.running_stack import ROOT, SEQUENCES, Stack
 
 NEEDED = ("dagster.yaml", "workspace.yaml", "examples")
 INSTALLED_DAYS_AGO = 30  # so that days are missed, as the tutorial tells
-FIRST_MAILS = 12
+FIRST_MAILS = 5
 START_SECONDS, MAILS_SECONDS, BACKFILL_SECONDS = 300, 600, 300
 
 
