@@ -157,5 +157,5 @@ def _reply_to(error: ClientError) -> Reply:
             return Reply(phase, smtp_code, f"{enhanced} {code}: {text}")
     if status >= _SERVER_ERRORS:
         return Reply(Phase.DOT, 451, f"4.3.0 {code}: {text}")
-    # An error code that is not in the table: 5.7.0 counts against the mailbox, not against the contact.
-    return Reply(Phase.DOT, 550, f"5.7.0 {code}: {text}")
+    # An error code that is not in the table is a fault of the account, not of the contact.
+    return Reply(Phase.DOT, 550, f"5.7.0 Error of Amazon SES: {code}: {text}")

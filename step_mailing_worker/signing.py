@@ -86,7 +86,7 @@ def _signature(key: _Key, domain: str, fields: Mapping[str, bytes], body: bytes)
     """Return the header DKIM-Signature (RFC 6376, relaxed/relaxed, rsa-sha256), with its line end."""
     names = (*(name for name in _SIGNED if name in fields), *_ONCE)
     tags = (
-        f"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d={domain}; s={key.selector};\r\n"
+        f"DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;\r\n d={domain};\r\n s={key.selector};\r\n"
         f" h={_folded(':'.join(names), ':')};\r\n"
         f" bh={b64encode(sha256(_relaxed_body(body)).digest()).decode()};\r\n b="
     ).encode()

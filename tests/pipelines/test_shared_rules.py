@@ -119,7 +119,7 @@ def test_plan_leaves_out_every_spelling_of_a_suppressed_address(world: Any, ente
     )
     repository = PlanRepository(world.connection, pads)
     assert repository.hash_new_addresses() == 2
-    unmailable = repository.unmailable()["contact_id"].tolist()
+    unmailable = repository.unmailable(datetime.now(UTC))["contact_id"].tolist()
     assert contact in unmailable
     assert free not in unmailable
 

@@ -111,7 +111,8 @@ def test_kept_connection_is_used_again_and_a_stale_one_is_replaced_without_a_fai
         ("MAIL", "550 5.7.232 tenant limit", "cancelled", "active", 0, True),
         ("dot", "452 4.3.1 no space", "planned", "active", 0, False),
         ("dot", "421 4.3.2 shutting down", "planned", "active", 0, False),
-        ("dot", "554 5.6.0 content rejected", "cancelled", "paused", 0, False),
+        ("dot", "554 5.6.0 malformed message", "cancelled", "paused", 0, False),
+        ("dot", "554 5.6.0 content rejected", "expired", "active", 0, False),
         ("DATA", "554 no", "cancelled", "paused", 0, False),
         ("dot", "nonsense", "unknown", "active", 0, False),
         ("banner", "554 not today", "planned", "active", 0, False),
@@ -176,7 +177,7 @@ def test_international_domain_goes_as_punycode_and_an_international_name_needs_s
     team.start()
     team.becomes(domain, "sent")
     assert "RCPT TO:<bob@xn--bcher-kva.example>" in server.commands
-    assert team.becomes(local, "hard_failed") == "smtputf8_not_offered"
+    assert team.becomes(local, "expired") == "relay_lacks_smtputf8"
     server.extensions = ("SMTPUTF8", "8BITMIME", "SIZE 1000000")
     team.workers.pop().stop()
     team.start()

@@ -130,11 +130,11 @@ def test_mailbox_has_an_account_of_its_own_or_the_workers(team: Team, ses: Scrip
 
 
 REFUSALS = [
-    (429, "TooManyRequestsException", "Maximum sending rate exceeded.", "planned", "rate_limit", True),
+    (429, "TooManyRequestsException", "Maximum sending rate exceeded.", "planned", "rate_limit", False),
     (429, "TooManyRequestsException", "Daily message quota exceeded.", "cancelled", "daily_limit", True),
-    (400, "LimitExceededException", "Too many", "planned", "rate_limit", True),
+    (400, "LimitExceededException", "Too many", "planned", "rate_limit", False),
     (400, "MessageRejected", "Email address is not verified", "cancelled", "sender_policy", True),
-    (400, "MessageRejected", "Virus found", "cancelled", "content_refused", False),
+    (400, "MessageRejected", "Virus found", "expired", "refused_today", False),
     (400, "BadRequestException", "Illegal address", "cancelled", "content_refused", False),
     (400, "MailFromDomainNotVerifiedException", "no", "cancelled", "sender_policy", True),
     (400, "AccountSuspendedException", "no", "cancelled", "sender_policy", True),
@@ -195,5 +195,5 @@ def test_gate_is_passed_before_the_call(team: Team, ses: ScriptedSes) -> None:
 def test_address_beyond_ascii_is_not_ses_to_take(team: Team, ses: ScriptedSes) -> None:
     message = team.send(contact=team.contact("jürgen@people.example"))
     team.start()
-    assert team.becomes(message, "hard_failed") == "smtputf8_not_offered"
+    assert team.becomes(message, "expired") == "relay_lacks_smtputf8"
     assert ses.requests == []
