@@ -68,8 +68,8 @@ def quality(settings: PipelineSettings) -> dict[str, Any]:
     with connect(settings.pipeline_database_url, name="bench") as connection:
         repository, day = PlanRepository(connection, settings.address_pads), planning_day_at(NOW, settings)
         with ThreadPoolExecutor(max_workers=2) as executor:
-            snapshot, due, unmailable = read_due(repository, day, day.begins, executor)
-        candidates = choose_candidates(due, snapshot, unmailable).candidates
+            snapshot, due, gates = read_due(repository, day, day.begins, executor)
+        candidates = choose_candidates(due, snapshot, gates).candidates
         began = time.perf_counter()
         assigned = assign_intervals(candidates, snapshot).served
         spent = time.perf_counter() - began

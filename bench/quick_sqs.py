@@ -94,9 +94,6 @@ class Sqs:
     async def get_queue_attributes(self, name: str, queue: Queue, _body: dict[str, Any]) -> dict[str, Any]:
         return {"Attributes": {"VisibilityTimeout": "30", **queue.attributes, "QueueArn": f"arn:{name}"}}
 
-    async def list_queue_tags(self, _name: str, _queue: Queue, _body: dict[str, Any]) -> dict[str, Any]:
-        return {"Tags": {}}
-
     async def send_message_batch(self, _name: str, queue: Queue, body: dict[str, Any]) -> dict[str, Any]:
         for entry in body["Entries"]:
             queue.add(entry["MessageBody"], entry.get("DelaySeconds", 0))

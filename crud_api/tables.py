@@ -53,6 +53,7 @@ sequences = Table(
     Column("is_active", Boolean),
     Column("max_new_per_day", Integer),
     Column("priority", Integer),
+    Column("reply_stops", Text),
 )
 
 steps = Table(
@@ -109,6 +110,11 @@ contacts = Table(
     Column("is_active", Boolean),
     Column("attributes", JSONB),
     Column("address_hmac", LargeBinary),
+    Column("replied_at", Instant),
+    Column("stopped_at", Instant),
+    Column("stopped_reason", Text),
+    Column("hold_until", Date),
+    Column("hold_reason", Text),
 )
 
 api_keys = Table(
@@ -180,6 +186,8 @@ sequences_contacts = Table(
     Column("last_send", Date),
     Column("last_offset", SmallInteger),
     Column("mailbox_id", BigInteger),
+    Column("thread_round", SmallInteger),
+    Column("enrolled_at", Instant),
 )
 
 sends = Table(

@@ -69,7 +69,7 @@ def restore_guard(
             "cannot be used: a planning day, and so a plan, has started since the snapshot",
             param_hint="--keep-places",
         )
-    named = _sends_named(records, settings, complete=complete)
+    named = _sends_named(records, complete=complete)
     evidence = named | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
 
@@ -146,13 +146,14 @@ def _instant(text: str) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _sends_named(texts: list[str], settings: OwnerSettings, *, complete: bool) -> dict[SendKey, SendStatus]:
+def _sends_named(texts: list[str], *, complete: bool) -> dict[SendKey, SendStatus]:
     """Return the sends that the texts name; warn if there are texts and they name none."""
     from sequence_store.domain.states import SendStatus
     from sequence_store.mail.message_ids import keys_named_in
+    from sequence_store.settings import MessageIdSettings, read_settings
 
-    secret = settings.address_key.get_secret_value().encode()
-    named = {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
+    secrets = read_settings(MessageIdSettings).message_id_keys
+    named = {key: SendStatus.SENT for text in texts for key in keys_named_in(text, *secrets)}
     if texts and not named:
         _warn_of_no_names(complete=complete)
     return named

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -22,12 +22,14 @@ from crud_api.fields import (
     LINE_OR_NOTHING_PATTERN,
     NO_NUL_PATTERN,
     Address,
+    Day,
     SearchAddress,
     SearchText,
     one_line,
     without_nul,
 )
 from crud_api.paging import SORT, Paging
+from sequence_store.domain.states import HoldReason
 
 MOST_ROWS = 1_000
 CONTACT_ROWS_SCHEMA = {
@@ -87,6 +89,10 @@ class ContactChanges(PatchBody):
     mail_address: Address = UNSENT
     is_active: bool = UNSENT
     attributes: Attributes = UNSENT
+    hold_until: Day | None = Field(
+        default=UNSENT,
+        description="Hold the contact: it gets no mail of this date or an earlier one; null ends it",
+    )
 
 
 class ContactUpsert(PatchBody):
@@ -165,6 +171,12 @@ class Contact(ResponseBody):
         description="Why, such as unsubscribed, hard_bounce or opted_out", examples=["unsubscribed"]
     )
     suppressed_at: datetime | None
+    hold_until: date | None = Field(description="The contact gets no mail of this date or an earlier one")
+    hold_reason: HoldReason | None = Field(description="`away`: an absence notice; `manual`: a person")
+    replied_at: datetime | None = Field(description="When a reply stopped it last")
+    stopped_at: datetime | None = Field(
+        description="Since when it gets no mail because an opt-out waits for confirmation"
+    )
     created_at: datetime
     last_updated_at: datetime | None
 

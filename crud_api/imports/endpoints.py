@@ -97,11 +97,18 @@ async def import_contacts(
     enrolment = await run_in_threadpool(service.enrolment_of, store, query.sequence_id, today)
     pads = settings.address_pads
 
+    quiet_days = settings.reply_quiet_days
+
     def run(import_id: int, file: BinaryIO) -> Import:
-        return service.import_contacts(store, import_id, file, query, enrolment=enrolment, pads=pads)
+        return service.import_contacts(
+            store, import_id, file, query, enrolment=enrolment, pads=pads, quiet_days=quiet_days
+        )
 
     def show(_: int, file: BinaryIO) -> Response:
-        return _preview_response(preview.preview_contacts(store, file, query, enrolment=enrolment, pads=pads))
+        shown = preview.preview_contacts(
+            store, file, query, enrolment=enrolment, pads=pads, quiet_days=quiet_days
+        )
+        return _preview_response(shown)
 
     if query.dry_run:
         return await import_body(request, store, None, show)

@@ -41,12 +41,21 @@ def preview_contacts(
     *,
     enrolment: tuple[int, date] | None,
     pads: bytes,
+    quiet_days: int,
 ) -> ImportPreview:
     """Return what an import of the file would do; raise InvalidInputError if the file cannot be read."""
 
     def merge(connection: Connection, import_id: int, table: Table, staged: Callable[[], object]) -> None:
         service.merge_contact_file(
-            store, connection, import_id, table, query, enrolment=enrolment, pads=pads, staged=staged
+            store,
+            connection,
+            import_id,
+            table,
+            query,
+            enrolment=enrolment,
+            pads=pads,
+            quiet_days=quiet_days,
+            staged=staged,
         )
 
     def layout(table: Table) -> Layout:

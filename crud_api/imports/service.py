@@ -60,6 +60,7 @@ def import_contacts(
     *,
     enrolment: tuple[int, date] | None,
     pads: bytes,
+    quiet_days: int,
 ) -> Import:
     """Import a file of contacts in one transaction; list refused rows in the report.
 
@@ -68,7 +69,16 @@ def import_contacts(
     with _recorded(store, import_id), store.transaction() as connection:
         repository.start(connection, import_id)
         table = open_table(file, query, "contacts")
-        merge_contact_file(store, connection, import_id, table, query, enrolment=enrolment, pads=pads)
+        merge_contact_file(
+            store,
+            connection,
+            import_id,
+            table,
+            query,
+            enrolment=enrolment,
+            pads=pads,
+            quiet_days=quiet_days,
+        )
     return _of(store, import_id)
 
 
@@ -81,6 +91,7 @@ def merge_contact_file(
     *,
     enrolment: tuple[int, date] | None,
     pads: bytes,
+    quiet_days: int,
     staged: Callable[[], object] = lambda: None,
 ) -> None:
     """Merge the rows of a file; call `staged` when they are in the temporary table.
@@ -100,7 +111,13 @@ def merge_contact_file(
     repository.refuse_suppressed(connection, import_id, pads)
     if write.opted_out:
         repository.suppress_opted_out(connection, pads)
-    merge = Merge(import_id, pads, change=query.existing == "update", opt_outs=write.opted_out > 0)
+    merge = Merge(
+        import_id,
+        pads,
+        change=query.existing == "update",
+        opt_outs=write.opted_out > 0,
+        quiet_days=quiet_days,
+    )
     if enrolment is None:
         counts = repository.merge_contacts(connection, merge)
     else:

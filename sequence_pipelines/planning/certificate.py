@@ -83,9 +83,9 @@ def prove_latest_plan(connection: psycopg.Connection[Any], settings: PipelineSet
     written = repository.frame("read_rows_written_by", since=since, written_by=written_by)
     lost = repository.frame("read_rows_lost_since", since=since, day=day.day, written_by=written_by)
     with ThreadPoolExecutor(max_workers=2) as executor:
-        snapshot, due, unmailable = read_due(repository, day, since, executor)
+        snapshot, due, gates = read_due(repository, day, since, executor)
     before = _without(snapshot, written, due)
-    candidates = choose_candidates(due, before, unmailable).candidates
+    candidates = choose_candidates(due, before, gates).candidates
     deferred = repository.frame("read_deferred", day=day.day)
     known = are_among(candidates, deferred, []) | are_among(candidates, written, ["round"])
     made = {"made_at": day.now, "written_by": written_by}

@@ -18,8 +18,8 @@ from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.assignment import assign, find_waiting
 from sequence_pipelines.planning.engine.capacity import is_ramping
 from sequence_pipelines.planning.engine.eligibility import (
+    ClosedGates,
     choose_candidates,
-    defer_refused,
     find_due_steps,
     find_steps,
     only_due,
@@ -121,17 +121,16 @@ def forecast(
         repository, today, oldest_live(repository.connection, settings, today.begins), team
     )
     last = snapshot.day.day + timedelta(days=days + 1)  # a zone may be two dates ahead of the planning day
-    unmailable = repository.unmailable(today.now)
     refused = read_refused(repository, snapshot, last)
+    gates = ClosedGates(repository.unmailable(today.now), repository.holds(), refused)
     enrolments = find_steps(repository.due(last), snapshot.steps)
-    snapshot = _without_revoked(repository, snapshot, enrolments, unmailable)
+    snapshot = _without_revoked(repository, snapshot, enrolments, gates)
     enrolments = _as_if_mailed(enrolments.assign(in_queue=False), snapshot)
     mail_days = _mail_days(repository.mail_days(), snapshot.rows[snapshot.rows["under_way"]], snapshot)
     for _ in range(days):
         soon = enrolments[enrolments["due_day"] <= epoch_day(snapshot.due_until)]
-        due = only_due(soon.assign(at=soon.index), snapshot)
-        eligibility = choose_candidates(due, snapshot, unmailable, under_way_excludes=False)
-        eligibility = defer_refused(eligibility, refused, snapshot)
+        due = only_due(soon.assign(at=soon.index), snapshot, gates.holds)
+        eligibility = choose_candidates(due, snapshot, gates, under_way_excludes=False)
         assigned = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
         assigned["in_queue"] |= assigned["reason"].isin(FOR_CAPACITY)
         enrolments.loc[assigned["at"], "in_queue"] = assigned["in_queue"].to_numpy()
@@ -207,7 +206,10 @@ def change_team(team: Team, what_if: WhatIf) -> Team:
 
 
 def _without_revoked(
-    repository: PlanRepository, snapshot: PlanningSnapshot, enrolments: pd.DataFrame, unmailable: pd.DataFrame
+    repository: PlanRepository,
+    snapshot: PlanningSnapshot,
+    enrolments: pd.DataFrame,
+    gates: ClosedGates,
 ) -> PlanningSnapshot:
     """Return the snapshot without the rows that a plan made now would revoke."""
     planned = snapshot.rows[snapshot.rows["planned"]]
@@ -215,7 +217,7 @@ def _without_revoked(
         return snapshot
     gone = repository.enrolments(planned[~are_among(planned, enrolments, ["round"])])
     known = pd.concat([enrolments.assign(status=EnrolmentStatus.ACTIVE.value)[list(gone)], gone])
-    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, known)
+    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), gates, known)
     revoked = snapshot.rows[reasons != ""]
     began = revoked[are_among(revoked, known[~known["follow_up"].astype(bool)], ["round"])]
     key = ["sequence_id", "mailbox_id"]

@@ -31,9 +31,9 @@ from sequence_pipelines.planning.engine.eligibility import (
     MAILED,
     REUSABLE_ROW,
     UNDER_WAY,
+    ClosedGates,
     Eligibility,
     choose_candidates,
-    defer_refused,
     in_due_order,
     only_considered,
 )
@@ -47,7 +47,6 @@ from sequence_pipelines.planning.snapshot_reader import (
     planning_day_at,
     read_due,
     read_first_mails,
-    read_refused,
 )
 from sequence_pipelines.results.advance import Applied, apply_sends, find_unapplied
 from sequence_store.domain.states import Deferral, EnrolmentStatus
@@ -165,21 +164,20 @@ class Planner:
             keys = find_unapplied(self.connection, **window, unknown_settles=settles)
             self.applied = apply_sends(self.connection, keys, now=self.day.now, unknown_settles=settles)
             expired = self.connection.execute(query("dispatch", "expire_overdue"), window).fetchall()
+            self.repository.execute("end_replied_meanwhile")
             self.expired = pd.DataFrame(expired, columns=KEY)
             self.changed_steps = self.repository.recompute_changed_steps()
 
     def read(self, executor: Executor) -> None:
         """Read the snapshot and the due enrolments; start to read the rows that can be planned again."""
         with self._timed("read due contacts"):
-            self.snapshot, self.due, self.unmailable = read_due(
-                self.repository, self.day, self.since, executor
-            )
+            self.snapshot, self.due, self.gates = read_due(self.repository, self.day, self.since, executor)
             self.reusable_rows = executor.submit(self.repository.reusable_rows, self.snapshot.due_until)
 
     def revoke(self) -> None:
         """Cancel the planned rows whose slot is no longer valid."""
         with self._timed("release places"):
-            self.snapshot, self.cancelled = revoke(self.repository, self.snapshot, self.due, self.unmailable)
+            self.snapshot, self.cancelled = revoke(self.repository, self.snapshot, self.due, self.gates)
 
     def select(self) -> None:
         """Sort the due enrolments into candidates, ineligible and exhausted ones."""
@@ -187,10 +185,7 @@ class Planner:
             advanced = pd.DataFrame(self.applied.keys, columns=KEY)
             moved = pd.concat([self.cancelled, self.expired, advanced])
             self.moved = len(moved) > 0
-            eligibility = choose_candidates(self.due, self.snapshot, self.unmailable)
-            eligibility = defer_refused(
-                eligibility, read_refused(self.repository, self.snapshot), self.snapshot
-            )
+            eligibility = choose_candidates(self.due, self.snapshot, self.gates)
             self.eligibility = only_considered(eligibility, self.considered, moved)
             self.reusable = pd.concat([self.reusable_rows.result(), self.cancelled])
 
@@ -288,7 +283,10 @@ def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
 
 
 def revoke(
-    repository: PlanRepository, snapshot: PlanningSnapshot, due: pd.DataFrame, unmailable: pd.DataFrame
+    repository: PlanRepository,
+    snapshot: PlanningSnapshot,
+    due: pd.DataFrame,
+    gates: ClosedGates,
 ) -> tuple[PlanningSnapshot, pd.DataFrame]:
     """Cancel the planned rows whose slot is not valid; return the snapshot without them, and their keys."""
     planned = snapshot.rows[snapshot.rows["planned"]]
@@ -297,7 +295,7 @@ def revoke(
     gone = planned[~are_among(planned, due, ["round"])]
     known = repository.enrolments(gone)
     enrolments = pd.concat([due.assign(status=EnrolmentStatus.ACTIVE.value)[list(known)], known])
-    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, enrolments)
+    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), gates, enrolments)
     if not (reasons != "").any():
         return snapshot, snapshot.rows[KEY][:0]
     cancelled = repository.cancel(snapshot.rows[reasons != ""], reasons[reasons != ""])

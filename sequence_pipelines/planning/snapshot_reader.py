@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from sequence_pipelines.planning.engine.capacity import is_ramping
-from sequence_pipelines.planning.engine.eligibility import find_steps, only_due
+from sequence_pipelines.planning.engine.eligibility import ClosedGates, find_steps, only_due
 from sequence_pipelines.planning.engine.ramp_up import raise_ramp_ups, with_ramp_ups
 from sequence_pipelines.planning.engine.snapshot import (
     PlanningDay,
@@ -85,8 +85,8 @@ def read_snapshot(
 
 def read_due(
     repository: PlanRepository, day: PlanningDay, since: datetime, executor: Executor
-) -> tuple[PlanningSnapshot, pd.DataFrame, pd.DataFrame]:
-    """Return the snapshot, the due enrolments (see only_due), and the contacts that may not be mailed.
+) -> tuple[PlanningSnapshot, pd.DataFrame, ClosedGates]:
+    """Return the snapshot, the due enrolments (see only_due), and what keeps contacts from being mailed.
 
     The threads of `executor` (two) read one table after the other from Postgres while this thread computes.
     """
@@ -94,9 +94,12 @@ def read_due(
     until = last_due_date(last_dates(team.mailboxes, day), day)
     enrolments = executor.submit(repository.due, until)
     unmailable = executor.submit(repository.unmailable, day.now)
+    held = executor.submit(repository.holds)
     snapshot = read_snapshot(repository, day, since, team)
-    due = only_due(find_steps(enrolments.result(), snapshot.steps), snapshot)
-    return snapshot, due, unmailable.result()
+    refused = read_refused(repository, snapshot)
+    gates = ClosedGates(unmailable.result(), held.result(), refused)
+    due = only_due(find_steps(enrolments.result(), snapshot.steps), snapshot, gates.holds)
+    return snapshot, due, gates
 
 
 def read_refused(

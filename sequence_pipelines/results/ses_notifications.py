@@ -67,8 +67,8 @@ def is_notification(body: str) -> bool:
 class Notifications:
     """Reads notifications and caches the certificates that sign them."""
 
-    def __init__(self, secret: bytes, fetch: Callable[[str], bytes] = fetch_certificate) -> None:
-        self._secret = secret
+    def __init__(self, *secrets: bytes, fetch: Callable[[str], bytes] = fetch_certificate) -> None:
+        self._secrets = secrets
         self._fetch = fetch
         self._keys: dict[str, RSAPublicKey] = {}
 
@@ -94,7 +94,7 @@ class Notifications:
             return None
         mail = message.get("mail")
         text = json.dumps(mail) if isinstance(mail, dict) else ""
-        key = next(keys_named_in(text.replace('"', "@"), self._secret), None)
+        key = next(keys_named_in(text.replace('"', "@"), *self._secrets), None)
         return Report(key, kind, detail) if key else None
 
     def _check(self, envelope: Mapping[str, Any]) -> None:

@@ -15,12 +15,17 @@ import pytest
 
 from sequence_pipelines.maintenance.reconcile import reconcile_ledger
 from sequence_pipelines.planning.engine.capacity import free_cells
-from sequence_pipelines.planning.engine.eligibility import find_due_steps
+from sequence_pipelines.planning.engine.eligibility import ClosedGates, find_due_steps
 from sequence_pipelines.planning.engine.revocation import find_revoked
 from sequence_pipelines.planning.engine.send_dates import next_date
 from sequence_pipelines.planning.engine.windows import from_epoch_day, seconds_of
 from sequence_pipelines.planning.repository import PlanRepository
-from sequence_pipelines.planning.snapshot_reader import planning_day_at, read_snapshot, read_team
+from sequence_pipelines.planning.snapshot_reader import (
+    planning_day_at,
+    read_refused,
+    read_snapshot,
+    read_team,
+)
 from sequence_pipelines.resources.database import Database
 from sequence_pipelines.results.consumer import consume_results
 from sequence_store.domain.states import LIVE, REUSABLE, SPENT, SendStatus
@@ -100,7 +105,8 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
     repository = PlanRepository(world.connection, world.settings.address_pads)
     snapshot = read_snapshot(repository, day, now - timedelta(days=1), read_team(repository, day))
     enrolments = repository.enrolments(snapshot.rows)
-    reasons = find_revoked(snapshot, seconds_of(now), repository.unmailable(now), enrolments)
+    gates = ClosedGates(repository.unmailable(now), repository.holds(), read_refused(repository, snapshot))
+    reasons = find_revoked(snapshot, seconds_of(now), gates, enrolments)
     assert dict(zip(snapshot.rows["contact_id"], reasons, strict=True)) == dict(closed)
     assert len({reason for _, reason in closed}) == 10  # nine gates, and none
 

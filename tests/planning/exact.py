@@ -162,6 +162,7 @@ def random_instance(rng: np.random.Generator, shared: float) -> Instance:
         priority=priority[candidates["sequence_id"] - 1],
         overdue=overdue,
         due_day=DAY - overdue,
+        waits_since=DAY - overdue,
         pinned_mailbox_id=0,
     )
     return Instance(

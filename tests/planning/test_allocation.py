@@ -59,6 +59,7 @@ def one_interval(
             "follow_up": pinned > 0,
             "pinned_mailbox_id": pinned,
             "due_day": DAY - overdue,
+            "waits_since": DAY - overdue,
             "overdue": overdue,
             "priority": priority,
         }

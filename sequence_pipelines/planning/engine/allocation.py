@@ -83,7 +83,7 @@ def allocate(
 ) -> Allocation:
     """Return the interval of each candidate, or why it waits, and its turn in the order of service.
 
-    candidates   sequence_id, contact_id, follow_up (bool), pinned_mailbox_id (0: none), due_day, overdue
+    candidates   sequence_id, contact_id, follow_up (bool), pinned_mailbox_id (0: none), due_day, overdue, waits_since
                  (days), priority; one row a (sequence, contact)
     ways         of the candidates, as find_ways returns them
     routes       sequence_id, mailbox_id: the sequence's mailboxes, also those that can take nothing
@@ -121,7 +121,7 @@ class _Allocation:
         self.network = self._network()
         self.class_of, self.class_names = _classes(candidates, self.follow_up)
         contact_hash = mixed(candidates["contact_id"].to_numpy(), day)
-        due = ranks(candidates["due_day"].to_numpy())
+        due = ranks(candidates["waits_since"].to_numpy())
         self.order = key_order(self.class_of, due, contact_hash)
         self.group = self._groups()
         self.open = self._open()
@@ -206,7 +206,7 @@ class _Allocation:
         pair = mixed(
             self.candidates["contact_id"].to_numpy()[some], self.candidates["sequence_id"].to_numpy()[some]
         )
-        due = ranks(self.candidates["due_day"].to_numpy()[some])
+        due = ranks(self.candidates["waits_since"].to_numpy()[some])
         order = some[key_order(self.class_of[some], due, pair)]
         _, first = np.unique(self.contact[order], return_index=True)
         chosen = np.zeros(len(self.open), dtype=bool)

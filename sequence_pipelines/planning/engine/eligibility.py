@@ -14,12 +14,14 @@ from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_store.domain.states import Deferral
 
 # The gates of a contact, numbered as the query read_unmailable numbers them; 0 is open.
-CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
-WEAKEST_FIRST = (INVALID_ADDRESS, SUPPRESSED, CONTACT_INACTIVE, DELETED)
+CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED, OPT_OUT_UNVERIFIED, COMPANY_STOPPED = 1, 2, 3, 4, 5, 6
+WEAKEST_FIRST = (INVALID_ADDRESS, OPT_OUT_UNVERIFIED, SUPPRESSED, CONTACT_INACTIVE, DELETED)
+HOLD_COLUMNS = ("contact_id", "hold_from", "hold_until")
 REASON_OF_GATE = {
     CONTACT_INACTIVE: Deferral.CONTACT_INACTIVE.value,
     SUPPRESSED: Deferral.SUPPRESSED.value,
     INVALID_ADDRESS: Deferral.INVALID_ADDRESS.value,
+    OPT_OUT_UNVERIFIED: Deferral.OPT_OUT_UNVERIFIED.value,
 }
 # Why a mail waits for a later date, numbered as the query read_refused numbers it.
 REFUSED_TODAY, LACKS_SMTPUTF8 = 1, 2
@@ -38,6 +40,14 @@ class Eligibility(NamedTuple):
     candidates: pd.DataFrame  # may get a slot
     ineligible: pd.DataFrame  # may not; with `reason`
     exhausted: pd.DataFrame  # have no step left
+
+
+class ClosedGates(NamedTuple):
+    """What keeps contacts and enrolments from being mailed."""
+
+    unmailable: pd.DataFrame  # contact_id, gate: the contacts that may not be mailed
+    holds: pd.DataFrame  # contact_id, hold_from, hold_until: the contacts that are or were held
+    refused: pd.DataFrame  # the mails that were refused for a date, as PlanRepository.refused returns them
 
 
 def find_steps(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
@@ -60,35 +70,42 @@ def find_steps(enrolments: pd.DataFrame, steps: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, copy=False)
 
 
-def only_due(enrolments: pd.DataFrame, snapshot: PlanningSnapshot) -> pd.DataFrame:
-    """Return the enrolments that are due in the snapshot's planning day, with `overdue` in days."""
+def only_due(enrolments: pd.DataFrame, snapshot: PlanningSnapshot, holds: pd.DataFrame) -> pd.DataFrame:
+    """Return the enrolments that are due in the snapshot's planning day.
+
+    Columns, beside those of `enrolments`: overdue (days) and waits_since (epoch day), both without the dates
+    on which the contact was held.
+    """
     day = epoch_day(snapshot.day.day)
     overdue = find_overdue(enrolments, snapshot.mailboxes, snapshot.routes, snapshot.last_dates, day)
     is_due = overdue >= 0
     due = enrolments if is_due.all() else enrolments[is_due].reset_index(drop=True)
-    return due.assign(overdue=overdue[is_due])
+    overdue = overdue[is_due]
+    held = held_days(due, holds, due["due_day"].to_numpy() + overdue)
+    return due.assign(overdue=np.maximum(overdue - held, 0), waits_since=due["due_day"].to_numpy() + held)
 
 
 def choose_candidates(
     due: pd.DataFrame,
     snapshot: PlanningSnapshot,
-    unmailable: pd.DataFrame,
+    gates: ClosedGates,
     *,
     under_way_excludes: bool = True,
 ) -> Eligibility:
     """Sort the due enrolments, in their order, into candidates, ineligible and exhausted ones.
 
-    unmailable           contact_id, gate: the contacts that may not be mailed
     under_way_excludes   leave out the enrolments that have a row under way; they are in none of the three
                          parts
     """
     at = pd.Index(snapshot.sequences["sequence_id"]).get_indexer(pd.Index(due["sequence_id"]))
-    gate = _gates(due["contact_id"].to_numpy(), unmailable)
+    gate = _gates(due["contact_id"].to_numpy(), gates.unmailable)
     keep = (at >= 0) & (gate != DELETED)
     if under_way_excludes:
         keep &= ~are_among(due, snapshot.rows[snapshot.rows["under_way"]], ["round"])
     has_step = due["step_id"].to_numpy() > 0
     reasons = {reason: gate == number for number, reason in REASON_OF_GATE.items()} | {
+        Deferral.COMPANY_STOPPED.value: company_stopped(due, snapshot.sequences, gates.unmailable),
+        Deferral.AWAY.value: _are_away(due, gates.holds, snapshot),
         Deferral.SEQUENCE_INACTIVE.value: ~np.r_[snapshot.sequences["is_active"].to_numpy(bool), True][at],
         Deferral.ONE_MAIL_A_DAY.value: np.isin(
             due["contact_id"], snapshot.rows["contact_id"][snapshot.rows["today"]]
@@ -98,14 +115,17 @@ def choose_candidates(
     ineligible = np.flatnonzero(keep & has_step & closed)
     words = [np.full(len(ineligible), reason, dtype=object) for reason in reasons]
     reason = np.select([holds[ineligible] for holds in reasons.values()], words, default="")
-    return Eligibility(
+    eligibility = Eligibility(
         due[keep & has_step & ~closed].reset_index(drop=True),
         due.iloc[ineligible].assign(reason=reason),
         due[keep & ~has_step].reset_index(drop=True),
     )
+    return _defer_refused(eligibility, gates.refused, snapshot)
 
 
-def defer_refused(eligibility: Eligibility, refused: pd.DataFrame, snapshot: PlanningSnapshot) -> Eligibility:
+def _defer_refused(
+    eligibility: Eligibility, refused: pd.DataFrame, snapshot: PlanningSnapshot
+) -> Eligibility:
     """Make the candidates ineligible that were refused for a date and could get a slot of it or before it.
 
     refused   as PlanRepository.refused returns it
@@ -140,6 +160,51 @@ def _earliest_send_days(candidates: pd.DataFrame, snapshot: PlanningSnapshot) ->
     pinned = candidates["pinned_mailbox_id"]
     earliest = pinned.map(mailboxes).where(pinned.isin(active), candidates["sequence_id"].map(sequences))
     return earliest.fillna(np.inf).to_numpy(np.float64)
+
+
+def company_stopped(
+    enrolments: pd.DataFrame, sequences: pd.DataFrame, unmailable: pd.DataFrame
+) -> np.ndarray:
+    """Return which enrolments a reply from the contact's company closes: their sequence obeys replies."""
+    stopped = np.isin(
+        enrolments["contact_id"], unmailable["contact_id"][unmailable["gate"] == COMPANY_STOPPED]
+    )
+    if not stopped.any():
+        return stopped
+    obeying = sequences["sequence_id"][sequences["obeys_replies"].astype(bool)]
+    return stopped & np.isin(enrolments["sequence_id"], obeying)
+
+
+def are_held(contact_ids: pd.Series, holds: pd.DataFrame, send_day: pd.Series | np.ndarray) -> np.ndarray:
+    """Return which contacts are held on a date, which is one for each contact."""
+    if holds.empty:
+        return np.zeros(len(contact_ids), dtype=bool)
+    until = holds.set_index("contact_id")["hold_until"].reindex(contact_ids).to_numpy()
+    return np.nan_to_num(until, nan=-1) >= np.asarray(send_day)
+
+
+def held_days(due: pd.DataFrame, holds: pd.DataFrame, until: np.ndarray) -> np.ndarray:
+    """Return on how many dates from due_day to `until` (epoch days) each contact was held."""
+    if holds.empty or not np.isin(due["contact_id"], holds["contact_id"]).any():
+        return np.zeros(len(due), dtype=np.int64)
+    of_contact = holds.set_index("contact_id").reindex(due["contact_id"])
+    first = np.maximum(of_contact["hold_from"].fillna(0).to_numpy(), due["due_day"].to_numpy())
+    last = np.minimum(of_contact["hold_until"].fillna(-1).to_numpy(), until)
+    return np.maximum(last - first + 1, 0).astype(np.int64)
+
+
+def _are_away(due: pd.DataFrame, holds: pd.DataFrame, snapshot: PlanningSnapshot) -> np.ndarray:
+    """Return whose contact is held on the first date that the enrolment may use in the planning day."""
+    away = np.zeros(len(due), dtype=bool)
+    if holds.empty:
+        return away
+    held = np.flatnonzero(np.isin(due["contact_id"], holds["contact_id"]))
+    if len(held):
+        some = due.iloc[held]
+        earliest = _earliest_send_days(some, snapshot)
+        earliest[np.isinf(earliest)] = epoch_day(snapshot.day.day)
+        away[held] = are_held(some["contact_id"], holds, earliest)
+    return away
 
 
 def only_considered(

@@ -8,8 +8,16 @@ SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, s.plan_day
     coalesce(v.sent, 0)::integer, coalesce(v.retry, 0)::integer,
     coalesce(extract(epoch FROM m.send_start_time), 0)::integer,
     coalesce(extract(epoch FROM m.send_end_time), 0)::integer, coalesce(m.time_zone, 'UTC'),
-    coalesce(m.send_days, '{1,2,3,4,5,6,7}'), m.holiday_calendar
+    coalesce(m.send_days, '{1,2,3,4,5,6,7}'), m.holiday_calendar,
+    -- When a reply or an opt-out stopped it, and when it was held on its date.
+    least(c.stopped_at,
+        CASE WHEN q.reply_stops <> 'sequence' AND e.round = s.round AND e.enrolled_at < c.reply_stopped_at
+            THEN c.reply_stopped_at END,
+        CASE WHEN q.reply_stops <> 'sequence' THEN (SELECT min(z.at) FROM company_stops z
+            WHERE z.mail_domain = mail_domain(c.mail_address)) END),
+    CASE WHEN s.send_day BETWEEN c.hold_from AND c.hold_until THEN c.held_at END
 FROM sends s
+LEFT JOIN sequences q ON q.id = s.sequence_id
 LEFT JOIN steps st ON st.id = s.step_id
 LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
 LEFT JOIN contacts c ON c.id = s.contact_id
