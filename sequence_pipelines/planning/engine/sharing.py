@@ -309,7 +309,7 @@ class Sharing:
         return True
 
     def _other_ways(self, people: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return owner (a position in people) and way of the ways up to a class that do not serve them now."""
+        """Return owner (a position in people) and way of the ways up to a class that do not serve them."""
         count = self.end[people] - self.begin[people]
         first = np.repeat(self.begin[people], count)
         ways = first + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
@@ -371,7 +371,7 @@ class Sharing:
     def _exchange(
         self, waiting: np.ndarray, rich: np.ndarray, level: int, counts: np.ndarray, number: int
     ) -> bool:
-        """Let contacts of sequences above a level change places with waiting ones of sequences at or below it.
+        """Let contacts of sequences above a level change places with waiting ones of the others.
 
         No sequence crosses the level after it. Return whether somebody changed.
         """
@@ -388,7 +388,7 @@ class Sharing:
         return changed
 
     def _give_to_urgent(self, contacts: np.ndarray, number: int) -> None:
-        """Let those of the contacts that are served now give way to waiting ones of the classes before theirs."""
+        """Let those of the contacts that are served give way to waiting ones of the classes before theirs."""
         donors = contacts[self.serving[contacts] >= 0]
         urgent = np.flatnonzero(self._waiting(number - 1))
         for one in np.unique(self.first_class[urgent]):
