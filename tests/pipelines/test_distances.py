@@ -193,7 +193,8 @@ def test_latest_plan_is_proven_from_the_tables_and_a_withheld_place_is_found(wor
     world.run("DELETE FROM sends WHERE mailbox_id = %s", free)
     world.run(
         "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, %s, 'no_capacity' "
-        "FROM sequences_contacts e WHERE NOT EXISTS (SELECT FROM sends s WHERE s.contact_id = e.contact_id) ON CONFLICT DO NOTHING",
+        "FROM sequences_contacts e "
+        "WHERE NOT EXISTS (SELECT FROM sends s WHERE s.contact_id = e.contact_id) ON CONFLICT DO NOTHING",
         TODAY,
     )
     with connect(world.pipeline_url, name="test proof") as connection:
