@@ -337,15 +337,16 @@ SELECT EXISTS (SELECT FROM plan_cuts)
 -- name: keep_cut
 -- The cut of one class, which proves that no plan serves more of it and of those before it.
 INSERT INTO plan_cuts (plan_day, class, made_at, priority, follow_up, overdue, served, bound, waiting,
-    intervals, first_mail_mailboxes, first_mail_sequences)
+    intervals, first_mail_mailboxes, first_mail_sequences, mailboxes_left, sequences_left)
 VALUES (%(plan_day)s, %(number)s, %(made_at)s, %(priority)s, %(follow_up)s, %(overdue)s, %(served)s,
     %(bound)s,
-    %(waiting)s, %(intervals)s, %(first_mail_mailboxes)s, %(first_mail_sequences)s)
+    %(waiting)s, %(intervals)s, %(first_mail_mailboxes)s, %(first_mail_sequences)s, %(mailboxes_left)s,
+    %(sequences_left)s)
 
 -- name: read_cuts
 -- The cuts of the latest plan; written_by is the transaction that wrote them and the plan's rows.
 SELECT made_at, class, priority, follow_up, overdue, served, bound, waiting, intervals, first_mail_mailboxes,
-    first_mail_sequences, xmin::text::bigint AS written_by
+    first_mail_sequences, mailboxes_left, sequences_left, xmin::text::bigint AS written_by
 FROM plan_cuts ORDER BY class
 
 -- name: read_rows_written_by
