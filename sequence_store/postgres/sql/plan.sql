@@ -296,6 +296,14 @@ JOIN sequences_contacts e
 WHERE s.send_at >= %(since)s AND s.status = 'unknown' AND s.advanced_at IS NULL
     AND e.status = 'active' AND e.next_send <= %(until)s
 
+-- name: has_deferrals
+SELECT EXISTS (SELECT FROM plan_deferrals)
+
+-- name: add_deferrals
+-- The staged deferrals, if there are none yet.
+INSERT INTO plan_deferrals (sequence_id, contact_id, plan_day, reason)
+SELECT sequence_id, contact_id, %(day)s, (%(reasons)s::text[])[reason] FROM staged_deferrals
+
 -- name: keep_deferrals
 -- Replaces the deferrals by the staged ones. Nothing else writes them meanwhile: the planner holds its lock.
 MERGE INTO plan_deferrals p
