@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sequence_pipelines.planning.engine.array_ops import key_order
-
-if TYPE_CHECKING:
-    from sequence_pipelines.planning.engine.allocation import _Allocation
+from sequence_pipelines.planning.engine.candidate_state import CandidateState
 
 OUT_OF_REACH = 2**40
 MOST_OVERDUE = 30  # days: follow-ups that are overdue for longer are in one class
@@ -74,7 +71,7 @@ def describe_class(cut: Cut) -> str:
     )
 
 
-def find_cuts(allocation: _Allocation) -> list[Cut]:
+def find_cuts(allocation: CandidateState) -> list[Cut]:
     """Return the cut of each class in which somebody waits."""
     served = np.zeros(allocation.contact_count, dtype=bool)
     served[allocation.contact[allocation.served]] = True
@@ -86,7 +83,7 @@ def find_cuts(allocation: _Allocation) -> list[Cut]:
 
 
 class _Cuts:
-    def __init__(self, allocation: _Allocation, ways: np.ndarray, served: np.ndarray) -> None:
+    def __init__(self, allocation: CandidateState, ways: np.ndarray, served: np.ndarray) -> None:
         self.allocation, self.network = allocation, allocation.network
         self.ways, self.served = ways, served
         self.contact = allocation.contact[ways]

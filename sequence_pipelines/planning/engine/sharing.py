@@ -9,18 +9,15 @@ reaches them through full places.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from sequence_pipelines.planning.engine.array_ops import first_of_each, key_order, rank_in_group
+from sequence_pipelines.planning.engine.candidate_state import CandidateState
 from sequence_pipelines.planning.engine.capacity import UNBOUNDED
 from sequence_pipelines.planning.engine.network import SINK, SOURCE, entries
-
-if TYPE_CHECKING:
-    from sequence_pipelines.planning.engine.allocation import _Allocation
 
 NOBODY = -1
 MOST_PASSES = 20  # of moving contacts to their more urgent mails
@@ -56,7 +53,7 @@ def _ones(items: np.ndarray) -> np.ndarray:
 class Sharing:
     """Improves an allocation in which each contact was served by its most urgent candidate only."""
 
-    def __init__(self, allocation: _Allocation, chosen: np.ndarray) -> None:
+    def __init__(self, allocation: CandidateState, chosen: np.ndarray) -> None:
         self.allocation = allocation
         self.network = allocation.network
         self.groups = len(self.network.placed)
