@@ -307,7 +307,9 @@ CREATE TABLE public.plan_cuts (
     waiting bigint NOT NULL,
     intervals jsonb NOT NULL,
     first_mail_mailboxes bigint[] NOT NULL,
-    first_mail_sequences bigint[] NOT NULL
+    first_mail_sequences bigint[] NOT NULL,
+    mailboxes_left bigint[] NOT NULL,
+    sequences_left bigint[] NOT NULL
 );
 COMMENT ON TABLE public.plan_cuts IS 'For each class in which somebody waits: the full places that prove that no plan serves more';
 COMMENT ON COLUMN public.plan_cuts.class IS 'Position in the order of classes; 0 is served first';
@@ -316,9 +318,11 @@ COMMENT ON COLUMN public.plan_cuts.overdue IS 'Days overdue of a class of follow
 COMMENT ON COLUMN public.plan_cuts.served IS 'Contacts of this class and those before it that the plan serves';
 COMMENT ON COLUMN public.plan_cuts.bound IS 'The most that any plan can serve of them';
 COMMENT ON COLUMN public.plan_cuts.waiting IS 'Contacts of this class and those before it that wait';
-COMMENT ON COLUMN public.plan_cuts.intervals IS 'The full intervals: pairs of mailbox id and send_day';
-COMMENT ON COLUMN public.plan_cuts.first_mail_mailboxes IS 'Mailboxes whose max_first_mails is reached';
-COMMENT ON COLUMN public.plan_cuts.first_mail_sequences IS 'Sequences whose max_new_per_day is reached';
+COMMENT ON COLUMN public.plan_cuts.intervals IS 'Full intervals beside those of the classes before it: pairs of mailbox id and send_day';
+COMMENT ON COLUMN public.plan_cuts.first_mail_mailboxes IS 'Mailboxes whose max_first_mails is reached, beside those of the classes before it';
+COMMENT ON COLUMN public.plan_cuts.first_mail_sequences IS 'Sequences whose max_new_per_day is reached, beside those of the classes before it';
+COMMENT ON COLUMN public.plan_cuts.mailboxes_left IS 'Mailboxes whose max_first_mails counts no more from this class on, because their intervals are full';
+COMMENT ON COLUMN public.plan_cuts.sequences_left IS 'Sequences whose max_new_per_day counts no more from this class on, because their mailboxes are full';
 CREATE TABLE public.plan_deferrals (
     sequence_id bigint NOT NULL,
     contact_id bigint NOT NULL,
