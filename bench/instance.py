@@ -2,9 +2,9 @@
 
 N / 200 sequences of log-normal size with 3 steps, N / 100 mailboxes with a limit of 150, five random
 mailboxes per sequence. One address in a hundred is suppressed. Two thirds of the due mails are follow-ups,
-each pinned to one of its sequence's mailboxes. The due days go back up to 20 days. With `sequences_each`, a due
-contact is due in up to that many random sequences, and the mailboxes' limit is such that the due contacts are
-nine tenths of the capacity.
+each pinned to one of its sequence's mailboxes. The due days go back up to 20 days. With `sequences_each`, a
+due contact is due in up to that many random sequences, and the mailboxes' limit is such that the due
+contacts are nine tenths of the capacity.
 """
 
 from __future__ import annotations

@@ -93,8 +93,9 @@ def run_shared(due: int, *, repeats: int) -> None:
     spent = {each: statistics.median(one["seconds"] for one in some) for each, some in found.items()}
     for each, some in found.items():
         print(
-            f"{due:>10,} contacts in {each}: {some[0]['planned']:,} planned, {some[0]['waiting']:,} enrolments"
-            f" wait, {spent[each]:.2f} s, {max(one['peak_mb'] for one in some)} MB; "
+            f"{due:>10,} contacts in {each}: {some[0]['planned']:,} planned,"
+            f" {some[0]['waiting']:,} enrolments wait,"
+            f" {spent[each]:.2f} s, {max(one['peak_mb'] for one in some)} MB; "
             + ", ".join(f"{name} {value:.2f} s" for name, value in some[-1]["phases"].items()),
             flush=True,
         )

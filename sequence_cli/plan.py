@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sequence_pipelines.planning.planner import Plan
 
 MOST_MAILBOXES = 10
+MOST_CLASSES = 100  # that are explained
 
 
 def plan(
@@ -69,7 +70,7 @@ def plan(
     violations = {check: count for check, count in made.violations.items() if count}
     document = _document(made, names, violations, written=written)
     if explain:
-        document["held_back"] = [_held_back(cut, names, sequences) for cut in made.cuts]
+        document["held_back"] = _held_back(made.cuts, names, sequences)
     if as_json:
         print_json(document)
     else:
@@ -100,22 +101,29 @@ def _statement(name: str) -> bytes:
     return query("forecast", name)
 
 
-def _held_back(cut: Cut, names: dict[int, str], sequences: dict[int, str]) -> dict[str, Any]:
-    """Return a class in which somebody waits, its bound, and the full places that prove the bound."""
-    from sequence_pipelines.planning.engine.proof import describe_class
+def _held_back(cuts: list[Cut], names: dict[int, str], sequences: dict[int, str]) -> list[dict[str, Any]]:
+    """Return the classes in which somebody waits, their bounds, and the full places that prove the bounds.
+
+    Of more than MOST_CLASSES the last ones are left out.
+    """
+    from sequence_pipelines.planning.engine.proof import accumulate, describe_class
     from sequence_pipelines.planning.engine.windows import from_epoch_day
 
-    return {
-        "class": describe_class(cut),
-        "waiting": cut.waiting,
-        "served": cut.served,
-        "at_most": cut.bound,
-        "full": [
-            {"address": names.get(box, str(box)), "date": from_epoch_day(day)} for box, day in cut.intervals
-        ],
-        "max_first_mails": [names.get(box, str(box)) for box in cut.first_mail_mailboxes],
-        "max_new_per_day": [sequences.get(one, str(one)) for one in cut.first_mail_sequences],
-    }
+    return [
+        {
+            "class": describe_class(cut),
+            "waiting": cut.waiting,
+            "served": cut.served,
+            "at_most": cut.bound,
+            "full": [
+                {"address": names.get(box, str(box)), "date": from_epoch_day(day)}
+                for box, day in full.intervals
+            ],
+            "max_first_mails": [names.get(box, str(box)) for box in full.mailboxes],
+            "max_new_per_day": [sequences.get(one, str(one)) for one in full.sequences],
+        }
+        for cut, full in accumulate(cuts[:MOST_CLASSES])
+    ]
 
 
 def _document(

@@ -28,6 +28,8 @@ CREATE TABLE plan_cuts (
     intervals jsonb NOT NULL,
     first_mail_mailboxes bigint[] NOT NULL,
     first_mail_sequences bigint[] NOT NULL,
+    mailboxes_left bigint[] NOT NULL,
+    sequences_left bigint[] NOT NULL,
     PRIMARY KEY (plan_day, class)
 );
 
@@ -39,9 +41,16 @@ COMMENT ON COLUMN plan_cuts.overdue IS 'Days overdue of a class of follow-ups; -
 COMMENT ON COLUMN plan_cuts.served IS 'Contacts of this class and those before it that the plan serves';
 COMMENT ON COLUMN plan_cuts.bound IS 'The most that any plan can serve of them';
 COMMENT ON COLUMN plan_cuts.waiting IS 'Contacts of this class and those before it that wait';
-COMMENT ON COLUMN plan_cuts.intervals IS 'The full intervals: pairs of mailbox id and send_day';
-COMMENT ON COLUMN plan_cuts.first_mail_mailboxes IS 'Mailboxes whose max_first_mails is reached';
-COMMENT ON COLUMN plan_cuts.first_mail_sequences IS 'Sequences whose max_new_per_day is reached';
+COMMENT ON COLUMN plan_cuts.intervals IS
+    'Full intervals beside those of the classes before it: pairs of mailbox id and send_day';
+COMMENT ON COLUMN plan_cuts.first_mail_mailboxes IS
+    'Mailboxes whose max_first_mails is reached, beside those of the classes before it';
+COMMENT ON COLUMN plan_cuts.first_mail_sequences IS
+    'Sequences whose max_new_per_day is reached, beside those of the classes before it';
+COMMENT ON COLUMN plan_cuts.mailboxes_left IS
+    'Mailboxes whose max_first_mails counts no more from this class on, because their intervals are full';
+COMMENT ON COLUMN plan_cuts.sequences_left IS
+    'Sequences whose max_new_per_day counts no more from this class on, because their mailboxes are full';
 
 COMMENT ON COLUMN steps.delay_days IS
     'Days after the date of the mail before it, at least 1; of the first step, after the enrolment';

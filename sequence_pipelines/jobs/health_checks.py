@@ -9,8 +9,9 @@ health_checks = dg.define_asset_job(
     "health_checks",
     selection=dg.AssetSelection.assets(sending_health) | dg.AssetSelection.checks(plan_is_largest),
     tags=run_tags("health_checks"),
-    description="Runs the checks that need no new plan: the proof of the latest one, missed days, unknown outcomes, delivery invariants, "
-    "bounce and complaint rates, dead letters and configuration. It changes no data of the product.",
+    description="Runs the checks that need no new plan: the proof of the latest one, missed days, unknown "
+    "outcomes, delivery invariants, bounce and complaint rates, dead letters and "
+    "configuration. It changes no data of the product.",
 )
 
 health_schedule = dg.ScheduleDefinition(

@@ -8,7 +8,7 @@ contacts that have a way around them. The planner's own numbers are not read.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
 
@@ -19,7 +19,7 @@ import psycopg
 from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.capacity import first_mails_left
 from sequence_pipelines.planning.engine.eligibility import choose_candidates
-from sequence_pipelines.planning.engine.proof import MOST_OVERDUE
+from sequence_pipelines.planning.engine.proof import MOST_OVERDUE, Cut, FullPlaces, accumulate
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
 from sequence_pipelines.planning.engine.ways import FIRST, MOVED, PINNED, Ways, find_ways
 from sequence_pipelines.planning.engine.windows import epoch_day
@@ -29,6 +29,7 @@ from sequence_store.domain.states import Deferral
 from sequence_store.postgres.lookback import oldest_live
 from sequence_store.settings import PipelineSettings
 
+MOST_PROVEN = 200  # classes; of more, evenly spaced ones are proven
 FOR_A_PLACE = [
     Deferral.NO_CAPACITY,
     Deferral.PINNED_MAILBOX_FULL,
@@ -139,36 +140,33 @@ class _Proof:
         self.new_left = left.set_index("sequence_id")["new_left"]
 
     def prove(self, cuts: pd.DataFrame) -> list[ProvenClass]:
-        return [
-            self._prove(dict(zip(map(str, cuts), row, strict=True)))
-            for row in cuts.itertuples(index=False, name=None)
-        ]
+        stored = [_cut(dict(zip(map(str, cuts), row, strict=True))) for row in cuts.itertuples(index=False)]
+        chosen = set(np.linspace(0, len(stored) - 1, min(len(stored), MOST_PROVEN)).astype(int).tolist())
+        return [self._prove(cut, places) for n, (cut, places) in enumerate(accumulate(stored)) if n in chosen]
 
-    def _prove(self, cut: dict[str, Any]) -> ProvenClass:
-        full = np.zeros(len(self.intervals), dtype=bool)
-        named = {(int(box), epoch_day(date.fromisoformat(day))) for box, day in cut["intervals"]}
+    def _prove(self, cut: Cut, places: FullPlaces) -> ProvenClass:
+        named, gates, sequences = set(places.intervals), set(places.mailboxes), set(places.sequences)
         keys = zip(self.intervals["mailbox_id"], self.intervals["send_day"], strict=True)
-        full[:] = [key in named for key in keys]
+        full = np.fromiter((key in named for key in keys), dtype=bool, count=len(self.intervals))
         up_to = self._is_up_to(cut)
-        gates, sequences = set(cut["first_mail_mailboxes"]), set(cut["first_mail_sequences"])
         around = self._has_way_around(full, gates, sequences)
         avoiding = np.unique(self.contact[up_to & around])
         served = np.unique(self.contact[up_to & self.is_served[self.contact]])
-        capacity = int(self.intervals["capacity"].to_numpy()[full].sum()) + self._bounds(cut)
+        capacity = int(self.intervals["capacity"].to_numpy()[full].sum()) + self._bounds(places)
         lost = sum(
             (box, epoch_day(day)) in named or box in gates or sequence in sequences
             for sequence, box, day in self.lost.itertuples(index=False, name=None)
         )
-        return ProvenClass(int(cut["class"]), len(served), capacity + len(avoiding), lost)
+        return ProvenClass(cut.number, len(served), capacity + len(avoiding), lost)
 
-    def _is_up_to(self, cut: dict[str, Any]) -> np.ndarray:
+    def _is_up_to(self, cut: Cut) -> np.ndarray:
         """Return the candidates of the cut's class and of those before it."""
-        same = self.priority == cut["priority"]
-        if cut["follow_up"]:
-            within = self.follow_up & (self.overdue >= cut["overdue"])
+        same = self.priority == cut.priority
+        if cut.follow_up:
+            within = self.follow_up & (self.overdue >= cut.overdue)
         else:
             within = np.ones(len(self.follow_up), dtype=bool)
-        return (self.priority > cut["priority"]) | (same & within)
+        return (self.priority > cut.priority) | (same & within)
 
     def _has_way_around(self, full: np.ndarray, gates: set[int], sequences: set[int]) -> np.ndarray:
         """Return which candidates have a way without any of these full places."""
@@ -192,9 +190,15 @@ class _Proof:
         groups[ways.route_group[last >= ways.route_interval]] = True
         return (ways.kind == MOVED) & (ways.moved_group >= 0) & groups[ways.moved_group]
 
-    def _bounds(self, cut: dict[str, Any]) -> int:
+    def _bounds(self, places: FullPlaces) -> int:
         """Return how many first mails the cut's mailboxes and sequences could still begin before the plan."""
         capacity = self.snapshot.mailbox_capacity.set_index("mailbox_id")["first_mails"]
-        mailboxes = [int(box) for box in cut["first_mail_mailboxes"]]
-        sequences = [int(sequence) for sequence in cut["first_mail_sequences"]]
-        return int(capacity.reindex(mailboxes).sum()) + int(self.new_left.reindex(sequences).sum())
+        mailboxes, sequences = capacity.reindex(list(places.mailboxes)), list(places.sequences)
+        return int(mailboxes.sum()) + int(self.new_left.reindex(sequences).sum())
+
+
+def _cut(stored: dict[str, Any]) -> Cut:
+    intervals = [(int(box), epoch_day(date.fromisoformat(day))) for box, day in stored.pop("intervals")]
+    number = stored.pop("class")
+    names = {one.name for one in fields(Cut)}
+    return Cut(number=number, intervals=intervals, **{name: stored[name] for name in stored if name in names})

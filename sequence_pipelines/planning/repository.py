@@ -358,7 +358,9 @@ class PlanRepository:
             self.connection, query("plan", "copy_staged_deferrals"), columns, ("int8", "int8", "int2")
         )
         self.execute("stage_unknown_deferrals", since=since, until=until, reasons=REASONS)
-        return self.execute("keep_deferrals", day=day, reasons=REASONS).rowcount
+        is_empty = self.execute("has_deferrals").fetchall() == [(False,)]
+        keep = "add_deferrals" if is_empty else "keep_deferrals"
+        return self.execute(keep, day=day, reasons=REASONS).rowcount
 
 
 def _ordered(rows: pd.DataFrame) -> pd.DataFrame:

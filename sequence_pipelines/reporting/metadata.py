@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 import pandas as pd
 
-from sequence_pipelines.planning.engine.proof import Cut, describe_class
+from sequence_pipelines.planning.engine.proof import Cut, accumulate, describe_class
 from sequence_pipelines.planning.engine.windows import epoch_day, from_epoch_day
 from sequence_pipelines.planning.forecast import (
     NOT_IN_THESE_DAYS,
@@ -133,11 +133,11 @@ def held_back(cuts: list[Cut]) -> pd.DataFrame:
             "waiting": cut.waiting,
             "served": cut.served,
             "at_most": cut.bound,
-            "full_mailboxes": _some(sorted({box for box, _ in cut.intervals})),
-            "max_first_mails": _some(cut.first_mail_mailboxes),
-            "max_new_per_day": _some(cut.first_mail_sequences),
+            "full_mailboxes": _some(sorted({box for box, _ in full.intervals})),
+            "max_first_mails": _some(list(full.mailboxes)),
+            "max_new_per_day": _some(list(full.sequences)),
         }
-        for cut in cuts[:PREVIEW_ROWS]
+        for cut, full in accumulate(cuts[:PREVIEW_ROWS])
     ]
     names = ["class", "waiting", "served", "at_most", "full_mailboxes", "max_first_mails", "max_new_per_day"]
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:4], "int64"))

@@ -1,4 +1,4 @@
-"""The distance between two mails, on a real database: dates of mailboxes, changed steps and zones, many days."""
+"""The distance between two mails, on a real database: dates of mailboxes, changed steps and zones."""
 
 from __future__ import annotations
 
@@ -192,7 +192,8 @@ def test_latest_plan_is_proven_from_the_tables_and_a_withheld_place_is_found(wor
         assert all(one.is_largest and one.served == one.bound for one in proof.classes)
     world.run("DELETE FROM sends WHERE mailbox_id = %s", free)
     world.run(
-        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, %s, 'no_capacity' FROM sequences_contacts e "
+        "INSERT INTO plan_deferrals SELECT sequence_id, contact_id, %s, 'no_capacity' "
+        "FROM sequences_contacts e "
         "WHERE NOT EXISTS (SELECT FROM sends s WHERE s.contact_id = e.contact_id) ON CONFLICT DO NOTHING",
         TODAY,
     )
@@ -249,7 +250,7 @@ def test_ramp_up_that_rises_within_a_date_leaves_what_the_date_allows(world: Any
 
 
 def test_simulated_days_keep_the_distance_lose_no_day_and_are_what_the_forecast_said(world: Any) -> None:
-    """A team in ten zones with daylight saving, weekends, a late plan, a changed zone and a moved follow-up."""
+    """Ten zones with daylight saving, weekends, a late plan, a changed zone and a moved follow-up."""
     record_history(world.connection)
     boxes = [
         world.mailbox(time_zone=zone, send_start_time=start, send_end_time=end, send_limit=60)
@@ -295,7 +296,7 @@ def test_simulated_days_keep_the_distance_lose_no_day_and_are_what_the_forecast_
 
 
 def assert_distances(world: Any) -> None:
-    """No two mails of an enrolment are nearer than the delay, by dates of a mailbox or its zone's midnights."""
+    """No two mails of an enrolment are nearer than the delay, by dates of a mailbox or midnights."""
     zones = dict(world.connection.execute("SELECT id, time_zone FROM mailboxes").fetchall())
     delays = dict(world.connection.execute("SELECT id, greatest(delay_days, 1) FROM steps").fetchall())
     mails = defaultdict(list)
@@ -312,14 +313,14 @@ def assert_distances(world: Any) -> None:
 
 
 def assert_no_day_lost(world: Any, late: int, changed: set[int]) -> None:
-    """Each follow-up leaves on its date; a day later at most where a planning day holds two dates of the mailbox.
+    """Each follow-up leaves on its date; a day later at most where a planning day holds two dates.
 
-    `late` opens after the planning day begins and closes before it ends, so that its planning days have one date each.
+    `late` opens after the planning day begins and closes before it ends, so its planning days have one date.
     """
     delays = dict(world.connection.execute("SELECT id, greatest(delay_days, 1) FROM steps").fetchall())
     rows = world.connection.execute(
-        "SELECT mailbox_id, step_id, send_day - lag(send_day) OVER (PARTITION BY sequence_id, contact_id ORDER BY send_day) "
-        "FROM sends WHERE status = 'sent'"
+        "SELECT mailbox_id, step_id, send_day - lag(send_day) OVER (PARTITION BY sequence_id, contact_id "
+        "ORDER BY send_day) FROM sends WHERE status = 'sent'"
     ).fetchall()
     for mailbox, step, apart in rows:
         if apart is not None and mailbox not in changed:

@@ -171,7 +171,7 @@ def test_i4_finds_a_second_mail_of_the_day() -> None:
     tomorrow, later = DAY + timedelta(1), NOON + timedelta(1)
     next_day = other._replace(
         plan_day=tomorrow, send_day=tomorrow, last_send=tomorrow, send_at=later, not_after=later + HOUR,
-        **{name: getattr(other, name) + timedelta(1) for name in ("transmitting_at", "finished_at", "advanced_at")},
+        transmitting_at=later + SECOND, finished_at=later + 2 * SECOND, advanced_at=later + 3 * SECOND,
     )  # fmt: skip
     six = five._replace(send_day=tomorrow)
     assert violated(a_send(), next_day, days=[DAYS, six], now=later + HOUR / 2) == []

@@ -21,7 +21,7 @@ LARGEST = 2**31 - 1
 
 
 def test_a_contact_that_waits_in_two_sequences_does_not_undo_the_plan_of_all_others(world: Any) -> None:
-    """Its mail from the full mailbox cannot be served, so the other one is its candidate, before first mails."""
+    """Its mail from the full mailbox cannot be served, so the other is its candidate, before first mails."""
     full, box = world.mailbox(send_limit=0), world.mailbox(send_limit=5)
     one, other = world.sequence(mailboxes=(full,)), world.sequence(mailboxes=(box,))
     contact = world.follow_up(one, full, step=3)

@@ -60,7 +60,7 @@ class Instance:
     ) -> int | None:
         """Return the most contacts that mails of the `allowed` candidates can serve.
 
-        `must` are contacts that have to be served, `others` contacts that may not be; None if that is impossible.
+        `must` are contacts that have to be served, `others` contacts that may not be; None: impossible.
         """
         contact = self.candidates["contact_id"].to_numpy()
         sequence = self.candidates["sequence_id"].to_numpy()
@@ -243,8 +243,8 @@ def assert_proven(instance: Instance) -> None:
 def assert_in_order(instance: Instance) -> None:
     """Nobody overtakes a follow-up of a contact that is due in one sequence only.
 
-    Neither a follow-up of its priority, mailbox and intervals that is due later, nor a first mail of the same or
-    a lower priority in an interval that it may use.
+    Neither a follow-up of its priority, mailbox and intervals that is due later, nor a first mail of the
+    same or a lower priority in an interval that it may use.
     """
     found, candidates, ways = instance.allocate().found, instance.candidates, instance.ways
     served, interval = (found["mailbox_id"] > 0).to_numpy(), found["interval"].to_numpy()
@@ -260,7 +260,7 @@ def assert_in_order(instance: Instance) -> None:
 
 
 def _chosen(instance: Instance, found: pd.DataFrame, has_way: np.ndarray) -> dict[int, int]:
-    """Return each contact's most urgent candidate with an open way, which tells for which sequence it counts."""
+    """Return each contact's most urgent candidate with an open way: it counts for that sequence."""
     from sequence_pipelines.planning.engine.allocation import _Allocation
 
     fields = (instance.candidates, instance.ways, instance.routes, instance.mailboxes, instance.intervals)

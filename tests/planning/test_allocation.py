@@ -47,7 +47,7 @@ def one_interval(
     contact: np.ndarray | None = None,
     new_left: int = UNBOUNDED,
 ) -> Instance:
-    """Return an instance in which each mailbox with capacity has one interval; pinned: mailbox ids, 0 for first mails."""
+    """Return an instance with one interval a mailbox; pinned: mailbox ids, 0 for first mails."""
     count = len(sequence)
     opened = mailboxes[mailboxes["state"] == ""]
     intervals = opened[["mailbox_id", "capacity"]].assign(send_day=DAY).reset_index(drop=True)

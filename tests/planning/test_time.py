@@ -153,7 +153,7 @@ def with_grid(box: pd.DataFrame, windows: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_gap_wider_than_the_window_lets_every_mailbox_mail() -> None:
-    """With 25 hours between two mails and a window of eight hours: one mail on most dates, for every mailbox."""
+    """A day between two mails and a window of eight hours: one mail on most dates, for every mailbox."""
     for number in range(1, 25):
         box = mailbox(mailbox_id=number, min_gap_seconds=86_400, send_limit=5)
         sent: list[int] = []

@@ -7,15 +7,13 @@ in the residual network.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sequence_pipelines.planning.engine.array_ops import key_order
-
-if TYPE_CHECKING:
-    from sequence_pipelines.planning.engine.allocation import _Allocation
+from sequence_pipelines.planning.engine.candidate_state import CandidateState
 
 OUT_OF_REACH = 2**40
 MOST_OVERDUE = 30  # days: follow-ups that are overdue for longer are in one class
@@ -32,9 +30,35 @@ class Cut:
     served: int
     bound: int
     waiting: int
+    # What comes to the full places of the class before it, or leaves them:
     intervals: list[tuple[int, int]]  # mailbox_id, send_day (epoch day)
     first_mail_mailboxes: list[int]
     first_mail_sequences: list[int]
+    mailboxes_left: list[int] = field(default_factory=list)  # their intervals are full, too
+    sequences_left: list[int] = field(default_factory=list)
+
+
+@dataclass
+class FullPlaces:
+    """The full places of a class's cut."""
+
+    intervals: list[tuple[int, int]] = field(default_factory=list)  # mailbox_id, send_day
+    mailboxes: dict[int, None] = field(default_factory=dict)  # max_first_mails is reached
+    sequences: dict[int, None] = field(default_factory=dict)  # max_new_per_day is reached
+
+
+def accumulate(cuts: list[Cut]) -> Iterator[tuple[Cut, FullPlaces]]:
+    """Yield each cut with all its full places, which are valid until the next one."""
+    places = FullPlaces()
+    for cut in cuts:
+        places.intervals += cut.intervals
+        places.mailboxes.update(dict.fromkeys(cut.first_mail_mailboxes))
+        places.sequences.update(dict.fromkeys(cut.first_mail_sequences))
+        for mailbox in cut.mailboxes_left:
+            places.mailboxes.pop(mailbox, None)
+        for sequence in cut.sequences_left:
+            places.sequences.pop(sequence, None)
+        yield cut, places
 
 
 def describe_class(cut: Cut) -> str:
@@ -47,7 +71,7 @@ def describe_class(cut: Cut) -> str:
     )
 
 
-def find_cuts(allocation: _Allocation) -> list[Cut]:
+def find_cuts(allocation: CandidateState) -> list[Cut]:
     """Return the cut of each class in which somebody waits."""
     served = np.zeros(allocation.contact_count, dtype=bool)
     served[allocation.contact[allocation.served]] = True
@@ -59,7 +83,7 @@ def find_cuts(allocation: _Allocation) -> list[Cut]:
 
 
 class _Cuts:
-    def __init__(self, allocation: _Allocation, ways: np.ndarray, served: np.ndarray) -> None:
+    def __init__(self, allocation: CandidateState, ways: np.ndarray, served: np.ndarray) -> None:
         self.allocation, self.network = allocation, allocation.network
         self.ways, self.served = ways, served
         self.contact = allocation.contact[ways]
@@ -151,37 +175,67 @@ class _Cuts:
     def find(self, classes: np.ndarray) -> list[Cut]:
         first = np.full(self.allocation.contact_count, OUT_OF_REACH, dtype=np.int64)
         np.minimum.at(first, self.contact, self.class_of)
-        served = np.searchsorted(np.sort(first[self.served]), classes, side="right")
-        waits = ~self.served & (first < OUT_OF_REACH)
-        waiting = np.searchsorted(np.sort(first[waits]), classes, side="right")
-        avoiding = self._avoiding(classes)
+        served = _upto(first[self.served], classes)
+        waiting = _upto(first[~self.served], classes)
+        network, allocation = self.network, self.allocation
+        has_interval = network.start_of >= 0
+        full = _Entering(classes, self.box)
+        gates = _Entering(classes, np.where(has_interval, self.gate, OUT_OF_REACH), self.behind_gate)
+        seats = _Entering(classes, self.seat[network.first_groups], self.entered)
+        bound = (
+            self._avoiding(classes)
+            + full.total(network.intervals.capacity)
+            + gates.total(allocation.mailboxes["first_mails"].to_numpy())
+            + seats.total(allocation.new_left)
+        )
+        boxes = allocation.intervals["mailbox_id"].to_numpy()
+        days = allocation.intervals["send_day"].to_numpy()
+        mailboxes = allocation.mailboxes["mailbox_id"].to_numpy()
+        names = allocation.class_names.iloc[classes].reset_index(drop=True)
         return [
-            self._cut(int(number), int(s), int(w), int(a))
-            for number, s, w, a in zip(classes, served, waiting, avoiding, strict=True)
+            Cut(
+                number=int(number),
+                priority=int(names["priority"][n]),
+                follow_up=bool(names["follow_up"][n]),
+                overdue=int(names["overdue"][n]),
+                served=int(served[n]),
+                bound=int(bound[n]),
+                waiting=int(waiting[n]),
+                intervals=list(zip(boxes[full.enter[n]].tolist(), days[full.enter[n]].tolist(), strict=True)),
+                first_mail_mailboxes=mailboxes[gates.enter[n]].tolist(),
+                first_mail_sequences=allocation.sequence_ids[seats.enter[n]].tolist(),
+                mailboxes_left=mailboxes[gates.leave[n]].tolist(),
+                sequences_left=allocation.sequence_ids[seats.leave[n]].tolist(),
+            )
+            for n, number in enumerate(classes)
         ]
 
-    def _cut(self, number: int, served: int, waiting: int, avoiding: int) -> Cut:
-        network, allocation = self.network, self.allocation
-        full = np.flatnonzero(self.box <= number)
-        gates = np.flatnonzero((self.gate <= number) & (self.behind_gate > number) & (network.start_of >= 0))
-        seats = np.flatnonzero((self.seat[network.first_groups] <= number) & (self.entered > number))
-        capacity = (
-            int(network.intervals.capacity[full].sum())
-            + int(allocation.mailboxes["first_mails"].to_numpy()[gates].sum())
-            + int(allocation.new_left[seats].sum())
-        )
-        name = allocation.class_names.iloc[number]
-        boxes = allocation.intervals["mailbox_id"].to_numpy()[full].tolist()
-        days = allocation.intervals["send_day"].to_numpy()[full].tolist()
-        return Cut(
-            number=number,
-            priority=int(name["priority"]),
-            follow_up=bool(name["follow_up"]),
-            overdue=int(name["overdue"]),
-            served=served,
-            bound=capacity + avoiding,
-            waiting=waiting,
-            intervals=list(zip(boxes, days, strict=True)),
-            first_mail_mailboxes=allocation.mailboxes["mailbox_id"].to_numpy()[gates].tolist(),
-            first_mail_sequences=allocation.sequence_ids[seats].tolist(),
-        )
+
+class _Entering:
+    """Places that are in the cuts of the classes from one on, and before another one."""
+
+    def __init__(self, classes: np.ndarray, begin: np.ndarray, end: np.ndarray | None = None) -> None:
+        self.count = len(classes)
+        self.begin = np.searchsorted(classes, begin)
+        end = np.full(len(begin), OUT_OF_REACH) if end is None else end
+        self.end = np.maximum(np.searchsorted(classes, end), self.begin)
+        some = self.begin < self.end
+        self.enter = _by_number(np.where(some, self.begin, self.count), self.count)
+        self.leave = _by_number(np.where(some, self.end, self.count), self.count)
+
+    def total(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of the values of the places in each class's cut."""
+        change = np.zeros(self.count + 1, dtype=np.int64)
+        np.add.at(change, self.begin, values)
+        np.subtract.at(change, self.end, values)
+        return np.cumsum(change)[: self.count]
+
+
+def _by_number(numbers: np.ndarray, count: int) -> list[np.ndarray]:
+    """Return the positions of each number from 0 to count - 1."""
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.searchsorted(numbers[order], np.arange(1, count + 1)))[:count]
+
+
+def _upto(values: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    return np.searchsorted(np.sort(values), classes, side="right")

@@ -9,18 +9,15 @@ reaches them through full places.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
 from sequence_pipelines.planning.engine.array_ops import first_of_each, key_order, rank_in_group
+from sequence_pipelines.planning.engine.candidate_state import CandidateState
 from sequence_pipelines.planning.engine.capacity import UNBOUNDED
 from sequence_pipelines.planning.engine.network import SINK, SOURCE, entries
-
-if TYPE_CHECKING:
-    from sequence_pipelines.planning.engine.allocation import _Allocation
 
 NOBODY = -1
 MOST_PASSES = 20  # of moving contacts to their more urgent mails
@@ -56,7 +53,7 @@ def _ones(items: np.ndarray) -> np.ndarray:
 class Sharing:
     """Improves an allocation in which each contact was served by its most urgent candidate only."""
 
-    def __init__(self, allocation: _Allocation, chosen: np.ndarray) -> None:
+    def __init__(self, allocation: CandidateState, chosen: np.ndarray) -> None:
         self.allocation = allocation
         self.network = allocation.network
         self.groups = len(self.network.placed)
@@ -119,6 +116,8 @@ class Sharing:
             self._serve_in_order(np.unique(self.first_class[waiting]), last)
             return
         before = self._state()
+        self._fill_room(last)
+        waiting = np.flatnonzero(self._waiting(last))
         while len(waiting):
             search = self._search(waiting, last)
             if not search.finds_room or not self._augment(waiting, last, search):
@@ -129,6 +128,33 @@ class Sharing:
             middle = len(classes) // 2
             self._serve_stages(classes[:middle])
             self._serve_stages(classes[middle:])
+
+    def _fill_room(self, number: int) -> None:
+        """Serve waiting contacts by ways up to a class that have room; nobody else changes."""
+        waits = self._waiting(number)
+        some = np.flatnonzero(waits[self.contact] & (self.class_of <= number))
+        for _ in range(MOST_PASSES):
+            left = some[self.serving[self.contact[some]] < 0]
+            if not len(self._take(left)):
+                return
+
+    def _take(self, ways: np.ndarray) -> np.ndarray:
+        """Let contacts take the first of these ways (by contact) whose group has room; return those taken."""
+        network = self.network
+        opened = network.open_groups()
+        opened[self.firsts] &= network.placed[self.firsts] < self.allocation.new_left
+        ways = ways[opened[self.group[ways]]]
+        if not len(ways):
+            return ways
+        ways = ways[np.r_[True, self.contact[ways][1:] != self.contact[ways][:-1]]]
+        ways = ways[np.argsort(self.position[self.ways[ways]])]
+        before = network.placed.copy()
+        wanted = before + np.bincount(self.group[ways], minlength=self.groups)
+        wanted[self.firsts] = np.minimum(wanted[self.firsts], self.allocation.new_left)
+        network.place(wanted)
+        taken = ways[first_of_each(self.group[ways], network.placed - before)]
+        self.serving[self.contact[taken]] = self.ways[taken]
+        return taken
 
     def _serve_in_order(self, classes: np.ndarray, number: int) -> None:
         """Serve waiting contacts of these classes (ascending): all at once, or else the first half first."""
@@ -309,7 +335,7 @@ class Sharing:
         return True
 
     def _other_ways(self, people: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return owner (a position in people) and way of the ways up to a class that do not serve them now."""
+        """Return owner (a position in people) and way of the ways up to a class that do not serve them."""
         count = self.end[people] - self.begin[people]
         first = np.repeat(self.begin[people], count)
         ways = first + np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
@@ -371,7 +397,7 @@ class Sharing:
     def _exchange(
         self, waiting: np.ndarray, rich: np.ndarray, level: int, counts: np.ndarray, number: int
     ) -> bool:
-        """Let contacts of sequences above a level change places with waiting ones of sequences at or below it.
+        """Let contacts of sequences above a level change places with waiting ones of the others.
 
         No sequence crosses the level after it. Return whether somebody changed.
         """
@@ -388,7 +414,7 @@ class Sharing:
         return changed
 
     def _give_to_urgent(self, contacts: np.ndarray, number: int) -> None:
-        """Let those of the contacts that are served now give way to waiting ones of the classes before theirs."""
+        """Let those of the contacts that are served give way to waiting ones of the classes before theirs."""
         donors = contacts[self.serving[contacts] >= 0]
         urgent = np.flatnonzero(self._waiting(number - 1))
         for one in np.unique(self.first_class[urgent]):
@@ -403,28 +429,18 @@ class Sharing:
 
     def _prefer_urgent(self) -> None:
         """Give contacts the more urgent of their mails where that one has room of its own."""
+        behind = (self.serving >= 0) & (self.serving != self.best)
+        some = np.flatnonzero(behind[self.contact])  # ways, by contact and urgency
         for _ in range(MOST_PASSES):
-            if not self._move_to_urgent():
+            if not len(some) or not self._move_to_urgent(some):
                 return
 
-    def _move_to_urgent(self) -> bool:
-        """Move contacts to their most urgent mail that has room, all at once; return whether one moved."""
-        network = self.network
-        opened = network.open_groups()
-        opened[self.firsts] &= network.placed[self.firsts] < self.allocation.new_left
-        serving = self.serving[self.contact]
-        urgent = (serving >= 0) & (self.position[self.ways] < self.position[serving]) & opened[self.group]
-        ways = np.flatnonzero(urgent)
-        ways = ways[np.r_[True, self.contact[ways][1:] != self.contact[ways][:-1]]] if len(ways) else ways
-        if not len(ways):
-            return False
-        ways = ways[np.argsort(self.position[self.ways[ways]])]
-        before = network.placed.copy()
-        wanted = before + np.bincount(self.group[ways], minlength=self.groups)
-        wanted[self.firsts] = np.minimum(wanted[self.firsts], self.allocation.new_left)
-        network.place(wanted)
-        moved = ways[first_of_each(self.group[ways], network.placed - before)]
-        left = self.allocation.group[self.serving[self.contact[moved]]]
-        network.reduce(network.placed - np.bincount(left, minlength=self.groups))
-        self.serving[self.contact[moved]] = self.ways[moved]
-        return bool(len(moved))
+    def _move_to_urgent(self, some: np.ndarray) -> bool:
+        """Move contacts to the most urgent of these ways that has room; return whether one moved."""
+        serving = self.serving[self.contact[some]]
+        urgent = some[self.position[self.ways[some]] < self.position[serving]]
+        before = self.serving.copy()
+        taken = self._take(urgent)
+        left = self.allocation.group[before[self.contact[taken]]]
+        self.network.reduce(self.network.placed - np.bincount(left, minlength=self.groups))
+        return bool(len(taken))

@@ -331,6 +331,14 @@ JOIN sequences_contacts e
 WHERE s.send_at >= %(since)s AND s.status = 'unknown' AND s.advanced_at IS NULL
     AND e.status = 'active' AND e.next_send <= %(until)s
 
+-- name: has_deferrals
+SELECT EXISTS (SELECT FROM plan_deferrals)
+
+-- name: add_deferrals
+-- The staged deferrals, if there are none yet.
+INSERT INTO plan_deferrals (sequence_id, contact_id, plan_day, reason)
+SELECT sequence_id, contact_id, %(day)s, (%(reasons)s::text[])[reason] FROM staged_deferrals
+
 -- name: keep_deferrals
 -- Replaces the deferrals by the staged ones. Nothing else writes them meanwhile: the planner holds its lock.
 MERGE INTO plan_deferrals p
@@ -372,15 +380,16 @@ SELECT EXISTS (SELECT FROM plan_cuts)
 -- name: keep_cut
 -- The cut of one class, which proves that no plan serves more of it and of those before it.
 INSERT INTO plan_cuts (plan_day, class, made_at, priority, follow_up, overdue, served, bound, waiting,
-    intervals, first_mail_mailboxes, first_mail_sequences)
+    intervals, first_mail_mailboxes, first_mail_sequences, mailboxes_left, sequences_left)
 VALUES (%(plan_day)s, %(number)s, %(made_at)s, %(priority)s, %(follow_up)s, %(overdue)s, %(served)s,
     %(bound)s,
-    %(waiting)s, %(intervals)s, %(first_mail_mailboxes)s, %(first_mail_sequences)s)
+    %(waiting)s, %(intervals)s, %(first_mail_mailboxes)s, %(first_mail_sequences)s, %(mailboxes_left)s,
+    %(sequences_left)s)
 
 -- name: read_cuts
 -- The cuts of the latest plan; written_by is the transaction that wrote them and the plan's rows.
 SELECT made_at, class, priority, follow_up, overdue, served, bound, waiting, intervals, first_mail_mailboxes,
-    first_mail_sequences, xmin::text::bigint AS written_by
+    first_mail_sequences, mailboxes_left, sequences_left, xmin::text::bigint AS written_by
 FROM plan_cuts ORDER BY class
 
 -- name: read_rows_written_by
