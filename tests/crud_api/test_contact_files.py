@@ -468,6 +468,15 @@ def test_dry_run_proposes_the_column_of_the_addresses(api: Api) -> None:
     done(api, file, column="mailAddress:Kontakt")
 
 
+def test_every_address_of_a_row_is_suppressed(api: Api) -> None:
+    file = "Email;Email 2\na@example.com, b@example.com;c@example.com\nd@example.com;no address\n"
+    shown = done(api, file, "/suppressions/imports")
+    assert (shown["rowsRead"], shown["added"], shown["refused"]) == (2, 4, 0)
+    assert [(line, outcome) for line, outcome, _ in report(api, shown)] == [(3, "flagged")]
+    for name in "abcd":
+        assert len(api.get("/suppressions", params={"mailAddress": f"{name}@example.com"}).json()) == 1
+
+
 def test_dry_run_of_suppressions_changes_nothing(api: Api) -> None:
     shown = post(
         api, "Email,Reason\nada@example.com,complaint\n", "/suppressions/imports", dryRun="true"
