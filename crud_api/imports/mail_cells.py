@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from sequence_store.domain.addresses import canonical_address
 from sequence_store.domain.invisible import without_invisible
 
-LONGEST = 4_000  # a longer cell is no address, and not searched for one
+LONGEST = 2_000  # a longer cell is no address, and not searched for one
 SEVERAL = "several addresses; the first one was taken"
 
 _NAMED = re.compile(r"(?P<name>[^<>]*)<\s*(?P<address>[^<>]*)>[\s.,;]*", re.DOTALL)

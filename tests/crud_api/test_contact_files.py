@@ -256,6 +256,12 @@ def test_line_in_another_encoding_is_refused_alone(api: Api) -> None:
     ]
 
 
+def test_detection_does_not_search_a_long_line_again_and_again(api: Api) -> None:
+    long = b"x" * 300_000
+    shown = done(api, b"name,email,x\n" + "Jürgen,j@example.com,".encode("cp1252") + long + b"\n")
+    assert (shown["added"], shown["encoding"]) == (1, "windows-1252")
+
+
 def test_no_word_mixes_two_alphabets() -> None:
     assert detect(Counter(["Größe".encode("cp1252")]))[0] == "windows-1252"
 
