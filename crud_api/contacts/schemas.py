@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from crud_api.base_schema import (
     UNSENT,
@@ -23,6 +31,7 @@ from crud_api.fields import (
     NO_NUL_PATTERN,
     Address,
     Day,
+    Instant,
     SearchAddress,
     SearchText,
     one_line,
@@ -181,6 +190,16 @@ class Contact(ResponseBody):
     last_updated_at: datetime | None
 
 
+def _written_instant(value: Any) -> Any:
+    """Refuse a number, which Pydantic would read as seconds; read a + that the query has as a blank."""
+    if isinstance(value, str) and "-" not in value[1:]:
+        raise ValueError("must be a time with its offset from UTC, such as 2026-03-10T09:00:00Z")
+    return _BLANK_OFFSET.sub(r"+\1", value) if isinstance(value, str) else value
+
+
+_BLANK_OFFSET = re.compile(r" (\d\d:?\d\d)\Z")
+
+
 class ContactQuery(Paging):
     """Query parameters of the list of contacts."""
 
@@ -201,7 +220,7 @@ class ContactQuery(Paging):
         "it, as `name`; a contact must match all of them",
         examples=[["company:Acme"]],
     )
-    changed_since: AwareDatetime | None = Field(
+    changed_since: Annotated[Instant, BeforeValidator(_written_instant)] | None = Field(
         None,
         alias="changedSince",
         description="Only contacts that were created or changed at this time or later, such as "

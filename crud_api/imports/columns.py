@@ -26,6 +26,8 @@ OWN_OPT_OUT = ("suppressed", "suppressionReason", "suppressedAt")
 CONTACT_FIELDS = (MAIL_ADDRESS, NAME, FIRST_NAME, LAST_NAME, "isActive", "attributes", "mailAddressWritten")
 SUPPRESSION_FIELDS = (MAIL_ADDRESS, REASON)
 
+LONGEST_NAME = 255  # a longer one is none of a column
+
 _PUNCTUATION = re.compile(r"[\W_]+")
 _ENTITY = re.compile(r"(contact|person|lead|subscriber)s?(?=.)")
 _REMARK = re.compile(r"[(\[（【].*?[)\]）】]")
@@ -46,9 +48,13 @@ def letters(name: str) -> str:
     return _PUNCTUATION.sub("", unicodedata.normalize("NFKC", without_invisible(name))).casefold()
 
 
-@lru_cache(maxsize=4096)
 def known_column(name: str) -> KnownColumn | None:
     """Return what a column of this name holds in a file of contacts, or None if the name is not known."""
+    return _known_column(name) if len(name) <= LONGEST_NAME else None
+
+
+@lru_cache(maxsize=4096)
+def _known_column(name: str) -> KnownColumn | None:
     known = _known()
     for form, is_further in _forms(name):
         found = known.get(form)

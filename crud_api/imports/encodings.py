@@ -50,7 +50,7 @@ _START = 64 * 1024
 _SAMPLE = 64 * 1024
 _FEW_NULS, _ONE_SIDED = 0.05, 10  # of the pairs of bytes; times as many on one side as on the other
 _MOSTLY_UTF8 = 0.8
-_NOT_ASCII = re.compile(rb"[^,;\t\r\n\"]*[\x80-\xff][^,;\t\r\n\"]*")
+_AROUND_CELLS = re.compile(rb"[,;\t\r\n\"]+")
 _MIXED_SCRIPTS = re.compile(r"[A-Za-z][\u0370-\u0eff]|[\u0370-\u0eff][A-Za-z]")
 
 MARK_ERRORS = "mark undecodable"
@@ -174,9 +174,10 @@ def sample(file: BinaryIO) -> Counter[bytes]:
     for block in _blocks(file):
         if block.isascii():
             continue
-        for cell in _NOT_ASCII.findall(block):
-            size += 0 if cell in found else len(cell)
-            found[cell] += 1
+        for cell in _AROUND_CELLS.split(block):
+            if not cell.isascii():
+                size += 0 if cell in found else len(cell)
+                found[cell] += 1
         if size >= _SAMPLE:
             break
     return found

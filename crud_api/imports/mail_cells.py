@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from sequence_store.domain.addresses import canonical_address
 from sequence_store.domain.invisible import without_invisible
 
-LONGEST = 4_000  # a longer cell is no address, and not searched for one
+LONGEST = 2_000  # a longer cell is no address, and not searched for one
 SEVERAL = "several addresses; the first one was taken"
 
 _NAMED = re.compile(r"(?P<name>[^<>]*)<\s*(?P<address>[^<>]*)>[\s.,;]*", re.DOTALL)
@@ -30,11 +30,11 @@ _AFTER = ".,;:" + _AROUND
 
 @dataclass(frozen=True)
 class MailCell:
-    """An address as a cell has it, without what surrounds it; the name beside it, or empty."""
+    """An address as a cell has it, without what surrounds it; the name beside it, or empty; other addresses."""
 
     address: str
     name: str = ""
-    is_one_of_several: bool = False
+    others: tuple[str, ...] = ()
 
 
 def read_mail_cell(cell: str) -> MailCell:
@@ -52,8 +52,8 @@ def read_mail_cell(cell: str) -> MailCell:
     if len(parts) > 1:
         several = [_read_one(part) for part in parts]
         if all(is_address(one.address) for one in several):
-            one = several[0]
-            return MailCell(one.address, one.name, is_one_of_several=len({x.address for x in several}) > 1)
+            first, *others = dict.fromkeys(one.address for one in several)
+            return MailCell(first, several[0].name, tuple(others))
     if len(parts) == 1:
         return _read_one(parts[0])
     return found

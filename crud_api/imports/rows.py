@@ -155,7 +155,7 @@ class ContactRows:
             except _RefusedError as error:
                 fault = fault or _RefusedError(f"{error}{self._column(position)}")
                 continue
-            flags = f"mailAddress: has {SEVERAL}{self._column(position)}" if found.is_one_of_several else ""
+            flags = f"mailAddress: has {SEVERAL}{self._column(position)}" if found.others else ""
             if fault is not None:
                 flags = f"{fault}; the address of {_one_line(self.layout.title_of(position))} was taken"
             return address, flags, _line_or_nothing(found.name)
@@ -264,17 +264,28 @@ class SuppressionRows:
         return _to_copy_line(row, self, self._suppression)
 
     def _suppression(self, line: int, cells: Sequence[str]) -> str:
+        """Return a line for each address of the row: every one of them is suppressed."""
         position = self.layout.fields.get("reason")
         reason = unescape(cells[position]) if position is not None else ""
         reason = _line("reason", reason) if reason else SuppressionReason.IMPORTED
-        filled = (at for at in self.layout.mail_addresses if not _is_empty(cells[at]))
-        cell = cells[next(filled, self.layout.mail_addresses[0])]
-        found = read_mail_cell(unescape(cell.strip()))
-        address = _address(found.address)
-        flags = f"mailAddress: has {SEVERAL}" if found.is_one_of_several else ""
-        report = f"{ImportOutcome.FLAGGED}\t{flags}" if flags else _NO_REPORT
-        values = f"{line}\t{_escaped(reason)}\t{_NULL}\t{_escaped(address)}\t{_NULL}\t{_NULL}\t{{}}"
-        return f"{values}\t{_NULL}\t{_NULL}\t{report}\n"
+        filled = [at for at in self.layout.mail_addresses if not _is_empty(cells[at])]
+        addresses: dict[str, None] = {}
+        fault: _RefusedError | None = None
+        for at in filled or self.layout.mail_addresses[:1]:
+            found = read_mail_cell(unescape(cells[at].strip()))
+            try:
+                addresses |= dict.fromkeys(_address(one) for one in (found.address, *found.others))
+            except _RefusedError as error:
+                fault = fault or error
+        if fault is not None and not addresses:
+            raise fault
+        report = _NO_REPORT if fault is None else f"{ImportOutcome.FLAGGED}\t{fault}"
+        lines = []
+        for address in addresses:
+            values = f"{line}\t{_escaped(reason)}\t{_NULL}\t{_escaped(address)}\t{_NULL}\t{_NULL}\t{{}}"
+            lines.append(f"{values}\t{_NULL}\t{_NULL}\t{report}\n")
+            report = _NO_REPORT
+        return "".join(lines)
 
 
 class _Writer(Protocol):

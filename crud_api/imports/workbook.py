@@ -7,6 +7,7 @@ of memory and time is therefore that of a child process, which passes the rows o
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator, Sequence
@@ -16,6 +17,9 @@ from typing import BinaryIO
 from crud_api.errors import InvalidInputError
 from crud_api.imports.csv_file import LONGEST_LINE, TOO_LONG, Row
 from crud_api.imports.workbook_process import FAULTS
+
+# The process needs none of our settings, and a file must not reach our secrets.
+PASSED_ON = frozenset({"PATH", "PYTHONPATH", "PYTHONSAFEPATH", "PYTHONHOME", "LANG", "LD_LIBRARY_PATH"})
 
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _TOO_LARGE = "body: the workbook is too large or takes too long to read. Save the sheet as CSV."
@@ -43,6 +47,7 @@ def open_sheet(file: BinaryIO, sheet: str | None) -> Sheet:
     file.seek(0)
     process = subprocess.Popen(  # noqa: S603  # our own module
         [sys.executable, "-m", "crud_api.imports.workbook_process", sheet or ""],
+        env={name: value for name, value in os.environ.items() if name in PASSED_ON},
         stdin=file.fileno(),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

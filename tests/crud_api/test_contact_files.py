@@ -256,6 +256,12 @@ def test_line_in_another_encoding_is_refused_alone(api: Api) -> None:
     ]
 
 
+def test_detection_does_not_search_a_long_line_again_and_again(api: Api) -> None:
+    long = b"x" * 300_000
+    shown = done(api, b"name,email,x\n" + "Jürgen,j@example.com,".encode("cp1252") + long + b"\n")
+    assert (shown["added"], shown["encoding"]) == (1, "windows-1252")
+
+
 def test_no_word_mixes_two_alphabets() -> None:
     assert detect(Counter(["Größe".encode("cp1252")]))[0] == "windows-1252"
 
@@ -466,6 +472,15 @@ def test_dry_run_proposes_the_column_of_the_addresses(api: Api) -> None:
     assert shown["message"].startswith("body: no column matches mailAddress.")
     assert [one["proposed"] for one in shown["columns"]] == [None, "mailAddress:Kontakt"]
     done(api, file, column="mailAddress:Kontakt")
+
+
+def test_every_address_of_a_row_is_suppressed(api: Api) -> None:
+    file = "Email;Email 2\na@example.com, b@example.com;c@example.com\nd@example.com;no address\n"
+    shown = done(api, file, "/suppressions/imports")
+    assert (shown["rowsRead"], shown["added"], shown["refused"]) == (2, 4, 0)
+    assert [(line, outcome) for line, outcome, _ in report(api, shown)] == [(3, "flagged")]
+    for name in "abcd":
+        assert len(api.get("/suppressions", params={"mailAddress": f"{name}@example.com"}).json()) == 1
 
 
 def test_dry_run_of_suppressions_changes_nothing(api: Api) -> None:
