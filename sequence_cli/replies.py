@@ -7,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from sequence_cli.output import AsJson, print_json, print_lines
+from sequence_cli.sequence_names import find_sequence
+from sequence_store.domain.addresses import address_or_text
 
 app = typer.Typer(no_args_is_help=True, help="List replies; undo stops by replies.")
 optouts = typer.Typer(no_args_is_help=True, help="List opt-outs that wait for confirmation; settle them.")
@@ -34,7 +36,7 @@ def undo(
     address: Address,
     sequence: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Only this sequence; by default all that a reply ended."),
+        typer.Option(metavar="NAME|ID", help="Only this sequence; by default all that a reply ended."),
     ] = None,
 ) -> None:
     """Undo a stop by a reply: each enrolment resumes at its step, from the same mailbox and in its thread.
@@ -49,13 +51,15 @@ def undo(
 
     settings = read_settings(OwnerSettings)
     values = {
-        "address": address,
-        "sequence": sequence,
+        "address": address_or_text(address),
         "today": settings.calendar.day_of(datetime.now(UTC)),
         "pads": settings.address_pads,
     }
     with connect(settings.database_url, name="sequences replies") as connection:
-        outcomes = connection.execute(query("replies", "undo_replies"), values).fetchall()
+        sequence_id = find_sequence(connection, sequence) if sequence else None
+        outcomes = connection.execute(
+            query("replies", "undo_replies"), {**values, "sequence_id": sequence_id}
+        ).fetchall()
     if not outcomes:
         typer.echo(f"No reply has ended an enrolment of {address}.", err=True)
         raise typer.Exit(1)
@@ -94,7 +98,7 @@ def _settle(address: str, *, confirmed: bool) -> None:
     from sequence_store.settings import OwnerSettings, read_settings
 
     settings = read_settings(OwnerSettings)
-    values = {"address": address, "confirmed": confirmed, "pads": settings.address_pads}
+    values = {"address": address_or_text(address), "confirmed": confirmed, "pads": settings.address_pads}
     with connect(settings.database_url, name="sequences optouts") as connection:
         settled = [
             row[0] for row in connection.execute(query("replies", "settle_opt_out"), values).fetchall()

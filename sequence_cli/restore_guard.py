@@ -152,7 +152,7 @@ def _sends_named(texts: list[str], *, complete: bool) -> dict[SendKey, SendStatu
     from sequence_store.mail.message_ids import keys_named_in
     from sequence_store.settings import MessageIdSettings, read_settings
 
-    secrets = read_settings(MessageIdSettings).message_id_keys
+    secrets = read_settings(MessageIdSettings).known_message_id_keys
     named = {key: SendStatus.SENT for text in texts for key in keys_named_in(text, *secrets)}
     if texts and not named:
         _warn_of_no_names(complete=complete)

@@ -173,8 +173,13 @@ class MessageIdSettings(Settings):
 
     @property
     def message_id_keys(self) -> list[bytes]:
-        """Return the keys: the first signs the Message-IDs of sends, all verify them."""
+        """Return the keys of Message-IDs: the first signs, all may have signed the mails of a thread."""
         return [key.strip().encode() for key in self.link_keys.get_secret_value().split(",")]
+
+    @property
+    def known_message_id_keys(self) -> list[bytes]:
+        """Return the keys that verify Message-IDs. ADDRESS_KEY signed those of the previous release."""
+        return [*self.message_id_keys, self.address_key.get_secret_value().encode()]
 
 
 class LinkSettings(MessageIdSettings):

@@ -50,7 +50,7 @@ class MailboxReader:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._secrets = settings.message_id_keys
+        self._secrets = settings.known_message_id_keys
         names = (settings.inbox_folders or "").split(",")
         self._more_folders = [name.strip() for name in names if name.strip()]
         self._bounds = {

@@ -79,7 +79,8 @@ END $$;
 --   complaint    the same, but it always suppresses and the enrolment ends as unsubscribed
 --   soft_bounce  counts a refusal (`counted`), a refusal by policy (`parks` is counts), or parks the mailbox
 --                (`parks` is now)
---   auto_reply, reply, opt_out   only an event is recorded; what a reply stops, stops.sql does
+--   reply        ends the sequence for this contact; whom else it stops, stop_for_reply (stops.sql) does
+--   auto_reply, opt_out   only an event is recorded
 --   delivery     changes nothing, unless the send is unknown
 -- Any feedback to an unknown send shows that it went out: it becomes sent. p_park_for is how long a mailbox
 -- is parked if it has too many. Returns recorded, known or absent (no such send has gone out).
@@ -125,6 +126,8 @@ BEGIN
             PERFORM record_reputation_event(s, 'bounce', p_park_for);
         END IF;
         PERFORM blame_mailbox(s, p_detail->>'parks', p_detail->>'reason', p_park_for, pads);
+    ELSIF p_kind = 'reply' THEN
+        PERFORM end_after_mail(s.sequence_id, s.contact_id, false, 'replied', 'reply');
     END IF;
     RETURN 'recorded';
 END $$;

@@ -17,7 +17,7 @@ JOIN sequences_contacts e ON e.contact_id = c.id
 JOIN sequences q ON q.id = e.sequence_id
 WHERE lower(c.mail_address) = lower(%(address)s) AND c.deleted_at IS NULL
     AND (e.status = 'replied' OR e.status_reason = 'left_company')
-    AND (%(sequence)s::text IS NULL OR q.sequence_name = %(sequence)s)
+    AND (%(sequence_id)s::bigint IS NULL OR q.id = %(sequence_id)s)
 ORDER BY q.sequence_name
 
 -- name: list_opt_outs
