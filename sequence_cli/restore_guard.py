@@ -69,7 +69,7 @@ def restore_guard(
             "cannot be used: a planning day, and so a plan, has started since the snapshot",
             param_hint="--keep-places",
         )
-    evidence = _sends_named(records, settings) | (_read_results(settings) if queue else {})
+    evidence = _sends_named(records) | (_read_results(settings) if queue else {})
     with connect(settings.database_url, name="sequences restore-guard") as connection:
 
         def guarded() -> Guarded:
@@ -136,12 +136,13 @@ def _instant(text: str) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _sends_named(texts: list[str], settings: OwnerSettings) -> dict[SendKey, SendStatus]:
+def _sends_named(texts: list[str]) -> dict[SendKey, SendStatus]:
     from sequence_store.domain.states import SendStatus
     from sequence_store.mail.message_ids import keys_named_in
+    from sequence_store.settings import MessageIdSettings, read_settings
 
-    secret = settings.address_key.get_secret_value().encode()
-    return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, secret)}
+    secrets = read_settings(MessageIdSettings).known_message_id_keys
+    return {key: SendStatus.SENT for text in texts for key in keys_named_in(text, *secrets)}
 
 
 def _read_results(settings: OwnerSettings) -> dict[SendKey, SendStatus]:

@@ -35,6 +35,10 @@ METRICS = {
     "sequences_active_mailboxes": "Mailboxes that may send",
     "sequences_parked_mailboxes": "Mailboxes that are parked",
     "sequences_all_paused": "Whether all sending is paused (1) or not (0)",
+    "sequences_unconfirmed_opt_outs": "Opt-outs that wait for a person's confirmation",
+    "sequences_inbox_unread_seconds": (
+        "Seconds since the mailbox was read that was read longest ago; 0 if no mailbox is read"
+    ),
     "sequences_mailbox_limit_mails": "Sum of today's mailbox limits",
     "sequences_mailbox_used_mails": "Mails counted against today's limits",
     "sequences_worker_connections": "Database connections of workers",
@@ -96,6 +100,8 @@ def _ledger_metrics(ledger_status: LedgerStatus) -> Iterator[GaugeMetricFamily]:
     yield _gauge("sequences_active_mailboxes", ledger_status.active_mailboxes)
     yield _gauge("sequences_parked_mailboxes", len(ledger_status.parked))
     yield _gauge("sequences_all_paused", float(ledger_status.paused is not None))
+    yield _gauge("sequences_unconfirmed_opt_outs", ledger_status.opt_outs)
+    yield _gauge("sequences_inbox_unread_seconds", ledger_status.unread_seconds)
     yield _gauge("sequences_mailbox_limit_mails", ledger_status.allowed)
     yield _gauge("sequences_mailbox_used_mails", ledger_status.used)
     yield _gauge("sequences_worker_connections", ledger_status.worker_connections)

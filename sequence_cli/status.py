@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # A sensor ticks every minute and a run needs time to start; a longer delay is a fault.
 LATE_SECONDS = 120.0
 ADVANCE_LATE_SECONDS = 5 * LATE_SECONDS
+UNREAD_SECONDS = 3600.0  # a reply that is not read stops nothing
 MOST_PARKED = 10
 MOST_DAYS = 3
 
@@ -78,6 +79,16 @@ def _advise_on_sends(ledger_status: LedgerStatus) -> Iterator[str]:
         yield (
             f"{ledger_status.unknown.sends:,} sends have an unknown outcome: list them with "
             "`sequences sends list --status unknown`, then resolve each with `sequences sends resolve`."
+        )
+    if ledger_status.opt_outs:
+        yield (
+            f"{ledger_status.opt_outs:,} opt-outs wait for confirmation: list them with `sequences optouts list`, "
+            "then confirm or lift each."
+        )
+    if ledger_status.unread_seconds > UNREAD_SECONDS:
+        yield (
+            f"The mails of {ledger_status.unread_mailbox} have not been read for "
+            f"{duration(ledger_status.unread_seconds)}: check that `sequences inbox` runs, and its log."
         )
     if ledger_status.parked:
         parked = len(ledger_status.parked)

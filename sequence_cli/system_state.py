@@ -86,6 +86,11 @@ class LedgerStatus:
     parked: list[Parked]
     worker_connections: int
     paused: Pause | None = None
+    opt_outs: int = 0  # that wait for confirmation
+    left_company: int = 0  # enrolments whose contact has left its company
+    readable_mailboxes: int = 0  # whose incoming mail is read
+    unread_seconds: float = 0.0  # since the mailbox was read that was read longest ago
+    unread_mailbox: str | None = None
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,7 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
             rows("count_mailboxes"),
             rows("count_worker_connections"),
         )
+        answers = cursor.execute(query("replies", "count_open_questions"), {"now": now}).fetchone() or {}
         waiting = {row["reason"]: row["count"] for row in rows("count_waiting")}
         pause = cursor.execute(query("pauses", "read_pause")).fetchone()
         parked = [Parked(row["address"], row["parked_until"], row["reason"]) for row in rows("read_parked")]
@@ -224,6 +230,11 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
         parked=parked,
         worker_connections=workers["count"],
         paused=Pause(pause["paused_at"], pause["reason"]) if pause else None,
+        opt_outs=answers["opt_outs"],
+        left_company=answers["left_company"],
+        readable_mailboxes=answers["readable"],
+        unread_seconds=answers["unread_seconds"],
+        unread_mailbox=answers["unread_mailbox"],
     )
 
 

@@ -42,13 +42,17 @@ def why(
         enrolments = rows("read_enrolments_of_contact", **key)
         sends = rows("read_sends_of_contact", **key, limit=MOST_ROWS)
         events = rows("read_events_of_contact", **key, limit=MOST_ROWS)
+        mails = cursor.execute(
+            query("replies", "read_mails_of_contact"), {**key, "limit": MOST_ROWS}
+        ).fetchall()
     today = settings.calendar.day_of(datetime.now(UTC))
     for enrolment in enrolments:
         enrolment["verdict"] = verdict(contact, enrolment, today)
     if as_json:
-        print_json({"contact": contact, "enrolments": enrolments, "sends": sends, "events": events})
+        document = {"contact": contact, "enrolments": enrolments, "sends": sends, "events": events}
+        print_json({**document, "mails": mails})
         return
-    _show(contact, enrolments, sends, events)
+    _show(contact, enrolments, sends, events, mails)
 
 
 def verdict(contact: dict[str, Any], enrolment: dict[str, Any], today: date) -> str:
@@ -74,7 +78,7 @@ def _under_way(enrolment: dict[str, Any]) -> str | None:
     return None
 
 
-def _stopped(contact: dict[str, Any], enrolment: dict[str, Any]) -> str | None:
+def _stopped(contact: dict[str, Any], enrolment: dict[str, Any]) -> str | None:  # noqa: PLR0911
     status = enrolment["status"]
     if status == EnrolmentStatus.PAUSED:
         reason = f" ({enrolment['status_reason']})" if enrolment["status_reason"] else ""
@@ -85,6 +89,8 @@ def _stopped(contact: dict[str, Any], enrolment: dict[str, Any]) -> str | None:
         return explain(ClosedGate.CONTACT_INACTIVE)
     if contact["suppressed"]:
         return f"the address is suppressed: {_suppression(contact)}"
+    if contact["stopped_at"]:
+        return explain(ClosedGate.OPT_OUT_UNVERIFIED)
     if not enrolment["sequence_active"]:
         return explain(ClosedGate.SEQUENCE_INACTIVE)
     return None
@@ -121,6 +127,7 @@ def _show(
     enrolments: list[dict[str, Any]],
     sends: list[dict[str, Any]],
     events: list[dict[str, Any]],
+    received: list[dict[str, Any]],
 ) -> None:
     from rich.console import Console
 
@@ -132,6 +139,14 @@ def _show(
     )
     if contact["suppressed"]:
         console.print(f"[red]suppressed[/]: {_suppression(contact)}")
+    if contact["replied_at"]:
+        console.print(f"[yellow]replied[/]: {_at(contact['replied_at'])}")
+    if contact["stopped_at"]:
+        console.print(f"[red]stopped[/]: {contact['stopped_reason']}, {_at(contact['stopped_at'])}")
+    if contact["hold_until"]:
+        console.print(
+            f"[yellow]held[/]: {contact['hold_reason']}, {contact['hold_from']} to {contact['hold_until']}"
+        )
     if not enrolments:
         console.print("The contact is enrolled in no sequence.")
     for row in enrolments:
@@ -164,6 +179,12 @@ def _show(
         )
         for e in events
     ]
+    answers = [
+        (_at(m["at"]), m["kind"], m["verdict"], m["sequence"], m["folder"], m["until"], m["why"])
+        for m in received
+    ]
+    headings = ("at (UTC)", "what", "followed", "sequence", "folder", "until", "why")
+    _table(console, "Mails received", headings, answers)
     _table(console, "Events", ("at (UTC)", "what", "sequence", "step", "detail"), happened)
 
 

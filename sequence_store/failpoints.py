@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Failpoint(StrEnum):
-    """A point between two effects of the planner, dispatcher, worker, results job or reconciliation."""
+    """A point between two effects of the planner, dispatcher, worker, results, reconciliation or reader."""
 
     PLAN_LOCKED = "plan_locked"
     PLAN_WRITTEN = "plan_written"
@@ -29,6 +29,9 @@ class Failpoint(StrEnum):
     RESULTS_APPLIED = "results_applied"
     RESULTS_COMMITTED = "results_committed"
     RECONCILE_SETTLED = "reconcile_settled"
+    MAILS_FETCHED = "mails_fetched"
+    MAILS_RECORDED = "mails_recorded"
+    MAILS_PASSED = "mails_passed"
 
 
 _SIGNALS = {"KILL": signal.SIGKILL, "STOP": signal.SIGSTOP, "TERM": signal.SIGTERM}

@@ -146,7 +146,39 @@ class Settings(BaseSettings):
         return bytes(b ^ 0x36 for b in block) + bytes(b ^ 0x5C for b in block)
 
 
-class LinkSettings(Settings):
+class MessageIdSettings(Settings):
+    """The keys of Message-IDs and links: the worker signs with them; the others recognise what it signed."""
+
+    link_keys: SecretStr = Field(
+        SecretStr(LOCAL_LINK_KEY),
+        description="Secret keys of the links and the Message-IDs of mails, separated by commas: the first "
+        "signs, all verify",
+    )
+
+    @model_validator(mode="after")
+    def _keys_can_be_trusted(self) -> Self:
+        keys = self.link_keys.get_secret_value().split(",")
+        if not all(key.strip() for key in keys):
+            raise ValueError("LINK_KEYS must not contain an empty key")
+        if self.sequence_environment != LOCAL and LOCAL_LINK_KEY in keys:
+            raise ValueError(
+                f"LINK_KEYS must be set in the environment {self.sequence_environment!r}: "
+                "the default is only for the environment 'local'"
+            )
+        return self
+
+    @property
+    def message_id_keys(self) -> list[bytes]:
+        """Return the keys of Message-IDs: the first signs, all may have signed the mails of a thread."""
+        return [key.strip().encode() for key in self.link_keys.get_secret_value().split(",")]
+
+    @property
+    def known_message_id_keys(self) -> list[bytes]:
+        """Return the keys that verify Message-IDs. ADDRESS_KEY signed those of the previous release."""
+        return [*self.message_id_keys, self.address_key.get_secret_value().encode()]
+
+
+class LinkSettings(MessageIdSettings):
     """Settings of the links in mails: the worker writes the links, the API serves them."""
 
     public_url: str = Field(
@@ -154,31 +186,16 @@ class LinkSettings(Settings):
         pattern=r"^https?://[^/?#\s<>\"]+(/[^?#\s<>\"]*)?$",
         description="Public URL of the Sequence API's /t/ and /u/; a mailbox's trackingHost replaces it",
     )
-    link_keys: SecretStr = Field(
-        SecretStr(LOCAL_LINK_KEY),
-        description="Secret keys of the links in mails, separated by commas: the first signs, all verify",
-    )
 
     @model_validator(mode="after")
     def _links_can_be_trusted(self) -> Self:
-        keys = self.link_keys.get_secret_value().split(",")
-        if not all(key.strip() for key in keys):
-            raise ValueError("LINK_KEYS must not contain an empty key")
-        if self.sequence_environment != LOCAL:
-            if LOCAL_LINK_KEY in keys:
-                raise ValueError(
-                    f"LINK_KEYS must be set in the environment {self.sequence_environment!r}: "
-                    "the default is only for the environment 'local'"
-                )
-            if not self.public_url.startswith("https://"):
-                raise ValueError(
-                    "PUBLIC_URL must be https: mail programs unsubscribe only over https (RFC 8058)"
-                )
+        if self.sequence_environment != LOCAL and not self.public_url.startswith("https://"):
+            raise ValueError("PUBLIC_URL must be https: mail programs unsubscribe only over https (RFC 8058)")
         return self
 
     @property
     def link_signer(self) -> LinkSigner:
-        return LinkSigner([key.strip().encode() for key in self.link_keys.get_secret_value().split(",")])
+        return LinkSigner(self.message_id_keys)
 
     def public_url_of(self, tracking_host: str | None) -> str:
         """Return the base URL of a mailbox's links; its own tracking host keeps its reputation separate."""
@@ -238,6 +255,17 @@ class ParkingSettings(Settings):
     )
 
 
+class ReplySettings(Settings):
+    """Whom replies stop, shared by the API and the worker, which both record them."""
+
+    company_most_contacts: int = Field(
+        50,
+        ge=1,
+        description="Most contacts with an address of one domain that a reply stops as a company; with more, "
+        "only the contact that replied is stopped",
+    )
+
+
 class OwnerSettings(Settings):
     """Settings of the migrations, the sample data and the operators' commands."""
 
@@ -286,7 +314,7 @@ class PartitionSettings(Settings):
         return min(self.first_planning_day, self.calendar.day_of(datetime.now(UTC)))
 
 
-class PipelineSettings(PartitionSettings, ParkingSettings):
+class PipelineSettings(PartitionSettings, ParkingSettings, MessageIdSettings):
     """Settings of the Dagster code location."""
 
     pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
@@ -338,7 +366,7 @@ class PipelineSettings(PartitionSettings, ParkingSettings):
     alert_mail_from: str = Field("sequences@localhost", description="Sender of alerts by mail")
 
 
-class ApiSettings(LinkSettings, SecretSettings):
+class ApiSettings(LinkSettings, SecretSettings, ReplySettings):
     """Settings of the Sequence API."""
 
     api_database_url: SecretStr = Field(description="Database URL of role sequence_api")
@@ -348,6 +376,9 @@ class ApiSettings(LinkSettings, SecretSettings):
     api_auth: Literal["on", "off"] | None = Field(
         None,
         description="Whether requests need an API key; unset: off in the environment 'local', on elsewhere",
+    )
+    reply_quiet_days: int = Field(
+        90, ge=0, description="Days after a reply in which lists and imports do not enrol the contact again"
     )
     api_rate_limit_per_minute: int = Field(3000, ge=0, description="Requests per minute and key; 0: no limit")
     valkey_url: ValkeyUrl | None = Field(
@@ -432,7 +463,7 @@ class OperatorSettings(OwnerSettings, SmtpSettings):
     """Settings of the commands that check mailboxes and rotate their secrets."""
 
 
-class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
+class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings, ReplySettings):
     """Settings of the step mailing worker."""
 
     worker_database_url: SecretStr = Field(description="Database URL of role sequence_worker")
@@ -445,6 +476,15 @@ class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings):
     inbox_poll_seconds: Seconds = Field(60, description="Seconds between two reads of the mailboxes' inboxes")
     inbox_lookback_days: int = Field(
         14, ge=1, description="Days of mail that the first read of an inbox covers"
+    )
+    inbox_folders: str | None = Field(
+        None, description="Folders to read besides the inbox and the junk folder, separated by commas"
+    )
+    reply_match_days: int = Field(
+        30, ge=0, description="Days after a mail in which a mail that names none is matched by its sender"
+    )
+    away_hold_days: int = Field(
+        3, ge=0, le=60, description="Days for which an absence notice without a return date holds the contact"
     )
     soft_failure_retry_seconds: Seconds = Field(
         300, description="Seconds to the first retry after a soft failure"

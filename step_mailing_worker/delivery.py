@@ -49,9 +49,7 @@ class Delivery:
         """
         try:
             with self.traces.span("render"):
-                mail = build_mail(
-                    self._order(message, send), self.settings.address_key.get_secret_value().encode()
-                )
+                mail = build_mail(self._order(message, send), *self.settings.message_id_keys)
             endpoint = endpoint_of(send, mail.sender, self.settings)
             with self.traces.span("smtp"):
                 reply = await self._send(mail, endpoint, pass_gate)
@@ -150,6 +148,7 @@ class Delivery:
             mail_format=send.mail_format,
             thread_subject=send.thread_subject,
             thread_step_ids=send.thread_step_ids or (),
+            thread_rounds=send.thread_rounds or (),
             mailbox_address=send.mailbox_address,
             mailbox_display_name=send.mailbox_display_name,
             links=MailLinks(

@@ -1,10 +1,14 @@
-"""Reads the new mails of a mailbox's INBOX without marking them as read. Blocking: run it in a thread."""
+"""Reads the new mails of a mailbox's folders without marking them as read. Blocking: run it in a thread.
+
+The inbox and the junk folder are read, which the server marks by their special use (RFC 6154), and the folders
+of INBOX_FOLDERS; never a folder for sent mails, drafts, trash or all mails.
+"""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -19,14 +23,23 @@ from step_mailing_worker.networks import IMAP_PORTS, is_private, refusal
 from step_mailing_worker.smtp_replies import Phase
 
 LONGEST_MAIL = 262_144  # bytes; the Message-ID of the send is in the header or soon after the report
-MAILS_AT_ONCE = 20
+MAILS_AT_ONCE = 50
+INBOX = "INBOX"
 _ANSWER_SECONDS = 30
 _PORTS = {"tls": 993, "starttls": 143, "none": 143}
+_JUNK = b"\\junk"
+_NEVER = frozenset(
+    {b"\\sent", b"\\drafts", b"\\trash", b"\\all", b"\\flagged", b"\\important", b"\\noselect"}
+)
+# Servers without SPECIAL-USE: the names that their junk folder usually has.
+_JUNK_NAMES = frozenset(
+    {"junk", "spam", "junk e-mail", "junk email", "bulk mail", "junk-e-mail", "inbox.junk", "inbox.spam"}
+)
 
 
 @dataclass(frozen=True)
 class InboxAccount:
-    """A mailbox's IMAP server and sign-in, and the position up to which its INBOX has been read."""
+    """A mailbox's IMAP server and sign-in, and the position of each folder: its UIDVALIDITY and last UID."""
 
     mailbox_id: int
     address: str
@@ -35,8 +48,7 @@ class InboxAccount:
     imap_security: str | None
     smtp_username: str
     smtp_secret: str | None = field(repr=False)
-    uid_validity: int | None
-    last_uid: int | None
+    positions: Mapping[str, Sequence[int]]
 
     @property
     def security(self) -> str:
@@ -44,35 +56,90 @@ class InboxAccount:
 
 
 @dataclass(frozen=True)
-class NewMails:
-    """A batch of mails in the order of their uids, and the position to store once they are recorded."""
+class NewMail:
+    """A mail as it lies in its folder."""
 
+    uid: int
+    content: bytes
+    received_at: datetime  # INTERNALDATE
+
+
+@dataclass(frozen=True)
+class NewMails:
+    """A batch of a folder's mails in the order of their UIDs, and the positions before and after it.
+
+    `expected` is the position that the folder must still have; None: it has none under this UIDVALIDITY.
+    """
+
+    folder: str
     uid_validity: int
+    expected: int | None
     last_uid: int
-    mails: tuple[bytes, ...]
+    waiting: int  # mails of the folder behind this batch
+    mails: tuple[NewMail, ...]
 
 
 def read_new_mails(
-    account: InboxAccount, credential: Credential, *, lookback_days: int, public: bool = False
+    account: InboxAccount,
+    credential: Credential,
+    *,
+    lookback_days: int,
+    more_folders: Sequence[str] = (),
+    public: bool = False,
 ) -> Generator[NewMails, None, None]:
     """Yield the new mails in batches of at most MAILS_AT_ONCE; raise LostError or NoCredentialError."""
     with _translated_errors(), _signed_in(account, credential, public=public) as client:
-        selected = client.select_folder("INBOX", readonly=True)
-        validity = int(selected[b"UIDVALIDITY"])
-        uids = _new_uids(client, account, validity, lookback_days)
-        for batch in batched(uids, MAILS_AT_ONCE):
-            fetched = client.fetch(batch, [f"BODY.PEEK[]<0.{LONGEST_MAIL}>"])
-            mails = tuple(fetched[uid].get(b"BODY[]<0>") or b"" for uid in batch if uid in fetched)
-            yield NewMails(validity, batch[-1], mails)
-        if not uids and account.uid_validity != validity:
-            yield NewMails(validity, int(selected.get(b"UIDNEXT", 1)) - 1, ())
+        for folder in _folders(client, more_folders):
+            yield from _of_folder(client, account, folder, lookback_days)
 
 
-def _new_uids(client: IMAPClient, account: InboxAccount, validity: int, lookback_days: int) -> list[int]:
-    """Return the uids above the last one read; in a folder read for the first time, those of the lookback."""
-    if account.uid_validity == validity and account.last_uid is not None:
-        found = client.search(["UID", f"{account.last_uid + 1}:*"])
-        return sorted(uid for uid in found if uid > account.last_uid)  # `n:*` always includes the last uid
+def _folders(client: IMAPClient, more: Sequence[str]) -> list[str]:
+    """Return the folders to read; a folder of `more` that the server does not have is left out."""
+    listed = [(frozenset(flag.lower() for flag in flags), name) for flags, _, name in client.list_folders()]
+    known = any(flags & {_JUNK, b"\\sent", b"\\drafts", b"\\trash"} for flags, _ in listed)
+    wanted = {name.casefold() for name in more}
+    chosen = [INBOX]
+    for flags, name in listed:
+        if flags & _NEVER or name.upper() == INBOX:
+            continue
+        is_junk = _JUNK in flags or (not known and name.casefold() in _JUNK_NAMES)
+        if is_junk or name.casefold() in wanted:
+            chosen.append(name)
+    return chosen
+
+
+def _of_folder(
+    client: IMAPClient, account: InboxAccount, folder: str, lookback_days: int
+) -> Generator[NewMails, None, None]:
+    selected = client.select_folder(folder, readonly=True)
+    validity = int(selected[b"UIDVALIDITY"])
+    position = account.positions.get(folder)
+    expected = position[1] if position and position[0] == validity else None
+    uids = _new_uids(client, expected, lookback_days)
+    waiting = len(uids)
+    for batch in batched(uids, MAILS_AT_ONCE):
+        fetched = client.fetch(batch, [f"BODY.PEEK[]<0.{LONGEST_MAIL}>", "INTERNALDATE"])
+        waiting -= len(batch)
+        mails = tuple(_mail(uid, fetched[uid]) for uid in batch if uid in fetched)
+        yield NewMails(folder, validity, expected, batch[-1], waiting, mails)
+        expected = batch[-1]
+    if not uids:  # the folder was read: its position says so
+        last = expected if expected is not None else int(selected.get(b"UIDNEXT", 1)) - 1
+        yield NewMails(folder, validity, expected, last, 0, ())
+
+
+def _mail(uid: int, fetched: Mapping[bytes, object]) -> NewMail:
+    content = fetched.get(b"BODY[]<0>") or fetched.get(b"BODY[]") or b""
+    at = fetched.get(b"INTERNALDATE")
+    received = at.astimezone(UTC) if isinstance(at, datetime) else datetime.now(UTC)
+    return NewMail(uid, content if isinstance(content, bytes) else b"", received)
+
+
+def _new_uids(client: IMAPClient, expected: int | None, lookback_days: int) -> list[int]:
+    """Return the UIDs above the last one read; in a folder read for the first time, those of the lookback."""
+    if expected is not None:
+        found = client.search(["UID", f"{expected + 1}:*"])
+        return sorted(uid for uid in found if uid > expected)  # `n:*` always includes the last uid
     since = (datetime.now(UTC) - timedelta(days=lookback_days)).date()
     return sorted(client.search(["SINCE", since]))
 
@@ -90,6 +157,7 @@ def _signed_in(account: InboxAccount, credential: Credential, *, public: bool) -
         ssl_context=context if account.security == "tls" else None,
         timeout=_ANSWER_SECONDS,
     )
+    client.normalise_times = False  # INTERNALDATE with its offset
     try:
         if public and is_private(client.socket().getpeername()):
             raise NoCredentialError(AttemptReason.PRIVATE_HOST)
@@ -101,7 +169,8 @@ def _signed_in(account: InboxAccount, credential: Credential, *, public: bool) -
             client.login(account.smtp_username, credential.text)
         yield client
     finally:
-        client.shutdown()
+        with suppress(OSError):
+            client.shutdown()
 
 
 @contextmanager

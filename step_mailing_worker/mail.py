@@ -45,6 +45,7 @@ class MailOrder:
     mailbox_display_name: str | None
     links: MailLinks
     mail_format: str = MailFormat.AUTO.value
+    thread_rounds: Sequence[int] = ()  # of each step in thread_step_ids; without them, the mail's own round
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,12 @@ class _Parsed:
     bodies: Bodies
 
 
-def build_mail(order: MailOrder, secret: bytes) -> Mail:
+def build_mail(order: MailOrder, secret: bytes, *earlier_secrets: bytes) -> Mail:
     """Render and write the mail; raise MailError if a value does not allow it.
 
-    `secret` signs the Message-ID. The mail is parsed again before it is returned, and must equal its input.
+    `secret` signs the Message-ID. Earlier mails of the thread may have been signed with one of
+    `earlier_secrets`, so they are referred to by each of their possible names. The mail is parsed
+    again before it is returned, and must equal its input.
     """
     sender = _address(order.mailbox_address, AttemptReason.MAILBOX_ADDRESS, Fault.MAILBOX)
     recipient = _address(order.contact_address, AttemptReason.CONTACT_ADDRESS, Fault.RECIPIENT)
@@ -91,8 +94,13 @@ def build_mail(order: MailOrder, secret: bytes) -> Mail:
     recipient_name = _header(named, "contact name")
     subject, bodies = _rendered(order)
     earlier = [
-        message_id(order.key._replace(step_id=step_id), sender.domain, secret)
-        for step_id in order.thread_step_ids
+        message_id(order.key._replace(step_id=step_id, round=round_), sender.domain, one)
+        for step_id, round_ in zip(
+            order.thread_step_ids,
+            order.thread_rounds or (order.key.round,) * len(order.thread_step_ids),
+            strict=True,
+        )
+        for one in (*earlier_secrets, secret)
     ]
     lines = {
         "From": headers.mailbox(sender_name, sender),

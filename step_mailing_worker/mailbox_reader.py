@@ -1,18 +1,25 @@
-"""Reads the mailboxes' incoming mail and records replies, bounces and complaints to known sends."""
+"""Reads the mailboxes' incoming mail and records a verdict on each: what it is, and what follows from it."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import groupby
+from typing import Any
 
 import psycopg
 from prometheus_client import CollectorRegistry
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from sequence_store.domain.states import AttemptReason
+from sequence_store.domain.addresses import address_or_text
+from sequence_store.domain.messages import SendKey
+from sequence_store.domain.states import AttemptReason, FeedbackKind, MailKind, MailOutcome
+from sequence_store.failpoints import Failpoint, reach
 from sequence_store.postgres.connection import SESSION, plain_url
 from sequence_store.postgres.queries import query
 from sequence_store.settings import LOCAL, WorkerSettings
@@ -21,13 +28,21 @@ from step_mailing_worker.credentials import Credential, Credentials
 from step_mailing_worker.endpoints import password_in_clear
 from step_mailing_worker.errors import LostError, NoCredentialError
 from step_mailing_worker.health import Health, serve
-from step_mailing_worker.imap import InboxAccount, NewMails, read_new_mails
-from step_mailing_worker.inbound_mail import Feedback, feedback_of
+from step_mailing_worker.imap import InboxAccount, NewMail, NewMails, read_new_mails
+from step_mailing_worker.inbound_mail.reading import read_mail
+from step_mailing_worker.inbound_mail.verdict import MailVerdict, judge_mail
 from step_mailing_worker.store import DATABASE_AWAY, keep_secret
 
 MAILBOXES_AT_ONCE = 8
+BATCH_LOCK_TIMEOUT = "250ms"  # then each verdict gets a transaction of its own
+ONE_LOCK_TIMEOUT = "500ms"  # less than deadlock_timeout: the reader gives way, and tries again
+MOST_RETRIES = 20
+EVENT_OF = {MailKind.HARD_BOUNCE: FeedbackKind.BOUNCE.value, MailKind.UNSUBSCRIBE: FeedbackKind.OPT_OUT.value}
+# No transaction may hold the reputation lock while it waits for others.
+TAKES_REPUTATION_LOCK = frozenset({MailKind.HARD_BOUNCE, MailKind.SOFT_BOUNCE, MailKind.COMPLAINT})
+LONGEST_HEAD = 100_000  # bytes of a mail in which its Message-ID is looked for
 
-Connection = psycopg.AsyncConnection[tuple[object, ...]]
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 
 class MailboxReader:
@@ -35,7 +50,15 @@ class MailboxReader:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._secret = settings.address_key.get_secret_value().encode()
+        self._secrets = settings.known_message_id_keys
+        names = (settings.inbox_folders or "").split(",")
+        self._more_folders = [name.strip() for name in names if name.strip()]
+        self._bounds = {
+            "park_seconds": settings.park_seconds,
+            "match_days": settings.reply_match_days,
+            "away_days": settings.away_hold_days,
+            "company_most": settings.company_most_contacts,
+        }
         self._stopping = asyncio.Event()
         self._slots = asyncio.Semaphore(MAILBOXES_AT_ONCE)
 
@@ -80,9 +103,11 @@ class MailboxReader:
             await self._connected() as connection,
             connection.cursor(row_factory=class_row(InboxAccount)) as c,
         ):
-            accounts = await (await c.execute(query("worker", "read_inboxes"))).fetchall()
+            accounts = await (await c.execute(query("worker", "read_inbox_accounts"))).fetchall()
         on_connected()
         counts = await asyncio.gather(*(self._read(account, credentials) for account in accounts))
+        async with await self._connected() as connection:
+            await connection.execute(query("worker", "forget_inbox_mails"))
         return sum(counts, Counter())
 
     async def _read(self, account: InboxAccount, credentials: Credentials) -> Counter[str]:
@@ -117,50 +142,107 @@ class MailboxReader:
             account,
             credential,
             lookback_days=self._settings.inbox_lookback_days,
+            more_folders=self._more_folders,
             public=self._settings.sequence_environment != LOCAL,
         )
+        moved: set[str] = set()  # folders whose position another reader moved
         try:
             async with await self._connected() as connection:
                 while batch := await asyncio.to_thread(next, batches, None):
-                    recorded += await self._record(connection, account, batch)
+                    if batch.folder not in moved:
+                        kinds, kept = await self._record(connection, account, batch)
+                        recorded += kinds
+                        moved |= set() if kept else {batch.folder}
                     if self._stopping.is_set():
                         break
         finally:
             await asyncio.to_thread(batches.close)
         return recorded
 
-    async def _record(self, connection: Connection, account: InboxAccount, batch: NewMails) -> Counter[str]:
-        """Record the events, then the position: after a crash in between, the mails are read again."""
-        recorded: Counter[str] = Counter()
-        for content in batch.mails:
-            feedback = feedback_of(content, own_address=account.address, secret=self._secret)
-            if feedback and await self._is_new(connection, feedback):
-                recorded[feedback.kind] += 1
-        await connection.execute(
-            query("worker", "keep_inbox_position"),
+    async def _record(
+        self, connection: Connection, account: InboxAccount, batch: NewMails
+    ) -> tuple[Counter[str], bool]:
+        """Record the verdicts, then the position: after a crash in between, the mails are judged again.
+
+        Return the number of new events by kind, and whether the position was still where it was read.
+        """
+        reach(Failpoint.MAILS_FETCHED)
+        verdicts = [self._judged(account, mail) for mail in batch.mails]
+        kinds = Counter(verdict.kind.value for _, verdict in verdicts)
+        calls = [
+            _call(batch.folder, mail, verdict) for mail, verdict in verdicts if _concerns_somebody(verdict)
+        ]
+        outcomes = await self._record_calls(connection, account, calls)
+        reach(Failpoint.MAILS_RECORDED)
+        cursor = await connection.execute(
+            query("worker", "move_inbox_position"),
             {
                 "mailbox_id": account.mailbox_id,
+                "folder": batch.folder,
                 "uid_validity": batch.uid_validity,
+                "expected": batch.expected,
                 "last_uid": batch.last_uid,
-            },
-        )
-        return recorded
-
-    async def _is_new(self, connection: Connection, feedback: Feedback) -> bool:
-        cursor = await connection.execute(
-            query("worker", "record_feedback"),
-            {
-                **feedback.key._asdict(),
-                "kind": feedback.kind.value,
-                "detail": Jsonb(feedback.detail),
-                "park_seconds": self._settings.park_seconds,
-                "pads": self._settings.address_pads,
+                "newest_at": max((mail.received_at for mail in batch.mails), default=None),
+                "waiting": batch.waiting,
+                "kinds": Jsonb(dict(kinds)),
             },
         )
         row = await cursor.fetchone()
-        verdict = row[0] if row else None
-        logs.event(feedback.kind, **feedback.key._asdict(), verdict=verdict)
-        return verdict == "recorded"
+        reach(Failpoint.MAILS_PASSED)
+        fresh = Counter(
+            EVENT_OF.get(call["kind"], call["kind"])
+            for call, outcome in zip(calls, outcomes, strict=True)
+            if outcome not in {MailOutcome.NONE, MailOutcome.KNOWN, MailOutcome.ABSENT}
+        )
+        return fresh, bool(row and row[0])
+
+    def _judged(self, account: InboxAccount, mail: NewMail) -> tuple[NewMail, MailVerdict]:
+        return mail, judge_mail(mail.content, own_address=account.address, secrets=self._secrets)
+
+    async def _record_calls(
+        self, connection: Connection, account: InboxAccount, calls: list[dict[str, Any]]
+    ) -> list[str]:
+        """Record the verdicts in one transaction; if its locks meet another's, each in its own."""
+        outcomes: list[str] = []
+        for alone, group in groupby(calls, lambda call: call["kind"] in TAKES_REPUTATION_LOCK):
+            some = list(group)
+            try:
+                if not alone:
+                    outcomes += await self._record_at_once(connection, account, some, BATCH_LOCK_TIMEOUT)
+                    continue
+            except (psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
+                pass
+            outcomes += [await self._record_one(connection, account, call) for call in some]
+        return outcomes
+
+    async def _record_one(self, connection: Connection, account: InboxAccount, call: dict[str, Any]) -> str:
+        """Record one verdict. A deadlock is retried: the mail must not be lost; the other side goes on."""
+        for _ in range(MOST_RETRIES):
+            with suppress(psycopg.errors.DeadlockDetected, psycopg.errors.LockNotAvailable):
+                return (await self._record_at_once(connection, account, [call], ONE_LOCK_TIMEOUT))[0]
+            await asyncio.sleep(random.uniform(0.01, 0.1))  # noqa: S311
+        return (await self._record_at_once(connection, account, [call], ONE_LOCK_TIMEOUT))[0]
+
+    async def _record_at_once(
+        self, connection: Connection, account: InboxAccount, calls: list[dict[str, Any]], lock_timeout: str
+    ) -> list[str]:
+        async with connection.transaction():
+            await connection.execute("SELECT set_config('lock_timeout', %s, true)", (lock_timeout,))
+            cursor = await connection.execute(
+                query("worker", "record_mails"),
+                {
+                    "mailbox_id": account.mailbox_id,
+                    "mails": Jsonb(calls),
+                    "bounds": Jsonb(self._bounds),
+                    "pads": self._settings.address_pads,
+                },
+            )
+            outcomes = [str(outcome) for _, outcome in sorted(await cursor.fetchall())]
+        for call, outcome in zip(calls, outcomes, strict=True):
+            if outcome not in {MailOutcome.NONE, MailOutcome.KNOWN}:
+                key = dict(zip(SendKey._fields, call["send"], strict=False))
+                logs.event(call["kind"], mailbox=account.mailbox_id, verdict=outcome, **key)
+        return outcomes
 
     async def _keep_secret(self, mailbox_id: int, before: str, after: str) -> bool:
         async with await self._connected() as connection:
@@ -174,3 +256,38 @@ class MailboxReader:
             connect_timeout=5,
             options=SESSION,
         )
+
+
+def _concerns_somebody(verdict: MailVerdict) -> bool:
+    """Return whether the database must decide about a mail; the others are only counted."""
+    if verdict.kind is MailKind.UNREADABLE:
+        return True
+    if verdict.kind is MailKind.OWN:
+        return False
+    if verdict.kind is MailKind.NONE:
+        return verdict.send is not None and verdict.delivered
+    return verdict.send is not None or verdict.fresh
+
+
+def _call(folder: str, mail: NewMail, verdict: MailVerdict) -> dict[str, Any]:
+    return {
+        "identity": identity_of(mail.content),
+        "kind": verdict.kind.value,
+        "send": list(verdict.send or ()),
+        "folder": folder,
+        "uid": mail.uid,
+        "received_at": mail.received_at.isoformat(),
+        "sender": address_or_text(verdict.sender),
+        "fresh": verdict.fresh,
+        "away": verdict.away,
+        "left": verdict.left,
+        "until": verdict.until and verdict.until.isoformat(),
+        "why": verdict.why,
+        "detail": verdict.detail,
+    }
+
+
+def identity_of(content: bytes) -> str:
+    """Return the identity of a mail in hex: the hash of its Message-ID, else of its content."""
+    name = read_mail(content[:LONGEST_HEAD]).raw("message-id").strip()
+    return hashlib.sha256(name.encode("utf-8", "replace") if name else content).hexdigest()

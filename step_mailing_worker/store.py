@@ -79,6 +79,7 @@ class ClaimedSend:
     smtp_security: str | None
     smtp_username: str | None
     smtp_secret: str | None
+    thread_rounds: list[int] | None = None  # of each step in thread_step_ids, if the enrolment was resumed
 
 
 @dataclass(frozen=True)
@@ -339,4 +340,11 @@ def _required(row: DictRow | None, name: str) -> DictRow:
 
 
 def _claimed_send(row: DictRow) -> ClaimedSend:
-    return ClaimedSend(**{name: row[name] for name in ClaimedSend.__dataclass_fields__})
+    columns = {name: row[name] for name in ClaimedSend.__dataclass_fields__ if name != "thread_rounds"}
+    if row["resumed_rounds"]:  # a resumed enrolment continues the thread of the rounds before
+        columns |= {
+            "thread_subject": row["resumed_subject"],
+            "thread_step_ids": row["resumed_step_ids"],
+            "thread_rounds": row["resumed_rounds"],
+        }
+    return ClaimedSend(**columns)

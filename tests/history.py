@@ -93,7 +93,7 @@ def _begins(before: dict[str, Any] | None, after: dict[str, Any]) -> bool:
 
 def accepted_by(mails: Iterable[Mail], settings: PipelineSettings) -> list[Accepted]:
     """Return the accepted mails with the send's key, which their Message-ID names."""
-    secret = settings.address_key.get_secret_value().encode()
+    secret, *_ = settings.message_id_keys
     return [Accepted(_key(mail.data, secret), mail.at) for mail in mails]
 
 

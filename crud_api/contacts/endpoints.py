@@ -7,9 +7,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from crud_api.contacts import service
+from crud_api.contacts import repository, service
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
-from crud_api.dependencies import Settings, Store
+from crud_api.dependencies import Settings, Store, Today
 from crud_api.idempotency import Idempotent
 from crud_api.json_body import JsonRoute
 from crud_api.openapi import error_responses
@@ -51,12 +51,19 @@ def get_contact(contact_id: UUID, store: Store, settings: Settings) -> Response:
     responses=error_responses(404, 409, 412, 413),
 )
 def change_contact(
-    contact_id: UUID, body: ContactChanges, store: Store, settings: Settings, match: IfMatch
+    contact_id: UUID, body: ContactChanges, store: Store, settings: Settings, today: Today, match: IfMatch
 ) -> Response:
-    """Change only the fields in the body. An inactive contact gets no mails, not even planned ones."""
+    """Change only the fields in the body. An inactive contact gets no mails, not even planned ones.
+
+    `holdUntil` replaces any hold, also that of an absence notice.
+    """
     with store.transaction() as connection:
+        if "hold_until" in body.changes():
+            repository.lock_for_stop(connection, contact_id)
         match.require(lambda: service.find(connection, contact_id, settings.address_pads, lock=True))
-        return model_response(service.change(connection, contact_id, body, settings.address_pads))
+        return model_response(
+            service.change(connection, contact_id, body, settings.address_pads, today=today)
+        )
 
 
 @router.delete(CONTACT, status_code=204, summary="Delete a contact", responses=error_responses(404, 412))
@@ -65,6 +72,30 @@ def delete_contact(contact_id: UUID, store: Store, settings: Settings, match: If
     with store.transaction() as connection:
         match.require(lambda: service.find(connection, contact_id, settings.address_pads, lock=True))
         service.delete(connection, contact_id)
+
+
+@router.post(
+    "/{contact_id}/optOut/confirm",
+    status_code=204,
+    summary="Confirm an opt-out",
+    responses=error_responses(404, 409),
+)
+def confirm_opt_out(contact_id: UUID, store: Store, settings: Settings) -> None:
+    """Confirm an opt-out that nobody verified: the address is suppressed, as by the unsubscribe link."""
+    with store.transaction() as connection:
+        service.settle_opt_out(connection, contact_id, confirmed=True, pads=settings.address_pads)
+
+
+@router.post(
+    "/{contact_id}/optOut/lift",
+    status_code=204,
+    summary="Lift an opt-out",
+    responses=error_responses(404, 409),
+)
+def lift_opt_out(contact_id: UUID, store: Store, settings: Settings) -> None:
+    """Lift an opt-out that nobody verified: the contact gets mails again."""
+    with store.transaction() as connection:
+        service.settle_opt_out(connection, contact_id, confirmed=False, pads=settings.address_pads)
 
 
 @router.post(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
+    Integer,
     Uuid,
     and_,
     any_,
@@ -28,6 +30,7 @@ from crud_api.contacts.schemas import ContactQuery
 from crud_api.paging import Page, read_sorted_page
 from crud_api.tables import AnyRow, contacts, in_force, suppressions
 from sequence_store.domain.addresses import EnteredAddress
+from sequence_store.domain.states import HoldReason
 
 LIVE = contacts.c.deleted_at.is_(None)
 NO_SUPPRESSION = {"suppressed": False, "suppression_reason": None, "suppressed_at": None}
@@ -39,6 +42,10 @@ SHOWN = (
     contacts.c.mail_address,
     contacts.c.is_active,
     contacts.c.attributes,
+    contacts.c.hold_until,
+    contacts.c.hold_reason,
+    contacts.c.replied_at,
+    contacts.c.stopped_at,
     contacts.c.created.label("created_at"),
     contacts.c.updated.label("last_updated_at"),
 )
@@ -143,6 +150,28 @@ def delete(connection: Connection, contact: UUID) -> int | None:
     return connection.execute(
         statement.values(deleted_at=func.now()).returning(contacts.c.id)
     ).scalar_one_or_none()
+
+
+def lock_for_stop(
+    connection: Connection, contact: UUID, sequence: UUID | None = None, company_most: int = 0
+) -> None:
+    """Lock the contact's sends, the contact and its enrolments in the order in which every stop does.
+
+    With a sequence, lock all contacts that a reply to it stops.
+    """
+    arguments = (literal(contact, Uuid), literal(sequence, Uuid), literal(company_most, Integer))
+    connection.execute(select(func.lock_contact_for_stop(*arguments)))
+
+
+def hold(connection: Connection, contact_id: int, today: date, until: date | None) -> None:
+    """Hold a contact until a date, or end its hold."""
+    connection.execute(select(func.hold_contact(contact_id, today, until, HoldReason.MANUAL.value)))
+
+
+def settle_opt_out(connection: Connection, contact: UUID, *, confirmed: bool, pads: bytes) -> bool:
+    """Confirm or lift an opt-out that is not verified; return whether one was open."""
+    settled = func.settle_opt_out(contact, confirmed, "api", literal(pads))
+    return bool(connection.execute(select(settled)).scalar_one())
 
 
 def erase(connection: Connection, contact: UUID, pads: bytes) -> bool:

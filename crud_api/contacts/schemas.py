@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -10,8 +10,9 @@ from pydantic import Field
 
 from crud_api.base_schema import UNSENT, PatchBody, RequestBody, ResponseBody, example, example_of_changes
 from crud_api.contacts.attributes import Attributes
-from crud_api.fields import Address, Line, SearchAddress
+from crud_api.fields import Address, Day, Line, SearchAddress
 from crud_api.paging import SORT, Paging
+from sequence_store.domain.states import HoldReason
 
 EXAMPLE: dict[str, Any] = {
     "name": "Grace Hopper",
@@ -40,6 +41,10 @@ class ContactChanges(PatchBody):
     mail_address: Address = UNSENT
     is_active: bool = UNSENT
     attributes: Attributes = UNSENT
+    hold_until: Day | None = Field(
+        default=UNSENT,
+        description="Hold the contact: it gets no mail of this date or an earlier one; null ends it",
+    )
 
 
 class Contact(ResponseBody):
@@ -55,6 +60,12 @@ class Contact(ResponseBody):
         description="Why, such as unsubscribed, hard_bounce or opted_out", examples=["unsubscribed"]
     )
     suppressed_at: datetime | None
+    hold_until: date | None = Field(description="The contact gets no mail of this date or an earlier one")
+    hold_reason: HoldReason | None = Field(description="`away`: an absence notice; `manual`: a person")
+    replied_at: datetime | None = Field(description="When a reply stopped it last")
+    stopped_at: datetime | None = Field(
+        description="Since when it gets no mail because an opt-out waits for confirmation"
+    )
     created_at: datetime
     last_updated_at: datetime | None
 

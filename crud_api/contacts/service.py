@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from crud_api.contacts import repository
 from crud_api.contacts.schemas import Contact, ContactChanges, ContactCreate, ContactQuery
 from crud_api.enrolments import repository as enrolments
-from crud_api.errors import NotFoundError
+from crud_api.errors import ConflictError, NotFoundError
 from crud_api.paging import Page
 from crud_api.tables import AnyRow
 from sequence_store.domain.states import EnrolmentReason
@@ -30,11 +31,23 @@ def find(connection: Connection, contact: UUID, pads: bytes, *, lock: bool = Fal
     return _shown(connection, repository.find(connection, contact, lock=lock), contact, pads)
 
 
-def change(connection: Connection, contact: UUID, body: ContactChanges, pads: bytes) -> Contact:
+def change(
+    connection: Connection, contact: UUID, body: ContactChanges, pads: bytes, *, today: date
+) -> Contact:
     changes = body.changes()
+    if "hold_until" in changes:
+        until = changes.pop("hold_until")
+        repository.hold(connection, internal_id(connection, contact), today, until)
     if not changes:
         return find(connection, contact, pads)
     return _shown(connection, repository.change(connection, contact, changes, pads), contact, pads)
+
+
+def settle_opt_out(connection: Connection, contact: UUID, *, confirmed: bool, pads: bytes) -> None:
+    """Confirm or lift an opt-out; raise ConflictError if none waits for confirmation."""
+    internal_id(connection, contact)
+    if not repository.settle_opt_out(connection, contact, confirmed=confirmed, pads=pads):
+        raise ConflictError("No opt-out of the contact waits for confirmation.")
 
 
 def delete(connection: Connection, contact: UUID) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
+from crud_api.contacts import repository as contacts
 from crud_api.dependencies import Settings, Store, Today
 from crud_api.enrolments import service
 from crud_api.enrolments.schemas import (
@@ -51,12 +52,18 @@ def enrol_contacts(
 ) -> Response:
     """Enrol contacts in a sequence; contacts whose enrolment has ended restart at the first step.
 
-    Contacts that cannot be enrolled are listed in `refused` with the reason. The first step is due on the
+    Contacts that cannot be enrolled are listed in `refused` with the reason. A contact that replied in the last
+    REPLY_QUIET_DAYS is enrolled only by a request that names it alone. The first step is due on the
     current planning day plus its `delayDays`. If today's plan has already run, the next plan includes it.
     """
     return idempotent.create(
         lambda connection: service.enrol(
-            connection, sequence_id, body.contact_ids, today=today, pads=settings.address_pads
+            connection,
+            sequence_id,
+            body.contact_ids,
+            today=today,
+            pads=settings.address_pads,
+            quiet_days=settings.reply_quiet_days,
         )
     )
 
@@ -93,18 +100,50 @@ def get_enrolment(sequence_id: UUID, contact_id: UUID, store: Store) -> Response
     responses=error_responses(404, 409, 412, 413),
 )
 def change_enrolment(
-    sequence_id: UUID, contact_id: UUID, body: EnrolmentChange, store: Store, today: Today, match: IfMatch
+    sequence_id: UUID,
+    contact_id: UUID,
+    body: EnrolmentChange,
+    store: Store,
+    settings: Settings,
+    today: Today,
+    match: IfMatch,
 ) -> Response:
     """Change the status: `paused` pauses the enrolment, `active` resumes it, `replied` ends it.
 
-    An enrolment that has ended cannot be resumed.
+    `replied` counts as a reply that was read from the mailbox: the sequence's `replyStops` says whom it stops.
+    An enrolment that has ended is not resumed by `active`.
     """
     with store.transaction() as connection:
+        if EnrolmentStatus(body.status) is EnrolmentStatus.REPLIED:
+            contacts.lock_for_stop(connection, contact_id, sequence_id, settings.company_most_contacts)
         match.require(lambda: service.find(connection, sequence_id, contact_id, lock=True))
         changed = service.change(
-            connection, sequence_id, contact_id, EnrolmentStatus(body.status), today=today
+            connection,
+            sequence_id,
+            contact_id,
+            EnrolmentStatus(body.status),
+            today=today,
+            company_most=settings.company_most_contacts,
         )
         return model_response(changed)
+
+
+@router.post(
+    "/{contact_id}/resume",
+    summary="Undo a stop by a reply",
+    response_model=Enrolment,
+    responses=error_responses(404, 409),
+)
+def resume_enrolment(
+    sequence_id: UUID, contact_id: UUID, store: Store, settings: Settings, today: Today
+) -> Response:
+    """Resume an enrolment that a reply ended: a new round at the same step, from the same mailbox.
+
+    The next mail continues the thread. An unsubscribed contact cannot be resumed.
+    """
+    with store.transaction() as connection:
+        resumed = service.resume(connection, sequence_id, contact_id, today=today, pads=settings.address_pads)
+        return model_response(resumed)
 
 
 @router.delete("/{contact_id}", status_code=204, summary="Remove a contact", responses=error_responses(404))

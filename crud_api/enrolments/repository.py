@@ -103,7 +103,13 @@ def candidates(
         .exists()
     )
     statement = (
-        select(contacts.c.id, contacts.c.external_id, contacts.c.is_active, enrolment.status)
+        select(
+            contacts.c.id,
+            contacts.c.external_id,
+            contacts.c.is_active,
+            enrolment.status,
+            contacts.c.replied_at,
+        )
         .add_columns(suppressed.label("suppressed"))
         .outerjoin(
             sequences_contacts,
@@ -124,8 +130,9 @@ def enrol(
     Contacts whose enrolment has ended start a new round. Contacts that are enrolled already stay unchanged.
     """
     requested = func.unnest(literal(sorted(contact_ids), ARRAY(BigInteger))).column_valued("requested")
-    rows = select(literal(sequence_id), requested, literal(next_send))
-    fresh = insert(sequences_contacts).from_select(["sequence_id", "contact_id", "next_send"], rows)
+    rows = select(literal(sequence_id), requested, literal(next_send), func.clock_timestamp())
+    names = ["sequence_id", "contact_id", "next_send", "enrolled_at"]
+    fresh = insert(sequences_contacts).from_select(names, rows)
     anew = fresh.on_conflict_do_update(
         index_elements=["sequence_id", "contact_id"],
         set_={
@@ -136,6 +143,8 @@ def enrol(
             "next_send": fresh.excluded.next_send,
             "last_send": None,
             "mailbox_id": None,
+            "thread_round": None,
+            "enrolled_at": func.clock_timestamp(),
         },
         where=enrolment.status.not_in(ENROLLED),
     )
@@ -157,6 +166,17 @@ def change(
         enrolment.status.in_(expected),
     )
     return connection.execute(statement.values(**values)).rowcount > 0
+
+
+def report_reply(connection: Connection, sequence_id: int, contact_id: int, company_most: int) -> None:
+    """Stop whom a reply to this sequence stops."""
+    connection.execute(select(func.report_reply(sequence_id, contact_id, company_most)))
+
+
+def resume(connection: Connection, sequence_id: int, contact_id: int, today: date, pads: bytes) -> str:
+    """Undo a stop by a reply; return `resumed`, or why it cannot be undone."""
+    resumed = func.resume_enrolment(sequence_id, contact_id, today, "api", literal(pads))
+    return str(connection.execute(select(resumed)).scalar_one())
 
 
 def remove(connection: Connection, sequence_id: int, contact_ids: Collection[int]) -> int:

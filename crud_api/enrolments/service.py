@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -42,7 +42,13 @@ def read(connection: Connection, sequence: UUID, query: EnrolmentQuery) -> Page[
 
 
 def enrol(
-    connection: Connection, sequence: UUID, requested: Collection[UUID], *, today: date, pads: bytes
+    connection: Connection,
+    sequence: UUID,
+    requested: Collection[UUID],
+    *,
+    today: date,
+    pads: bytes,
+    quiet_days: int,
 ) -> EnrolmentReport:
     """Enrol the contacts that can be enrolled, and return the reason for each of the others.
 
@@ -53,7 +59,9 @@ def enrol(
     first_due = first_due_day(connection, sequence_id, today)
     rows = repository.candidates(connection, sequence_id, requested, pads)
     candidates = {row.external_id: row for row in rows}
-    reasons = {contact: _refusal_reason(candidates.get(contact)) for contact in requested}
+    # Who names one contact knows that it replied.
+    quiet = datetime.now(UTC) - timedelta(days=quiet_days) if len(set(requested)) > 1 else None
+    reasons = {contact: _refusal_reason(candidates.get(contact), quiet) for contact in requested}
     allowed = {candidates[contact].id: contact for contact, reason in reasons.items() if reason is None}
     enrolled = repository.enrol(connection, sequence_id, allowed, first_due)
     # A concurrent request may have enrolled some of them since the candidates were read.
@@ -82,20 +90,51 @@ def find(connection: Connection, sequence: UUID, contact: UUID, *, lock: bool = 
 
 
 def change(
-    connection: Connection, sequence: UUID, contact: UUID, status: EnrolmentStatus, *, today: date
+    connection: Connection,
+    sequence: UUID,
+    contact: UUID,
+    status: EnrolmentStatus,
+    *,
+    today: date,
+    company_most: int,
 ) -> Enrolment:
     """Pause, resume or end an enrolment; raise ConflictError if it has already ended."""
     sequence_id = sequence_id_of(connection, sequence)
     contact_id = contact_id_of(connection, contact)
     expected = ALLOWED_FROM[status]
-    values = _values(status, today)
-    changed = repository.change(connection, sequence_id, contact_id, expected=expected, values=values)
+    before = _found(repository.find(connection, sequence_id, contact))
+    if status is EnrolmentStatus.REPLIED:
+        changed = before.status in expected
+        if changed and before.status != EnrolmentStatus.REPLIED:
+            repository.report_reply(connection, sequence_id, contact_id, company_most)
+    else:
+        values = _values(status, today)
+        changed = repository.change(connection, sequence_id, contact_id, expected=expected, values=values)
     now = _found(repository.find(connection, sequence_id, contact))
     if not changed:
         raise ConflictError(
             f"status: the enrolment is {now.status}, which is final. Enrol the contact again to restart it."
         )
     return Enrolment.of(now)
+
+
+NOT_RESUMED = {
+    "not_stopped": "The enrolment was not ended by a reply.",
+    "suppressed": "The address is suppressed: it must not be mailed.",
+    "no_step_left": "The sequence has no step left for the contact. Enrol the contact again to restart it.",
+}
+
+
+def resume(connection: Connection, sequence: UUID, contact: UUID, *, today: date, pads: bytes) -> Enrolment:
+    """Undo a stop by a reply; raise ConflictError if that is not possible."""
+    sequence_id = sequence_id_of(connection, sequence)
+    contact_id = contact_id_of(connection, contact)
+    outcome = repository.resume(connection, sequence_id, contact_id, today, pads)
+    if outcome == "absent":
+        raise _not_enrolled()
+    if outcome in NOT_RESUMED:
+        raise ConflictError(NOT_RESUMED[outcome])
+    return Enrolment.of(_found(repository.find(connection, sequence_id, contact)))
 
 
 def remove(connection: Connection, sequence: UUID, contact: UUID) -> None:
@@ -115,13 +154,14 @@ def _values(status: EnrolmentStatus, today: date) -> dict[str, Any]:
     values: dict[str, Any] = {"status": status, "status_reason": None}
     if status is EnrolmentStatus.ACTIVE:
         values["next_send"] = func.coalesce(sequences_contacts.c.next_send, today)
-    elif status is EnrolmentStatus.REPLIED:
-        values["next_send"] = None
     return values
 
 
-def _refusal_reason(candidate: AnyRow | None) -> str | None:
-    """Return the reason why a contact cannot be enrolled, or None if it can."""
+def _refusal_reason(candidate: AnyRow | None, quiet: datetime | None) -> str | None:
+    """Return the reason why a contact cannot be enrolled, or None if it can.
+
+    `quiet` is the instant after which a reply keeps it out of lists; None: no list.
+    """
     if candidate is None:
         return "does not exist"
     if candidate.status in repository.ENROLLED:
@@ -130,6 +170,8 @@ def _refusal_reason(candidate: AnyRow | None) -> str | None:
         return "is suppressed: its address must not be mailed"
     if not candidate.is_active:
         return "is inactive"
+    if quiet is not None and candidate.replied_at is not None and candidate.replied_at > quiet:
+        return "not_enrolled: replied. Enrol it in a request of its own to mail it again"
     return None
 
 

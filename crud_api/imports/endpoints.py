@@ -73,8 +73,15 @@ async def import_contacts(
     enrolment = await run_in_threadpool(service.enrolment_of, store, query.sequence_id, today)
 
     def run(import_id: int, file: BufferedReader) -> Import:
-        pads = settings.address_pads
-        return service.import_contacts(store, import_id, file, query, enrolment=enrolment, pads=pads)
+        return service.import_contacts(
+            store,
+            import_id,
+            file,
+            query,
+            enrolment=enrolment,
+            pads=settings.address_pads,
+            quiet_days=settings.reply_quiet_days,
+        )
 
     return await import_body(request, store, "contacts", run)
 

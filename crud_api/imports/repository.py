@@ -29,6 +29,7 @@ class Merge:
     import_id: int
     pads: bytes
     change: bool
+    quiet_days: int  # after a reply, in which a contact is not enrolled again
     opt_outs: bool  # whether a row says that its contact does not want mail
 
 
@@ -118,7 +119,8 @@ def merge_and_enrol(
     _find_known(connection)
     changed = _run(connection, "change_known").rowcount if merge.change else 0
     enrolment = {"sequence_id": sequence_id, "next_send": next_send}
-    known = _run(connection, "enrol_known", import_id=merge.import_id, **enrolment).scalar_one()
+    quiet = {"import_id": merge.import_id, "quiet_days": merge.quiet_days}
+    known = _run(connection, "enrol_known", **quiet, **enrolment).scalar_one()
     adding = {"pads": merge.pads, "opt_outs": merge.opt_outs, **enrolment}
     new = _run(connection, "add_and_enrol_new", **adding).one()
     _run(connection, "report_not_enrolled_new", import_id=merge.import_id)

@@ -60,6 +60,7 @@ def import_contacts(
     *,
     enrolment: tuple[int, date] | None,
     pads: bytes,
+    quiet_days: int,
 ) -> Import:
     """Import a file of contacts in one transaction; list refused rows in the report.
 
@@ -83,7 +84,13 @@ def import_contacts(
         repository.refuse_suppressed(connection, import_id, pads)
         if write.opted_out:
             repository.suppress_opted_out(connection, pads)
-        merge = Merge(import_id, pads, change=query.existing == "update", opt_outs=write.opted_out > 0)
+        merge = Merge(
+            import_id,
+            pads,
+            change=query.existing == "update",
+            opt_outs=write.opted_out > 0,
+            quiet_days=quiet_days,
+        )
         if enrolment is None:
             counts = repository.merge_contacts(connection, merge)
         else:

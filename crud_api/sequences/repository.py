@@ -24,6 +24,7 @@ SHOWN = (
     sequences.c.is_active,
     sequences.c.max_new_per_day,
     sequences.c.priority,
+    sequences.c.reply_stops,
     sequences.c.created.label("created_at"),
     sequences.c.updated.label("last_updated_at"),
 )

@@ -13,12 +13,21 @@ from crud_api.fields import AnyInt, Count, Line, SearchText
 from crud_api.paging import SORT, Paging
 from crud_api.steps.schemas import EXAMPLE as STEP_EXAMPLE
 from crud_api.steps.schemas import Step, StepCreate
+from sequence_store.domain.states import ReplyStops
 
 MOST_STEPS = 1000
 
 MaxNewPerDay = Annotated[Count | None, Field(description="First mails per day; null for no limit")]
 Priority = Annotated[
     AnyInt, Field(description="If capacity is short, sequences with a higher priority are planned first")
+]
+StopsOnReply = Annotated[
+    Literal["sequence", "contact", "company"],
+    Field(
+        description="Whom a reply stops: `sequence` stops this sequence for the contact, and no reply to another "
+        "sequence stops it; `contact` stops the contact in all such sequences; `company` stops all contacts with "
+        "an address of the same domain too"
+    ),
 ]
 IsActive = Annotated[bool, Field(description="An inactive sequence sends no mails")]
 
@@ -34,6 +43,7 @@ class SequenceCreate(RequestBody):
     is_active: IsActive = True
     max_new_per_day: MaxNewPerDay = None
     priority: Priority = 0
+    reply_stops: StopsOnReply = "contact"
     steps: list[StepCreate] = Field(
         min_length=1,
         max_length=MOST_STEPS,
@@ -60,6 +70,7 @@ class SequenceChanges(PatchBody):
     is_active: IsActive = UNSENT
     max_new_per_day: MaxNewPerDay = UNSENT
     priority: Priority = UNSENT
+    reply_stops: StopsOnReply = UNSENT
 
 
 class Sequence(ResponseBody):
@@ -72,6 +83,7 @@ class Sequence(ResponseBody):
     is_active: bool
     max_new_per_day: int | None
     priority: int
+    reply_stops: ReplyStops
     created_at: datetime
     last_updated_at: datetime | None
     steps: list[Step]

@@ -23,7 +23,12 @@ CREATE OR REPLACE FUNCTION domain_hmac(address text, pads bytea) RETURNS bytea
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN address_hmac(substring(address FROM '@[^@]*$'), pads);
 
-REVOKE EXECUTE ON FUNCTION is_valid_address, address_hmac, domain_hmac
+-- The domain of an address in lower case; empty if it has none. The index contacts_mail_domain uses it.
+CREATE OR REPLACE FUNCTION mail_domain(address text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN lower(split_part(address, '@', 2));
+
+REVOKE EXECUTE ON FUNCTION is_valid_address, address_hmac, domain_hmac, mail_domain
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
--- Writing a contact evaluates the predicate of the index contacts_unmailable.
-GRANT EXECUTE ON FUNCTION is_valid_address, address_hmac TO sequence_api, sequence_pipeline;
+-- Writing a contact evaluates the indexes contacts_unmailable and contacts_mail_domain.
+GRANT EXECUTE ON FUNCTION is_valid_address, address_hmac, mail_domain TO sequence_api, sequence_pipeline;

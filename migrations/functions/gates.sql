@@ -32,6 +32,13 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
         WHEN e.status <> 'active' THEN 'enrolment_' || e.status
         WHEN c.id IS NULL OR c.deleted_at IS NOT NULL OR NOT c.is_active THEN 'contact_inactive'
         WHEN is_suppressed(c, clock_timestamp(), pads) THEN 'suppressed'
+        WHEN c.stopped_at IS NOT NULL THEN 'opt_out_unverified'
+        -- A reply stopped the contact while this enrolment was being made.
+        WHEN e.enrolled_at < c.reply_stopped_at AND q.reply_stops <> 'sequence' THEN 'enrolment_replied'
+        WHEN q.reply_stops <> 'sequence' AND EXISTS (
+            SELECT FROM company_stops z WHERE z.mail_domain = mail_domain(c.mail_address))
+            THEN 'company_stopped'
+        WHEN c.hold_until >= s.send_day THEN 'away'
         WHEN st.id IS NULL OR st.deleted_at IS NOT NULL THEN 'step_deleted'
         WHEN q.id IS NULL OR q.deleted_at IS NOT NULL OR NOT q.is_active THEN 'sequence_inactive'
         WHEN m.id IS NULL OR m.deleted_at IS NOT NULL OR NOT m.is_active THEN 'mailbox_inactive'

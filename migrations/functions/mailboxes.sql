@@ -41,31 +41,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT count(*) FROM mailboxes WHERE deleted_at IS NULL AND is_active AND smtp_host IS NULL
 $$;
 
--- The mailboxes whose inbox can be read, with their sign-in and the position up to which it was read.
-CREATE OR REPLACE FUNCTION read_inboxes()
-RETURNS TABLE (mailbox_id bigint, address text, imap_host text, imap_port integer, imap_security text,
-    smtp_username text, smtp_secret text, uid_validity bigint, last_uid bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT m.id, m.address, m.imap_host, m.imap_port, m.imap_security, m.smtp_username, m.smtp_secret,
-        p.uid_validity, p.last_uid
-    FROM mailboxes m LEFT JOIN inbox_positions p ON p.mailbox_id = m.id
-    WHERE m.deleted_at IS NULL AND m.imap_host IS NOT NULL AND m.smtp_username IS NOT NULL ORDER BY m.id
-$$;
-
--- Stores how far an inbox was read. Under the same uid_validity the position only moves forward, so that a
--- slower reader does not move it back.
-CREATE OR REPLACE FUNCTION keep_inbox_position(p_mailbox_id bigint, p_uid_validity bigint, p_last_uid bigint)
-RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    INSERT INTO inbox_positions AS p (mailbox_id, uid_validity, last_uid, read_at)
-    VALUES (p_mailbox_id, p_uid_validity, p_last_uid, clock_timestamp())
-    ON CONFLICT (mailbox_id) DO UPDATE SET uid_validity = excluded.uid_validity, read_at = excluded.read_at,
-        last_uid = CASE WHEN p.uid_validity = excluded.uid_validity
-            THEN greatest(p.last_uid, excluded.last_uid) ELSE excluded.last_uid END
-$$;
-
-REVOKE EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server,
-    read_inboxes, keep_inbox_position
+REVOKE EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT EXECUTE ON FUNCTION park_mailbox TO sequence_pipeline;
-GRANT EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server,
-    read_inboxes, keep_inbox_position TO sequence_worker;
+GRANT EXECUTE ON FUNCTION park_mailbox, keep_secret, mailbox_server, mailboxes_without_server
+    TO sequence_worker;

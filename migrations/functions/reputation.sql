@@ -22,6 +22,11 @@ DECLARE
     why text := CASE p_kind WHEN 'unknown' THEN 'three unknown outcomes in a row' ELSE p_kind || ' rate' END;
 BEGIN
     PERFORM pg_advisory_xact_lock(7236003);
+    -- One person who complains of several mails is one complaint.
+    IF p_kind = 'complaint' AND EXISTS (SELECT FROM reputation_events b WHERE b.kind = p_kind
+            AND b.mailbox_id = s.mailbox_id AND b.contact_id = s.contact_id) THEN
+        RETURN false;
+    END IF;
     SELECT coalesce(sum(mails), 0) INTO mailbox_total FROM send_counts WHERE mailbox_id = s.mailbox_id;
     SELECT coalesce(sum(mails), 0) INTO sequence_total FROM send_counts WHERE sequence_id = s.sequence_id;
     INSERT INTO reputation_events (kind, sequence_id, contact_id, step_id, round, mailbox_id, mailbox_mails,
@@ -72,10 +77,10 @@ END $$;
 --   bounce       permanent: ends the enrolment as bounced and records a reputation event; suppresses the
 --                address unless `suppresses` is false
 --   complaint    the same, but it always suppresses and the enrolment ends as unsubscribed
---   reply        ends the sequence for this contact
 --   soft_bounce  counts a refusal (`counted`), a refusal by policy (`parks` is counts), or parks the mailbox
 --                (`parks` is now)
---   auto_reply   only an event is recorded
+--   reply        ends the sequence for this contact; whom else it stops, stop_for_reply (stops.sql) does
+--   auto_reply, opt_out   only an event is recorded
 --   delivery     changes nothing, unless the send is unknown
 -- Any feedback to an unknown send shows that it went out: it becomes sent. p_park_for is how long a mailbox
 -- is parked if it has too many. Returns recorded, known or absent (no such send has gone out).
@@ -86,7 +91,8 @@ RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 DECLARE
     s sends;
 BEGIN
-    IF p_kind NOT IN ('bounce', 'soft_bounce', 'complaint', 'reply', 'auto_reply', 'delivery') THEN
+    IF p_kind NOT IN ('bounce', 'soft_bounce', 'complaint', 'reply', 'auto_reply', 'opt_out',
+            'delivery') THEN
         RAISE EXCEPTION 'unknown kind of feedback: %', p_kind;
     END IF;
     SELECT * INTO s FROM sends x WHERE x.sequence_id = p_sequence_id AND x.contact_id = p_contact_id
@@ -121,9 +127,7 @@ BEGIN
         END IF;
         PERFORM blame_mailbox(s, p_detail->>'parks', p_detail->>'reason', p_park_for, pads);
     ELSIF p_kind = 'reply' THEN
-        UPDATE sequences_contacts e SET status = 'replied', status_reason = 'reply', next_send = NULL
-        WHERE e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id AND e.round = s.round
-            AND e.status IN ('active', 'paused', 'completed');
+        PERFORM end_after_mail(s.sequence_id, s.contact_id, false, 'replied', 'reply');
     END IF;
     RETURN 'recorded';
 END $$;

@@ -42,11 +42,8 @@ $$;
 CREATE OR REPLACE FUNCTION stop_contacts(p_contact_ids bigint[], p_status text, p_reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
-    UPDATE sends s SET status = 'cancelled', reason = p_reason, claim = NULL, lease_until = NULL
-    FROM sequences_contacts e
-    WHERE e.contact_id = ANY (p_contact_ids) AND s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
-        AND s.status IN ('planned', 'dispatched', 'claimed');
-    PERFORM FROM contacts WHERE id = ANY (p_contact_ids) ORDER BY id FOR NO KEY UPDATE;
+    PERFORM lock_for_stop(p_contact_ids, 0, 0, 0, 0);
+    PERFORM cancel_live_sends(p_contact_ids, NULL, NULL, p_reason);
     DELETE FROM plan_deferrals d USING sequences_contacts e
     WHERE e.contact_id = ANY (p_contact_ids)
         AND d.sequence_id = e.sequence_id AND d.contact_id = e.contact_id;

@@ -61,8 +61,8 @@ def due_contacts(
         repository.execute("give_memory")
         with ThreadPoolExecutor(max_workers=2) as executor:
             since = oldest_live(connection, settings, day.begins)
-            snapshot, due, unmailable = read_due(repository, day, since, executor)
-        candidates, ineligible, exhausted = choose_candidates(due, snapshot, unmailable)
+            snapshot, due, unmailable, holds = read_due(repository, day, since, executor)
+        candidates, ineligible, exhausted = choose_candidates(due, snapshot, unmailable, holds)
     due_days = np.r_[candidates["due_day"], ineligible["due_day"]]
     fell_due = int((due_days == epoch_day(pd.Timestamp(context.partition_key).date())).sum())
     context.log.info(

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sequence_pipelines.assets import HEALTH, OWNERS
 from sequence_pipelines.maintenance.due_volume import DAYS_COMPARED, judge_due_volume
+from sequence_pipelines.maintenance.inbox_state import UNREAD_SECONDS, read_inbox_state
 from sequence_pipelines.maintenance.invariants import Invariant
 from sequence_pipelines.maintenance.missed_days import find_missed_days
 from sequence_pipelines.maintenance.reconcile import count_unsettled
@@ -292,6 +293,29 @@ def reputation(database: dg.ResourceParam[Database], clock: Clock) -> Iterator[d
             "complaints": counts.complaints,
             "mails": counts.mails,
             "complaint_percent": round(100 * complaints.rate, 3),
+        },
+    )
+
+
+@dg.asset_check(
+    asset=sending_health,
+    description="Each mailbox with an IMAP server was read within the last hour. If one was not: check that "
+    "`sequences inbox` runs and what its log says of the mailbox. A reply that is not read stops nothing, so "
+    "mails go on to contacts that have answered. The metadata has the mails read by day and kind, and the lag "
+    "of each folder.",
+)
+def mailboxes_are_read(database: dg.ResourceParam[Database], clock: Clock) -> dg.AssetCheckResult:
+    with database.connect() as connection:
+        reading = read_inbox_state(connection, clock.read())
+    return dg.AssetCheckResult(
+        passed=reading.unread_seconds <= UNREAD_SECONDS,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "mailboxes_read": reading.readable,
+            "longest_unread_seconds": round(reading.unread_seconds),
+            "opt_outs_to_confirm": reading.opt_outs,
+            "mails_by_day": table(reading.by_day.astype(str)),
+            "folders": table(reading.folders.astype(str)),
         },
     )
 

@@ -146,6 +146,8 @@ class Send(NamedTuple):
     mailbox_updated: datetime | None = None
     settled_sent: int = 0
     settled_retry: int = 0
+    stopped_at: datetime | None = None  # by a reply, or by an opt-out that is not confirmed
+    held_at: datetime | None = None  # if the contact is held on the send's date
 
     @property
     def key(self) -> SendKey:
@@ -304,6 +306,14 @@ def _check_time(send: Send, database: Snapshot) -> Iterator[Violation]:
     if send.suppressed_at is not None and began > send.suppressed_at + database.bounds.race:
         yield Violation(
             Invariant.NOTHING_AFTER_A_STOP, "was transmitted after its address was suppressed", send.key
+        )
+    if send.stopped_at is not None and began > send.stopped_at + database.bounds.race:
+        yield Violation(
+            Invariant.NOTHING_AFTER_A_STOP, "was transmitted after its contact was stopped", send.key
+        )
+    if send.held_at is not None and began > send.held_at + database.bounds.race:
+        yield Violation(
+            Invariant.NOTHING_AFTER_A_STOP, "was transmitted while its contact was held", send.key
         )
 
 

@@ -21,6 +21,7 @@ from sequence_pipelines.planning.engine.eligibility import (
     defer_refused,
     find_due,
     find_due_steps,
+    without_held_dates,
 )
 from sequence_pipelines.planning.engine.revocation import active, find_revoked
 from sequence_pipelines.planning.engine.snapshot import (
@@ -116,15 +117,15 @@ def forecast(
         repository, today, oldest_live(repository.connection, settings, today.begins), team
     )
     last = snapshot.day.day + timedelta(days=days - 1)
-    unmailable = repository.unmailable(today.now)
+    unmailable, holds = repository.unmailable(today.now), repository.holds()
     refused = read_refused(repository, snapshot, last)
-    enrolments = find_due(repository.due(last), snapshot.steps)
-    snapshot = _without_revoked(repository, snapshot, enrolments, unmailable)
+    enrolments = without_held_dates(find_due(repository.due(last), snapshot.steps), holds)
+    snapshot = _without_revoked(repository, snapshot, enrolments, unmailable, holds)
     enrolments = _as_if_mailed(enrolments.assign(in_queue=False), snapshot)
     for _ in range(days):
         due = enrolments[enrolments["due_day"] <= epoch_day(snapshot.day.day)]
         eligibility = choose_candidates(
-            due.assign(at=due.index), snapshot, unmailable, under_way_excludes=False
+            due.assign(at=due.index), snapshot, unmailable, holds, under_way_excludes=False
         )
         eligibility = defer_refused(eligibility, refused, snapshot)
         assigned = assign(eligibility.candidates, snapshot, settings.send_grace_seconds)
@@ -201,7 +202,11 @@ def change_team(team: Team, what_if: WhatIf) -> Team:
 
 
 def _without_revoked(
-    repository: PlanRepository, snapshot: PlanningSnapshot, enrolments: pd.DataFrame, unmailable: pd.DataFrame
+    repository: PlanRepository,
+    snapshot: PlanningSnapshot,
+    enrolments: pd.DataFrame,
+    unmailable: pd.DataFrame,
+    holds: pd.DataFrame,
 ) -> PlanningSnapshot:
     """Return the snapshot without the rows that a plan made now would revoke."""
     planned = snapshot.rows[snapshot.rows["planned"]]
@@ -212,7 +217,7 @@ def _without_revoked(
         status=EnrolmentStatus.ACTIVE.value
     )
     known = pd.concat([due, gone])
-    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, known)
+    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, known, holds)
     revoked = snapshot.rows[reasons != ""]
     began = revoked[are_among(revoked, known[~known["follow_up"].astype(bool)], ["round"])]
     key = ["sequence_id", "mailbox_id"]

@@ -162,12 +162,13 @@ class Planner:
             keys = find_unapplied(self.connection, **window, unknown_settles=settles)
             self.applied = apply_sends(self.connection, keys, now=self.day.now, unknown_settles=settles)
             expired = self.connection.execute(query("dispatch", "expire_overdue"), window).fetchall()
+            self.repository.execute("end_replied_meanwhile")
             self.expired = pd.DataFrame(expired, columns=KEY)
 
     def read(self, executor: Executor) -> None:
         """Read the snapshot and the due enrolments; start to read the rows that can be planned again."""
         with self._timed("read due contacts"):
-            self.snapshot, self.due, self.unmailable = read_due(
+            self.snapshot, self.due, self.unmailable, self.holds = read_due(
                 self.repository, self.day, self.since, executor
             )
             self.reusable_rows = executor.submit(self.repository.reusable_rows, self.day.day)
@@ -175,14 +176,16 @@ class Planner:
     def revoke(self) -> None:
         """Cancel the planned rows whose slot is no longer valid."""
         with self._timed("release places"):
-            self.snapshot, self.cancelled = revoke(self.repository, self.snapshot, self.due, self.unmailable)
+            self.snapshot, self.cancelled = revoke(
+                self.repository, self.snapshot, self.due, self.unmailable, self.holds
+            )
 
     def select(self) -> None:
         """Sort the due enrolments into candidates, ineligible and exhausted ones."""
         with self._timed("assign"):
             advanced = pd.DataFrame(self.applied.keys, columns=KEY)
             moved = pd.concat([self.cancelled, self.expired, advanced])
-            eligibility = choose_candidates(self.due, self.snapshot, self.unmailable)
+            eligibility = choose_candidates(self.due, self.snapshot, self.unmailable, self.holds)
             eligibility = defer_refused(
                 eligibility, read_refused(self.repository, self.snapshot), self.snapshot
             )
@@ -275,7 +278,11 @@ def trace_sends(traces: Traces, plan: Plan, began: int) -> None:
 
 
 def revoke(
-    repository: PlanRepository, snapshot: PlanningSnapshot, due: pd.DataFrame, unmailable: pd.DataFrame
+    repository: PlanRepository,
+    snapshot: PlanningSnapshot,
+    due: pd.DataFrame,
+    unmailable: pd.DataFrame,
+    holds: pd.DataFrame,
 ) -> tuple[PlanningSnapshot, pd.DataFrame]:
     """Cancel the planned rows whose slot is not valid; return the snapshot without them, and their keys."""
     planned = snapshot.rows[snapshot.rows["planned"]]
@@ -286,7 +293,7 @@ def revoke(
     enrolments = pd.concat(
         [due.assign(status=EnrolmentStatus.ACTIVE.value)[columns], repository.enrolments(gone)]
     )
-    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, enrolments)
+    reasons = find_revoked(snapshot, seconds_of(snapshot.day.now), unmailable, enrolments, holds)
     if not (reasons != "").any():
         return snapshot, snapshot.rows[KEY][:0]
     cancelled = repository.cancel(snapshot.rows[reasons != ""], reasons[reasons != ""])

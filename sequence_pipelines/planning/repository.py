@@ -13,6 +13,7 @@ import psycopg
 
 from sequence_pipelines.planning.binary_columns import read_columns, write_columns
 from sequence_pipelines.planning.engine.array_ops import key_order
+from sequence_pipelines.planning.engine.eligibility import HOLD_COLUMNS
 from sequence_store.domain.addresses import address_or_text
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import Deferral, SendStatus
@@ -179,6 +180,10 @@ class PlanRepository:
         """
         columns = ("reason", "sequence_id", "contact_id", "round", "send_day")
         return self.table("read_refused", columns, day=day, first_day=first_day)
+
+    def holds(self) -> pd.DataFrame:
+        """Return the contacts that are or were held: contact_id, hold_from, hold_until (epoch days)."""
+        return self.frame("read_holds").reindex(columns=list(HOLD_COLUMNS)).astype(np.int64)
 
     def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
         """Return each enrolment's next step that was not mailed: its keys, step_number, row_is."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from sequence_pipelines.planning.engine.eligibility import find_due
+from sequence_pipelines.planning.engine.eligibility import find_due, without_held_dates
 from sequence_pipelines.planning.engine.snapshot import (
     PlanningDay,
     PlanningSnapshot,
@@ -74,16 +74,19 @@ def read_snapshot(
 
 def read_due(
     repository: PlanRepository, day: PlanningDay, since: datetime, executor: Executor
-) -> tuple[PlanningSnapshot, pd.DataFrame, pd.DataFrame]:
-    """Return the snapshot, the due enrolments (see find_due), and the contacts that may not be mailed.
+) -> tuple[PlanningSnapshot, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Return the snapshot, the due enrolments (find_due), the contacts that may not be mailed, and the holds.
 
     The threads of `executor` (two) read one table after the other from Postgres while this thread computes.
     """
     team = request_team(repository)
     enrolments = executor.submit(repository.due, day.day)
     unmailable = executor.submit(repository.unmailable, day.now)
+    held = executor.submit(repository.holds)
     snapshot = read_snapshot(repository, day, since, team())
-    return snapshot, find_due(enrolments.result(), snapshot.steps), unmailable.result()
+    holds = held.result()
+    due = without_held_dates(find_due(enrolments.result(), snapshot.steps), holds)
+    return snapshot, due, unmailable.result(), holds
 
 
 def read_refused(

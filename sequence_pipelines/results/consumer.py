@@ -51,7 +51,8 @@ def consume_results(
 ) -> Consumed:
     """Receive, apply, commit and delete in batches, until the queue is empty or MOST_SECONDS have passed."""
     consumed = Consumed()
-    notifications = notifications or Notifications(settings.address_key.get_secret_value().encode())
+    secret, *earlier = settings.known_message_id_keys
+    notifications = notifications or Notifications(secret, earlier_secrets=earlier)
     deadline = time.monotonic() + MOST_SECONDS
     while messages := queue.receive_many(BATCH):
         began = time.time_ns()

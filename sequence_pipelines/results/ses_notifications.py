@@ -11,7 +11,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,8 +67,14 @@ def is_notification(body: str) -> bool:
 class Notifications:
     """Reads notifications and caches the certificates that sign them."""
 
-    def __init__(self, secret: bytes, fetch: Callable[[str], bytes] = fetch_certificate) -> None:
-        self._secret = secret
+    def __init__(
+        self,
+        secret: bytes,
+        fetch: Callable[[str], bytes] = fetch_certificate,
+        *,
+        earlier_secrets: Sequence[bytes] = (),
+    ) -> None:
+        self._secrets = (secret, *earlier_secrets)
         self._fetch = fetch
         self._keys: dict[str, RSAPublicKey] = {}
 
@@ -94,7 +100,7 @@ class Notifications:
             return None
         mail = message.get("mail")
         text = json.dumps(mail) if isinstance(mail, dict) else ""
-        key = next(keys_named_in(text.replace('"', "@"), self._secret), None)
+        key = next(keys_named_in(text.replace('"', "@"), *self._secrets), None)
         return Report(key, kind, detail) if key else None
 
     def _check(self, envelope: Mapping[str, Any]) -> None:

@@ -93,6 +93,18 @@ _DEFERRALS: dict[StrEnum, Explanation] = {
         "The mailbox's time zone, send days or holiday calendar is invalid.",
         "Correct it in the API; the check `mailboxes_are_configured` names the mailbox.",
     ),
+    Deferral.OPT_OUT_UNVERIFIED: Explanation(
+        "Somebody asked for no more mail to the contact, who may not be the contact.",
+        "Run `sequences optouts list`, then confirm or lift the opt-out.",
+    ),
+    Deferral.COMPANY_STOPPED: Explanation(
+        "A contact of the same company replied, and that sequence stops the whole company.",
+        "Nothing to do; `sequences replies undo` with the address that replied lets mails go again.",
+    ),
+    Deferral.AWAY: Explanation(
+        "The contact is held: an absence notice says that it is away, or a person set `holdUntil`.",
+        "Nothing to do: the contact is mailed after the last held date. `holdUntil` in the API ends the hold.",
+    ),
     Deferral.INVALID_ADDRESS: Explanation(
         "The contact's address is invalid.",
         "Correct it in the API; the check `addresses_are_valid` names the contact.",
@@ -371,6 +383,14 @@ _FEEDBACK: dict[StrEnum, Explanation] = {
     FeedbackKind.COMPLAINT: Explanation("The recipient reported a mail as spam."),
     FeedbackKind.REPLY: Explanation("The contact replied."),
     FeedbackKind.AUTO_REPLY: Explanation("An automatic reply came back, such as an out-of-office note."),
+    FeedbackKind.OPT_OUT: Explanation("A mail asked for no more mail."),
+    EventKind.REPLY_UNDONE: Explanation("A person undid the stop by a reply."),
+    EventKind.OPT_OUT_CONFIRMED: Explanation("A person confirmed an opt-out; the address is suppressed."),
+    EventKind.OPT_OUT_LIFTED: Explanation("A person lifted an opt-out that was not verified."),
+    EnrolmentReason.LEFT_COMPANY: Explanation(
+        "An automatic reply says that the contact has left the company.",
+        "Run `sequences replies list`, and decide whether to enrol somebody else.",
+    ),
     FeedbackKind.DELIVERY: Explanation("The provider reported the delivery."),
     EnrolmentReason.CONTACT_DELETED: Explanation("The contact was deleted."),
     SuppressionReason.HARD_BOUNCE: Explanation("A mail to the address failed permanently."),

@@ -132,6 +132,9 @@ class Deferral(StrEnum):
     INVALID_ADDRESS = "invalid_address"
     REFUSED_TODAY = "refused_today"
     RELAY_LACKS_SMTPUTF8 = "relay_lacks_smtputf8"
+    OPT_OUT_UNVERIFIED = "opt_out_unverified"
+    COMPANY_STOPPED = "company_stopped"
+    AWAY = "away"
 
 
 class ClosedGate(StrEnum):
@@ -148,6 +151,9 @@ class ClosedGate(StrEnum):
     ENROLMENT_REMOVED = "enrolment_removed"
     CONTACT_INACTIVE = "contact_inactive"
     SUPPRESSED = "suppressed"
+    OPT_OUT_UNVERIFIED = "opt_out_unverified"
+    COMPANY_STOPPED = "company_stopped"
+    AWAY = "away"
     STEP_DELETED = "step_deleted"
     SEQUENCE_INACTIVE = "sequence_inactive"
     MAILBOX_INACTIVE = "mailbox_inactive"
@@ -265,6 +271,7 @@ class EnrolmentReason(StrEnum):
     BOUNCE = "bounce"
     COMPLAINT = "complaint"
     REPLY = "reply"
+    LEFT_COMPANY = "left_company"
     UNSUBSCRIBED = "unsubscribed"
     SUPPRESSED = "suppressed"
     CONTACT_DELETED = "contact_deleted"
@@ -292,7 +299,61 @@ class FeedbackKind(StrEnum):
     COMPLAINT = "complaint"
     REPLY = "reply"
     AUTO_REPLY = "auto_reply"
+    OPT_OUT = "opt_out"
     DELIVERY = "delivery"
+
+
+class MailKind(StrEnum):
+    """What a mail is that a mailbox received (`inbox_mails.kind`)."""
+
+    REPLY = "reply"
+    AUTO_REPLY = "auto_reply"
+    OPT_OUT = "opt_out"
+    HARD_BOUNCE = "hard_bounce"
+    SOFT_BOUNCE = "soft_bounce"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    OWN = "own"
+    NONE = "none"
+    UNREADABLE = "unreadable"
+
+
+class ReplyStops(StrEnum):
+    """Whom a reply stops (`sequences.reply_stops`)."""
+
+    SEQUENCE = "sequence"
+    CONTACT = "contact"
+    COMPANY = "company"
+
+
+class HoldReason(StrEnum):
+    """Why a contact is held (`contacts.hold_reason`)."""
+
+    AWAY = "away"
+    MANUAL = "manual"
+
+
+class MailOutcome(StrEnum):
+    """What followed from a mail that a mailbox received (`inbox_mails.verdict`)."""
+
+    NONE = "none"
+    RECORDED = "recorded"
+    KNOWN = "known"
+    ABSENT = "absent"
+    ARCHIVED = "archived"
+    UNREADABLE = "unreadable"
+    STOPPED_SEQUENCE = "stopped_sequence"
+    STOPPED_CONTACT = "stopped_contact"
+    STOPPED_COMPANY = "stopped_company"
+    STOPPED_CONTACT_NOT_NAMED = "stopped_contact_not_named"
+    STOPPED_CONTACT_NO_DOMAIN = "stopped_contact_no_domain"
+    STOPPED_CONTACT_FREE_MAIL = "stopped_contact_free_mail"
+    STOPPED_CONTACT_OWN_DOMAIN = "stopped_contact_own_domain"
+    STOPPED_CONTACT_TOO_MANY_CONTACTS = "stopped_contact_too_many_contacts"
+    SUPPRESSED = "suppressed"
+    OPT_OUT_UNVERIFIED = "opt_out_unverified"
+    LEFT_COMPANY = "left_company"
+    HELD = "held"
 
 
 class EventKind(StrEnum):
@@ -307,6 +368,9 @@ class EventKind(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     CONTACT_ERASED = "contact_erased"
     SUPPRESSION_LIFTED = "suppression_lifted"
+    REPLY_UNDONE = "reply_undone"
+    OPT_OUT_CONFIRMED = "opt_out_confirmed"
+    OPT_OUT_LIFTED = "opt_out_lifted"
     MAILBOX_PARKED = "mailbox_parked"
     SEQUENCE_SWITCHED_OFF = "sequence_switched_off"
 

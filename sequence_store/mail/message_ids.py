@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from sequence_store.domain.messages import SendKey
 
 _PROOF_LENGTH = 24
-_OURS = re.compile(r"(\d{1,19})\.(\d{1,19})\.(\d{1,19})\.(\d{1,5})\.([0-9a-f]{24})(?=@|$)")
+_OURS = re.compile(r"(\d{1,19})\.(\d{1,19})\.(\d{1,19})\.(\d{1,5})\.([0-9a-fA-F]{24})(?=@|$)")
 
 
 def message_name(key: SendKey, secret: bytes) -> str:
@@ -28,9 +28,12 @@ def message_id(key: SendKey, domain: str, secret: bytes) -> str:
     return f"<{message_name(key, secret)}@{domain}>"
 
 
-def keys_named_in(text: str, secret: bytes) -> Iterator[SendKey]:
-    """Yield the keys of the sends that a text names, last first: References end with the nearest mail."""
+def keys_named_in(text: str, *secrets: bytes) -> Iterator[SendKey]:
+    """Yield the keys of the sends that a text names, last first: References end with the nearest mail.
+
+    Any of the secrets may have signed. Some servers write identifiers in upper case.
+    """
     for found in reversed(list(_OURS.finditer(text))):
         key = SendKey(*(int(part) for part in found.groups()[:4]))
-        if hmac.compare_digest(message_name(key, secret), found[0]):
+        if any(hmac.compare_digest(message_name(key, secret), found[0].lower()) for secret in secrets):
             yield key

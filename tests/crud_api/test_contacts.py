@@ -19,6 +19,7 @@ def test_contact_comes_back_as_it_was_entered(api: Api) -> None:
     contact = api.made("/contacts", body)
     told = {"id": contact["id"], "createdAt": contact["createdAt"], "lastUpdatedAt": None}
     told |= {"suppressed": False, "suppressionReason": None, "suppressedAt": None}
+    told |= {"holdUntil": None, "holdReason": None, "repliedAt": None, "stoppedAt": None}
     assert contact == body | told
     assert api.get(f"/contacts/{contact['id']}").json() == contact
 

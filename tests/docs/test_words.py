@@ -66,7 +66,13 @@ ALSO_IN_SQL = {
     *("work_mem", "check_violation", "public", "pg_temp", "hex", "infinity"),
     # texts of the API: the state of a key, the report of an import, the summary of the sample data
     *("revoked", "valid", "is inactive", "is or was in the sequence already"),
-    *("due later", "due today", "overdue"),
+    *("due later", "due today", "overdue", "replied"),
+    # a mail's document, the bounds of its recording, and the parts of what followed
+    *("detail", "folder", "fresh", "identity", "kind", "left", "mail", "matched", "received_at", "send"),
+    *("sender", "uid", "why", "away_days", "company_most", "match_days", "park_seconds", "hex", "UTC"),
+    *("stopped_", "stopped_contact_", "not_named", "no_domain", "free_mail", "own_domain"),
+    *("too_many_contacts", "api", "cli", "by", "fallback", "reach", "source", "resumed", "not_stopped"),
+    *("no_step_left",),
 }
 
 

@@ -21,7 +21,10 @@ from tests.faults.conftest import QUICK, VISIBILITY_SECONDS, Chain
 ROOT = Path(__file__).parents[2]
 SIGNALS = ("KILL", "STOP", "TERM")
 PIPELINE = [point for point in Failpoint if re.match("plan|dispatch|results|reconcile", point)]
-WORKER = [point for point in Failpoint if point not in PIPELINE]
+READER = [
+    point for point in Failpoint if point.startswith("mails_")
+]  # tests/step_mailing_worker/test_mailbox_reader.py
+WORKER = [point for point in Failpoint if point not in PIPELINE and point not in READER]
 
 # Status of a send whose worker is killed at the failpoint, and how often the server accepted its mail.
 KILLED = {

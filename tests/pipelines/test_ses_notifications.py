@@ -20,10 +20,10 @@ from sequence_pipelines.results.ses_notifications import CertificateUnavailableE
 from sequence_store.domain.messages import SendKey
 from sequence_store.errors import MalformedMessageError
 from sequence_store.mail.message_ids import message_id, message_name
-from sequence_store.settings import LOCAL_ADDRESS_KEY
+from sequence_store.settings import LOCAL_LINK_KEY
 from sequence_store.sqs import Outgoing
 
-SECRET = LOCAL_ADDRESS_KEY.encode()
+SECRET = LOCAL_LINK_KEY.encode()
 KEY = SendKey(1, 2, 3, 1)
 URL = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0123.pem"
 SIGNER = generate_private_key(65537, 2048)

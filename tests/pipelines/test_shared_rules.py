@@ -195,6 +195,7 @@ LISTS = {
     LIVE - {SendStatus.PLANNED}: "what a worker may have",
     SPENT | REUSABLE: "what may be archived",
     SPENT | {SendStatus.TRANSMITTING}: "what may have gone out",
+    frozenset({SendStatus.SENT, SendStatus.UNKNOWN, SendStatus.TRANSMITTING}): "what a reply may answer",
     frozenset({SendStatus.PLANNED, SendStatus.DISPATCHED}): "what no worker has begun",
     frozenset({SendStatus.CLAIMED, SendStatus.TRANSMITTING}): "an attempt",
     frozenset({SendStatus.SENT, SendStatus.HARD_FAILED}): "an outcome that is known",

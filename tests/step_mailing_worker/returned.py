@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from sequence_store.domain.messages import SendKey
 from sequence_store.mail.message_ids import message_id
-from sequence_store.settings import LOCAL_ADDRESS_KEY
+from sequence_store.settings import LOCAL_LINK_KEY
 
 
 def id_of(key: SendKey) -> str:
-    return message_id(key, "sender.example", LOCAL_ADDRESS_KEY.encode())
+    return message_id(key, "sender.example", LOCAL_LINK_KEY.encode())
 
 
 def mail(

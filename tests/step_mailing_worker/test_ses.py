@@ -16,7 +16,7 @@ import boto3
 import pytest
 
 from sequence_store.mail.message_ids import message_name
-from sequence_store.settings import LOCAL_ADDRESS_KEY
+from sequence_store.settings import LOCAL_LINK_KEY
 from tests.conftest import SmtpSink
 from tests.step_mailing_worker.conftest import Team
 
@@ -116,7 +116,7 @@ def test_mail_names_itself_in_what_replies_and_reports_repeat(team: Team, ses: S
     assert request["FromEmailAddress"] == "ann@sender.example"
     assert request["Destination"] == {"ToAddresses": ["bob@people.example"]}
     assert request["ConfigurationSetName"] == "reports"
-    name = message_name(first.key, LOCAL_ADDRESS_KEY.encode())
+    name = message_name(first.key, LOCAL_LINK_KEY.encode())
     assert request["EmailTags"] == [{"Name": "send", "Value": name}]
     assert team.one("SELECT DISTINCT provider_message_id FROM sends") == "0102018f-ses-1"
 

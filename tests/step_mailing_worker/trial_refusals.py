@@ -7,12 +7,13 @@ mailbox does.
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
 
 from local_stack.processes import wait_until
-from step_mailing_worker.imap import InboxAccount, NewMails
+from step_mailing_worker.imap import InboxAccount, NewMail, NewMails
 from step_mailing_worker.mailbox_reader import MailboxReader
 from tests.step_mailing_worker.conftest import Team
 from tests.step_mailing_worker.postfix_relay import running_postfix, running_remote
@@ -65,14 +66,17 @@ def read_returned(team: Team, mails: list[bytes]) -> dict[str, int]:
     reader = MailboxReader(team.settings())
     account = InboxAccount(
         mailbox_id=team.mailbox, address="ann@sender.example", imap_host="localhost", imap_port=143,
-        imap_security="none", smtp_username="ann", smtp_secret="", uid_validity=None, last_uid=None,
+        imap_security="none", smtp_username="ann", smtp_secret="", positions={},
     )  # fmt: skip
+
+    received = tuple(NewMail(uid, content, datetime.now(UTC)) for uid, content in enumerate(mails, 1))
+    batch = NewMails("INBOX", 1, None, len(mails), 0, received)
 
     async def record() -> Any:
         async with await reader._connected() as connection:
-            return await reader._record(connection, account, NewMails(1, len(mails), tuple(mails)))
+            return await reader._record(connection, account, batch)
 
-    return dict(asyncio.run(record()))
+    return dict(asyncio.run(record())[0])
 
 
 @pytest.mark.timeout(300)

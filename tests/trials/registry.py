@@ -103,6 +103,12 @@ TRIALS: Mapping[str, Trial] = {
         (*PYTEST, "tests/step_mailing_worker/test_mailbox_reader.py", "-k", "dovecot"),
         (Requirement("dovecot", "dovecot-imapd"),),
     ),
+    "dovecot-large": Trial(
+        "20,000 mails in Dovecot: moved, read by two readers, killed at each step; processor of 5,000 mails",
+        8,
+        (*PYTEST, "-s", "tests/step_mailing_worker/trial_of_dovecot.py"),
+        (Requirement("dovecot", "dovecot-imapd"),),
+    ),
     "postfix": Trial(
         "throughput of the worker, compared with Postfix's smtp-source against the same server",
         8,

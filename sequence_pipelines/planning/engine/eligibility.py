@@ -9,15 +9,18 @@ import pandas as pd
 
 from sequence_pipelines.planning.engine.array_ops import are_among, key_order
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
+from sequence_pipelines.planning.engine.windows import epoch_day
 from sequence_store.domain.states import Deferral
 
 # The gates of a contact, numbered as the query read_unmailable numbers them; 0 is open.
-CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED = 1, 2, 3, 4
-WEAKEST_FIRST = (INVALID_ADDRESS, SUPPRESSED, CONTACT_INACTIVE, DELETED)
+CONTACT_INACTIVE, SUPPRESSED, INVALID_ADDRESS, DELETED, OPT_OUT_UNVERIFIED, COMPANY_STOPPED = 1, 2, 3, 4, 5, 6
+WEAKEST_FIRST = (INVALID_ADDRESS, OPT_OUT_UNVERIFIED, SUPPRESSED, CONTACT_INACTIVE, DELETED)
+HOLD_COLUMNS = ("contact_id", "hold_from", "hold_until")
 REASON_OF_GATE = {
     CONTACT_INACTIVE: Deferral.CONTACT_INACTIVE.value,
     SUPPRESSED: Deferral.SUPPRESSED.value,
     INVALID_ADDRESS: Deferral.INVALID_ADDRESS.value,
+    OPT_OUT_UNVERIFIED: Deferral.OPT_OUT_UNVERIFIED.value,
 }
 # Why a mail waits for a later date, numbered as the query read_refused numbers it.
 REFUSED_TODAY, LACKS_SMTPUTF8 = 1, 2
@@ -62,12 +65,14 @@ def choose_candidates(
     due: pd.DataFrame,
     snapshot: PlanningSnapshot,
     unmailable: pd.DataFrame,
+    holds: pd.DataFrame | None = None,
     *,
     under_way_excludes: bool = True,
 ) -> Eligibility:
     """Sort the due enrolments, in their order, into candidates, ineligible and exhausted ones.
 
     unmailable           contact_id, gate: the contacts that may not be mailed
+    holds                contact_id, hold_from, hold_until: the contacts that are or were held
     under_way_excludes   leave out the enrolments that have a row under way; they are in none of the three
                          parts
     """
@@ -78,6 +83,8 @@ def choose_candidates(
         keep &= ~are_among(due, snapshot.rows[snapshot.rows["under_way"]], ["round"])
     has_step = due["step_id"].to_numpy() > 0
     reasons = {reason: gate == number for number, reason in REASON_OF_GATE.items()} | {
+        Deferral.COMPANY_STOPPED.value: company_stopped(due, snapshot.sequences, unmailable),
+        Deferral.AWAY.value: are_held(due["contact_id"], holds, first_send_day(snapshot)),
         Deferral.SEQUENCE_INACTIVE.value: ~np.r_[snapshot.sequences["is_active"].to_numpy(bool), True][at],
         Deferral.ONE_MAIL_A_DAY.value: np.isin(
             due["contact_id"], snapshot.rows["contact_id"][snapshot.rows["today"]]
@@ -129,6 +136,43 @@ def _earliest_send_days(candidates: pd.DataFrame, snapshot: PlanningSnapshot) ->
     pinned = candidates["pinned_mailbox_id"]
     earliest = pinned.map(mailboxes).where(pinned.isin(active), candidates["sequence_id"].map(sequences))
     return earliest.fillna(np.inf).to_numpy(np.float64)
+
+
+def company_stopped(
+    enrolments: pd.DataFrame, sequences: pd.DataFrame, unmailable: pd.DataFrame
+) -> np.ndarray:
+    """Return which enrolments a reply from the contact's company closes: their sequence obeys replies."""
+    stopped = np.isin(
+        enrolments["contact_id"], unmailable["contact_id"][unmailable["gate"] == COMPANY_STOPPED]
+    )
+    if not stopped.any():
+        return stopped
+    obeying = sequences["sequence_id"][sequences["obeys_replies"].astype(bool)]
+    return stopped & np.isin(enrolments["sequence_id"], obeying)
+
+
+def first_send_day(snapshot: PlanningSnapshot) -> int:
+    """Return the earliest date (epoch day) of a mail of the planning day; it may be the date before."""
+    dates = snapshot.open_intervals["send_day"].to_numpy(np.int64)
+    return int(dates.min()) if len(dates) else epoch_day(snapshot.day.day)
+
+
+def are_held(contact_ids: pd.Series, holds: pd.DataFrame | None, send_day: int | pd.Series) -> np.ndarray:
+    """Return which contacts are held on a date: a number for all, or one for each contact."""
+    if holds is None or holds.empty:
+        return np.zeros(len(contact_ids), dtype=bool)
+    until = holds.set_index("contact_id")["hold_until"].reindex(contact_ids).to_numpy()
+    return np.nan_to_num(until, nan=-1) >= np.asarray(send_day)
+
+
+def without_held_dates(due: pd.DataFrame, holds: pd.DataFrame) -> pd.DataFrame:
+    """Move the due day of contacts that were held: the held dates do not count as overdue."""
+    if holds.empty or not np.isin(due["contact_id"], holds["contact_id"]).any():
+        return due
+    of_contact = holds.set_index("contact_id").reindex(due["contact_id"])
+    since = np.maximum(of_contact["hold_from"].fillna(0).to_numpy(), due["due_day"].to_numpy())
+    held = np.maximum(of_contact["hold_until"].fillna(-1).to_numpy() - since + 1, 0).astype(np.int64)
+    return due.assign(due_day=due["due_day"].to_numpy() + held)
 
 
 def only_considered(

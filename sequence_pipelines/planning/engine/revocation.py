@@ -7,12 +7,20 @@ import pandas as pd
 
 from sequence_pipelines.planning.engine.array_ops import are_among
 from sequence_pipelines.planning.engine.capacity import row_of_day
-from sequence_pipelines.planning.engine.eligibility import CONTACT_INACTIVE, DELETED, SUPPRESSED
+from sequence_pipelines.planning.engine.eligibility import (
+    CONTACT_INACTIVE,
+    DELETED,
+    OPT_OUT_UNVERIFIED,
+    SUPPRESSED,
+    are_held,
+    company_stopped,
+)
 from sequence_pipelines.planning.engine.snapshot import PlanningSnapshot
 from sequence_store.domain.states import ClosedGate, EnrolmentStatus, SendReason
 
 # Weakest first: a later entry overwrites an earlier one. The worker, not the plan, cancels invalid addresses.
 REASON_OF_CLOSED_GATE = {
+    OPT_OUT_UNVERIFIED: ClosedGate.OPT_OUT_UNVERIFIED.value,
     SUPPRESSED: ClosedGate.SUPPRESSED.value,
     CONTACT_INACTIVE: ClosedGate.CONTACT_INACTIVE.value,
     DELETED: ClosedGate.CONTACT_INACTIVE.value,
@@ -20,17 +28,22 @@ REASON_OF_CLOSED_GATE = {
 
 
 def find_revoked(
-    snapshot: PlanningSnapshot, now: int, unmailable: pd.DataFrame, enrolments: pd.DataFrame
+    snapshot: PlanningSnapshot,
+    now: int,
+    unmailable: pd.DataFrame,
+    enrolments: pd.DataFrame,
+    holds: pd.DataFrame | None = None,
 ) -> np.ndarray:
     """Return for each row of snapshot.rows why its slot is revoked; "" if it stays or is not planned.
 
     now          epoch seconds
     unmailable   contact_id, gate: the contacts that may not be mailed
     enrolments   sequence_id, contact_id, round, status of the planned rows; removed enrolments are missing
+    holds        contact_id, hold_from, hold_until: the contacts that are or were held
     """
     reasons = np.full(len(snapshot.rows), "", dtype=object)
     planned = np.flatnonzero(snapshot.rows["planned"])
-    reasons[planned] = _closed(snapshot, snapshot.rows.iloc[planned], now, unmailable, enrolments)
+    reasons[planned] = _closed(snapshot, snapshot.rows.iloc[planned], now, unmailable, enrolments, holds)
     reasons[_over_limit(snapshot, reasons == "")] = SendReason.LIMIT_LOWERED.value
     return reasons
 
@@ -41,12 +54,15 @@ def _closed(
     now: int,
     unmailable: pd.DataFrame,
     enrolments: pd.DataFrame,
+    holds: pd.DataFrame | None,
 ) -> np.ndarray:
     """Return the first closed gate of each row, in the order in which the claim checks them."""
     enrolment = _enrolment_reasons(rows, enrolments)
     contact = _contact_reasons(rows, unmailable)
     parked = snapshot.mailboxes.set_index("mailbox_id")["parked_until"]
     closed: dict[str, np.ndarray] = {
+        ClosedGate.COMPANY_STOPPED.value: company_stopped(rows, snapshot.sequences, unmailable),
+        ClosedGate.AWAY.value: are_held(rows["contact_id"], holds, rows["send_day"]),
         ClosedGate.STEP_DELETED.value: ~np.isin(rows["step_id"], snapshot.steps["step_id"]),
         ClosedGate.SEQUENCE_INACTIVE.value: ~np.isin(
             rows["sequence_id"], active(snapshot.sequences, "sequence_id")

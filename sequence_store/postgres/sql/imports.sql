@@ -189,14 +189,20 @@ WITH enrolled AS (
     INSERT INTO sequences_contacts (sequence_id, contact_id, next_send)
     SELECT %(sequence_id)s, c.id, %(next_send)s FROM import_known k JOIN contacts c ON c.id = k.contact_id
     JOIN import_rows r USING (line)
-    WHERE c.is_active AND r.opt_out IS NULL ORDER BY c.id
+    WHERE c.is_active AND r.opt_out IS NULL
+        AND (c.replied_at > now() - make_interval(days => %(quiet_days)s)) IS NOT TRUE
+    ORDER BY c.id
     ON CONFLICT DO NOTHING
     RETURNING contact_id
 ), left_out AS (
     INSERT INTO import_lines (import_id, line, outcome, reason)
     SELECT %(import_id)s, k.line, 'not_enrolled',
         CASE WHEN r.opt_out IS NOT NULL THEN 'does not want mail, by the file'
-            WHEN c.is_active THEN 'is or was in the sequence already' ELSE 'is inactive' END
+            WHEN NOT c.is_active THEN 'is inactive'
+            WHEN c.replied_at > now() - make_interval(days => %(quiet_days)s) AND NOT EXISTS (
+                SELECT FROM sequences_contacts e
+                WHERE e.sequence_id = %(sequence_id)s AND e.contact_id = c.id) THEN 'replied'
+            ELSE 'is or was in the sequence already' END
     FROM import_known k JOIN contacts c ON c.id = k.contact_id JOIN import_rows r USING (line)
     WHERE NOT EXISTS (SELECT FROM enrolled e WHERE e.contact_id = k.contact_id))
 SELECT count(*) AS enrolled FROM enrolled

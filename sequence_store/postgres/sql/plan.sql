@@ -39,7 +39,8 @@ FROM mailboxes WHERE deleted_at IS NULL ORDER BY id
 
 -- name: read_sequences
 -- Sequences that are not deleted.
-SELECT id AS sequence_id, is_active, max_new_per_day, priority FROM sequences
+SELECT id AS sequence_id, is_active, max_new_per_day, priority, reply_stops <> 'sequence' AS obeys_replies
+FROM sequences
 WHERE deleted_at IS NULL ORDER BY id
 
 -- name: read_steps
@@ -100,9 +101,10 @@ WHERE e.status = 'active' AND e.next_send <= %(day)s
 GROUP BY e.sequence_id
 
 -- name: read_unmailable
--- Contacts that get no mail. gate is CONTACT_INACTIVE (1), SUPPRESSED (2), INVALID_ADDRESS (3) or DELETED
--- (4) of planning/engine/eligibility.py. The HMAC is computed here for an address that has none yet. The
--- first select reads the index contacts_unmailable.
+-- Contacts that get no mail. gate is CONTACT_INACTIVE (1), SUPPRESSED (2),
+-- INVALID_ADDRESS (3), DELETED (4), OPT_OUT_UNVERIFIED (5) or COMPANY_STOPPED (6) of
+-- planning/engine/eligibility.py. The HMAC is computed here for an address that has none yet. The first
+-- select reads the index contacts_unmailable.
 SELECT gate, string_agg(int8send(id), '') FROM (
     SELECT id, CASE WHEN deleted_at IS NOT NULL THEN 4 WHEN NOT is_active THEN 1 ELSE 3 END::bigint AS gate
     FROM contacts WHERE NOT is_active OR deleted_at IS NOT NULL OR NOT is_valid_address(mail_address)
@@ -111,7 +113,12 @@ SELECT gate, string_agg(int8send(id), '') FROM (
     WHERE is_in_force(x.until, %(now)s)
     UNION ALL
     SELECT c.id, 2 FROM contacts c WHERE c.address_hmac IS NULL
-        AND is_suppressed(c, %(now)s, %(pads)s)) c
+        AND is_suppressed(c, %(now)s, %(pads)s)
+    UNION ALL
+    SELECT id, 5 FROM contacts WHERE stopped_at IS NOT NULL
+    UNION ALL
+    SELECT c.id, 6 FROM (SELECT DISTINCT mail_domain FROM company_stops) z
+    JOIN contacts c ON mail_domain(c.mail_address) = z.mail_domain AND c.deleted_at IS NULL) c
 GROUP BY gate
 
 -- name: read_refused
@@ -126,6 +133,20 @@ JOIN sequences_contacts e
 WHERE s.reason IS NOT NULL AND s.status = 'expired' AND s.reason IN ('refused_today', 'relay_lacks_smtputf8')
     AND s.send_day >= %(first_day)s AND e.status = 'active' AND e.next_send <= %(day)s
 GROUP BY s.reason
+
+-- name: read_holds
+-- Contacts that are or were held: the first and the last date, in days from 1970-01-01.
+SELECT id AS contact_id, coalesce(hold_from, hold_until) - date '1970-01-01' AS hold_from,
+    hold_until - date '1970-01-01' AS hold_until
+FROM contacts WHERE hold_until IS NOT NULL
+
+-- name: end_replied_meanwhile
+-- Ends enrolments that were begun while a reply stopped their contact: the stop did not see them.
+UPDATE sequences_contacts e SET status = 'replied', status_reason = 'reply', next_send = NULL
+FROM contacts c, sequences q
+WHERE c.reply_stopped_at > now() - interval '7 days' AND e.contact_id = c.id AND q.id = e.sequence_id
+    AND e.status IN ('active', 'paused') AND e.enrolled_at < c.reply_stopped_at
+    AND q.reply_stops <> 'sequence'
 
 -- name: hash_new_addresses
 -- A batch of contacts whose address has no HMAC yet. Rows that a worker has locked are left to the next

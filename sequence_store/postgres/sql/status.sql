@@ -41,7 +41,8 @@ WHERE datname = current_database() AND application_name = 'step_mailing_worker'
 -- name: read_contact
 -- The contact of an address (one that is not deleted comes first), and whether the address is suppressed.
 SELECT c.id, c.external_id, c.name, c.mail_address, c.mail_address_written, c.is_active, c.created,
-    c.deleted_at, s.reason AS suppressed, s.at AS suppressed_at, s.until AS suppressed_until
+    c.deleted_at, c.replied_at, c.stopped_at, c.stopped_reason, c.hold_from, c.hold_until, c.hold_reason,
+    s.reason AS suppressed, s.at AS suppressed_at, s.until AS suppressed_until
 FROM contacts c LEFT JOIN suppressions s ON s.address_hmac = hmac_of_contact(c, %(pads)s)
     AND is_in_force(s.until, clock_timestamp())
 WHERE lower(c.mail_address) = lower(%(address)s) ORDER BY c.deleted_at DESC NULLS FIRST LIMIT 1

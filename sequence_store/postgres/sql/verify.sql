@@ -5,8 +5,16 @@ SELECT s.sequence_id, s.contact_id, s.step_id, s.round, s.mailbox_id, s.plan_day
     s.not_after, s.status, s.attempt, s.reason, s.smtp_reply, s.dispatched_at, s.lease_until,
     s.transmitting_at, s.finished_at, s.advanced_at, s.claim IS NOT NULL, st.step_number, st.updated,
     e.round, e.current_step, e.last_send, x.at, a.status, coalesce(m.min_gap_seconds, 0), m.updated,
-    coalesce(v.sent, 0)::integer, coalesce(v.retry, 0)::integer
+    coalesce(v.sent, 0)::integer, coalesce(v.retry, 0)::integer,
+    -- When a reply or an opt-out stopped it, and when it was held on its date.
+    least(c.stopped_at,
+        CASE WHEN q.reply_stops <> 'sequence' AND e.round = s.round AND e.enrolled_at < c.reply_stopped_at
+            THEN c.reply_stopped_at END,
+        CASE WHEN q.reply_stops <> 'sequence' THEN (SELECT min(z.at) FROM company_stops z
+            WHERE z.mail_domain = mail_domain(c.mail_address)) END),
+    CASE WHEN s.send_day BETWEEN c.hold_from AND c.hold_until THEN c.held_at END
 FROM sends s
+LEFT JOIN sequences q ON q.id = s.sequence_id
 LEFT JOIN steps st ON st.id = s.step_id
 LEFT JOIN sequences_contacts e ON e.sequence_id = s.sequence_id AND e.contact_id = s.contact_id
 LEFT JOIN contacts c ON c.id = s.contact_id

@@ -7,12 +7,16 @@
 -- again.
 SELECT k.n, c.*, mail_format_of(k.step_id) AS mail_format,
     extract(epoch FROM c.retry_at - clock_timestamp())::float8 AS retry_seconds,
+    t.step_ids AS resumed_step_ids, t.rounds AS resumed_rounds, t.subject AS resumed_subject,
     set_config('synchronous_commit', 'off', true)
 FROM jsonb_to_recordset(%(calls)s) k (
         n integer, sequence_id bigint, contact_id bigint, step_id bigint, round integer,
-        attempt integer, claim uuid),
+        attempt integer, claim uuid)
+CROSS JOIN LATERAL
     claim_send(k.sequence_id, k.contact_id, k.step_id, k.round, k.attempt, k.claim,
         make_interval(secs => %(lease_seconds)s), %(pads)s) c
+    LEFT JOIN LATERAL resumed_thread(k.sequence_id, k.contact_id, k.step_id, k.round) t
+        ON c.verdict = 'claimed' AND k.round > 1
 
 -- name: renew_claim
 -- Extends the lease; false: the claim is no longer held.
@@ -62,18 +66,21 @@ SELECT mailboxes_without_server()
 -- A mailbox, with what a check of it needs.
 SELECT * FROM mailbox_server(%(address)s)
 
--- name: read_inboxes
--- The inboxes to read, with their sign-in and position.
-SELECT * FROM read_inboxes()
+-- name: read_inbox_accounts
+-- The mailboxes to read, with their sign-in and the positions of their folders.
+SELECT * FROM read_inbox_accounts()
 
--- name: keep_inbox_position
--- Once the mails up to this position are recorded.
-SELECT keep_inbox_position(%(mailbox_id)s, %(uid_validity)s, %(last_uid)s)
+-- name: record_mails
+-- Records the verdicts on a batch of mails, each once; `mails` is a JSON array.
+SELECT n, outcome FROM record_mails(%(mailbox_id)s, %(mails)s, %(bounds)s, %(pads)s)
 
--- name: record_feedback
--- Records feedback to a send, once: recorded, known, or absent.
-SELECT record_feedback(%(sequence_id)s, %(contact_id)s, %(step_id)s, %(round)s, %(kind)s, %(detail)s,
-    make_interval(secs => %(park_seconds)s), %(pads)s) AS verdict
+-- name: move_inbox_position
+-- Once all mails up to it have their verdict; false: another reader moved it.
+SELECT move_inbox_position(%(mailbox_id)s, %(folder)s, %(uid_validity)s, %(expected)s, %(last_uid)s,
+    %(newest_at)s, %(waiting)s, %(kinds)s)
+
+-- name: forget_inbox_mails
+SELECT forget_inbox_mails()
 
 -- name: keep_secret
 -- Stores a refresh token that a provider replaced. The previous one works until it expires, so losing a

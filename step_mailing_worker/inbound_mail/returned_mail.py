@@ -1,0 +1,394 @@
+"""Reads the reports of mail servers: bounces (RFC 3464 and servers that follow no standard) and complaints.
+
+A bounce is judged by what it says of its recipient: the fields of its delivery status, or the text above the
+returned mail. Whose fault a refusal is, one table decides: `sequence_store.mail.faults`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sequence_store.mail.faults import Verdict, judge_returned
+from step_mailing_worker.inbound_mail.own_text import unaccented
+from step_mailing_worker.inbound_mail.reading import Part, address_in, decoded_header
+
+_STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_RETURNED_TYPES = frozenset(
+    {"message/rfc822", "message/global", "text/rfc822-headers", "text/rfc822-header", "message/rfc822-headers",
+     "message/global-headers", "message/partial"}
+)  # fmt: skip
+LEAST_FIELDS = 3  # header fields in a text that make it a returned mail
+LEAST_WORDS = 6  # letters of a reason
+LONGEST_NOTICE = 8_000  # characters above the returned mail
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a server's report says: its action (RFC 3464), and the refusal that it quotes."""
+
+    action: str
+    status: str | None
+    diagnostic: str | None
+
+    @property
+    def verdict(self) -> Verdict:
+        return judge_returned(self.status, self.diagnostic)
+
+
+def feedback_type(mail: Part) -> str | None:
+    """Return the type of an abuse report (RFC 5965), such as `abuse`; None if the mail is none.
+
+    Microsoft's Junk Mail Reporting Program sends the mail without a report; it counts as `abuse`.
+    """
+    parts = list(mail.walk(into_mails=False))
+    for part in parts:
+        if part.content_type == "message/feedback-report":
+            found = re.search(r"^feedback-type:\s*([\w-]+)", _text(part), re.IGNORECASE | re.MULTILINE)
+            return found[1].lower() if found else "unknown"
+    attached = [part for part in parts if part.content_type in _RETURNED_TYPES]
+    if attached and _is_jmrp(mail, attached[0]):
+        return "abuse"
+    if mail.parameters.get("report-type", "").lower() == "feedback-report":
+        return "unknown"
+    return None
+
+
+def _is_jmrp(mail: Part, attached: Part) -> bool:
+    sender = address_in(mail.text_of("from"))
+    if sender in {"staff@hotmail.com", "staff@outlook.com", "jmrp@hotmail.com", "jmrp@outlook.com"}:
+        return (
+            "complaint" in mail.text_of("subject").lower()
+            or "x-hmxmroriginalrecipient" in _text(attached).lower()
+        )
+    return "x-hmxmroriginalrecipient" in _text(attached)[:20_000].lower()
+
+
+def is_receipt(mail: Part) -> bool:
+    """Return whether the mail is a receipt (RFC 8098): `read`, or `deleted without being read`."""
+    if _DAEMON.search(mail.text_of("from")):
+        return False  # Dovecot's delivery agent rejects mails with a receipt
+    stated = mail.parameters.get("report-type", "").lower()
+    return stated == "disposition-notification" or any(
+        part.content_type in {"message/disposition-notification", "message/global-disposition-notification"}
+        for part in mail.walk(into_mails=False)
+    )
+
+
+def report_of(mail: Part) -> Report | None:
+    """Return what a bounce says; None if the mail is no bounce."""
+    parts = list(mail.walk(into_mails=False))
+    status_part = next((part for part in parts if part.content_type in _STATUS_TYPES), None)
+    if status_part is not None:
+        return _standard(mail, parts, _text(status_part))
+    stated = mail.parameters.get("report-type", "").lower()
+    if mail.content_type == "multipart/report" and stated in {"delivery-status", ""}:
+        return _unstandard(mail, parts)
+    if is_from_a_server(mail, parts):
+        return _unstandard(mail, parts)
+    return None
+
+
+# --- Standard reports ---
+
+_FIELD = re.compile(r"^([A-Za-z-]+)\s*:\s*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
+_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+
+
+def _standard(mail: Part, parts: list[Part], text: str) -> Report:
+    """Read the fields of the recipients; a failed one decides, then a delayed one."""
+    groups = [_fields_of(group) for group in re.split(r"\n[ \t]*\n", text)]
+    recipients = [
+        group for group in groups if "action" in group or "status" in group or "final-recipient" in group
+    ]
+    failed = [group for group in recipients if group.get("action", "failed").startswith("fail")]
+    delayed = [group for group in recipients if group.get("action", "").startswith("delay")]
+    chosen = (failed or delayed or recipients or [{}])[0]
+    action = re.match(r"\w+", chosen.get("action", "failed") or "failed")
+    found = _CODE.search(chosen.get("status", ""))
+    status = found[0] if found else None
+    if not found and (plain := re.match(r"\s*([245])\d\d\b", chosen.get("status", ""))):
+        status = f"{plain[1]}.0.0"
+    if "remote-mta" in chosen and "mailbox unavailable" in chosen.get("diagnostic-code", "").lower():
+        # Only some servers say this of an address that does not exist; the reply does not name the server.
+        chosen["diagnostic-code"] += f" (host {chosen['remote-mta']})"
+    diagnostic = chosen.get("diagnostic-code") or chosen.get("x-supplementary-info") or ""
+    if len(re.sub(r"^[\w-]+\s*;|[\d.\s;:-]+", "", diagnostic)) < 8:  # noqa: PLR2004  (it says nothing in words)
+        said = _reason_in(_notice(mail, parts))
+        diagnostic = f"{diagnostic} {said}" if diagnostic else f"smtp; {said}" if said else ""
+    return Report((action[0] if action else "failed").lower(), status, diagnostic or None)
+
+
+def _fields_of(group: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall(group):
+        fields.setdefault(name.lower(), decoded_header(" ".join(value.split())))
+    fields["action"] = fields["action"].lower() if "action" in fields else ""
+    return {name: value for name, value in fields.items() if value}
+
+
+# --- Reports of servers that follow no standard ---
+
+_SERVER = re.compile(
+    r"(?:^|[\"'<\s(])(mailer-daemon|mail-daemon|mailerdaemon|mdaemon|mail\.?administrator|mail_administrator|"
+    r"mailadmin|mail-delivery|maildelivery|mail\.delivery|microsoftexchange[0-9a-f]{32}|bounce-notification|"
+    r"mail-router|smtp-gateway|maileranalyser|mailerd[ae]+mon|<>)(@|>|\s|$)|"
+    r"mail delivery (sub)?system|mail delivery service|mailer-daemon|mail deliver(y|er) (program|agent)|"
+    r"system administrator|mail system|delivery subsystem|mailer daemon|internet mail delivery|smtp server",
+    re.IGNORECASE,
+)
+_DAEMON = re.compile(r"mailer-daemon|mail delivery (sub)?system|mail delivery service", re.IGNORECASE)
+_POSTMASTER = re.compile(r"(?:^|[<\s\"'])(postmaster|post\.office|post_office|mailmaster|admin|administrator|"
+                         r"no-?reply|do-?not-?reply|bounces?|mailsystem|mail|root|daemon|mta|smtp|devnull|"
+                         r"[\w.-]*(?:antivirus|gateway|mimesweeper|mailmarshal|interscan|mailscanner)[\w.-]*)([-+=.\\\\][^@]*)?@"
+                         r"|"
+                         r"postmaster|post office|\badministrator\b", re.IGNORECASE)  # fmt: skip
+_SUBJECT = re.compile(
+    r"^(?:\W*(?:spam|bulk|ext|external|warning)\W+)?(undeliver(ed|able)|unzustellbar|"
+    r"nicht zustellbar|non remis|"
+    r"non recapitabile|impossibile recapitare|message (was )?not delivered|"
+    r"(mail |message |e-?mail )?delivery (has )?(fail|status|notification|problem|"
+    r"report|error|unsuccessful|delayed|failure|incomplete|warning)|"
+    r"returned (mail|e-?mail|message|to sender)|mail (delivery )?(fail|status|"
+    r"system error|returned|could not)|failure notice|"
+    r"failure delivery|failed (mail|delivery)|delivery .{0,30}(failed|failure|problem)|"
+    r"(could|can)(not| not|n.t) (be )?(deliver|send)|unable to deliver|non.?delivery|"
+    r"ndn:|ndr\b|bounced? (mail|message|e-?mail)|"
+    r"returning message to sender|"
+    r"message undeliverable|message delivery|your (message|e-?mail|mail) (could|was|has|wasn)|error sending|"
+    r"rejected (mail|message)|mail rejected|user unknown|e-?mail (rejected|error|returned|delivery)|"
+    r"warning: (message|could not|your|mail)|mail could not|automatically rejected mail|"
+    r"benachrichtigung .{0,40}(zustell|status)|fehler bei der (nachrichten)?zustellung|"
+    r"nachricht (konnte|nicht)|mailzustellung|"
+    r"echec (de |d.)?(la |l.)?(remise|envoi|distribution|livraison)|notification d.etat|"
+    r"rapport de non.?remise|"
+    r"no se (pudo|puede|ha podido) entregar|error de entrega|mensaje no entregado|"
+    r"devoluci|no se puede entregar|"
+    r"mancato recapito|notifica .{0,40}(consegna|recapito)|mensagem nao entregue|falha na entrega|"
+    r"niet afgeleverd|onbestelbaar|kan niet worden bezorgd|kunde inte levereras|"
+    r"kunne ikke leveres|leveringsfeil|ikke levert|ikke leveret|niedoreczon|zwrot|nie dostarczono|"
+    r"недостав|не доставлен|не удалось доставить|возвращен|"
+    r"配信(不能|エラー|できません)|送信(エラー|できません|失敗)|未配信|配送(失敗|エラー)|メールを?配信|送達|"
+    r"系统退信|退信|无法送达|未能(送达|投递)|投递失败|邮件退回|無法(傳遞|送達|投遞)|배달 ?(실패|안)|전송 ?실패|반송)",
+    re.IGNORECASE,
+)
+_SUBJECT_END = re.compile(r"(: non remis|\(delivery (failed|failure)\))( \(.*\))?$")
+_SAYS_BOUNCE = re.compile(
+    r"(could|can|did|has|have|was|were) ?(not|n.t) (be|been)? ?(deliver|reach|"
+    r"sent|send|relay|accept)|not delivered|undeliver|"
+    r"failed (permanently|recipients?|addresses)|permanent(ly)? (fatal )?(error|"
+    r"fail)|delivery (to the following|has failed|failed|failure|error)|"
+    r"(message|mail) (delivery )?(failed|failure|bounced|returned)|returned mail|"
+    r"user unknown|unknown user|unknown (local )?(recipient|address|account)|"
+    r"no such (user|recipient|mailbox|person)|"
+    r"unable to deliver|transcript of session|mail delivery (program|software|system)|"
+    r"(recipient|address|mailbox|user|account)[^\n]{0,60}(unknown|not found|does not exist|"
+    r"doesn.t exist|disabled|full|over quota|exceeded|rejected|invalid|unavailable)|"
+    r"error(s)? occur|following (address|recipient)|\b5\d\d[ -](5\.\d|#5)|\b55\d\b|"
+    r"no account by that name|mailbox (is )?full|quota|was rejected|has been rejected|"
+    r"nicht zugestellt|konnte nicht|non remis|no se pudo entregar|non .{0,20}consegnat|"
+    r"could not deliver|cannot be delivered",
+    re.IGNORECASE,
+)
+
+
+def is_from_a_server(mail: Part, parts: list[Part]) -> bool:  # noqa: PLR0911  (one rule after the other)
+    """Return whether a mail that is no standard report is a bounce, by its sender, subject and text."""
+    if mail.raw("x-failed-recipients") or _DAEMON.search(mail.text_of("from")):
+        return True
+    sender = f"{mail.text_of('from')} {mail.text_of('sender')}"
+    subject = unaccented(mail.text_of("subject"))
+    is_bounce_subject = _SUBJECT.search(subject) is not None
+    empty_path = re.fullmatch(r"<\s*>", mail.raw("return-path").strip()) is not None
+    if _SUBJECT_END.search(subject) and not mail.raw("in-reply-to"):
+        return _SAYS_BOUNCE.search(_notice(mail, parts)[:600]) is not None
+    if re.match(r"(re|aw|sv|antw|fwd?|wg)\s*:", subject) and not _SERVER.search(sender):
+        return False
+    if _SERVER.search(sender) or (address_in(sender) == "" and is_bounce_subject):
+        return is_bounce_subject or _SAYS_BOUNCE.search(_notice(mail, parts)) is not None or empty_path
+    if is_bounce_subject and (empty_path or _POSTMASTER.search(sender)):
+        return True
+    if _POSTMASTER.search(sender) or empty_path:
+        machine = bool(mail.raw("auto-submitted")) or empty_path or mail.content_type == "multipart/report"
+        return (
+            machine
+            and _SAYS_BOUNCE.search(_notice(mail, parts)[:3000]) is not None
+            and not is_reply_like(mail)
+        )
+    return (
+        is_bounce_subject
+        and _SAYS_BOUNCE.search(_notice(mail, parts)) is not None
+        and _returns_a_mail(mail, parts)
+    )
+
+
+def is_reply_like(mail: Part) -> bool:
+    return bool(re.match(r"(re|aw|sv|antw)\s*:", unaccented(mail.text_of("subject"))))
+
+
+def _returns_a_mail(mail: Part, parts: list[Part]) -> bool:
+    """Return whether a mail contains another one: attached, or its header fields in the text."""
+    if any(part.content_type in _RETURNED_TYPES for part in parts[1:]):
+        return True
+    text = (
+        mail.text
+        if mail.content_type.startswith("text/")
+        else "\n".join(part.text for part in parts if part.content_type == "text/plain")
+    )
+    named = re.findall(
+        r"^\s*(?:received|message-id|from|to|subject|date|return-path)\s*:",
+        text,
+        re.IGNORECASE | re.MULTILINE,
+    )
+    return len(named) >= LEAST_FIELDS
+
+
+def _unstandard(mail: Part, parts: list[Part]) -> Report:
+    notice = _notice(mail, parts)
+    said = _reason_in(notice)
+    action = (
+        "delayed" if _DELAYED.search(unaccented(f"{mail.text_of('subject')}\n{notice[:2500]}")) else "failed"
+    )
+    found = re.search(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])", said)
+    code = re.search(r"(?<![\d.])([45])\d\d[ -]", said)
+    status = found[1] if found else f"{code[1]}.0.0" if code else "5.0.0"
+    return Report(action, status, f"smtp; {said}" if said else None)
+
+
+_DELAYED = re.compile(
+    r"(will|has been|have been|is|are) (postponed|deferred|queued for later)|"
+    r"will (be |continue to be |keep (on )?)?(retr|try)|(still|continue|keep) (being )?(try|"
+    r"attempt)|no (further )?action is required on your part|"
+    r"(has|is) (been )?delayed|delivery .{0,20}delay|warning: (message|could not)|"
+    r"this is a warning|transient (non.?fatal )?(error|failure)|temporary (failure|"
+    r"problem|error) .{0,80}(retr|again)|"
+    r"not yet (been )?delivered|do not need to resend|delivery status notification \(delay\)|"
+    r"could not be delivered for \d+ hours?|"
+    r"wird weiter versucht|verzogert|tentativ.{0,30}(seguir|continu)|will keep trying"
+)
+_GAVE_UP = re.compile(
+    r"giv(e|ing) up|given up|permanent|will not (be )?retr|no longer be|gave up|"
+    r"has been stopped|failed permanently"
+)
+
+# Where the returned mail begins, in mails that are one text.
+_BELOW = re.compile(
+    r"^[ \t]*(?:[-=*_#>|]{2,}[ \t]*(?:this is a copy|below (?:this|the next) line|"
+    r"original message|the original message|"
+    r"undelivered message|unsent message|returned (?:message|mail)|start of (?:returned )?message|"
+    r"message (?:header|text|follows|body)|"
+    r"copy of|forwarded|included is|your (?:original )?message|header of|the header|mail header|text of|"
+    r"ursprungliche|ursprüngliche|the body of|the unsent|here is|message contents?|"
+    r"begin|enclosed|attached)[^\n]*|"
+    r"(?:your original message (?:follows|headers)|original message (?:follows|"
+    r"headers|attached)|message header[s]? follow|"
+    r"the message (?:headers?|that caused)|included is a copy|a copy of the (?:original )?message|"
+    r"the (?:full )?headers? of the|message text follows|received: (?:from|by)|return-path: <)[^\n]*)$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def _notice(mail: Part, parts: list[Part]) -> str:
+    """Return the text of a report above the mail that it returns."""
+    texts = []
+    for part in parts:
+        if part.level and part.content_type in _RETURNED_TYPES | _STATUS_TYPES:
+            break
+        if part.content_type in {"text/plain", "text/html"} and part.text.strip():
+            cut = _cut_at_original(part.text)
+            texts.append(cut)
+            if part is not mail and len(cut) < len(part.text) - 20 or len(texts) > 2:  # noqa: PLR2004, RUF021
+                break
+    return "\n".join(texts)[:LONGEST_NOTICE]
+
+
+def _cut_at_original(text: str) -> str:
+    found = _BELOW.search(text)
+    while found is not None and len(text[: found.start()].strip()) < 40:  # noqa: PLR2004  (a line above the notice)
+        found = _BELOW.search(text, found.end())
+    return text if found is None else text[: found.start()]
+
+
+# What a server says of the recipient, most specific first: a quoted reply; the line below an address; a line
+# with a code; a line that says what is wrong.
+_QUOTED = (
+    re.compile(
+        r"(?:said|responded|returned|replied|answered|says?|response(?: was| from[^\n:]{0,80})?|"
+        r"error (?:was|message)|status|reason|diagnostic|<<<|failed with|"
+        r"the error that the other server returned was|technical details[^\n:]{0,60})\s*:?\s*\n?\s*[\"'<]?((?:5"
+        r"|4)\d\d[ -][^\n]+(?:\n[ \t]*(?![ \t]*[-=*<]{2})[^\n]{3,200}){0,4})",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"^\s*[>\s]*((?:5|4)\d\d(?:[ -]|: )#?[45]?\.?[^\n]{4,}(?:\n[ \t]+[^\n]{3,200}){0,3})", re.MULTILINE
+    ),
+    re.compile(r"((?:5|4)\d\d[ -]#?[45]\.\d{1,3}\.\d{1,3}[^\n]*(?:\n[ \t]*[^\n]{3,200}){0,2})"),
+    re.compile(r"(?:\(|smtp error[^\n]{0,80}?:?\s|#)((?:5|4)\d\d[ -][^\n]{4,200})", re.IGNORECASE),
+    re.compile(r"(#?[45]\.\d{1,3}\.\d{1,3}\b[^\n]{0,300}(?:\n[ \t]+[^\n]{3,200}){0,2})"),
+    re.compile(r"\b(55[0-4]\s[^\n]{4,200})"),
+)
+_BELOW_ADDRESS = re.compile(
+    r"^[ \t*]*(?:<[^<>\s]+@[^<>\s]+>|[^\s<>@:()]+@[^\s<>@:()]+)[ \t]*(?:\([^\n]*\))?[ \t]*:?[ \t]*(?:\n"
+    r"|[-–:][ \t]*|[ \t])[ \t]*([^\n]{4,}(?:\n[ \t]*(?!\s*[-=*]{3})[^\n]{3,200}){0,6})",
+    re.MULTILINE,
+)
+_LINE = re.compile(
+    r"^[^\n]*(?:user|recipient|mailbox|account|address|quota|inbox|domain|host|"
+    r"spam|virus|relay|size|blocked|"
+                   r"rejected|refused|unknown|disabled|denied|timed? ?out|connect|unrouteable|"
+                   r"loop)[^\n]*$", re.IGNORECASE | re.MULTILINE)  # fmt: skip
+_BOILERPLATE = re.compile(
+    r"(could not|cannot|can.t|was not|unable to|not able to|failed to) (be )?(deliver|"
+    r"send)[^\n]*(recipient|address|following|below)|"
+    r"^\W*(the following (address|recipient)|your (message|mail|e-?mail) |to: |"
+    r"from: |subject: |this (message|is)|a message that you|hi\. this is|i.?m (sorry|"
+    r"afraid)|"
+    r"for further assistance|please |if you |delivery (to|has) )", re.IGNORECASE
+)  # fmt: skip
+
+
+def _reason_in(notice: str) -> str:
+    """Return what a notice says is wrong, on one line; empty if it says nothing."""
+    text = re.sub(r"=\n", "", notice)
+    for pattern in _QUOTED[:1]:
+        if found := pattern.search(text):
+            return _one_line(found[1])
+    addressed = _BELOW_ADDRESS.search(text)
+    if addressed and _says_something(addressed[1]):
+        return _one_line(addressed[1])
+    for pattern in _QUOTED[1:]:
+        if found := pattern.search(text):
+            return _one_line(found[1])
+    lines = [line for line in _LINE.findall(text) if not _BOILERPLATE.search(line)]
+    return _one_line(" ".join(lines[:4]) if lines else text[:1_000])
+
+
+def _says_something(text: str) -> bool:
+    return len(re.sub(r"\W", "", text)) > LEAST_WORDS and not _BOILERPLATE.search(
+        text.split("\n", maxsplit=1)[0]
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:1000]
+
+
+# --- The returned mail ---
+
+
+def texts_naming_sends(mail: Part) -> Iterator[str]:
+    """Yield the texts of a report in which the returned mail's Message-ID may stand, the likeliest first."""
+    parts = list(mail.walk())
+    for part in parts:
+        if part.level and part.content_type in _RETURNED_TYPES:
+            yield _text(part)
+    for part in parts:
+        yield " ".join(" ".join(values) for values in part.fields.values())
+        if not part.content_type.startswith("multipart/"):
+            yield _text(part)
+
+
+def _text(part: Part) -> str:
+    """Return the decoded text of a part that is not a text part, too; an attached mail with its header."""
+    return part.decoded_body[:200_000].decode("utf-8", "replace")
