@@ -9,10 +9,13 @@ import dagster as dg
 from sequence_pipelines.assets import (
     delivery_results,
     due_contacts,
+    mail_facts,
     mailbox_capacity,
     send_forecast,
     send_plan,
     sending_health,
+    sends_today,
+    sequence_performance,
     timed_messages,
 )
 from sequence_pipelines.assets.source_tables import source_assets
@@ -23,7 +26,9 @@ from sequence_pipelines.jobs.failure_alerts import failure_alert_sensor
 from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
 from sequence_pipelines.jobs.reconcile import reconcile, reconcile_schedule
 from sequence_pipelines.jobs.remove_old_runs import remove_old_runs, run_history_schedule
+from sequence_pipelines.jobs.report_outcomes import outcomes_schedule, report_outcomes
 from sequence_pipelines.jobs.timed_dispatch import timed_dispatch, timed_dispatch_sensor
+from sequence_pipelines.jobs.write_facts import facts_schedule, write_facts
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import pipeline_database
 from sequence_pipelines.resources.instance.executor import locked_executor
@@ -40,6 +45,9 @@ asset_modules = [
     delivery_results,
     send_forecast,
     sending_health,
+    sends_today,
+    mail_facts,
+    sequence_performance,
 ]
 
 defs = dg.Definitions(
@@ -51,6 +59,8 @@ defs = dg.Definitions(
         apply_delivery_results,
         reconcile,
         health_checks,
+        report_outcomes,
+        write_facts,
         archive_old_sends,
         remove_old_runs,
     ],
@@ -59,6 +69,8 @@ defs = dg.Definitions(
         top_up_schedule,
         reconcile_schedule,
         health_schedule,
+        outcomes_schedule,
+        facts_schedule,
         archive_schedule,
         run_history_schedule,
     ],

@@ -313,6 +313,12 @@ class PipelineSettings(PartitionSettings, ParkingSettings):
     archive_after_days: int = Field(
         400, ge=31, description="Days after which sends of ended enrolments may be archived"
     )
+    events_kept_days: int = Field(
+        90, ge=14, description="Days after which events of the feed are removed; what they say of mails stays"
+    )
+    facts_kept_days: int = Field(
+        730, ge=31, description="Days after which the Parquet file of a day's mail facts is removed"
+    )
     run_history_days: int = Field(
         30, ge=1, description="Days after which the finished runs of Dagster are removed"
     )

@@ -53,10 +53,12 @@ RETURNED = {*map(str, (*ClaimVerdict, *GateVerdict)), "recorded", "known"}
 PARTS = {"enrolment_", " rate"}  # SQL joins them with a status or a FeedbackKind
 ALSO_IN_SQL = {
     # tables, columns and roles
-    *("contacts", "sequences", "steps", "mailboxes", "suppressions", "id"),
+    *("contacts", "sequences", "steps", "mailboxes", "suppressions", "id", "feed"),
     *("sequence_api", "sequence_pipeline", "sequence_worker", "sequence_readonly", "step_mailing_worker"),
     # keys of JSON documents and their values
     *("as", "retry", "attempt", "code", "enhanced_code", "fault", "link", "mailbox_id", "reason", "until"),
+    # names of events in the feed, what a roll-up counts, how a mail came back
+    *(*states.FEED_NAMES.values(), "step", "mailbox", "sequence_mailbox", "hard", "soft"),
     # constraints of settings
     *("none", "starttls", "tls", "object"),
     # Postgres

@@ -1,0 +1,39 @@
+"""Gives events their positions in the feed; adds facts, roll-ups, webhooks and the results of checks.
+
+Revision 0004_outcomes, after 0003_written_addresses.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+from migrations.revision import apply_functions, run_sql_file
+
+revision = "0004_outcomes"
+down_revision = "0003_written_addresses"
+
+
+def upgrade() -> None:
+    op.execute(
+        "ALTER TABLE send_events ADD COLUMN IF NOT EXISTS position bigint,"
+        " ADD COLUMN IF NOT EXISTS machine boolean"
+    )
+    # Each statement is a transaction of its own, and running it again is safe.
+    with op.get_context().autocommit_block():
+        op.execute(
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS send_events_position ON send_events (position)"
+            " WHERE position IS NOT NULL"
+        )
+        op.execute(
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS send_events_waiting ON send_events (id)"
+            " WHERE position IS NULL"
+        )
+        op.execute(
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS archived_sends_send_at ON archived_sends (send_at)"
+        )
+    apply_functions("triggers")  # the triggers name them
+    run_sql_file(__file__, "up")
+
+
+def downgrade() -> None:
+    run_sql_file(__file__, "down")
