@@ -37,6 +37,7 @@ from crud_api.stats.endpoints import router as stats
 from crud_api.steps.endpoints import router as steps
 from crud_api.suppressions.endpoints import router as suppressions
 from crud_api.tracking.endpoints import router as tracking
+from crud_api.webhooks.endpoints import router as webhooks
 from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import ApiSettings, read_settings
 
@@ -54,6 +55,7 @@ KEYED: tuple[APIRouter, ...] = (
     sends,
     events,
     stats,
+    webhooks,
     suppressions,
 )
 OPEN: tuple[APIRouter, ...] = (health, tracking)

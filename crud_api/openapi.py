@@ -57,6 +57,7 @@ TAGS = [
     {"name": "enrolments", "description": "The contacts of a sequence, with their progress."},
     {"name": "sends", "description": "Past and planned sends, and the reason if a due contact has to wait."},
     {"name": "events", "description": "The feed: what happened, in one order that never changes."},
+    {"name": "webhooks", "description": "Receivers of the feed over https, with signed messages."},
     {"name": "stats", "description": "Counts and rates of what came of the mails."},
     {
         "name": "suppressions",

@@ -434,6 +434,12 @@ class SmtpSettings(SecretSettings):
         return self
 
 
+class WebhookSettings(SecretSettings):
+    """Settings of `sequences webhooks`, which sends the feed to its receivers."""
+
+    pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
+
+
 class OperatorSettings(OwnerSettings, SmtpSettings):
     """Settings of the commands that check mailboxes and rotate their secrets."""
 

@@ -45,7 +45,7 @@ DOCUMENTED = {
             )
         },
         "webhooks": {"SELECT", "UPDATE"},
-        **{key: EVERYTHING for key in ("plan_deferrals", "fact_days", "check_results")},
+        **dict.fromkeys(("plan_deferrals", "fact_days", "check_results"), EVERYTHING),
     },
     "sequence_worker": {},
     "sequence_readonly": {

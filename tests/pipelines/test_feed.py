@@ -52,20 +52,10 @@ COUNTED = """
 ACTION = st.tuples(
     st.integers(0, 5),  # the mail
     st.sampled_from(
-        [
-            "send",
-            "refuse",
-            "lose",
-            "retry",
-            "settle",
-            "open",
-            "click",
-            "scan",
-            "reply",
-            "bounce",
-            "soft_bounce",
-        ]
-        + ["complaint", "auto_reply", "unsubscribe", "archive", "sequence", "nothing"]
+        (
+            "send refuse lose retry settle open click scan reply bounce soft_bounce complaint auto_reply"
+            " unsubscribe archive sequence nothing"
+        ).split()
     ),
 )
 
