@@ -21,6 +21,7 @@ DATABASES = {
     "api": {"API_DATABASE_URL"},
     "worker": {"WORKER_DATABASE_URL"},
     "inbox": {"WORKER_DATABASE_URL"},
+    "webhooks": {"PIPELINE_DATABASE_URL"},
     "code": {"PIPELINE_DATABASE_URL", "DAGSTER_DATABASE_URL"},
     "webserver": {"DAGSTER_DATABASE_URL"},
     "daemon": {"DAGSTER_DATABASE_URL"},
@@ -73,6 +74,7 @@ def test_every_server_has_a_health_check() -> None:
         "migrations",
         "worker",
         "inbox",
+        "webhooks",
     }
 
 

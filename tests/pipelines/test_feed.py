@@ -52,11 +52,9 @@ COUNTED = """
 ACTION = st.tuples(
     st.integers(0, 5),  # the mail
     st.sampled_from(
-        (
-            "send refuse lose retry settle open click scan reply bounce soft_bounce complaint auto_reply"
-            " unsubscribe archive sequence nothing"
-        ).split()
-    ),
+        ["send", "refuse", "lose", "retry", "settle", "open", "click", "scan", "reply", "bounce", "complaint"]
+    )
+    | st.sampled_from(["soft_bounce", "auto_reply", "unsubscribe", "archive", "sequence", "nothing"]),
 )
 
 

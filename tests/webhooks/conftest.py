@@ -20,12 +20,11 @@ __all__ = ["Api"]
 
 @dataclass
 class Receiver:
-    """What it received, and how it answers."""
+    """What it received, and how it answers; `?slow` in the URL lets its answer drip."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
-    drip: bool = False
     body: bytes = b"ok"
     messages: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     url: str = ""
@@ -46,11 +45,12 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
                 for name, value in receiver.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                for byte in receiver.body if receiver.drip else ():
+                drips = self.path.endswith("?slow")
+                for byte in receiver.body if drips else ():
                     self.wfile.write(bytes([byte]))
                     self.wfile.flush()
                     time.sleep(0.1)
-                if not receiver.drip:
+                if not drips:
                     self.wfile.write(receiver.body)
             except OSError:
                 return
