@@ -86,6 +86,11 @@ class LedgerStatus:
     parked: list[Parked]
     worker_connections: int
     paused: Pause | None = None
+    outcomes: dict[str, int] = field(default_factory=dict)
+    feed_waiting: int = 0
+    feed_waiting_seconds: float = 0.0
+    failing_webhooks: int = 0
+    checks: dict[tuple[str, str], bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -193,6 +198,8 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
         )
         waiting = {row["reason"]: row["count"] for row in rows("count_waiting")}
         pause = cursor.execute(query("pauses", "read_pause")).fetchone()
+        (outcomes,), (feed,) = rows("count_outcomes"), rows("count_feed")
+        checks = cursor.execute(query("checks", "read_passed")).fetchall()
         parked = [Parked(row["address"], row["parked_until"], row["reason"]) for row in rows("read_parked")]
     sends: dict[str, int] = {}
     for row in counted:
@@ -224,6 +231,11 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
         parked=parked,
         worker_connections=workers["count"],
         paused=Pause(pause["paused_at"], pause["reason"]) if pause else None,
+        outcomes=outcomes,
+        feed_waiting=feed["waiting"],
+        feed_waiting_seconds=max(0.0, feed["oldest_seconds"]),
+        failing_webhooks=feed["failing_webhooks"],
+        checks={(row["asset"], row["check_name"]): row["passed"] for row in checks},
     )
 
 

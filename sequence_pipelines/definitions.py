@@ -21,6 +21,7 @@ from sequence_pipelines.assets import (
 from sequence_pipelines.assets.source_tables import source_assets
 from sequence_pipelines.jobs.apply_delivery_results import apply_delivery_results, delivery_results_sensor
 from sequence_pipelines.jobs.archive_old_sends import archive_old_sends, archive_schedule
+from sequence_pipelines.jobs.check_alerts import check_alert_sensor
 from sequence_pipelines.jobs.daily_plan import daily_plan, daily_plan_schedule, top_up_schedule
 from sequence_pipelines.jobs.failure_alerts import failure_alert_sensor
 from sequence_pipelines.jobs.health_checks import health_checks, health_schedule
@@ -74,7 +75,7 @@ defs = dg.Definitions(
         archive_schedule,
         run_history_schedule,
     ],
-    sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor],
+    sensors=[timed_dispatch_sensor, delivery_results_sensor, failure_alert_sensor, check_alert_sensor],
     resources={
         "settings": pipeline_settings,
         "database": pipeline_database,

@@ -14,10 +14,6 @@ SELECT event_position AS position, at, kind, sequence_id, contact_id, step_id, s
     machine, detail
 FROM read_feed(%(after)s, %(upto)s, %(kinds)s::text[], %(most)s)
 
--- name: count_waiting
--- Events without a position, and since when the oldest of them waits.
-SELECT count(*) AS waiting, min(at) AS since FROM send_events WHERE position IS NULL
-
 -- name: remove_old
 -- A batch of events that are too old; their effects on facts and roll-ups stay.
 SELECT remove_old_events(%(days)s, %(most)s)
