@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field, field_validator
 
 from crud_api.base_schema import Query, ResponseBody
-from sequence_store.domain.states import FEED_KINDS
+from sequence_store.domain.feed_kinds import FEED_KINDS
 
 DEFAULT_SIZE = 100
 LARGEST_SIZE = 1_000

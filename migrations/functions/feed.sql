@@ -16,7 +16,7 @@ RETURN CASE p_kind
 CREATE OR REPLACE FUNCTION feed_detail(p_detail jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (
     SELECT coalesce(jsonb_object_agg(d.key, d.value), '{}') FROM jsonb_each(p_detail) d
-    WHERE d.key IN ('code', 'enhanced_code', 'fault', 'link', 'attempt', 'until', 'as', 'reason', 'why',
+    WHERE d.key IN ('code', 'enhanced_code', 'fault', 'link', 'attempt', 'until', 'as', 'reason',
             'webhook_id')
         AND d.value #>> '{}' !~ '@' AND length(d.value #>> '{}') <= 100);
 

@@ -7,9 +7,7 @@ planning engine imports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
-from types import MappingProxyType
 
 
 class SendStatus(StrEnum):
@@ -268,8 +266,8 @@ class FeedbackKind(StrEnum):
 class EventKind(StrEnum):
     """The kind of an event (`send_events.kind`, which stores every FeedbackKind, too).
 
-    A new kind needs a line here and its explanation; the feed and the webhooks then have it. FEED_NAMES has
-    the kinds that the feed calls by another name.
+    A new kind needs a line here and its explanation; the feed and the webhooks then have it. feed_kinds.py has
+    those that the feed calls by another name.
     """
 
     SENT = "sent"
@@ -288,23 +286,6 @@ class EventKind(StrEnum):
     SUPPRESSION_LIFTED = "suppression_lifted"
     MAILBOX_PARKED = "mailbox_parked"
     SEQUENCE_SWITCHED_OFF = "sequence_switched_off"
-
-
-# What the feed calls the events that are stored under another name; the SQL function `feed_kind` does the same.
-FEED_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        FeedbackKind.BOUNCE: "bounced",
-        EventKind.HARD_FAILED: "bounced",
-        FeedbackKind.SOFT_BOUNCE: "soft_bounced",
-        FeedbackKind.COMPLAINT: "complained",
-        FeedbackKind.REPLY: "replied",
-        FeedbackKind.AUTO_REPLY: "auto_replied",
-    }
-)
-NOT_STORED = frozenset({FeedbackKind.DELIVERY})  # it changes nothing, so no event is recorded
-FEED_KINDS = frozenset(
-    FEED_NAMES.get(kind, str(kind)) for kind in (*EventKind, *FeedbackKind) if kind not in NOT_STORED
-)
 
 
 class ImportState(StrEnum):

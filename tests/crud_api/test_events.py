@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from sequence_store.domain.states import FEED_KINDS, EventKind, FeedbackKind
+from sequence_store.domain.feed_kinds import FEED_KINDS
+from sequence_store.domain.states import EventKind, FeedbackKind
 from sequence_store.feed import drain_feed, remove_old_events
 from tests.conftest import Database
 from tests.crud_api.conftest import NOBODY, STEP, Api

@@ -11,6 +11,7 @@ import pytest
 
 from sequence_store.domain import states
 from sequence_store.domain.explanations import EXPLANATIONS, explain, explanation_of
+from sequence_store.domain.feed_kinds import FEED_NAMES
 from sequence_store.domain.states import (
     AttemptReason,
     ClosedGate,
@@ -58,7 +59,10 @@ ALSO_IN_SQL = {
     # keys of JSON documents and their values
     *("as", "retry", "attempt", "code", "enhanced_code", "fault", "link", "mailbox_id", "reason", "until"),
     # names of events in the feed, what a roll-up counts, how a mail came back
-    *(*states.FEED_NAMES.values(), "step", "mailbox", "sequence_mailbox", "hard", "soft"),
+    *(*FEED_NAMES.values(), "step", "mailbox", "sequence_mailbox", "hard", "soft"),
+    # keys of events, texts of events and comments
+    *("contact_id", "sequence_id", "round", "webhook_id", "sent and unknown"),
+    *("the receiver is gone", "failed for three days"),
     # constraints of settings
     *("none", "starttls", "tls", "object"),
     # Postgres
