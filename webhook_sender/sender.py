@@ -1,9 +1,9 @@
 """Reads the feed for each webhook from its cursor, and delivers at least once.
 
 One program sends at a time (an advisory lock of the session); others stand by. The cursor moves after the
-receiver answered, so a program that is killed sends its last messages again, and none is lost. A receiver that
-fails is tried again after a growing delay, and is switched off after three days. Receivers do not wait for each
-other: each has its own thread while it has something to get.
+receiver answered, so a program that is killed sends its last messages again, and none is lost. A receiver
+that fails is tried again after a growing delay, and is switched off after three days. Receivers do not wait
+for each other: each has its own thread while it has something to get.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Sender:
     _running: dict[int, tuple[Turn, Future[Result]]] = field(default_factory=dict)
 
     def turn(self) -> bool:
-        """Record what came of finished turns, give the feed its positions, and start the turns that are due."""
+        """Record what came of finished turns, give events their positions, and start the turns that are due."""
         self._collect()
         drain_feed(self.connection)
         if self.stopping():

@@ -22,8 +22,8 @@ def read(connection: Connection, query: EventQuery) -> Page[Event]:
     if query.after > state.last_position:
         raise ConflictError(
             f"after: {query.after} is beyond the last position {state.last_position} of the feed. The "
-            "database was restored to an earlier time, or the position is of another deployment: read again from the "
-            "position of your own copy of that time."
+            "database was restored to an earlier time, or the position is of another deployment: read again "
+            "from the position of your own copy of that time."
         )
     if 0 < query.after < state.removed_to:
         raise GoneError(

@@ -80,7 +80,7 @@ def delete_webhook(webhook_id: UUID, store: Store, match: IfMatch) -> None:
     responses=error_responses(404),
 )
 def rotate_webhook_secret(webhook_id: UUID, store: Store, secrets: Secrets) -> Response:
-    """Return a new secret. For 24 hours each message has two signatures, by the new and the previous secret."""
+    """Return a new secret. For 24 hours each message has a signature by the previous one, too."""
     with store.transaction() as connection:
         return model_response(service.rotate(connection, webhook_id, secrets))
 

@@ -173,6 +173,6 @@ GRANT INSERT, UPDATE, DELETE ON fact_days, check_results TO sequence_pipeline;
 GRANT UPDATE (facts_position) ON feed TO sequence_pipeline;
 GRANT INSERT, UPDATE ON webhooks TO sequence_api;
 GRANT SELECT (id, external_id, url, kinds, previous_until, is_active, cursor_position, failures,
-    failing_since, next_attempt_at, last_error, delivered_at, switched_off_at, test_requested_at, test_result, tested_at,
-    created, updated, deleted_at) ON webhooks TO sequence_api, sequence_readonly;
+    failing_since, next_attempt_at, last_error, delivered_at, switched_off_at, test_requested_at, test_result,
+    tested_at,    created, updated, deleted_at) ON webhooks TO sequence_api, sequence_readonly;
 GRANT SELECT, UPDATE ON webhooks TO sequence_pipeline;

@@ -38,13 +38,13 @@ def mail_facts(
     database: dg.ResourceParam[Database],
     clock: Clock,
 ) -> dg.MaterializeResult:
-    """What came of each mail that finished on this planning day: `facts/mail_facts/day=…/mail_facts.parquet`.
+    """What came of each mail that finished on this day: `facts/mail_facts/day=…/mail_facts.parquet`.
 
     The file is replaced as a whole and holds no name and no address; an erased contact is null. A day is
     written again after late events: hourly for a week, nightly for 35 days, then monthly. docs/outcomes.md
     explains the columns and has queries to copy.
 
-    **Metadata:** `mails` counts the rows that were written, `days` the files. `removed` counts files that were
+    **Metadata:** `mails` counts the rows that were written, `days` the files, `removed` the files that were
     older than FACTS_KEPT_DAYS.
     """
     files = FactFiles(settings.asset_store)
@@ -74,8 +74,8 @@ def mail_facts(
 @dg.asset_check(
     asset=mail_facts,
     description="The files of the last 35 days have the same counts as the ledger: mails by outcome, opens, "
-    "clicks, replies, bounces, complaints, unsubscriptions and contacts. Days that an event changed after they "
-    "were written are not compared. If one differs: materialize that day again, and report it.",
+    "clicks, replies, bounces, complaints, unsubscriptions and contacts. Days that an event changed after "
+    "they were written are not compared. If one differs: materialize that day again, and report it.",
 )
 def facts_equal_ledger(
     settings: dg.ResourceParam[PipelineSettings], database: dg.ResourceParam[Database], clock: Clock

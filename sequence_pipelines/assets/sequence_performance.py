@@ -1,4 +1,4 @@
-"""Performance of the sequences: counts and rates of the last 30 days, with a funnel each and a week's curve."""
+"""Performance of the sequences: counts, rates, funnels and a week's curve."""
 
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ def sequence_performance(
     Each mail counts on its own day, however late a reply comes. docs/outcomes.md defines the rates;
     `GET /stats` and `sequences stats` show the same numbers for other days, steps and mailboxes.
 
-    **Metadata:** `sequences` has counts and rates, `funnel_1` and so on a picture of each of the five sequences
+    **Metadata:** `sequences` has counts and rates, `funnel_1` and so on pictures of the five sequences
     with the most mails, `week` the rates of the last seven days. The run also removes the events of the feed
     that are older than EVENTS_KEPT_DAYS; `events_removed` counts them.
     """

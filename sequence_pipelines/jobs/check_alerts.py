@@ -24,8 +24,8 @@ MOST_RESULTS = 6  # of a check that are read; planned and crashed ones are among
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Keeps the latest result of each asset check for the metrics. If alerts are configured "
     "(ALERT_SLACK_URL, ALERT_WEBHOOK_URL, or ALERT_SMTP_URL with ALERT_MAIL_TO), it tells once that a check "
-    "failed twice in a row, once that it passed twice in a row again, and that the checks have not run for two "
-    "hours. A blocking check fails its run, which failure_alert_sensor tells.",
+    "failed twice in a row, once that it passed twice in a row again, and that the checks have not run for "
+    "two hours. A blocking check fails its run, which failure_alert_sensor tells.",
 )
 def check_alert_sensor(
     context: dg.SensorEvaluationContext,

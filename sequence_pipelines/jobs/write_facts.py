@@ -17,7 +17,7 @@ write_facts = dg.define_asset_job(
     "write_facts",
     selection=dg.AssetSelection.assets(mail_facts),
     tags=run_tags("write_facts"),
-    description="Writes the Parquet files of mail facts whose days changed. It can run at any time, also twice.",
+    description="Writes the Parquet files of mail facts whose days changed. It can run at any time.",
 )
 
 

@@ -1,4 +1,4 @@
-"""Sends alerts about failed runs and checks to Slack, to a webhook and by e-mail, as the settings configure."""
+"""Sends alerts about failed runs and checks to Slack, a webhook and by e-mail, as configured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decides which checks turned: two failures in a row turn a check, two passes clear it, and each is told once.
+"""Decides which checks turned: two failures in a row turn one, two passes clear it, and each is told once.
 
 A blocking check whose failure fails its run is not told here, because the failed run is. If the checks have
 not run for two hours, that is told, too.

@@ -1,7 +1,7 @@
-"""Writes the facts of finished mails as Parquet, a file a planning day, and compares the files with the ledger.
+"""Writes the facts of finished mails as Parquet, a file a planning day; compares the files with the ledger.
 
-The files are `<ASSET_STORE>/facts/mail_facts/day=YYYY-MM-DD/mail_facts.parquet`; a file is replaced as a whole.
-Late events, such as a reply after a week, mark the day of their mail (`fact_days`), which is then written again.
+The files are `<ASSET_STORE>/facts/mail_facts/day=YYYY-MM-DD/mail_facts.parquet`, each replaced as a whole. Late
+events, such as a reply after a week, mark the day of their mail (`fact_days`), which is then written again.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class FactFiles:
         return mails
 
     def count(self, day: date) -> dict[str, int]:
-        """Return the counts of a day's file under the names of the query `count_day`; zeros if it is missing."""
+        """Return the counts of a day's file under the names of `count_day`; zeros if it is missing."""
         try:
             table = pq.read_table(self.path(day), filesystem=self._files)
         except FileNotFoundError:
@@ -206,7 +206,7 @@ def remove_old_files(connection: psycopg.Connection[Any], files: FactFiles, befo
 
 
 def days_to_rewrite(now: datetime, today: date) -> date:
-    """Return the oldest day that the hourly run at `now` writes again: a week, nightly 35 days, monthly all."""
+    """Return the oldest day that the run at `now` writes again: a week, nightly 35 days, monthly all."""
     if now.hour == 0 and now.day == 1:
         return date.min
     return today - timedelta(days=35 if now.hour == 0 else 7)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from sequence_store.domain.states import EventKind, FeedbackKind
 
-# What the feed calls the events that are stored under another name; the SQL function `feed_kind` does the same.
+# What the feed calls events that are stored under another name; the SQL function `feed_kind` does the same.
 FEED_NAMES: Mapping[str, str] = MappingProxyType(
     {
         FeedbackKind.BOUNCE: "bounced",

@@ -266,8 +266,8 @@ class FeedbackKind(StrEnum):
 class EventKind(StrEnum):
     """The kind of an event (`send_events.kind`, which stores every FeedbackKind, too).
 
-    A new kind needs a line here and its explanation; the feed and the webhooks then have it. feed_kinds.py has
-    those that the feed calls by another name.
+    A new kind needs a line here and its explanation; the feed and the webhooks then have it. feed_kinds.py
+    has those that the feed calls by another name.
     """
 
     SENT = "sent"

@@ -32,7 +32,8 @@ def finish(api: Api, status: str = "sent") -> None:
 
 def report(api: Api, sequence: Any, contact: Any, kind: str, detail: dict[str, Any] | None = None) -> str:
     [(verdict,)] = api.sql(
-        "SELECT record_feedback(%s, %s, %s, %s, %s, %s::jsonb, interval '1 day', decode(repeat('00', 128), 'hex'))",
+        "SELECT record_feedback(%s, %s, %s, %s, %s, %s::jsonb, interval '1 day',"
+        " decode(repeat('00', 128), 'hex'))",
         *key_of(api, sequence, contact),
         kind,
         json.dumps(detail or {}),

@@ -51,14 +51,16 @@ def facts(database: Database, settings: Services, tmp_path: Path) -> Any:
             )
             connection.execute(
                 "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,"
-                " send_day, send_at, not_after, status) VALUES (1, %s, 1, 1, 1, %s, %s, %s, %s, %s, 'transmitting')",
+                " send_day, send_at, not_after, status)"
+                " VALUES (1, %s, 1, 1, 1, %s, %s, %s, %s, %s, 'transmitting')",
                 [contact, now.date(), now.date(), now.date(), now, now],
             )
             connection.execute(
                 "UPDATE sends SET status = %s, finished_at = %s WHERE contact_id = %s", [status, now, contact]
             )
         connection.execute(
-            "INSERT INTO send_events (sequence_id, contact_id, step_id, round, kind) VALUES (1, 1, 1, 1, 'reply')"
+            "INSERT INTO send_events (sequence_id, contact_id, step_id, round, kind)"
+            " VALUES (1, 1, 1, 1, 'reply')"
         )
         drain_feed(connection)
     files, calendar = FactFiles(str(tmp_path)), settings.pipeline.calendar

@@ -59,7 +59,7 @@ ACTION = st.tuples(
 
 
 class Mails:
-    """Six mails of two sequences, with two contacts, two steps and two mailboxes; SQL does what programs do."""
+    """Six mails of two sequences, two contacts and two mailboxes; SQL does what programs do."""
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
@@ -93,7 +93,8 @@ class Mails:
                 self.keys += [(sequence, contact, step) for step in steps]
         for sequence, contact, step in self.keys:
             self.run(
-                "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,"
+                "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,"
+                " send_day,"
                 " send_at, not_after, status) VALUES (%s, %s, %s, 1, %s, %s, %s, %s, %s, %s, 'transmitting')",
                 sequence,
                 contact,
@@ -133,10 +134,12 @@ class Mails:
             self.run(f"SELECT unsubscribe(%s, %s, %s, 1, {PADS})", *key)
         elif action == "archive":
             self.run(
-                f"WITH gone AS (DELETE FROM sends WHERE {where} AND status IN ('sent', 'hard_failed') RETURNING *)"
+                f"WITH gone AS (DELETE FROM sends WHERE {where} AND status IN ('sent', 'hard_failed')"
+                " RETURNING *)"
                 " INSERT INTO archived_sends (sequence_id, contact_id, step_id, mailbox_id, send_at,"
                 " finished_at, due_day, plan_day, send_day, attempt, round, status) SELECT sequence_id,"
-                " contact_id, step_id, mailbox_id, send_at, finished_at, due_day, plan_day, send_day, attempt,"
+                " contact_id, step_id, mailbox_id, send_at, finished_at, due_day, plan_day, send_day,"
+                " attempt,"
                 " round, status FROM gone",
                 *key,
             )
@@ -187,7 +190,8 @@ def test_feed_facts_rollups_and_ledger_agree_in_any_order(
     assert sorted(positions) == list(range(1, len(positions) + 1)), "no gap, no double"
     ledger = dict(
         mails.run(
-            "SELECT status, count(*) FROM (SELECT status FROM sends UNION ALL SELECT status FROM archived_sends) s"
+            "SELECT status, count(*) FROM"
+            " (SELECT status FROM sends UNION ALL SELECT status FROM archived_sends) s"
             " WHERE status IN ('sent', 'hard_failed', 'unknown') GROUP BY 1"
         )
     )
@@ -206,7 +210,7 @@ def test_feed_facts_rollups_and_ledger_agree_in_any_order(
 
 
 def test_reader_beside_writers_and_a_transaction_left_open_misses_nothing(database: Database) -> None:
-    """The open transaction wrote before all others and commits at the end: it stalls no one and is not lost."""
+    """The open transaction wrote first and commits last: it stalls no one and is not lost."""
     writers, each = 100, 5
 
     def write(number: int) -> None:

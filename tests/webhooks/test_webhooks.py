@@ -311,7 +311,7 @@ def test_unknown_webhook_is_named(api: Api) -> None:
 def test_name_that_leads_into_a_private_network_gets_no_request(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By the addresses of its name, and by the peer if the name resolves to another address a moment later."""
+    """By the addresses of its name, and by the peer if the name resolves to another one a moment later."""
     port = int(receiver.url.rpartition(":")[2].split("/")[0])
     inside = [(2, 1, 6, "", ("127.0.0.1", port))]
     real = receivers.socket.getaddrinfo

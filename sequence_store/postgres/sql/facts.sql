@@ -25,7 +25,8 @@ WITH fresh AS MATERIALIZED (
         AND v.kind IN ('sent', 'hard_failed', 'unknown')
 ), marked AS (
     INSERT INTO fact_days AS d (day, changed_at)
-    SELECT DISTINCT (at AT TIME ZONE %(zone)s - %(plan_at)s::interval)::date, statement_timestamp() FROM instants
+    SELECT DISTINCT (at AT TIME ZONE %(zone)s - %(plan_at)s::interval)::date, statement_timestamp()
+    FROM instants
     ON CONFLICT (day) DO UPDATE SET changed_at = coalesce(d.changed_at, excluded.changed_at)
 )
 UPDATE feed SET facts_position = last_position WHERE facts_position < last_position

@@ -44,5 +44,6 @@ SELECT clock_timestamp(), 'webhook_switched_off', jsonb_build_object('webhook_id
 FROM off
 
 -- name: keep_test
-UPDATE webhooks SET test_requested_at = NULL, tested_at = clock_timestamp(), test_result = left(%(result)s, 200)
+UPDATE webhooks SET test_requested_at = NULL, tested_at = clock_timestamp(),
+    test_result = left(%(result)s, 200)
 WHERE id = %(id)s
