@@ -29,8 +29,8 @@ NAMES = {
     By.MAILBOX: ("mailbox_id",),
     By.DAY: ("day",),
 }
-COLUMNS = ("mails", "opened", "clicked", "replied", "bounced", "unsubscribed", "enrolments")
-RATES = ("opened_per_mail", "replied_per_mail", "replied_per_enrolment", "bounced_per_attempt")
+COLUMNS = ("mails", "opened", "clicked", "replied", "bounced", "enrolments")
+RATES = ("replied_per_mail", "replied_per_enrolment", "bounced_per_attempt")
 
 
 def stats(
@@ -91,12 +91,12 @@ def _print(by: By, title: str, rows: list[dict[str, Any]]) -> None:
     for name in NAMES[by]:
         table.add_column(name.removesuffix("_name").removesuffix("_id").replace("_", "\n"))
     for name in (*COLUMNS, *RATES):
-        table.add_column(name.replace("_", "\n"), justify="right")
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             *(str(row[name]) for name in NAMES[by]),
             *(f"{row[name]:,}" for name in COLUMNS),
-            *("–" if row[name] is None else f"{100 * row[name]:.1f} %" for name in RATES),
+            *("–" if row[name] is None else f"{100 * row[name]:.1f}%" for name in RATES),
         )
     Console().print(table)
 

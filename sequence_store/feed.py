@@ -17,12 +17,16 @@ MOST_BATCHES = 1_000
 def drain_feed(connection: psycopg.Connection[Any], *, hold_seconds: float = HOLD_SECONDS) -> int:
     """Give positions to all events that are committed; return how many got one. Commits each batch.
 
-    If another program is at it, return what was done so far.
+    If another program is at it, or changes the same events, return what was done so far.
     """
     total = 0
     for _ in range(MOST_BATCHES):
         parameters = {"most": BATCH, "hold_seconds": hold_seconds}
-        row = connection.execute(query("feed", "sequence_events"), parameters).fetchone()
+        try:
+            row = connection.execute(query("feed", "sequence_events"), parameters).fetchone()
+        except psycopg.errors.DeadlockDetected:  # an erasure changes the same events: the next call goes on
+            connection.rollback()
+            break
         if not connection.autocommit:
             connection.commit()
         if row is None or not row[0]:

@@ -1,8 +1,8 @@
 """Posts a message to a receiver: https only, its peer checked, no redirects, no proxy, a bounded answer.
 
 Outside the environment `local` a receiver in a private network is refused twice: no address of its name may
-be private, and the peer of the connection is checked before the request is written, because a name may resolve
-to another address a moment later.
+be private, and the peer of the connection is checked before the request is written, because a name may
+resolve to another address a moment later.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Sender:
     _running: dict[int, tuple[Turn, Future[Result]]] = field(default_factory=dict)
 
     def turn(self) -> bool:
-        """Record what came of finished turns, give events their positions, and start the turns that are due."""
+        """Record finished turns, give events their positions, and start the turns that are due."""
         self._collect()
         drain_feed(self.connection)
         if self.stopping():

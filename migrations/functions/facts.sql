@@ -3,7 +3,7 @@
 
 -- A row of a finished mail, from the ledger or the archive. No name, no address, no text of a person.
 CREATE OR REPLACE VIEW mail_facts AS
-SELECT q.external_id AS sequence_id, q.sequence_name, st.external_id AS step_id, st.step_number,
+SELECT q.external_id AS sequence_id, st.external_id AS step_id, st.step_number,
     m.external_id AS mailbox_id, CASE WHEN c.mail_address <> '' THEN c.external_id END AS contact_id,
     s.round, s.plan_day, s.send_day, s.status AS outcome, split_part(s.reason, ':', 1) AS reason,
     s.smtp_code, s.enhanced_code, s.send_at AS planned_at,
@@ -35,7 +35,7 @@ COMMENT ON VIEW mail_facts IS 'A row a finished mail, with what came of it (docs
 
 -- A row of a round of an enrolment. Of an earlier round the table keeps only the mails.
 CREATE OR REPLACE VIEW enrolment_facts AS
-SELECT q.external_id AS sequence_id, q.sequence_name,
+SELECT q.external_id AS sequence_id,
     CASE WHEN c.mail_address <> '' THEN c.external_id END AS contact_id, r.round, r.status,
     split_part(r.status_reason, ':', 1) AS status_reason, r.current_step, r.next_send, r.last_send,
     coalesce(f.mails, 0) AS mails, f.first_mail_at, f.last_mail_at, f.first_opened_at, f.first_clicked_at,

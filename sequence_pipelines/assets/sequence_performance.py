@@ -63,7 +63,9 @@ def sequence_performance(
             "sequences": table(shown.head(PREVIEW_ROWS)),
             "week": _curve(days),
             **{
-                f"funnel_{n}": funnel(str(row["sequence_name"]), STAGES, [int(row[name]) for name in STAGES])
+                f"funnel_{n}": funnel(
+                    f"sequence {row['sequence_id']}", STAGES, [int(row[name]) for name in STAGES]
+                )
                 for n, row in enumerate(sequences.head(FUNNELS).to_dict("records"), start=1)
             },
             **links(settings, "what-came-of-the-mails"),

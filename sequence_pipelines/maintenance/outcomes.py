@@ -10,7 +10,7 @@ import psycopg
 
 from sequence_store.postgres.queries import query
 
-INTERNAL = frozenset({"id", "sequence"})  # ids of the database, which reports do not show
+HIDDEN = frozenset({"id", "sequence", "sequence_name"})  # ids of the database, and names that people chose
 
 
 def read_numbers(
@@ -29,8 +29,8 @@ def read_frame(
     *,
     file: str = "outcomes",
 ) -> pd.DataFrame:
-    """Return the rows of a query, without the ids of the database."""
+    """Return the rows of a query, without names and the ids of the database."""
     cursor = connection.execute(query(file, name), dict(parameters))
     names = [column.name for column in cursor.description or ()]
     frame = pd.DataFrame(cursor.fetchall(), columns=names)
-    return frame.drop(columns=[one for one in names if one in INTERNAL])
+    return frame.drop(columns=[one for one in names if one in HIDDEN])

@@ -84,9 +84,9 @@ SENDS = table(
     ("dispatched_at", "timestamptz", "Time at which SQS confirmed the message"),
 )
 
-MAIL_FACTS = columns(
+MAIL_FACTS = table(
+    "mail_facts",
     ("sequence_id", "uuid", "Sequence; all ids are those of the Sequence API"),
-    ("sequence_name", "string", "Its name when the file was written"),
     ("step_id", "uuid", "Step"),
     ("step_number", "int32", "Number of the step in the sequence"),
     ("mailbox_id", "uuid", "Mailbox that sent it"),

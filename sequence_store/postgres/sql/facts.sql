@@ -38,7 +38,7 @@ SELECT day FROM fact_days WHERE changed_at IS NOT NULL AND day >= %(since)s ORDE
 -- name: export_day
 -- The facts of a planning day as CSV. A mail has its outcome within a few days of its planned second.
 COPY (
-    SELECT sequence_id, sequence_name, step_id, step_number, mailbox_id, contact_id, round, plan_day,
+    SELECT sequence_id, step_id, step_number, mailbox_id, contact_id, round, plan_day,
         send_day, outcome, reason, smtp_code, enhanced_code, planned_at, sent_at, finished_at,
         lateness_seconds, attempts,
         first_opened_at, opens, first_clicked_at, clicks, machine_opened_at, machine_opens,
