@@ -201,7 +201,6 @@ COMMENT ON COLUMN public.sequences_contacts.last_send IS 'Planning day of the la
 COMMENT ON COLUMN public.sequences_contacts.mailbox_id IS 'The mailbox of the last mail: follow-ups leave from it';
 CREATE VIEW public.enrolment_facts AS
  SELECT q.external_id AS sequence_id,
-    q.sequence_name,
         CASE
             WHEN (c.mail_address <> ''::text) THEN c.external_id
             ELSE NULL::uuid
@@ -427,7 +426,6 @@ COMMENT ON COLUMN public.steps.mail_content IS 'Liquid template of the body';
 COMMENT ON COLUMN public.steps.delay_days IS 'Days after the planning day of the mail before it';
 CREATE VIEW public.mail_facts AS
  SELECT q.external_id AS sequence_id,
-    q.sequence_name,
     st.external_id AS step_id,
     st.step_number,
     m.external_id AS mailbox_id,

@@ -15,7 +15,7 @@ from crud_api.stats.schemas import Stats, StatsQuery
 router = APIRouter(tags=["stats"])
 
 
-@router.get("/stats", summary="Get statistics", response_model=list[Stats], responses=error_responses(404))
+@router.get("/stats", summary="Get statistics", response_model=list[Stats], responses=error_responses())
 def get_stats(query: Annotated[StatsQuery, Query()], store: Store, today: Today) -> Response:
     """Count what came of the mails, by sequence, step, mailbox or day of the mail.
 

@@ -201,7 +201,7 @@ def test_outcome_that_changes_is_taken_out_of_the_counts(api: Api, mailed: Any) 
         ({"from": "yesterday"}, 400),
         ({"from": "0001-01-01", "to": "0001-01-02"}, 200),
         ({"to": "9999-12-31"}, 200),
-        ({"sequenceId": NOBODY}, 404),
+        ({"sequenceId": NOBODY}, 400),
         ({"unknown": "1"}, 400),
     ],
 )
