@@ -77,7 +77,7 @@ class Difference(NamedTuple):
     """A count of a day that differs between its file and the ledger."""
 
     day: date
-    count: str
+    what: str
     file: int
     ledger: int
 

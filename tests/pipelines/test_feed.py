@@ -368,7 +368,7 @@ def test_file_that_differs_from_the_ledger_is_found(
         pq.write_table(table.slice(0, 0), files.path(today))
         compared, found = find_differences(connection, files, calendar, today)
         assert compared == 1
-        assert (found[0].count, found[0].file, found[0].ledger) == ("mails", 0, 1)
+        assert (found[0].what, found[0].file, found[0].ledger) == ("mails", 0, 1)
         assert remove_old_files(connection, files, today + timedelta(days=1)) == 1
         assert not Path(files.path(today)).exists()
 
