@@ -813,9 +813,9 @@ CREATE UNIQUE INDEX pauses_open ON public.pauses USING btree (((resumed_at IS NU
 CREATE INDEX reputation_events_mailbox ON public.reputation_events USING btree (mailbox_id, kind, id);
 CREATE INDEX reputation_events_sequence ON public.reputation_events USING btree (sequence_id, kind, id);
 CREATE INDEX send_counts_sequence ON public.send_counts USING btree (sequence_id);
+CREATE INDEX send_events_message_faults ON public.send_events USING btree (step_id, at) WHERE (kind = 'message_fault'::text);
 CREATE UNIQUE INDEX send_events_position ON public.send_events USING btree ("position") WHERE ("position" IS NOT NULL);
 CREATE INDEX send_events_send ON public.send_events USING btree (sequence_id, contact_id, step_id, round);
-CREATE INDEX send_events_step ON public.send_events USING btree (step_id, kind, at);
 CREATE INDEX send_events_waiting ON public.send_events USING btree (id) WHERE ("position" IS NULL);
 CREATE INDEX sends_send_at ON public.sends USING btree (send_at);
 CREATE INDEX sends_with_reason ON public.sends USING btree (sequence_id, contact_id) WHERE (reason IS NOT NULL);

@@ -28,6 +28,12 @@ def upgrade() -> None:
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS send_events_waiting ON send_events (id)"
             " WHERE position IS NULL"
         )
+        # Each mail has events now; the index by step serves message faults only.
+        op.execute(
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS send_events_message_faults ON send_events (step_id, at)"
+            " WHERE kind = 'message_fault'"
+        )
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS send_events_step")
         op.execute(
             "CREATE INDEX CONCURRENTLY IF NOT EXISTS archived_sends_send_at ON archived_sends (send_at)"
         )
@@ -36,4 +42,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    with op.get_context().autocommit_block():
+        op.execute(
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS send_events_step ON send_events (step_id, kind, at)"
+        )
+        op.execute("DROP INDEX CONCURRENTLY IF EXISTS send_events_message_faults")
     run_sql_file(__file__, "down")
