@@ -51,7 +51,7 @@ def rotate_secrets() -> None:
                 connection.execute(query("mailbox", "replace_secret"), {"id": mailbox_id, "secret": secret})
         webhooks = connection.execute(query("mailbox", "read_webhook_secrets")).fetchall()
         for webhook_id, name, *stored in webhooks:
-            secret, previous = (newest(name, one) for one in stored)
+            secret, previous = (newest(f"webhook {name}", one) for one in stored)
             values = {"id": webhook_id, "secret": secret, "previous": previous}
             connection.execute(query("mailbox", "replace_webhook_secrets"), values)
     typer.echo(f"{sealed} secrets were encrypted with the newest key; {current} were up to date.")

@@ -7,7 +7,7 @@ UPDATE mailboxes SET smtp_secret = %(secret)s WHERE id = %(id)s
 
 -- name: read_webhook_secrets
 -- The current secrets of webhooks, and the previous ones of those that are rotated.
-SELECT id, 'webhook ' || external_id, secret, previous_secret FROM webhooks
+SELECT id, external_id, secret, previous_secret FROM webhooks
 WHERE deleted_at IS NULL ORDER BY id FOR UPDATE
 
 -- name: replace_webhook_secrets
