@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpcore
 
@@ -67,7 +68,10 @@ class Receivers:
 def _answer(pool: httpcore.ConnectionPool, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
     timeouts = {"connect": CONNECT_SECONDS, "read": TOTAL_SECONDS, "write": TOTAL_SECONDS, "pool": 1.0}
     request = {**headers, "Content-Length": str(len(body)), "Connection": "close"}
-    fields = [(b"Host", httpcore.URL(url).host), *((k.encode(), v.encode()) for k, v in request.items())]
+    fields = [
+        (b"Host", urlsplit(url).netloc.encode()),
+        *((k.encode(), v.encode()) for k, v in request.items()),
+    ]
     with pool.stream("POST", url, headers=fields, content=body, extensions={"timeout": timeouts}) as answer:
         read = 0
         for block in answer.iter_stream():

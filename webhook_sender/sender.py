@@ -129,7 +129,7 @@ class Sender:
         done = [number for number, (_, future) in self._running.items() if future.done()]
         for number in done:
             turn, future = self._running.pop(number)
-            self._record(turn, future.result())
+            self._record(turn, _result_of(turn, future))
 
     def _record(self, turn: Turn, result: Result) -> None:
         number, answer = turn.webhook["id"], result.answer
@@ -149,3 +149,11 @@ class Sender:
 
     def _run(self, name: str, **parameters: Any) -> None:
         self.connection.execute(query("webhooks", name), parameters)
+
+
+def _result_of(turn: Turn, future: Future[Result]) -> Result:
+    """Return the result of a turn; an unexpected error is a failure of its webhook and of no other one."""
+    if (error := future.exception()) is None:
+        return future.result()
+    log.error("event=error webhook=%s", turn.webhook["external_id"], exc_info=error)
+    return Result(turn.webhook["after"], 0, Answer(delivered=False, text=f"error: {type(error).__name__}"))

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from crud_api.base_schema import Query, ResponseBody
+from crud_api.base_schema import Query, ResponseBody, without_empty
 from sequence_store.domain.feed_kinds import FEED_KINDS
 
 DEFAULT_SIZE = 100
@@ -44,21 +44,23 @@ class EventQuery(Query):
         description="The position after which to read: the X-Next-Cursor of the previous page; 0: from the "
         "oldest event that is kept",
     )
-    kinds: str | None = Field(
+    kinds: list[str] | None = Field(
         None,
-        max_length=1_000,
-        description=f"Only these kinds, separated by commas: {', '.join(sorted(FEED_KINDS))}",
+        max_length=100,
+        description="Only these kinds, separated by commas or in several parameters: "
+        + ", ".join(sorted(FEED_KINDS)),
     )
     size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Events per page")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, query: Any) -> Any:
+        return without_empty(query)
+
     @field_validator("kinds")
     @classmethod
-    def _known(cls, value: str | None) -> str | None:
-        return None if value is None else ",".join(known_kinds(value.split(",")))
-
-    @property
-    def only(self) -> list[str] | None:
-        return None if self.kinds is None else self.kinds.split(",")
+    def _known(cls, value: list[str] | None) -> list[str] | None:
+        return None if value is None else known_kinds([name for part in value for name in part.split(",")])
 
 
 def known_kinds(names: list[str]) -> list[str]:

@@ -31,9 +31,9 @@ def read(connection: Connection, query: EventQuery) -> Page[Event]:
             "(EVENTS_KEPT_DAYS). Read what came of the mails from mail_facts, then go on with "
             f"after={state.removed_to}."
         )
-    upto = min(state.last_position, query.after + MOST_EXAMINED) if query.only else state.last_position
+    upto = min(state.last_position, query.after + MOST_EXAMINED) if query.kinds else state.last_position
     upto = max(upto, min(state.removed_to, state.last_position))
-    rows = repository.read(connection, query.after, upto, query.only, query.size)
+    rows = repository.read(connection, query.after, upto, query.kinds, query.size)
     events = [Event.of(row) for row in rows]
     following = events[-1].position if len(events) == query.size else upto
     return Page(events, None, str(max(following, query.after)))

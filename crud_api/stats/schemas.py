@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from crud_api.base_schema import Query, ResponseBody
+from crud_api.base_schema import Query, ResponseBody, without_empty
 from sequence_store.domain.rates import RATES
 
 DAYS = 30
@@ -63,6 +63,11 @@ class StatsQuery(Query):
         None, alias="from", description=f"First day of the mails; {DAYS} days up to `to` if absent"
     )
     to: date | None = Field(None, description="Last day of the mails; today if absent")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, query: Any) -> Any:
+        return without_empty(query)
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

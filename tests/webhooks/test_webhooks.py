@@ -230,6 +230,24 @@ def test_test_event_is_sent_also_to_an_inactive_webhook(api: Api, sender: Sender
     assert api.get(f"/webhooks/{created['id']}").json()["testResult"] == "status 200"
 
 
+def test_webhook_whose_secret_cannot_be_used_stops_no_other_one(
+    api: Api, sender: Sender, receiver: Receiver
+) -> None:
+    broken = [api.made("/webhooks", {"url": receiver.url + f"?{n}"})["id"] for n in range(2)]
+    box = SecretBox([LOCAL_SECRET_KEY], takes_unsealed=False)
+    api.sql("UPDATE webhooks SET secret = 'sealed:nonsense' WHERE external_id = %s", broken[0])
+    api.sql("UPDATE webhooks SET secret = %s WHERE external_id = %s", box.seal("whsec_%"), broken[1])
+    api.made("/webhooks", {"url": receiver.url})
+    happen(api, 2)
+    sender.first_retry_seconds = 60
+    send(sender)
+    sender.turn()
+    assert receiver.positions == [1, 2]
+    errors = [api.get(f"/webhooks/{one}").json()["lastError"] for one in broken]
+    assert errors[0].startswith("secret: ")
+    assert errors[1].startswith("error: ")
+
+
 LOCAL_ONLY = ["http://127.0.0.1:9000/x", "https://localhost/x", "http://[::1]:80/"]
 REFUSED = [
     *LOCAL_ONLY,
