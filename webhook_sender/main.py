@@ -1,4 +1,4 @@
-"""Runs the sender until SIGTERM; it reconnects if the database is lost."""
+"""Runs the sender until SIGTERM; it reconnects if the database is lost, and waits for migrations."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ def run(settings: WebhookSettings) -> None:
             _send(settings, stop)
         except psycopg.OperationalError as error:
             log.warning("event=database_lost error=%r", str(error).partition("\n")[0])
+            stop.wait(RECONNECT_SECONDS)
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
+            log.warning("event=waiting_for_migrations")
             stop.wait(RECONNECT_SECONDS)
     log.info("event=stopped")
 
