@@ -804,6 +804,7 @@ CREATE UNIQUE INDEX contacts_mail_address_key ON public.contacts USING btree (lo
 CREATE INDEX contacts_unmailable ON public.contacts USING btree (id) WHERE ((NOT is_active) OR (deleted_at IS NOT NULL) OR (NOT public.is_valid_address(mail_address)));
 CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created);
 CREATE INDEX idempotency_keys_created_id ON public.idempotency_keys USING btree (created_id);
+CREATE INDEX mail_outcomes_finished ON public.mail_outcomes USING btree (finished_at);
 CREATE INDEX mailboxes_active ON public.mailboxes USING btree (id) WHERE ((deleted_at IS NULL) AND is_active);
 CREATE UNIQUE INDEX mailboxes_address_key ON public.mailboxes USING btree (address) WHERE (deleted_at IS NULL);
 CREATE INDEX mailboxes_inactive ON public.mailboxes USING btree (id) WHERE ((deleted_at IS NULL) AND (NOT is_active));

@@ -62,6 +62,17 @@ LEFT JOIN contacts c ON c.id = r.contact_id;
 
 COMMENT ON VIEW enrolment_facts IS 'A row a round of an enrolment, with what came of it (docs/outcomes.md)';
 
+-- The earliest planned second of the mails that finished in a time, so that a query finds them by the index on
+-- send_at. A mail has its outcome within a few days; after an outage it may take longer, and the feed knows.
+CREATE OR REPLACE FUNCTION earliest_planned(p_begins timestamptz, p_ends timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT least(p_begins - interval '4 days', (SELECT min(o.send_day)::timestamptz - interval '1 day'
+        FROM mail_outcomes o WHERE o.finished_at >= p_begins AND o.finished_at < p_ends))
+$$;
+
 REVOKE ALL ON mail_facts, enrolment_facts
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT SELECT ON mail_facts, enrolment_facts TO sequence_api, sequence_pipeline, sequence_readonly;
+REVOKE EXECUTE ON FUNCTION earliest_planned
+    FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
+GRANT EXECUTE ON FUNCTION earliest_planned TO sequence_pipeline, sequence_readonly;

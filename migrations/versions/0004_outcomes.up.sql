@@ -56,6 +56,8 @@ CREATE TABLE mail_outcomes (
     PRIMARY KEY (sequence_id, contact_id, step_id, round)
 ) WITH (fillfactor = 80);
 
+CREATE INDEX mail_outcomes_finished ON mail_outcomes (finished_at);
+
 COMMENT ON TABLE mail_outcomes IS
     'What the feed says of each mail, as sequence_events computed it; it outlives the events';
 COMMENT ON COLUMN mail_outcomes.outcome IS 'The outcome in the ledger; null: the mail has none, or none yet';

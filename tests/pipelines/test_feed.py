@@ -384,3 +384,17 @@ def test_file_that_differs_from_the_ledger_is_found(
 def test_days_are_written_again_hourly_for_a_week_nightly_for_five_and_monthly(now: str, oldest: str) -> None:
     at = datetime.fromisoformat(now).replace(tzinfo=UTC)
     assert str(days_to_rewrite(at, at.date())) == oldest
+
+
+def test_mail_that_finished_a_week_after_its_second_is_in_the_file_of_its_day(
+    mails: Mails, database: Database, settings: Services, tmp_path: Path
+) -> None:
+    mails.reset()
+    mails.run("UPDATE sends SET send_at = send_at - interval '9 days', send_day = send_day - 9")
+    mails.act(0, "lose")
+    files, calendar = FactFiles(str(tmp_path)), settings.pipeline.calendar
+    today = calendar.day_of(datetime.now(UTC))
+    with database.connect("pipeline", autocommit=True) as connection:
+        mark_changed_days(connection, calendar)
+        assert files.write(connection, today, calendar) == 1
+        assert find_differences(connection, files, calendar, today) == (1, [])

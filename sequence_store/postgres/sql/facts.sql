@@ -36,7 +36,7 @@ UPDATE feed SET facts_position = last_position WHERE facts_position < last_posit
 SELECT day FROM fact_days WHERE changed_at IS NOT NULL AND day >= %(since)s ORDER BY day DESC
 
 -- name: export_day
--- The facts of a planning day as CSV. A mail has its outcome within a few days of its planned second.
+-- The facts of a planning day as CSV.
 COPY (
     SELECT sequence_id, step_id, step_number, mailbox_id, contact_id, round, plan_day,
         send_day, outcome, reason, smtp_code, enhanced_code, planned_at, sent_at, finished_at,
@@ -45,7 +45,7 @@ COPY (
         machine_clicked_at, machine_clicks, replied_at, auto_replied_at, bounced_at, bounce_kind,
         complained_at, unsubscribed_at, is_first_mail
     FROM mail_facts WHERE finished_at >= %(begins)s AND finished_at < %(ends)s
-        AND planned_at >= %(begins)s::timestamptz - interval '4 days' AND planned_at < %(ends)s
+        AND planned_at >= earliest_planned(%(begins)s, %(ends)s) AND planned_at < %(ends)s
     ORDER BY finished_at
 ) TO STDOUT (FORMAT csv, HEADER)
 
@@ -77,7 +77,7 @@ SELECT count(*) AS mails, count(*) FILTER (WHERE outcome = 'sent') AS sent,
     count(replied_at) AS replied, count(bounced_at) AS bounced, count(complained_at) AS complained,
     count(unsubscribed_at) AS unsubscribed
 FROM mail_facts WHERE finished_at >= %(begins)s AND finished_at < %(ends)s
-    AND planned_at >= %(begins)s::timestamptz - interval '4 days' AND planned_at < %(ends)s
+    AND planned_at >= earliest_planned(%(begins)s, %(ends)s) AND planned_at < %(ends)s
 
 -- name: find_old_days
 SELECT day FROM fact_days WHERE day < %(before)s AND written_at IS NOT NULL ORDER BY day

@@ -13,12 +13,12 @@ SELECT count(*) FILTER (WHERE f.outcome = 'sent') AS sent,
     coalesce(round((percentile_cont(0.95) WITHIN GROUP (ORDER BY f.lateness_seconds))::numeric, 1), 0)::float8
         AS late_seconds_p95
 FROM mail_facts f WHERE f.finished_at >= %(begins)s AND f.finished_at < %(ends)s
-    AND f.planned_at >= %(begins)s::timestamptz - interval '4 days' AND f.planned_at < %(ends)s
+    AND f.planned_at >= earliest_planned(%(begins)s, %(ends)s) AND f.planned_at < %(ends)s
 
 -- name: count_today_by_sequence
 SELECT f.sequence_id::text, count(*) FILTER (WHERE f.outcome = 'sent') AS sent,
     count(*) FILTER (WHERE f.outcome = 'unknown') AS unknown,
     count(*) FILTER (WHERE f.outcome = 'hard_failed') AS hard_failed, count(f.replied_at) AS replied
 FROM mail_facts f WHERE f.finished_at >= %(begins)s AND f.finished_at < %(ends)s
-    AND f.planned_at >= %(begins)s::timestamptz - interval '4 days' AND f.planned_at < %(ends)s
+    AND f.planned_at >= earliest_planned(%(begins)s, %(ends)s) AND f.planned_at < %(ends)s
 GROUP BY f.sequence_id ORDER BY 2 DESC, 1
