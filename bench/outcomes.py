@@ -72,12 +72,13 @@ SELECT 1 + n / 5, 1 + n % 5, 'x' FROM generate_series(0, 499) n;
 INSERT INTO mailboxes (address, send_limit, send_start_time, send_end_time)
 SELECT 'box' || n || '@sender.example', 1000, '00:00', '00:00' FROM generate_series(1, 1000) n;
 INSERT INTO outcome_days (grain, send_day, sequence_id, step_id, mailbox_id, mails, sent, replied, enrolments)
-SELECT 'step', day, sequence, step, 0, count(*), count(*), count(*) / 50, count(*) / 5 FROM mails GROUP BY 2, 3, 4
-UNION ALL
-SELECT 'mailbox', day, 0, 0, mailbox, count(*), count(*), count(*) / 50, count(*) / 5 FROM mails GROUP BY 2, 5
-UNION ALL
-SELECT 'sequence_mailbox', day, sequence, 0, mailbox, count(*), count(*), count(*) / 50, count(*) / 5
-FROM mails GROUP BY 2, 3, 5;
+SELECT g.grain, g.day, g.sequence, g.step, g.mailbox, count(*), count(*), count(*) / 50, count(*) / 5
+FROM mails m, LATERAL (VALUES ('day', m.day, 0, 0, 0), ('step', m.day, m.sequence, m.step, 0),
+    ('mailbox', m.day, 0, 0, m.mailbox), ('sequence_mailbox', m.day, m.sequence, 0, m.mailbox),
+    ('step_month', date_trunc('month', m.day)::date, m.sequence, m.step, 0),
+    ('mailbox_month', date_trunc('month', m.day)::date, 0, 0, m.mailbox),
+    ('sequence_mailbox_month', date_trunc('month', m.day)::date, m.sequence, 0, m.mailbox)
+) g (grain, day, sequence, step, mailbox) GROUP BY 1, 2, 3, 4, 5;
 DROP TABLE mails;
 VACUUM ANALYZE
 """

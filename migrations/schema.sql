@@ -549,11 +549,12 @@ CREATE TABLE public.outcome_days (
     unsubscribed bigint DEFAULT 0 NOT NULL,
     enrolments bigint DEFAULT 0 NOT NULL,
     enrolments_replied bigint DEFAULT 0 NOT NULL,
-    CONSTRAINT outcome_days_grain_check CHECK ((grain = ANY (ARRAY['step'::text, 'mailbox'::text, 'sequence_mailbox'::text])))
+    CONSTRAINT outcome_days_grain_check CHECK ((grain = ANY (ARRAY['day'::text, 'step'::text, 'mailbox'::text, 'sequence_mailbox'::text, 'step_month'::text, 'mailbox_month'::text, 'sequence_mailbox_month'::text])))
 )
 WITH (fillfactor='50');
 COMMENT ON TABLE public.outcome_days IS 'Sums of mail_outcomes by day, kept by sequence_events in the same transaction';
-COMMENT ON COLUMN public.outcome_days.grain IS 'What a row counts: a step, a mailbox, or a mailbox within a sequence; ids that do not apply are 0';
+COMMENT ON COLUMN public.outcome_days.grain IS 'What a row counts: all mails, a step, a mailbox, or a mailbox within a sequence, of a day or of a month that
+    begins on send_day; ids that do not apply are 0';
 COMMENT ON COLUMN public.outcome_days.send_day IS 'The day of the mail, also for a reply that comes weeks later';
 COMMENT ON COLUMN public.outcome_days.mails IS 'sent and unknown';
 COMMENT ON COLUMN public.outcome_days.enrolments IS 'First mails: enrolments that began on this day';

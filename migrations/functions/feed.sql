@@ -147,7 +147,7 @@ BEGIN
     INSERT INTO outcome_days AS d (grain, send_day, sequence_id, step_id, mailbox_id, mails, sent, unknown,
         hard_failed, opened, clicked, machine_opened, machine_clicked, replied, bounced, complained,
         unsubscribed, enrolments, enrolments_replied)
-    SELECT g.grain, m.send_day, g.sequence_id, g.step_id, g.mailbox_id,
+    SELECT g.grain, g.day, g.sequence_id, g.step_id, g.mailbox_id,
         sum(m.sign * (c.mailed)::integer),
         sum(m.sign * (m.outcome = 'sent')::integer),
         sum(m.sign * (m.outcome = 'unknown')::integer),
@@ -164,9 +164,15 @@ BEGIN
         sum(m.sign * (m.is_first AND m.enrolment_replied_at IS NOT NULL)::integer)
     FROM (SELECT 1 AS sign, a.* FROM unnest(after) a UNION ALL SELECT -1, b.* FROM unnest(before) b) m,
         LATERAL (SELECT m.outcome IN ('sent', 'unknown') AS mailed) c,
-        LATERAL (VALUES ('step', m.sequence_id, m.step_id, 0::bigint),
-            ('mailbox', 0, 0, m.mailbox_id),
-            ('sequence_mailbox', m.sequence_id, 0, m.mailbox_id)) g (grain, sequence_id, step_id, mailbox_id)
+        LATERAL (SELECT date_trunc('month', m.send_day)::date AS month) b,
+        LATERAL (VALUES ('day', m.send_day, 0::bigint, 0::bigint, 0::bigint),
+            ('step', m.send_day, m.sequence_id, m.step_id, 0),
+            ('mailbox', m.send_day, 0, 0, m.mailbox_id),
+            ('sequence_mailbox', m.send_day, m.sequence_id, 0, m.mailbox_id),
+            ('step_month', b.month, m.sequence_id, m.step_id, 0),
+            ('mailbox_month', b.month, 0, 0, m.mailbox_id),
+            ('sequence_mailbox_month', b.month, m.sequence_id, 0, m.mailbox_id)
+        ) g (grain, day, sequence_id, step_id, mailbox_id)
     WHERE m.outcome IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5
     ON CONFLICT (grain, send_day, sequence_id, step_id, mailbox_id) DO UPDATE SET

@@ -59,7 +59,8 @@ ALSO_IN_SQL = {
     # keys of JSON documents and their values
     *("as", "retry", "attempt", "code", "enhanced_code", "fault", "link", "mailbox_id", "reason", "until"),
     # names of events in the feed, what a roll-up counts, how a mail came back
-    *(*FEED_NAMES.values(), "step", "mailbox", "sequence_mailbox", "hard", "soft"),
+    *(*FEED_NAMES.values(), "day", "month", "step", "mailbox", "sequence_mailbox", "hard", "soft"),
+    *("step_month", "mailbox_month", "sequence_mailbox_month"),
     # keys of events, texts of events and comments
     *("contact_id", "sequence_id", "round", "webhook_id", "sent and unknown"),
     *("the receiver is gone", "failed for three days"),

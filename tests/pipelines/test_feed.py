@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from sequence_pipelines.maintenance.facts import (
 from sequence_store.domain.rates import COUNTS
 from sequence_store.feed import drain_feed
 from sequence_store.postgres.connection import connect
+from sequence_store.postgres.queries import query
 from tests.conftest import Database, Services
 
 PADS = "decode(repeat('00', 128), 'hex')"
@@ -183,7 +184,9 @@ def test_feed_facts_rollups_and_ledger_agree_in_any_order(
         mails.act(mail, action)
     drain_feed(mails.connection, hold_seconds=0)
     facts = row_of(mails.connection, COUNTED)
-    for grain in ("step", "mailbox", "sequence_mailbox"):
+    grains = [grain for (grain,) in mails.run("SELECT DISTINCT grain FROM outcome_days")]
+    assert len(grains) in {0, 7}
+    for grain in grains:
         counted = row_of(mails.connection, sums(grain))
         assert {name: counted[name] for name in facts} == facts, grain
     positions = [row[0] for row in mails.run("SELECT position FROM send_events ORDER BY id")]
@@ -398,3 +401,43 @@ def test_mail_that_finished_a_week_after_its_second_is_in_the_file_of_its_day(
         mark_changed_days(connection, calendar)
         assert files.write(connection, today, calendar) == 1
         assert find_differences(connection, files, calendar, today) == (1, [])
+
+
+DAYS = st.dates(date(2026, 1, 1), date(2026, 6, 30))
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
+)
+@given(first=DAYS, last=DAYS, by=st.sampled_from(["sequence", "step", "mailbox", "day"]), one=st.booleans())
+def test_statistics_of_any_days_are_the_sums_of_their_mails(
+    mails: Mails, first: Any, last: Any, by: str, one: bool
+) -> None:
+    """Whole months are read from the rows of months, the days around them from those of days."""
+    if not mails.keys:
+        mails.reset()
+        mails.run(
+            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,"
+            " send_at, not_after, status)"
+            " SELECT 1, 100 + n, 1 + mod(n, 2), 1, 1 + mod(n, 2), d, d, d, d, d, 'transmitting'"
+            " FROM generate_series(0, 365) n, LATERAL (SELECT date '2025-12-20' + mod(n * 7, 200) AS d) t"
+        )
+        mails.run("UPDATE sends SET status = 'sent', finished_at = send_at")
+        drain_feed(mails.connection)
+    first, last = sorted((first, last))
+    parameters = {"sequence": 1 if one else None, "from": first, "to": last, "most": 1000}
+    cursor = mails.connection.execute(query("stats", f"by_{by}"), parameters)
+    column = [each.name for each in cursor.description].index("mails")
+    found = sum(row[column] for row in cursor.fetchall())
+    assert (
+        found
+        == mails.run(
+            "SELECT count(*) FROM sends WHERE send_day BETWEEN %s AND %s AND (sequence_id = 1 OR %s)",
+            first,
+            last,
+            not one,
+        )[0][0]
+    )

@@ -1,4 +1,6 @@
--- Counts of what came of the mails, from the roll-ups. The days are those of the mails.
+-- Counts of what came of the mails, from the roll-ups. The days are those of the mails. Whole months are read
+-- from the rows of months: from the first one that begins at `from` or later to the last one that ends at `to`
+-- or before.
 
 -- name: by_sequence
 SELECT q.external_id AS sequence_id, q.sequence_name, c.*
@@ -10,7 +12,13 @@ FROM (
         sum(replied)::bigint AS replied, sum(bounced)::bigint AS bounced,
         sum(complained)::bigint AS complained, sum(unsubscribed)::bigint AS unsubscribed,
         sum(enrolments)::bigint AS enrolments, sum(enrolments_replied)::bigint AS enrolments_replied
-    FROM outcome_days WHERE grain = 'step' AND send_day BETWEEN %(from)s AND %(to)s
+    FROM outcome_days
+    WHERE (grain = 'step' AND send_day BETWEEN %(from)s AND %(to)s
+            AND (send_day < date_trunc('month', %(from)s::date + interval '1 month' - interval '1 day')
+                OR send_day >= date_trunc('month', %(to)s::date + 1))
+        OR grain = 'step_month'
+            AND send_day >= date_trunc('month', %(from)s::date + interval '1 month' - interval '1 day')
+            AND send_day < date_trunc('month', %(to)s::date + 1))
         AND (%(sequence)s::bigint IS NULL OR sequence_id = %(sequence)s)
     GROUP BY 1) c
 JOIN sequences q ON q.id = c.id ORDER BY c.mails DESC, c.id LIMIT %(most)s
@@ -25,7 +33,13 @@ FROM (
         sum(replied)::bigint AS replied, sum(bounced)::bigint AS bounced,
         sum(complained)::bigint AS complained, sum(unsubscribed)::bigint AS unsubscribed,
         sum(enrolments)::bigint AS enrolments, sum(enrolments_replied)::bigint AS enrolments_replied
-    FROM outcome_days WHERE grain = 'step' AND send_day BETWEEN %(from)s AND %(to)s
+    FROM outcome_days
+    WHERE (grain = 'step' AND send_day BETWEEN %(from)s AND %(to)s
+            AND (send_day < date_trunc('month', %(from)s::date + interval '1 month' - interval '1 day')
+                OR send_day >= date_trunc('month', %(to)s::date + 1))
+        OR grain = 'step_month'
+            AND send_day >= date_trunc('month', %(from)s::date + interval '1 month' - interval '1 day')
+            AND send_day < date_trunc('month', %(to)s::date + 1))
         AND (%(sequence)s::bigint IS NULL OR sequence_id = %(sequence)s)
     GROUP BY 1, 2) c
 JOIN sequences q ON q.id = c.sequence LEFT JOIN steps st ON st.id = c.id
@@ -42,8 +56,15 @@ FROM (
         sum(complained)::bigint AS complained, sum(unsubscribed)::bigint AS unsubscribed,
         sum(enrolments)::bigint AS enrolments, sum(enrolments_replied)::bigint AS enrolments_replied
     FROM outcome_days
-    WHERE grain = CASE WHEN %(sequence)s::bigint IS NULL THEN 'mailbox' ELSE 'sequence_mailbox' END
-        AND send_day BETWEEN %(from)s AND %(to)s AND sequence_id = coalesce(%(sequence)s::bigint, 0)
+    WHERE (grain = CASE WHEN %(sequence)s::bigint IS NULL THEN 'mailbox' ELSE 'sequence_mailbox' END
+            AND send_day BETWEEN %(from)s AND %(to)s
+            AND (send_day < date_trunc('month', %(from)s::date + interval '1 month' - interval '1 day')
+                OR send_day >= date_trunc('month', %(to)s::date + 1))
+        OR grain = CASE WHEN %(sequence)s::bigint IS NULL
+                THEN 'mailbox_month' ELSE 'sequence_mailbox_month' END
+            AND send_day >= date_trunc('month', %(from)s::date + interval '1 month' - interval '1 day')
+            AND send_day < date_trunc('month', %(to)s::date + 1))
+        AND sequence_id = coalesce(%(sequence)s::bigint, 0)
     GROUP BY 1) c
 JOIN mailboxes m ON m.id = c.id ORDER BY c.mails DESC, c.id LIMIT %(most)s
 
@@ -55,6 +76,6 @@ SELECT send_day AS day, sum(mails)::bigint AS mails, sum(sent)::bigint AS sent,
     sum(replied)::bigint AS replied, sum(bounced)::bigint AS bounced,
     sum(complained)::bigint AS complained, sum(unsubscribed)::bigint AS unsubscribed,
     sum(enrolments)::bigint AS enrolments, sum(enrolments_replied)::bigint AS enrolments_replied
-FROM outcome_days WHERE grain = 'step' AND send_day BETWEEN %(from)s AND %(to)s
-    AND (%(sequence)s::bigint IS NULL OR sequence_id = %(sequence)s)
+FROM outcome_days WHERE grain = CASE WHEN %(sequence)s::bigint IS NULL THEN 'day' ELSE 'step' END
+    AND send_day BETWEEN %(from)s AND %(to)s AND (%(sequence)s::bigint IS NULL OR sequence_id = %(sequence)s)
 GROUP BY 1 ORDER BY 1 LIMIT %(most)s
