@@ -553,8 +553,7 @@ CREATE TABLE public.outcome_days (
 )
 WITH (fillfactor='50');
 COMMENT ON TABLE public.outcome_days IS 'Sums of mail_outcomes by day, kept by sequence_events in the same transaction';
-COMMENT ON COLUMN public.outcome_days.grain IS 'What a row counts: all mails, a step, a mailbox, or a mailbox within a sequence, of a day or of a month that
-    begins on send_day; ids that do not apply are 0';
+COMMENT ON COLUMN public.outcome_days.grain IS 'What a row counts, of a day or of the month that begins on send_day; ids that do not apply are 0';
 COMMENT ON COLUMN public.outcome_days.send_day IS 'The day of the mail, also for a reply that comes weeks later';
 COMMENT ON COLUMN public.outcome_days.mails IS 'sent and unknown';
 COMMENT ON COLUMN public.outcome_days.enrolments IS 'First mails: enrolments that began on this day';

@@ -62,8 +62,9 @@ LEFT JOIN contacts c ON c.id = r.contact_id;
 
 COMMENT ON VIEW enrolment_facts IS 'A row a round of an enrolment, with what came of it (docs/outcomes.md)';
 
--- The earliest planned second of the mails that finished in a time, so that a query finds them by the index on
--- send_at. A mail has its outcome within a few days; after an outage it may take longer, and the feed knows.
+-- The earliest planned second of the mails that finished in a time, so that a query finds them by the index
+-- on send_at. A mail has its outcome within a few days; after an outage it may take longer, and the feed
+-- knows.
 CREATE OR REPLACE FUNCTION earliest_planned(p_begins timestamptz, p_ends timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT least(p_begins - interval '4 days', (SELECT min(o.send_day)::timestamptz - interval '1 day'

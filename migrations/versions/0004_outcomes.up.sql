@@ -95,8 +95,7 @@ CREATE INDEX outcome_days_sequence ON outcome_days (grain, sequence_id, send_day
 COMMENT ON TABLE outcome_days IS
     'Sums of mail_outcomes by day, kept by sequence_events in the same transaction';
 COMMENT ON COLUMN outcome_days.grain IS
-    'What a row counts: all mails, a step, a mailbox, or a mailbox within a sequence, of a day or of a month that
-    begins on send_day; ids that do not apply are 0';
+    'What a row counts, of a day or of the month that begins on send_day; ids that do not apply are 0';
 COMMENT ON COLUMN outcome_days.send_day IS 'The day of the mail, also for a reply that comes weeks later';
 COMMENT ON COLUMN outcome_days.mails IS 'sent and unknown';
 COMMENT ON COLUMN outcome_days.enrolments IS 'First mails: enrolments that began on this day';

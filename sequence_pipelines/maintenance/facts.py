@@ -1,7 +1,7 @@
 """Writes the facts of finished mails as Parquet, a file a planning day; compares the files with the ledger.
 
 The files are `<ASSET_STORE>/facts/mail_facts/day=YYYY-MM-DD/mail_facts.parquet`, each replaced as a whole.
-Late events, such as a reply after a week, mark the day of their mail (`fact_days`), which is then written again.
+Late events, such as a reply after a week, mark the day of their mail (`fact_days`); it is written again.
 """
 
 from __future__ import annotations

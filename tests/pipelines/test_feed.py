@@ -420,8 +420,8 @@ def test_statistics_of_any_days_are_the_sums_of_their_mails(
     if not mails.keys:
         mails.reset()
         mails.run(
-            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,"
-            " send_at, not_after, status)"
+            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,"
+            " send_day, send_at, not_after, status)"
             " SELECT 1, 100 + n, 1 + mod(n, 2), 1, 1 + mod(n, 2), d, d, d, d, d, 'transmitting'"
             " FROM generate_series(0, 365) n, LATERAL (SELECT date '2025-12-20' + mod(n * 7, 200) AS d) t"
         )

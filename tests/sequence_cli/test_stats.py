@@ -29,13 +29,15 @@ def mailed(database: Database, monkeypatch: pytest.MonkeyPatch) -> str:
             " VALUES (1, 'a@s.example', 5, '09:00', '17:00')"
         )
         connection.execute(
-            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day, send_day,"
-            " send_at, not_after, status) VALUES (1, 1, 1, 1, 1, '2026-06-15', '2026-06-15', '2026-06-15',"
+            "INSERT INTO sends (sequence_id, contact_id, step_id, round, mailbox_id, due_day, plan_day,"
+            " send_day, send_at, not_after, status)"
+            " VALUES (1, 1, 1, 1, 1, '2026-06-15', '2026-06-15', '2026-06-15',"
             " '2026-06-15 10:00Z', '2026-06-15 12:00Z', 'transmitting')"
         )
         connection.execute("UPDATE sends SET status = 'sent', finished_at = send_at")
         connection.execute(
-            "INSERT INTO send_events (sequence_id, contact_id, step_id, round, kind) VALUES (1, 1, 1, 1, 'reply')"
+            "INSERT INTO send_events (sequence_id, contact_id, step_id, round, kind)"
+            " VALUES (1, 1, 1, 1, 'reply')"
         )
         drain_feed(connection)
         row: Any = connection.execute("SELECT external_id FROM sequences").fetchone()

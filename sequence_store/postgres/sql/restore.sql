@@ -99,7 +99,8 @@ FROM unnest(ARRAY['contacts', 'sequences', 'steps', 'mailboxes']) name
 INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind)
 SELECT s.sequence_id, s.contact_id, s.step_id, s.round, coalesce(s.finished_at, clock_timestamp()), s.status
 FROM sends s
-WHERE s.send_at >= %(since)s::timestamptz - interval '1 day' AND s.status IN ('sent', 'hard_failed', 'unknown')
+WHERE s.send_at >= %(since)s::timestamptz - interval '1 day'
+    AND s.status IN ('sent', 'hard_failed', 'unknown')
     AND NOT EXISTS (SELECT FROM send_events v WHERE v.sequence_id = s.sequence_id
         AND v.contact_id = s.contact_id AND v.step_id = s.step_id AND v.round = s.round AND v.kind = s.status)
 

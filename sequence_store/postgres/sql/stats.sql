@@ -1,6 +1,5 @@
--- Counts of what came of the mails, from the roll-ups. The days are those of the mails. Whole months are read
--- from the rows of months: from the first one that begins at `from` or later to the last one that ends at `to`
--- or before.
+-- Counts of what came of the mails, from the roll-ups. The days are those of the mails. The rows of months
+-- count from the first one that begins at `from` or later to the last one that ends at `to` or before.
 
 -- name: by_sequence
 SELECT q.external_id AS sequence_id, q.sequence_name, c.*
