@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crud_api.stats.schemas import Stats
 from sequence_store.domain.feed_kinds import FEED_KINDS
 from sequence_store.domain.states import EventKind, FeedbackKind
 from sequence_store.feed import drain_feed, remove_old_events
@@ -177,6 +178,7 @@ def test_stats_count_a_mail_once_on_its_day(api: Api, mailed: Any, by: str) -> N
     assert (row["mails"], row["sent"], row["replied"], row["bounced"]) == (1, 1, 1, 0)
     assert (row["enrolments"], row["enrolmentsReplied"]) == (1, 1)
     assert (row["repliedPerMail"], row["repliedPerEnrolment"], row["openedPerMail"]) == (1.0, 1.0, 0.0)
+    assert set(row) == set(Stats.model_validate(row).model_dump(by_alias=True)), "as documented"
     named = {"sequence": "sequenceId", "step": "stepId", "mailbox": "mailboxId", "day": "day"}[by]
     assert row[named] is not None
     assert api.get("/stats", params={"by": by, "from": "2026-03-11", "to": "2026-03-12"}).json() == []
