@@ -3,7 +3,7 @@
 -- Records that a link was fetched, at most p_most times for each kind and mail. p_machine: the request itself
 -- shows that a program made it. Else a program made it if the mail is not sent yet or was sent less than 5
 -- seconds ago, which no person can do, or if another link of the mail was followed within 5 seconds; then the
--- links of this burst that were followed before are a program's, too (BURST). sequence_events waits for that.
+-- links of this burst that were followed before are a program's, too. sequence_events waits for that.
 CREATE OR REPLACE FUNCTION record_link(
     p_sequence_id bigint, p_contact_id bigint, p_step_id bigint, p_round integer, p_kind text, p_place bigint,
     p_machine boolean, p_most integer)
