@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench import api, archive, contact_import, flow, idle, load, plan, rivals, shapes, worker
+from bench import api, archive, contact_import, flow, idle, load, outcomes, plan, rivals, shapes, worker
 
 
 def main() -> None:
@@ -61,6 +61,11 @@ def main() -> None:
     )
     loading.add_argument("rates", nargs="*", type=int, default=load.RATES, help="mails per second")
     loading.set_defaults(run=lambda options: load.run(options.rates))
+    telling = parts.add_parser(
+        "outcomes", help="a day's mails as facts, statistics of ten million mails, the worker with the feed"
+    )
+    telling.add_argument("what", nargs="*", default=outcomes.PARTS)
+    telling.set_defaults(run=lambda options: outcomes.run(options.what))
     resting = parts.add_parser("idle", help="CPU time and memory of an idle stack")
     resting.add_argument("minutes", nargs="?", type=float, default=idle.MINUTES)
     resting.set_defaults(run=lambda options: idle.run(options.minutes))

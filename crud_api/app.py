@@ -21,6 +21,7 @@ from crud_api.dependencies import Clock, utc_now
 from crud_api.downloads import MOST_DOWNLOADS
 from crud_api.enrolments.endpoints import of_contact as enrolments_of_contact
 from crud_api.enrolments.endpoints import router as enrolments
+from crud_api.events.endpoints import router as events
 from crud_api.exception_handlers import add_exception_handlers
 from crud_api.heads import HeadAsGet
 from crud_api.health.endpoints import router as health
@@ -34,9 +35,11 @@ from crud_api.rate_limit import RateLimit
 from crud_api.request_log import RequestLog
 from crud_api.sends.endpoints import router as sends
 from crud_api.sequences.endpoints import router as sequences
+from crud_api.stats.endpoints import router as stats
 from crud_api.steps.endpoints import router as steps
 from crud_api.suppressions.endpoints import router as suppressions
 from crud_api.tracking.endpoints import router as tracking
+from crud_api.webhooks.endpoints import router as webhooks
 from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import ApiSettings, read_settings
 
@@ -53,6 +56,9 @@ KEYED: tuple[APIRouter, ...] = (
     enrolments,
     enrolments_of_contact,
     sends,
+    events,
+    stats,
+    webhooks,
     suppressions,
 )
 OPEN: tuple[APIRouter, ...] = (health, tracking)

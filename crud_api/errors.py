@@ -7,6 +7,7 @@ ApiError
 ├── NotFoundError           404  no live record has the id
 ├── SlowClientError         408  the client does not send its body in time
 ├── ConflictError           409  the request conflicts with existing data
+├── GoneError               410  the data was removed because of its age
 ├── PreconditionFailedError 412  the resource changed after the client read it
 ├── TooLargeError           413  the body exceeds the size limit
 ├── TooManyRequestsError    429  the key exceeds its rate limit
@@ -60,6 +61,10 @@ class SlowClientError(ApiError):
 
 class ConflictError(ApiError):
     status = 409
+
+
+class GoneError(ApiError):
+    status = 410
 
 
 class PreconditionFailedError(ApiError):

@@ -50,10 +50,13 @@ class IdempotentRequest:
         self._key = key
         self._fingerprint = fingerprint
 
-    def create(self, create: Callable[[Connection], Any]) -> Response:
+    def create(
+        self, create: Callable[[Connection], Any], *, stored: Callable[[Any], Any] | None = None
+    ) -> Response:
         """Call `create` in a transaction and return what it created as a 201 response.
 
-        If the key was used before by the same request, return the stored response instead.
+        If the key was used before by the same request, return the stored response instead: that of `stored`,
+        if what was created holds a secret.
 
         Raise ConflictError if the key was used for another request, or if the stored response was deleted.
         """
@@ -63,7 +66,8 @@ class IdempotentRequest:
                 content = to_json_bytes(created)
                 created_id = getattr(created, "id", None)
                 if self._key is not None:
-                    connection.execute(self._update_own_row().values(answer=content, created_id=created_id))
+                    kept = to_json_bytes(stored(created)) if stored else content
+                    connection.execute(self._update_own_row().values(answer=kept, created_id=created_id))
                 location = {"Location": f"{self._path}/{created_id}"} if created_id else {}
                 return json_response(content, 201, headers=location)
             return self._replay(connection)

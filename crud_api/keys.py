@@ -37,6 +37,8 @@ AREAS = {
     "assignments": "sequences",
     "enrolments": "sequences",
     "imports": "contacts",
+    "events": "sends",
+    "stats": "sends",
 }
 
 ALWAYS = ""  # stands for every request, with whichever parameters

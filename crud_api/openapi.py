@@ -56,6 +56,9 @@ TAGS = [
     {"name": "assignments", "description": "The mailboxes that send a sequence."},
     {"name": "enrolments", "description": "The contacts of a sequence, with their progress."},
     {"name": "sends", "description": "Past and planned sends, and the reason if a due contact has to wait."},
+    {"name": "events", "description": "The feed: what happened, in one order that never changes."},
+    {"name": "webhooks", "description": "Receivers of the feed over https, with signed messages."},
+    {"name": "stats", "description": "Counts and rates of what came of the mails."},
     {
         "name": "suppressions",
         "description": "Addresses that must not be mailed, even if a contact is deleted or added again.",
@@ -81,6 +84,7 @@ _MEANINGS = {
     403: "The API key lacks the required scope",
     404: "No resource has this id",
     409: "The request conflicts with existing data",
+    410: "The events after this position were removed because of their age",
     412: "The resource has changed: its ETag is not in If-Match",
     413: "The request body is too large",
     429: "The API key exceeds its rate limit; wait for the seconds in Retry-After",

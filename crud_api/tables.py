@@ -166,6 +166,29 @@ send_events = Table(
     Column("detail", JSONB),
 )
 
+feed = Table("feed", metadata, Column("last_position", BigInteger), Column("removed_to", BigInteger))
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    *_public(),
+    Column("url", Text),
+    Column("kinds", ARRAY(Text)),
+    Column("secret", Text),  # write-only: the database role of the API may not read it
+    Column("is_active", Boolean),
+    Column("cursor_position", BigInteger),
+    Column("failures", Integer),
+    Column("failing_since", Instant),
+    Column("next_attempt_at", Instant),
+    Column("last_error", Text),
+    Column("delivered_at", Instant),
+    Column("switched_off_at", Instant),
+    Column("previous_until", Instant),
+    Column("test_requested_at", Instant),
+    Column("test_result", Text),
+    Column("tested_at", Instant),
+)
+
 sequences_mailboxes = Table(
     "sequences_mailboxes",
     metadata,

@@ -35,7 +35,7 @@ _SERVICES = frozenset({"s3", "secretsmanager", "sesv2", "signin", "sqs", "sso", 
 
 _OURS = (
     "crud_api", "local_stack", "migrations", "sequence_cli", "sequence_pipelines", "sequence_store",
-    "step_mailing_worker",
+    "step_mailing_worker", "webhook_sender",
 )  # fmt: skip
 _PROGRAMS = (
     "celery.bin.celery", "celery.apps.worker", "celery.backends.redis", "celery.concurrency.prefork",

@@ -12,7 +12,7 @@ export CONTACTS=${CONTACTS:-600}
 export COMPOSE_PROJECT_NAME=sequences-test COMPOSE_ENV_FILES=/dev/null
 export API_PORT=18000 DAGSTER_PORT=13000 MAIL_PORT=18025 POSTGRES_PORT=15432 PGADMIN_PORT=15050
 scale=(--scale worker=3)
-services=(sqs worker valkey mail-sink postgres code daemon webserver api inbox pgadmin)
+services=(sqs worker valkey mail-sink postgres code daemon webserver api inbox webhooks pgadmin)
 if [ -n "${CELERY:-}" ]; then
     export COMPOSE_FILE=docker-compose.yaml:deploy/docker-compose.celery.yaml VALKEY_PORT=16379
     scale+=(--scale runs=2) services+=(runs)

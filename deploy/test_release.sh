@@ -131,7 +131,7 @@ DOCKERFILE
     fi
     say "broken release: $(tail -1 "$work/log")"
     grep --quiet 'this migration fails' "$work/log" || { cat "$work/log"; fail "another reason"; }
-    services="api worker code webserver daemon inbox"
+    services="api worker code webserver daemon inbox webhooks"
     # shellcheck disable=SC2086
     for service in $services; do
         for container in $(docker compose ps --quiet "$service"); do
@@ -306,7 +306,7 @@ DOCKERFILE
 
 # Restore: the exact form, from standard input.
 restore() {
-    docker compose stop --timeout 100 worker inbox api code daemon webserver 2> /dev/null
+    docker compose stop --timeout 100 worker inbox webhooks api code daemon webserver 2> /dev/null
     taken=$(date --utc +%Y-%m-%dT%H:%M:%S+00:00)
     docker compose exec -T postgres pg_dump --username postgres --format=custom sequences > "$work/dump"
     named=$(sql "SELECT count(*) FROM sends WHERE status = 'planned'")

@@ -96,10 +96,10 @@ if [ -n "$(id_of "$next-local")" ]; then docker tag "$next-local" "$image-local"
 
 up --wait api
 say "the API is replaced"
-for service in sqs mail-sink code webserver daemon inbox pgadmin; do
+for service in sqs mail-sink code webserver daemon inbox webhooks pgadmin; do
     if has "$service"; then up --wait "$service"; fi
 done
-say "Dagster and the inbox are replaced"
+say "Dagster, the inbox and the webhooks are replaced"
 if has runs; then up --scale "runs=$(running runs | grep --count . || true)" runs; fi
 
 # New workers start beside the old ones; old ones that finish their mails leave nothing undone.

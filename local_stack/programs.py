@@ -32,7 +32,12 @@ def all_stages(
         (postgres_program(postgres), valkey(folder, ports["valkey"]), mail_sink(folder, ports)),
         (migrations(),),
         (sqs(folder, ports["sqs"], environment),),
-        (api(ports["api"]), worker(folder), dagster_programs.code_server(folder, ports["dagster_code"])),
+        (
+            api(ports["api"]),
+            worker(folder),
+            webhooks(folder),
+            dagster_programs.code_server(folder, ports["dagster_code"]),
+        ),
         (
             dagster_programs.webserver(folder, ports["dagster"]),
             dagster_programs.daemon(folder, ports["dagster"]),
@@ -147,6 +152,18 @@ def worker(folder: StackFolder) -> Program:
     return Program(
         "worker",
         [str(BIN / "sequences"), "worker"],
+        ready=started,
+        prepare=started.begin,
+        stop_seconds=WORKER_STOP_SECONDS,
+    )
+
+
+def webhooks(folder: StackFolder) -> Program:
+    """Send the feed to webhooks, and give its events their positions."""
+    started = LogSays(folder.log("webhooks"), WORKER_READY)
+    return Program(
+        "webhooks",
+        [str(BIN / "sequences"), "webhooks"],
         ready=started,
         prepare=started.begin,
         stop_seconds=WORKER_STOP_SECONDS,

@@ -15,7 +15,10 @@ app = typer.Typer(no_args_is_help=True, help="Maintain mailboxes: secrets, DNS r
 
 @app.command("rotate-secrets")
 def rotate_secrets() -> None:
-    """Encrypt every mailbox secret with the newest key of SECRET_KEYS; then remove the older keys."""
+    """Encrypt every secret of mailboxes and webhooks with the newest key of SECRET_KEYS.
+
+    Then remove the older keys.
+    """
     from sequence_store.errors import SecretError
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
@@ -26,18 +29,31 @@ def rotate_secrets() -> None:
     box = SecretBox(settings.keys_of_secrets, takes_unsealed=True)
     sealed = current = 0
     lost: list[str] = []
+
+    def newest(owner: str, stored: str | None) -> str | None:
+        nonlocal sealed, current
+        if stored is None:
+            return None
+        if box.is_current(stored):
+            current += 1
+            return stored
+        try:
+            secret = box.seal(box.open(stored))
+        except SecretError:
+            lost.append(owner)
+            return stored
+        sealed += 1
+        return secret
+
     with connect(settings.database_url, name="sequences mailbox") as connection:
         for mailbox_id, address, stored in connection.execute(query("mailbox", "read_secrets")).fetchall():
-            if box.is_current(stored):
-                current += 1
-                continue
-            try:
-                secret = box.seal(box.open(stored))
-            except SecretError:
-                lost.append(address)
-                continue
-            connection.execute(query("mailbox", "replace_secret"), {"id": mailbox_id, "secret": secret})
-            sealed += 1
+            if (secret := newest(address, stored)) != stored:
+                connection.execute(query("mailbox", "replace_secret"), {"id": mailbox_id, "secret": secret})
+        webhooks = connection.execute(query("mailbox", "read_webhook_secrets")).fetchall()
+        for webhook_id, name, *stored in webhooks:
+            secret, previous = (newest(f"webhook {name}", one) for one in stored)
+            values = {"id": webhook_id, "secret": secret, "previous": previous}
+            connection.execute(query("mailbox", "replace_webhook_secrets"), values)
     typer.echo(f"{sealed} secrets were encrypted with the newest key; {current} were up to date.")
     if lost:
         typer.echo(

@@ -29,10 +29,12 @@ from sequence_cli import (
     sample_data,
     sends,
     stack,
+    stats,
     status,
     suppression_exchange,
     suppressions,
     verify,
+    webhooks,
     why,
     worker,
 )
@@ -98,10 +100,12 @@ app.command("migrate")(migrate.migrate)
 app.command("api")(api.serve)
 app.command("worker")(worker.work)
 app.command("inbox")(worker.inbox)
+app.command("webhooks")(webhooks.webhooks)
 app.command("sample-data")(sample_data.sample_data)
 app.command("restore-guard")(restore_guard.restore_guard)
 app.command("status")(status.status)
 app.command("metrics")(metrics.metrics)
+app.command("stats")(stats.stats)
 app.command("why")(why.why)
 app.command("pause-all")(pause.pause_all)
 app.command("resume-all")(pause.resume_all)

@@ -42,6 +42,11 @@ METRICS = {
     "sequences_mailbox_limit_mails": "Sum of today's mailbox limits",
     "sequences_mailbox_used_mails": "Mails counted against today's limits",
     "sequences_worker_connections": "Database connections of workers",
+    "sequences_outcomes": "What came of the mails of the last seven days, by the day of the mail",
+    "sequences_feed_waiting_events": "Events that have no position in the feed yet",
+    "sequences_feed_waiting_seconds": "Age of the oldest event that has no position, in seconds",
+    "sequences_failing_webhooks": "Webhooks that fail or were switched off",
+    "sequences_check_passed": "Whether the latest result of an asset check is a pass (1) or not (0)",
     "sequences_queue_messages": "Messages as SQS counts them, by queue and state",
     "sequences_unhealthy_daemons": "Required Dagster daemons without a heartbeat",
     "sequences_switched_off_triggers": "Schedules and sensors that are stopped but run by default",
@@ -105,6 +110,19 @@ def _ledger_metrics(ledger_status: LedgerStatus) -> Iterator[GaugeMetricFamily]:
     yield _gauge("sequences_mailbox_limit_mails", ledger_status.allowed)
     yield _gauge("sequences_mailbox_used_mails", ledger_status.used)
     yield _gauge("sequences_worker_connections", ledger_status.worker_connections)
+    yield _labelled("sequences_outcomes", "outcome", ledger_status.outcomes)
+    yield _gauge("sequences_feed_waiting_events", ledger_status.feed_waiting)
+    yield _gauge("sequences_feed_waiting_seconds", ledger_status.feed_waiting_seconds)
+    yield _gauge("sequences_failing_webhooks", ledger_status.failing_webhooks)
+    yield _check_metrics(ledger_status)
+
+
+def _check_metrics(ledger_status: LedgerStatus) -> GaugeMetricFamily:
+    name = "sequences_check_passed"
+    family = GaugeMetricFamily(name, METRICS[name], labels=["asset", "check"])
+    for key, passed in ledger_status.checks.items():
+        family.add_metric(list(key), float(passed))
+    return family
 
 
 def _queue_metrics(queues: dict[str, QueueState]) -> GaugeMetricFamily:

@@ -91,6 +91,11 @@ class LedgerStatus:
     readable_mailboxes: int = 0  # whose incoming mail is read
     unread_seconds: float = 0.0  # since the mailbox was read that was read longest ago
     unread_mailbox: str | None = None
+    outcomes: dict[str, int] = field(default_factory=dict)
+    feed_waiting: int = 0
+    feed_waiting_seconds: float = 0.0
+    failing_webhooks: int = 0
+    checks: dict[tuple[str, str], bool] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,8 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
         answers = cursor.execute(query("replies", "count_open_questions"), {"now": now}).fetchone() or {}
         waiting = {row["reason"]: row["count"] for row in rows("count_waiting")}
         pause = cursor.execute(query("pauses", "read_pause")).fetchone()
+        (outcomes,), (feed,) = rows("count_outcomes"), rows("count_feed")
+        checks = cursor.execute(query("checks", "read_passed")).fetchall()
         parked = [Parked(row["address"], row["parked_until"], row["reason"]) for row in rows("read_parked")]
     sends: dict[str, int] = {}
     for row in counted:
@@ -235,6 +242,11 @@ def read_ledger_status(settings: ObserverSettings, calendar: PlanningCalendar, n
         readable_mailboxes=answers["readable"],
         unread_seconds=answers["unread_seconds"],
         unread_mailbox=answers["unread_mailbox"],
+        outcomes=outcomes,
+        feed_waiting=feed["waiting"],
+        feed_waiting_seconds=max(0.0, feed["oldest_seconds"]),
+        failing_webhooks=feed["failing_webhooks"],
+        checks={(row["asset"], row["check_name"]): row["passed"] for row in checks},
     )
 
 

@@ -409,6 +409,12 @@ class PipelineSettings(
     archive_after_days: int = Field(
         400, ge=31, description="Days after which sends of ended enrolments may be archived"
     )
+    events_kept_days: int = Field(
+        90, ge=14, description="Days after which events of the feed are removed; what they say of mails stays"
+    )
+    facts_kept_days: int = Field(
+        730, ge=31, description="Days after which the Parquet file of a day's mail facts is removed"
+    )
     run_history_days: int = Field(
         30, ge=1, description="Days after which the finished runs of Dagster are removed"
     )
@@ -538,6 +544,12 @@ class SmtpSettings(SecretSettings):
                 "unset if every mailbox has an smtpHost"
             )
         return self
+
+
+class WebhookSettings(SecretSettings):
+    """Settings of `sequences webhooks`, which sends the feed to its receivers."""
+
+    pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
 
 
 class OperatorSettings(OwnerSettings, SmtpSettings):

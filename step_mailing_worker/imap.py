@@ -16,10 +16,11 @@ from imapclient import IMAPClient
 from imapclient.exceptions import IMAPClientError, LoginError
 
 from sequence_store.domain.states import AttemptReason
+from sequence_store.networks import is_private
 from sequence_store.sqs import batched
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import LostError, NoCredentialError
-from step_mailing_worker.networks import IMAP_PORTS, is_private, refusal
+from step_mailing_worker.networks import IMAP_PORTS, refusal
 from step_mailing_worker.smtp_replies import Phase
 
 LONGEST_MAIL = 262_144  # bytes; the Message-ID of the send is in the header or soon after the report

@@ -22,6 +22,7 @@ import aiosmtplib
 
 from sequence_store.domain.states import AttemptReason
 from sequence_store.failpoints import Failpoint, reach
+from sequence_store.networks import is_private
 from step_mailing_worker.credentials import Credential
 from step_mailing_worker.errors import (
     LostError,
@@ -29,7 +30,7 @@ from step_mailing_worker.errors import (
     UntrustedError,
 )
 from step_mailing_worker.mail import Mail
-from step_mailing_worker.networks import SMTP_PORTS, is_private, refusal_soon
+from step_mailing_worker.networks import SMTP_PORTS, refusal_soon
 from step_mailing_worker.sinks import is_sink
 from step_mailing_worker.smtp_protocol import SmtpProtocol
 from step_mailing_worker.smtp_replies import SERVICE_CLOSES, Phase, Reply

@@ -16,6 +16,7 @@ from crud_api.dependencies import Settings, Store
 from crud_api.errors import UnavailableError
 from crud_api.heads import is_head
 from crud_api.tracking import pages, repository
+from sequence_store.mail.fetchers import is_machine
 from sequence_store.mail.link_tokens import Link, LinkKind
 
 log = logging.getLogger("crud_api")
@@ -29,13 +30,14 @@ router = APIRouter(include_in_schema=False)
 def follow_link(token: str, request: Request, store: Store, settings: Settings) -> Response:
     """Record the event; return the open pixel, or redirect to the target of the link.
 
-    HEAD records nothing: link scanners send it.
+    The verdict whether a person or a program fetched it is recorded, the user agent and the address are not.
+    Programs send HEAD, people do not.
     """
     link = settings.link_signer.read(token)
     if link is None or link.kind is LinkKind.UNSUBSCRIBE:
         return pages.unknown_link()
-    if not is_head(request.scope):
-        _record(store, link)
+    machine = is_head(request.scope) or is_machine(request.headers.get("User-Agent"))
+    _record(store, link, machine=machine)
     if link.kind is LinkKind.OPEN:
         return Response(PIXEL, media_type="image/gif")
     return RedirectResponse(link.target, 302, pages.HEADERS)
@@ -61,10 +63,10 @@ def unsubscribe(token: str, store: Store, settings: Settings) -> Response:
     return pages.unsubscribed()
 
 
-def _record(store: Store, link: Link) -> None:
+def _record(store: Store, link: Link, *, machine: bool) -> None:
     """Record the event. If the database is unreachable, only log that: the recipient still gets the page."""
     try:
         with store.transaction() as connection:
-            repository.record(connection, link)
+            repository.record(connection, link, machine=machine)
     except UnavailableError:
         log.warning("The database is unreachable: the event of a tracking link was not recorded")

@@ -13,9 +13,13 @@ MOST_EVENTS = 100  # per send and kind of event
 KINDS = {LinkKind.OPEN: EventKind.OPENED, LinkKind.CLICK: EventKind.CLICKED}
 
 
-def record(connection: Connection, link: Link) -> None:
-    """Record that a mail was opened or that one of its links was followed."""
-    values = {**link.send._asdict(), "kind": KINDS[link.kind], "place": link.place, "most": MOST_EVENTS}
+def record(connection: Connection, link: Link, *, machine: bool) -> None:
+    """Record that a mail was opened or that one of its links was followed.
+
+    `machine`: the request shows that a program made it; else the database decides by the times.
+    """
+    key = link.send._asdict()
+    values = {**key, "kind": KINDS[link.kind], "place": link.place, "machine": machine, "most": MOST_EVENTS}
     run(connection, "tracking", "wait_a_second_at_most")
     run(connection, "tracking", "record_link_event", values)
 

@@ -58,6 +58,27 @@ BEGIN
     RETURN NEW;
 END $$;
 
+-- A mail got its outcome: an event of the feed, whichever statement gave it. The names of states are the
+-- kinds of events.
+CREATE OR REPLACE FUNCTION record_outcome() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind, detail)
+    VALUES (NEW.sequence_id, NEW.contact_id, NEW.step_id, NEW.round, clock_timestamp(), NEW.status,
+        CASE WHEN NEW.status = 'hard_failed' THEN jsonb_strip_nulls(jsonb_build_object(
+            'code', NEW.smtp_code, 'enhanced_code', NEW.enhanced_code)) ELSE '{}' END);
+    RETURN NULL;
+END $$;
+
+-- An enrolment received its last mail: an event of the feed.
+CREATE OR REPLACE FUNCTION record_completion() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    INSERT INTO send_events (sequence_id, contact_id, round, at, kind)
+    VALUES (NEW.sequence_id, NEW.contact_id, NEW.round, clock_timestamp(), 'completed');
+    RETURN NULL;
+END $$;
+
 REVOKE EXECUTE ON FUNCTION touch_updated, forget_address_hmac, forget_answers, refuse_to_reopen,
-    mark_steps_changed, restart_ramp_up
+    mark_steps_changed, restart_ramp_up, record_outcome, record_completion
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;

@@ -1,4 +1,4 @@
-"""Sends alerts about failed runs to Slack, to a webhook and by e-mail, as the settings configure."""
+"""Sends alerts about failed runs and checks to Slack, a webhook and by e-mail, as configured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import smtplib
 import ssl
 from dataclasses import asdict, dataclass
 from email.message import EmailMessage
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -16,6 +16,19 @@ from sequence_store.loopback import is_loopback
 from sequence_store.settings import PipelineSettings
 
 TIMEOUT_SECONDS = 10.0
+
+
+class Alert(Protocol):
+    """What an alert says; the document is what the webhook gets."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def document(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -38,8 +51,36 @@ class Failure:
     def text(self) -> str:
         return "\n".join([self.title, self.error, self.url or f"Run {self.run_id}"])
 
+    @property
+    def document(self) -> dict[str, Any]:
+        return {"event": "run_failed", **asdict(self)}
 
-def send_alert(failure: Failure, settings: PipelineSettings) -> list[str]:
+
+@dataclass(frozen=True)
+class CheckTurned:
+    """A check that fails now, or passes again. It contains no address, as Failure."""
+
+    environment: str
+    asset: str
+    check: str
+    passed: bool
+    meaning: str
+    url: str | None
+
+    @property
+    def title(self) -> str:
+        return f"[{self.environment}] the check {self.check} {'passes again' if self.passed else 'fails'}"
+
+    @property
+    def text(self) -> str:
+        return "\n".join([self.title, self.meaning, *([self.url] if self.url else [])])
+
+    @property
+    def document(self) -> dict[str, Any]:
+        return {"event": "check_passes_again" if self.passed else "check_failed", **asdict(self)}
+
+
+def send_alert(alert: Alert, settings: PipelineSettings) -> list[str]:
     """Send the alert through every configured channel and return the channels that worked.
 
     Raise the first error (httpx.HTTPError, OSError or smtplib.SMTPException) after all channels were tried.
@@ -53,7 +94,7 @@ def send_alert(failure: Failure, settings: PipelineSettings) -> list[str]:
     for name, (configured, send) in channels.items():
         if configured:
             try:
-                send(failure, settings)
+                send(alert, settings)
                 sent.append(name)
             except (httpx.HTTPError, OSError, smtplib.SMTPException) as error:
                 errors.append(error)
@@ -62,14 +103,14 @@ def send_alert(failure: Failure, settings: PipelineSettings) -> list[str]:
     return sent
 
 
-def _post_to_slack(failure: Failure, settings: PipelineSettings) -> None:
+def _post_to_slack(alert: Alert, settings: PipelineSettings) -> None:
     if settings.alert_slack_url:
-        _send_json(settings.alert_slack_url, {"text": failure.text})
+        _send_json(settings.alert_slack_url, {"text": alert.text})
 
 
-def _post(failure: Failure, settings: PipelineSettings) -> None:
+def _post(alert: Alert, settings: PipelineSettings) -> None:
     if settings.alert_webhook_url:
-        _send_json(settings.alert_webhook_url, {"event": "run_failed", **asdict(failure)})
+        _send_json(settings.alert_webhook_url, alert.document)
 
 
 def _send_json(secret_url: SecretStr, document: dict[str, Any]) -> None:
@@ -78,16 +119,16 @@ def _send_json(secret_url: SecretStr, document: dict[str, Any]) -> None:
     answer.raise_for_status()
 
 
-def _mail(failure: Failure, settings: PipelineSettings) -> None:
+def _mail(alert: Alert, settings: PipelineSettings) -> None:
     if not (settings.alert_smtp_url and settings.alert_mail_to):
         return
     mail = EmailMessage()
     mail["Subject"], mail["From"], mail["To"] = (
-        failure.title,
+        alert.title,
         settings.alert_mail_from,
         settings.alert_mail_to,
     )
-    mail.set_content(failure.text)
+    mail.set_content(alert.text)
     server = urlsplit(settings.alert_smtp_url.get_secret_value())
     tls = ssl.create_default_context()
     host = server.hostname or ""

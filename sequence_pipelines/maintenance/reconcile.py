@@ -9,6 +9,7 @@ import psycopg
 
 from sequence_pipelines.results.consumer import apply_without_message
 from sequence_store.failpoints import Failpoint, reach
+from sequence_store.feed import drain_feed
 from sequence_store.postgres.lookback import oldest_unsettled
 from sequence_store.postgres.queries import query
 from sequence_store.settings import PipelineSettings
@@ -31,7 +32,9 @@ def reconcile(
     since = oldest_unsettled(connection, settings)
     applied = apply_without_message(connection, settings, traces, since)
     unsettled = count_unsettled(connection, since)
+    positioned = drain_feed(connection)
     return found | {
+        "events_positioned": positioned,
         "swept_up_without_message": applied.advanced,
         "unknown": unsettled.unknown,
         "transmitting": unsettled.transmitting,

@@ -90,6 +90,9 @@ def guard(
     connection.execute(query("restore", "end_bounced"), {"pads": settings.address_pads})
     connection.execute(query("restore", "count_days"), {"since": since})
     connection.execute(query("restore", "skip_ids"))
+    connection.execute(query("restore", "record_outcomes"), {"since": since})
+    connection.execute(query("restore", "skip_positions"))
+    connection.execute(query("restore", "mark_days"), days)
     guarded = Guarded(Counter(row[0] for row in live), Counter(row[0] for row in due))
     detail = {"since": since.isoformat(), **how, **guarded.total}
     connection.execute(query("restore", "record_guard"), (Jsonb(detail),))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT, DOTS_PER_INCH = 7.2, 2.4, 80
 COLOURS = 16  # in the palette of the PNG
 MOST_BARS = 12
-DONE, TO_COME, FREE = "#2a9d8f", "#4f7cff", "#dfe4ec"
+DONE, TO_COME, FREE, WRONG = "#2a9d8f", "#4f7cff", "#dfe4ec", "#d1495b"
 HOUR = 3600
 _TENTHS = 10
 
@@ -87,6 +87,34 @@ def sends_by_hour(
 def days_to_come(labels: Sequence[str], planned: np.ndarray, waiting: np.ndarray) -> dg.MarkdownMetadataValue:
     """Draw a forecast: each day's due contacts that get a slot, and those that wait."""
     return _stacked("Due contacts by day", labels, (planned, TO_COME, "planned"), (waiting, FREE, "waiting"))
+
+
+def funnel(name: str, stages: Sequence[str], counts: Sequence[int]) -> dg.MarkdownMetadataValue:
+    """Draw how many mails or enrolments reach each stage, the first stage on top."""
+    title = f"Funnel of {name}"
+    if not sum(counts):
+        return dg.MetadataValue.md("There are no mails to show.")
+    with _drawn(title, height=0.7 + 0.22 * len(stages)) as (figure, axes):
+        bars = axes.barh(list(stages), list(counts), color=TO_COME)
+        axes.bar_label(bars, [f"{count:,}" for count in counts], padding=3, fontsize=8)
+        axes.margins(x=0.15)
+        axes.invert_yaxis()
+    return _markdown(figure, title)
+
+
+def curve_of_days(
+    labels: Sequence[str], lines: Sequence[tuple[str, Sequence[float]]]
+) -> dg.MarkdownMetadataValue:
+    """Draw rates by day in percent; each line is a name and a value for each label, which may be NaN."""
+    title = "Rates by day of the mail, in percent"
+    if not len(labels):
+        return dg.MetadataValue.md("There are no mails to show.")
+    with _drawn(title) as (figure, axes):
+        for (name, values), colour in zip(lines, (TO_COME, DONE, WRONG), strict=False):
+            axes.plot(list(labels), list(values), marker="o", markersize=3, color=colour, label=name)
+        axes.set_ylim(bottom=0)
+        axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 0.98), ncols=3)
+    return _markdown(figure, title)
 
 
 def _stacked(

@@ -412,6 +412,10 @@ _FEEDBACK: dict[StrEnum, Explanation] = {
         "The contact does not want mail, by a column of an imported file: it opted out in another tool."
     ),
     SuppressionReason.IMPORTED: Explanation("The address was imported as suppressed, without a reason."),
+    EventKind.WEBHOOK_SWITCHED_OFF: Explanation(
+        "The receiver of a webhook failed for three days, or answered that it is gone.",
+        "Repair it, then set isActive of the webhook in the API: it continues where it stopped.",
+    ),
     EventKind.SOFT_FAILURE: Explanation("An attempt failed temporarily."),
     EventKind.MESSAGE_FAULT: Explanation("The mail could not be made or was refused for its content."),
     EventKind.OPENED: Explanation("The mail's open pixel was loaded."),

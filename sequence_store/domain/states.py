@@ -359,8 +359,17 @@ class MailOutcome(StrEnum):
 
 
 class EventKind(StrEnum):
-    """The kind of an event (`send_events.kind`, which stores every FeedbackKind, too)."""
+    """The kind of an event (`send_events.kind`, which stores every FeedbackKind, too).
 
+    A new kind needs a line here and its explanation; the feed and the webhooks then have it. feed_kinds.py
+    has those that the feed calls by another name.
+    """
+
+    SENT = "sent"
+    HARD_FAILED = "hard_failed"
+    UNKNOWN = "unknown"
+    COMPLETED = "completed"
+    WEBHOOK_SWITCHED_OFF = "webhook_switched_off"
     SOFT_FAILURE = "soft_failure"
     MESSAGE_FAULT = "message_fault"
     RESOLVED = "resolved"

@@ -261,3 +261,83 @@ def test_reader_gets_the_page_also_while_the_database_is_away(
         answer = api.get(f"/t/{click}")
     assert answer.status_code == 302
     assert "was not recorded" in caplog.text
+
+
+BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"}
+
+
+def verdicts(api: Api) -> list[tuple[Any, ...]]:
+    return api.sql("SELECT kind, detail->>'link', machine FROM send_events ORDER BY id")
+
+
+def follow(
+    api: Api, settings: Services, key: SendKey, place: int, method: str = "GET", **headers: str
+) -> None:
+    path = token(settings, LinkKind.CLICK, key, place, f"https://example.com/{place}")
+    assert api.request(method, f"/t/{path}", headers=BROWSER | headers).status_code == 302
+
+
+def an_hour_ago(api: Api) -> None:
+    api.sql("UPDATE sends SET finished_at = clock_timestamp() - interval '1 hour' WHERE status = 'sent'")
+
+
+def test_browser_is_a_person_and_a_scanner_or_head_is_a_program(
+    api: Api, settings: Services, sent: Sent
+) -> None:
+    an_hour_ago(api)
+    follow(api, settings, sent[2], 0)
+    api.sql("UPDATE send_events SET at = at - interval '1 minute'")
+    follow(api, settings, sent[2], 0, "HEAD")
+    follow(api, settings, sent[2], 0, **{"User-Agent": "BarracudaCentral/1.0"})
+    pixel = f"/t/{token(settings, LinkKind.OPEN, sent[2])}"
+    api.get(pixel, headers=BROWSER)
+    api.get(pixel, headers={"User-Agent": "Mozilla/5.0 (via ggpht.com GoogleImageProxy)"})
+    assert verdicts(api) == [
+        ("clicked", "0", False),
+        ("clicked", "0", True),
+        ("clicked", "0", True),
+        ("opened", "0", False),
+        ("opened", "0", True),
+    ]
+
+
+def test_links_of_a_mail_that_are_followed_within_seconds_are_all_a_programs(
+    api: Api, settings: Services, sent: Sent
+) -> None:
+    an_hour_ago(api)
+    for place in (0, 1, 2):
+        follow(api, settings, sent[2], place)
+    assert [machine for _, _, machine in verdicts(api)] == [True, True, True]
+
+
+def test_person_who_follows_one_link_twice_or_another_one_later_is_a_person(
+    api: Api, settings: Services, sent: Sent
+) -> None:
+    an_hour_ago(api)
+    follow(api, settings, sent[2], 0)
+    follow(api, settings, sent[2], 0)
+    api.sql("UPDATE send_events SET at = at - interval '20 seconds'")
+    follow(api, settings, sent[2], 1)
+    assert [machine for _, _, machine in verdicts(api)] == [False, False, False]
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["status = 'transmitting'", "finished_at = clock_timestamp() - interval '2 seconds'"],
+)
+def test_link_that_is_fetched_before_a_person_could_is_a_programs(
+    api: Api, settings: Services, sent: Sent, change: str
+) -> None:
+    api.sql(f"UPDATE sends SET {change} WHERE status = 'sent'")
+    follow(api, settings, sent[2], 0)
+    assert [machine for kind, _, machine in verdicts(api) if kind == "clicked"] == [True]
+
+
+def test_address_and_agent_of_a_reader_are_not_stored(api: Api, settings: Services, sent: Sent) -> None:
+    an_hour_ago(api)
+    follow(
+        api, settings, sent[2], 0, **{"User-Agent": "Firefox canary-agent", "X-Forwarded-For": "203.0.113.9"}
+    )
+    stored = str(api.sql("SELECT to_jsonb(v) FROM send_events v"))
+    assert "canary" not in stored
+    assert "203.0.113" not in stored

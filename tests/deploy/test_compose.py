@@ -21,6 +21,7 @@ DATABASES = {
     "api": {"API_DATABASE_URL"},
     "worker": {"WORKER_DATABASE_URL"},
     "inbox": {"WORKER_DATABASE_URL"},
+    "webhooks": {"PIPELINE_DATABASE_URL"},
     "code": {"PIPELINE_DATABASE_URL", "DAGSTER_DATABASE_URL"},
     "webserver": {"DAGSTER_DATABASE_URL"},
     "daemon": {"DAGSTER_DATABASE_URL"},
@@ -69,7 +70,7 @@ def test_each_process_gets_only_its_own_database_urls(service: str) -> None:
 
 
 def test_every_server_has_a_health_check() -> None:
-    assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {"migrations"}
+    assert {name for name in SERVICES if "healthcheck" not in SERVICES[name]} == {"migrations", "webhooks"}
 
 
 @pytest.mark.parametrize("service", ["worker", "inbox"])

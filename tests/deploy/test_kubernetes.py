@@ -37,6 +37,7 @@ def test_base_has_every_process() -> None:
         "sequence-api",
         "sequence-worker",
         "sequence-inbox",
+        "sequence-webhooks",
         "sequence-metrics",
         "sequence-code",
         "dagster-webserver",

@@ -17,6 +17,7 @@ from sequence_store.settings import (
     OwnerSettings,
     PipelineSettings,
     Settings,
+    WebhookSettings,
     WorkerSettings,
     read_settings,
 )
@@ -113,6 +114,7 @@ PROGRAMS: dict[str, type[Settings]] = {
     "sequences api": ApiSettings,
     "sequences worker": WorkerSettings,
     "sequences inbox": WorkerSettings,
+    "sequences webhooks": WebhookSettings,
     "dagster code-server": PipelineSettings,
 }
 

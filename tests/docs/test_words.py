@@ -11,6 +11,7 @@ import pytest
 
 from sequence_store.domain import states
 from sequence_store.domain.explanations import EXPLANATIONS, explain, explanation_of
+from sequence_store.domain.feed_kinds import FEED_NAMES
 from sequence_store.domain.states import (
     AttemptReason,
     ClosedGate,
@@ -54,11 +55,17 @@ RETURNED = {*map(str, (*ClaimVerdict, *GateVerdict)), "recorded", "known"}
 PARTS = {"enrolment_", " rate"}  # SQL joins them with a status or a FeedbackKind
 ALSO_IN_SQL = {
     # tables, columns and roles
-    *("contacts", "sequences", "steps", "mailboxes", "suppressions", "id"),
+    *("contacts", "sequences", "steps", "mailboxes", "suppressions", "id", "feed"),
     *("sequence_api", "sequence_pipeline", "sequence_worker", "sequence_readonly", "step_mailing_worker"),
     # keys of JSON documents and their values
     *("as", "retry", "attempt", "code", "enhanced_code", "fault", "link", "mailbox_id", "reason", "until"),
     *("suppresses", "parks", "counted", "by", "was", "address_hmac"),
+    # names of events in the feed, what a roll-up counts, how a mail came back
+    *(*FEED_NAMES.values(), "day", "month", "step", "mailbox", "sequence_mailbox", "hard", "soft"),
+    *("step_month", "mailbox_month", "sequence_mailbox_month"),
+    # keys of events, texts of events and comments
+    *("contact_id", "sequence_id", "round", "webhook_id", "sent and unknown"),
+    *("the receiver is gone", "failed for three days"),
     # constraints of settings
     *("none", "starttls", "tls", "object"),
     # Postgres

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from email import message_from_bytes
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -18,6 +19,7 @@ from local_stack.postgres import Postgres, binaries
 from sequence_cli.main import app
 from sequence_store.domain.states import LIVE
 from sequence_store.errors import ProgramsAtWorkError
+from sequence_store.feed import drain_feed
 from tests.faults.conftest import Chain
 
 Guard = Callable[..., Result]
@@ -119,6 +121,14 @@ def test_restored_snapshot_mails_nothing_that_was_mailed_already(
     assert chain.statuses() == guarded
     assert guard("--since", taken, "--yes").exit_code == 0
     assert chain.statuses() == guarded
+    with chain.database.connect("pipeline", autocommit=True) as connection:
+        drain_feed(connection)
+        rows: Any = connection.execute(
+            "SELECT coalesce(sum(sent), 0), coalesce(sum(unknown), 0) FROM outcome_days WHERE grain = 'step'"
+        ).fetchall()
+    assert [tuple(map(int, row)) for row in rows] == [(guarded["sent"], guarded["unknown"])]
+    positions = chain.world.one("SELECT min(position) FROM send_events WHERE position > 1000000000")
+    assert positions is not None, "readers that stored a position of the lost time are not behind it"
     go_on_for_a_day(chain)
     assert mailed(chain) == before
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 EVERYTHING = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+OUTCOMES = ("feed", "mail_outcomes", "outcome_days", "mail_facts", "enrolment_facts")
 DOCUMENTED = {
     "sequence_api": {
         **{
@@ -20,6 +21,8 @@ DOCUMENTED = {
             key: {"SELECT"} for key in ("sends", "archived_sends", "mailbox_days", "plan_deferrals", "pauses")
         },
         "send_events": {"SELECT", "INSERT"},
+        **{key: {"SELECT"} for key in OUTCOMES},
+        "webhooks": {"INSERT", "UPDATE"},
         "api_keys": {"SELECT"},
         "idempotency_keys": EVERYTHING,
         "imports": EVERYTHING,
@@ -43,10 +46,12 @@ DOCUMENTED = {
                 "inbox_mails",
                 "inbox_counts",
                 "free_mail_domains",
+                *OUTCOMES,
             )
         },
-        "plan_deferrals": EVERYTHING,
         "plan_cuts": {"SELECT", "INSERT", "DELETE"},
+        "webhooks": {"SELECT", "UPDATE"},
+        **dict.fromkeys(("plan_deferrals", "fact_days", "check_results"), EVERYTHING),
     },
     "sequence_worker": {},
     "sequence_readonly": {
@@ -76,6 +81,9 @@ DOCUMENTED = {
             "archived_sends",
             "refusals",
             "policy_refusals",
+            "fact_days",
+            "check_results",
+            *OUTCOMES,
         )
     },
 }
@@ -98,6 +106,12 @@ def test_table_grants_are_exactly_the_documented_ones(database: Any, role: str) 
 def test_no_role_reads_a_mailboxes_secret_from_the_table(database: Any, role: Any) -> None:
     with database.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("SELECT smtp_secret FROM mailboxes")
+
+
+@pytest.mark.parametrize("role", ["api", "readonly", "worker"])
+def test_only_the_pipeline_reads_the_sealed_secret_of_a_webhook(database: Any, role: Any) -> None:
+    with database.connect(role) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("SELECT secret FROM webhooks")
 
 
 def test_the_worker_has_its_functions_and_no_others(database: Any) -> None:

@@ -40,8 +40,12 @@ def dump(postgres: Postgres, url: str, *options: str) -> str:
 
 
 def functions_of(url: str) -> set[str]:
+    """Return the names of the functions and views."""
     with psycopg.connect(url) as connection:
-        rows = connection.execute("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace")
+        rows = connection.execute(
+            "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace UNION ALL "
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'"
+        )
         return {name for (name,) in rows}
 
 

@@ -41,6 +41,8 @@ LEDGER_STATUS = LedgerStatus(
     used=3,
     parked=[],
     worker_connections=2,
+    outcomes={"mails": 40, "replied": 2},
+    checks={("sending_health", "promises_kept"): True, ("mail_facts", "facts_equal_ledger"): False},
 )
 DAGSTER = Orchestration(
     [],
@@ -89,6 +91,10 @@ def test_state_is_exposed_with_zero_for_absent_statuses() -> None:
         'sequences_oldest_late_send_age_seconds{stage="undispatched"} 400.0',
         'sequences_queue_messages{queue="sequence-sends",state="dead"} 4.0',
         "sequences_plan_duration_seconds 0.5",
+        'sequences_outcomes{outcome="replied"} 2.0',
+        'sequences_check_passed{asset="sending_health",check="promises_kept"} 1.0',
+        'sequences_check_passed{asset="mail_facts",check="facts_equal_ledger"} 0.0',
+        "sequences_feed_waiting_events 0.0",
         'sequences_source_up{source="dagster"} 1.0',
     ):
         assert line in text

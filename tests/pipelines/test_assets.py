@@ -665,3 +665,58 @@ def test_sends_that_were_cancelled_stay_in_the_days_numbers_and_frame(world: Any
     key = ["sequence_id", "contact_id", "step_id", "round"]
     kept = pd.read_parquet(second["path"])
     assert set(map(tuple, first[key].to_numpy())) < set(map(tuple, kept[key].to_numpy()))
+
+
+def test_sends_today_and_performance_show_what_came_of_the_mails(world: Any, run: Any) -> None:
+    plan_now(world, offset=timedelta(seconds=-5), count=3)
+    world.run("UPDATE sends SET status = 'transmitting'")
+    world.run("UPDATE sends SET status = 'sent', finished_at = now() WHERE contact_id <= 2")
+    world.run(
+        "INSERT INTO send_events (sequence_id, contact_id, step_id, round, kind)"
+        " SELECT sequence_id, contact_id, step_id, round, 'reply' FROM sends WHERE contact_id = 1"
+    )
+    today = metadata(run("sends_today", day=None, now=None), "sends_today")
+    assert (today["sent"], today["replied"], today["still_to_send"], today["hard_failed"]) == (2, 1, 1, 0)
+    assert [row.data["sent"] for row in today["by_sequence"].records] == [2]
+    shown = metadata(run("sequence_performance", day=None, now=None), "sequence_performance")
+    assert (shown["mails"], shown["replied"], shown["events_removed"]) == (2, 1, 0)
+    for name in ("funnel_1", "week"):
+        assert "data:image/png;base64," in shown[name]
+    [row] = [record.data for record in shown["sequences"].records]
+    assert (row["mails"], row["replied_per_enrolment"]) == (2, "0.5")
+    assert "sequence_name" not in row
+
+
+def test_facts_of_a_day_are_written_and_equal_the_ledger(world: Any, run: Any) -> None:
+    plan_now(world, offset=timedelta(seconds=-5), count=3)
+    world.run("UPDATE sends SET status = 'transmitting'")
+    world.run("UPDATE sends SET status = 'sent', finished_at = now()")
+    day = world.settings.calendar.day_of(datetime.now(UTC))
+    result = run("mail_facts", day=day, now=None)
+    shown = metadata(result, "mail_facts")
+    assert (shown["mails"], shown["days"], shown["removed"]) == (3, 1, 0)
+    assert pq.read_table(shown["path"]).num_rows == 3
+    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    assert checks["facts_equal_ledger"].passed
+    assert checks["facts_equal_ledger"].metadata["days_compared"].value == 1
+
+
+def test_facts_schedule_asks_for_the_days_that_changed(world: Any, queues: Any) -> None:
+    settings = queues.settings.pipeline
+    schedule = defs.resolve_schedule_def("facts_schedule")
+
+    def evaluate() -> Any:
+        context = dg.build_schedule_context(
+            scheduled_execution_time=datetime.now(UTC),
+            resources={"settings": settings, "database": Database(settings)},
+        )
+        return schedule.evaluate_tick(context)
+
+    assert evaluate().run_requests == []
+    plan_now(world, offset=timedelta(seconds=-5))
+    world.run("UPDATE sends SET status = 'transmitting'")
+    world.run("UPDATE sends SET status = 'sent', finished_at = now()")
+    [request] = evaluate().run_requests
+    today = settings.calendar.day_of(datetime.now(UTC)).isoformat()
+    assert request.tags["dagster/asset_partition_range_start"] == today
+    assert request.tags["dagster/asset_partition_range_end"] == today

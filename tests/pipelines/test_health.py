@@ -263,4 +263,4 @@ def test_every_check_says_what_to_do_and_checks_without_a_plan_run_hourly() -> N
     }
     job = defs.resolve_job_def(health_checks.name)
     hourly = {key.name for key in job.asset_layer.asset_graph.asset_check_keys}
-    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid"}
+    assert {spec.name for spec in specs} - blocking - hourly == {"addresses_are_valid", "facts_equal_ledger"}

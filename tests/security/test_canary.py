@@ -133,11 +133,15 @@ def test_no_person_and_no_secret_is_in_logs_queues_dagster_or_errors(
     assert any(line.startswith("AUTH") for line in scripted.commands)
     written += bodies(chain, "delivery_results_queue")
     run("delivery_results", **today)
+    api.sql("UPDATE sends SET finished_at = finished_at - interval '1 hour' WHERE status = 'sent'")
+    run("mail_facts", **today)
+    run("sends_today", "sequence_performance", day=None, now=None)
+    written += [api.get(path).text for path in ("/events", "/stats?by=mailbox", "/stats?by=day")]
     provoke(api, written)
 
-    assert len(written) > 6 + 6
+    assert len(written) > 6 + 6 + 3
     runs = instance.get_runs()
-    assert len(runs) == 4
+    assert len(runs) == 6
     events = [str(record) for one in runs for record in instance.all_logs(one.run_id)]
     assert any("plan_deferrals" in event for event in events), "the failure must be reported"
     frames = [
@@ -147,7 +151,9 @@ def test_no_person_and_no_secret_is_in_logs_queues_dagster_or_errors(
     kept = chain.world.connection.execute(
         "SELECT smtp_reply, reason FROM sends UNION ALL SELECT detail::text, kind FROM send_events "
         "UNION ALL SELECT parked_reason, '' FROM mailboxes "
-        "UNION ALL SELECT status_reason, '' FROM sequences_contacts"
+        "UNION ALL SELECT status_reason, '' FROM sequences_contacts "
+        "UNION ALL SELECT f::text, '' FROM mail_facts f UNION ALL SELECT f::text, '' FROM enrolment_facts f "
+        "UNION ALL SELECT o::text, '' FROM mail_outcomes o UNION ALL SELECT d::text, '' FROM outcome_days d"
     ).fetchall()
     shown = capfd.readouterr()
     places = {

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from step_mailing_worker.networks import IMAP_PORTS, SMTP_PORTS, is_private, refusal
+from sequence_store.networks import is_private
+from step_mailing_worker.networks import IMAP_PORTS, SMTP_PORTS, refusal
 
 OURS = [
     *("127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "100.64.0.1", "0.0.0.0", "169.254.169.254"),

@@ -25,6 +25,7 @@ from sequence_store.settings import (
     PipelineSettings,
     SecretSettings,
     Settings,
+    WebhookSettings,
     WorkerSettings,
     read_settings,
     refuse_default_passwords,
@@ -45,7 +46,15 @@ IN_ORDER = DATABASES | {
     "SECRET_KEYS": OWN_SECRET,
     "PUBLIC_URL": "https://mail.example.com",
 }
-KINDS = (ApiSettings, ObserverSettings, OperatorSettings, OwnerSettings, PipelineSettings, WorkerSettings)
+KINDS = (
+    ApiSettings,
+    ObserverSettings,
+    OperatorSettings,
+    OwnerSettings,
+    PipelineSettings,
+    WebhookSettings,
+    WorkerSettings,
+)
 
 
 def _set(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> None:
@@ -88,6 +97,8 @@ def test_default_secret_is_refused_outside_local_whether_it_is_set_or_not(
         (["api"], "API_DATABASE_URL"),
         (["worker"], "WORKER_DATABASE_URL"),
         (["inbox", "--once"], "WORKER_DATABASE_URL"),
+        (["webhooks"], "PIPELINE_DATABASE_URL"),
+        (["stats"], "READONLY_DATABASE_URL"),
         (["sends", "list"], "DATABASE_URL"),
         (["keys", "list"], "DATABASE_URL"),
         (["restore-guard", "--since", "2026-01-01T00:00:00Z"], "DATABASE_URL"),
@@ -183,6 +194,7 @@ TRIAL = "postgresql://somebody:local@db.example/sequences"
         (["api"], "API_DATABASE_URL"),
         (["worker"], "WORKER_DATABASE_URL"),
         (["inbox", "--once"], "WORKER_DATABASE_URL"),
+        (["webhooks"], "PIPELINE_DATABASE_URL"),
         (["worker"], "VALKEY_URL"),
     ],
 )

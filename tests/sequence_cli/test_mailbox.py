@@ -65,6 +65,23 @@ def test_rotation_seals_everything_with_the_newest_key_and_says_what_no_key_open
     assert all(after[name] == before[name] for name in ("new", "kept", "lost"))
 
 
+def test_rotation_seals_the_secrets_of_webhooks_too(database: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", database.owner)
+    monkeypatch.setenv("SECRET_KEYS", f"{NEW},{OLD}")
+    with database.connect("owner") as connection:
+        connection.execute(
+            "INSERT INTO webhooks (url, secret, previous_secret, cursor_position)"
+            " VALUES ('https://a.example', %s, %s, 0)",
+            (sealed(OLD, "one"), sealed(NEW, "two")),
+        )
+    result = CliRunner().invoke(app, ["mailbox", "rotate-secrets"])
+    assert "1 secrets were encrypted with the newest key; 1 were up to date." in result.output
+    with database.connect("owner") as connection:
+        row = connection.execute("SELECT secret, previous_secret FROM webhooks").fetchone()
+    box = SecretBox([NEW], takes_unsealed=False)
+    assert [box.open(secret) for secret in row] == ["one", "two"]
+
+
 SPF, DMARC = ("sender.example", "TXT"), ("_dmarc.sender.example", "TXT")
 DKIM = ("mail2026._domainkey.sender.example", "TXT")
 KEY = rsa.generate_private_key(65537, 2048)

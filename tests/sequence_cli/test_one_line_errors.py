@@ -31,6 +31,7 @@ OF_DATABASE = [
     "mailbox rotate-secrets",
     "restore-guard --since 2026-01-01T00:00:00+00:00 --no-queue",
     "inbox --once",
+    "stats",
 ]
 PAGE = b"<!doctype html><p>Welcome</p>"
 

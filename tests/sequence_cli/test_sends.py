@@ -41,7 +41,10 @@ def test_an_unknown_send_is_listed_and_resolved_once(
     assert runner.invoke(app, arguments).exit_code == 1
     with unknown.connect("owner") as connection:
         assert connection.execute("SELECT status, attempt FROM sends").fetchone() == row
-        assert connection.execute("SELECT kind FROM send_events").fetchall() == [("resolved",)]
+        kinds = [
+            kind for (kind,) in connection.execute("SELECT kind FROM send_events ORDER BY id").fetchall()
+        ]
+        assert kinds == (["sent", "resolved"] if resolution == "sent" else ["resolved"])
 
 
 def test_two_people_who_settle_the_same_unknown_send_at_once_settle_it_once(unknown: Any) -> None:
@@ -54,7 +57,9 @@ def test_two_people_who_settle_the_same_unknown_send_at_once_settle_it_once(unkn
         resolved = list(people.map(resolve, ["retry", "sent"] * 8))
     assert resolved.count(True) == 1
     with unknown.connect("owner") as connection:
-        assert connection.execute("SELECT count(*) FROM send_events").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM send_events WHERE kind = 'resolved'").fetchone() == (
+            1,
+        )
 
 
 def test_sequence_is_named_by_its_name_or_id_and_two_of_one_name_are_listed(

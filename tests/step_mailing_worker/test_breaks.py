@@ -98,7 +98,7 @@ def test_kept_connection_is_used_again_and_a_stale_one_is_replaced_without_a_fai
     server.once["MAIL"] = DROP
     team.becomes(team.send(), "sent")
     assert server.connections == 3
-    assert team.one("SELECT count(*) FROM send_events") == 0
+    assert team.one("SELECT count(*) FROM send_events WHERE kind <> 'sent'") == 0
 
 
 @pytest.mark.parametrize(

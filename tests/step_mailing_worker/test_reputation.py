@@ -66,7 +66,9 @@ def test_fifth_bounce_of_a_hundred_mails_ends_the_mailboxs_and_the_sequences_day
         team.becomes(team.send(), "hard_failed")
     assert judged(team) == ("bounce rate", False)
     assert team.becomes(team.send(), "cancelled") == "sequence_inactive"
-    kinds = team.connection.execute("SELECT kind, detail->>'reason' FROM send_events ORDER BY id").fetchall()
+    kinds = team.connection.execute(
+        "SELECT kind, detail->>'reason' FROM send_events WHERE kind <> 'hard_failed' ORDER BY id"
+    ).fetchall()
     assert kinds == [("mailbox_parked", "bounce rate"), ("sequence_switched_off", "bounce rate")]
 
 

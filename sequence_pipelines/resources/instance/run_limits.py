@@ -31,6 +31,8 @@ LIMITS: Mapping[str, RunLimit] = {
     "apply_delivery_results": RunLimit(600, 15, frozenset({"delivery_results"})),
     "reconcile": RunLimit(600, 5),
     "health_checks": RunLimit(600, 0, frozenset({"sending_health"})),
+    "write_facts": RunLimit(3600, -5, frozenset({"mail_facts"})),
+    "report_outcomes": RunLimit(600, -5, frozenset({"sequence_performance", "sends_today"})),
     "archive_old_sends": RunLimit(3600, -5),
     "remove_old_runs": RunLimit(3600, -5),
     "send_forecast": RunLimit(3600, 0, frozenset({"send_forecast"})),

@@ -95,5 +95,27 @@ ON CONFLICT (mailbox_id, send_day) DO UPDATE SET used = greatest(d.used, exclude
 SELECT setval(pg_get_serial_sequence(name, 'id'), nextval(pg_get_serial_sequence(name, 'id')) + 1000000)
 FROM unnest(ARRAY['contacts', 'sequences', 'steps', 'mailboxes']) name
 
+-- name: record_outcomes
+-- The guarded sends got their outcome by INSERT, which no trigger records.
+INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind)
+SELECT s.sequence_id, s.contact_id, s.step_id, s.round, coalesce(s.finished_at, clock_timestamp()), s.status
+FROM sends s
+WHERE s.send_at >= %(since)s::timestamptz - interval '1 day'
+    AND s.status IN ('sent', 'hard_failed', 'unknown')
+    AND NOT EXISTS (SELECT FROM send_events v WHERE v.sequence_id = s.sequence_id
+        AND v.contact_id = s.contact_id AND v.step_id = s.step_id AND v.round = s.round AND v.kind = s.status)
+
+-- name: skip_positions
+-- The events of the lost time had positions that readers and webhooks have stored: later events get none of
+-- them. A reader that goes on from such a position misses nothing.
+UPDATE feed SET last_position = last_position + 1000000000
+
+-- name: mark_days
+-- The files of the facts may show mails of the lost time: they are written again.
+INSERT INTO fact_days AS d (day, changed_at)
+SELECT day::date, clock_timestamp()
+FROM generate_series(%(since_day)s::date, %(today)s::date, interval '1 day') day
+ON CONFLICT (day) DO UPDATE SET changed_at = excluded.changed_at
+
 -- name: record_guard
 INSERT INTO send_events (kind, detail) VALUES ('restored', %s)

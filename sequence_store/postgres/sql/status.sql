@@ -90,10 +90,27 @@ LEFT JOIN mailboxes m ON m.id = s.mailbox_id
 WHERE e.contact_id = %(contact_id)s ORDER BY s.send_at DESC, 2, 3 LIMIT %(limit)s
 
 -- name: read_events_of_contact
--- Events of a contact's sends, the latest first.
+-- Events of a contact's sends that the sends and enrolments do not show themselves, the latest first.
 SELECT v.at, v.kind, q.sequence_name AS sequence, st.step_number AS step, v.actor, v.detail
 FROM sequences_contacts e
 JOIN send_events v ON v.sequence_id = e.sequence_id AND v.contact_id = e.contact_id
 JOIN sequences q ON q.id = e.sequence_id
 LEFT JOIN steps st ON st.id = v.step_id
-WHERE e.contact_id = %(contact_id)s ORDER BY v.at DESC, v.id DESC LIMIT %(limit)s
+WHERE e.contact_id = %(contact_id)s AND v.kind NOT IN ('sent', 'hard_failed', 'unknown', 'completed')
+ORDER BY v.at DESC, v.id DESC LIMIT %(limit)s
+
+-- name: count_outcomes
+-- What came of the mails of the last seven days, by the day of the mail.
+SELECT coalesce(sum(mails), 0)::bigint AS mails, coalesce(sum(opened), 0)::bigint AS opened,
+    coalesce(sum(clicked), 0)::bigint AS clicked, coalesce(sum(replied), 0)::bigint AS replied,
+    coalesce(sum(bounced), 0)::bigint AS bounced, coalesce(sum(complained), 0)::bigint AS complained,
+    coalesce(sum(unsubscribed), 0)::bigint AS unsubscribed
+FROM outcome_days WHERE grain = 'step' AND send_day > %(day)s::date - 7 AND send_day <= %(day)s::date + 1
+
+-- name: count_feed
+-- Events that have no position yet, how long the oldest of them waits, and webhooks that fail or are off.
+SELECT count(*) AS waiting,
+    coalesce(extract(epoch FROM %(now)s::timestamptz - min(at)), 0)::float8 AS oldest_seconds,
+    (SELECT count(*) FROM webhooks WHERE deleted_at IS NULL AND (failing_since IS NOT NULL
+        OR switched_off_at IS NOT NULL)) AS failing_webhooks
+FROM send_events WHERE position IS NULL

@@ -1,0 +1,1 @@
+"""Statistics: counts and rates of what came of the mails."""

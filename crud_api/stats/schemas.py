@@ -1,0 +1,84 @@
+"""Defines the query parameters and response bodies of the statistics."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from crud_api.base_schema import Query, ResponseBody, without_empty
+from sequence_store.domain.rates import RATES
+
+DAYS = 30
+MOST_DAYS = 366
+MOST_ROWS = 1_000
+
+By = Literal["sequence", "step", "mailbox", "day"]
+
+
+class Stats(ResponseBody):
+    """What came of the mails of some days. A reply counts on the day of its mail, however late it comes.
+
+    Each mail counts once for each kind, however often it was opened or replied to. Rates are between 0 and
+    1, and null if there is nothing to divide by; the name of each says its denominator.
+    """
+
+    sequence_id: UUID | None = None
+    sequence_name: str | None = None
+    step_id: UUID | None = None
+    step_number: int | None = None
+    mailbox_id: UUID | None = None
+    day: date | None = None
+    mails: int = Field(description="Mails that a server accepted, and those of which that is unknown")
+    sent: int
+    unknown: int
+    hard_failed: int = Field(description="Mails that the server refused for good; they are not in `mails`")
+    opened: int = Field(description="Mails that a person opened")
+    clicked: int = Field(description="Mails in which a person followed a link")
+    machine_opened: int = Field(description="Mails whose pixel a program fetched")
+    machine_clicked: int = Field(description="Mails in which a program followed a link")
+    replied: int
+    bounced: int = Field(description="Mails that came back for good, and `hardFailed`")
+    complained: int
+    unsubscribed: int
+    enrolments: int = Field(description="Enrolments whose first mail is among these mails")
+    enrolments_replied: int = Field(description="Those of them that replied to any of their mails")
+    opened_per_mail: float | None = Field(description=RATES["opened_per_mail"].meaning)
+    clicked_per_mail: float | None = Field(description=RATES["clicked_per_mail"].meaning)
+    replied_per_mail: float | None = Field(description=RATES["replied_per_mail"].meaning)
+    replied_per_enrolment: float | None = Field(description=RATES["replied_per_enrolment"].meaning)
+    bounced_per_attempt: float | None = Field(description=RATES["bounced_per_attempt"].meaning)
+    complained_per_mail: float | None = Field(description=RATES["complained_per_mail"].meaning)
+    unsubscribed_per_mail: float | None = Field(description=RATES["unsubscribed_per_mail"].meaning)
+
+
+class StatsQuery(Query):
+    """Query parameters of the statistics."""
+
+    by: By = Field("sequence", description="What a row is")
+    sequence_id: UUID | None = Field(None, alias="sequenceId", description="Only mails of this sequence")
+    from_: date | None = Field(
+        None, alias="from", description=f"First day of the mails; {DAYS} days up to `to` if absent"
+    )
+    to: date | None = Field(None, description="Last day of the mails; today if absent")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_absent(cls, query: Any) -> Any:
+        return without_empty(query)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.from_ and self.to and self.from_ > self.to:
+            raise ValueError("from: must not be after to")
+        return self
+
+    def days(self, today: date) -> tuple[date, date]:
+        """Return the first and the last day; raise ValueError if they are too far apart or in wrong order."""
+        last = self.to or max(today, self.from_ or today)
+        first = self.from_ or (last - timedelta(days=DAYS - 1) if last > date(1, 2, 1) else last)
+        if (last - first).days >= MOST_DAYS:
+            raise ValueError(f"from: must be at most {MOST_DAYS - 1} days before to")
+        return first, last

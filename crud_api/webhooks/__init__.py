@@ -1,0 +1,1 @@
+"""Webhooks: receivers of the feed over https."""

@@ -1,0 +1,15 @@
+DROP TABLE check_results;
+DROP TABLE webhooks;
+DROP VIEW IF EXISTS enrolment_facts, mail_facts;
+DROP FUNCTION IF EXISTS outcomes_of_enrolments;
+DROP TABLE fact_days;
+DROP TABLE outcome_days;
+DROP TABLE mail_outcomes;
+DROP TABLE feed;
+DROP TRIGGER sequences_contacts_completed ON sequences_contacts;
+DROP TRIGGER sends_outcome ON sends;
+DROP INDEX archived_sends_send_at;
+DROP INDEX send_events_waiting;
+DROP INDEX send_events_position;
+ALTER TABLE send_events DROP COLUMN machine, DROP COLUMN position;
+COMMENT ON TABLE send_events IS 'What happened that the row of a send cannot hold; append-only';

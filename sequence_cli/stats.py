@@ -1,0 +1,110 @@
+"""Command `sequences stats`: counts and rates of what came of the mails."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from sequence_cli.output import AsJson, plain_table, print_json
+from sequence_cli.sequence_names import find_sequence
+
+MOST_ROWS = 1_000
+DAYS = 30
+
+
+class By(StrEnum):
+    """What a row is."""
+
+    SEQUENCE = "sequence"
+    STEP = "step"
+    MAILBOX = "mailbox"
+    DAY = "day"
+
+
+NAMES = {
+    By.SEQUENCE: ("sequence_name",),
+    By.STEP: ("sequence_name", "step_number"),
+    By.MAILBOX: ("mailbox_id",),
+    By.DAY: ("day",),
+}
+COLUMNS = ("mails", "opened", "clicked", "replied", "bounced", "enrolments")
+RATES = ("replied_per_mail", "replied_per_enrolment", "bounced_per_attempt")
+
+
+def stats(
+    by: Annotated[By, typer.Option("--by", help="What a row is.")] = By.SEQUENCE,
+    sequence: Annotated[
+        str | None, typer.Option("--sequence", help="Only this sequence: its name or id.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day of the mails (YYYY-MM-DD); 30 days up to --to.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day of the mails; today if absent.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Count what came of the mails, by the day of the mail: a reply counts on the day of its mail.
+
+    docs/outcomes.md defines the counts and rates; --json shows all of them.
+    """
+    from datetime import UTC, datetime, timedelta
+
+    from sequence_store.domain.rates import COUNTS, rates_of
+    from sequence_store.postgres.connection import connect
+    from sequence_store.postgres.queries import query
+    from sequence_store.settings import ObserverSettings, read_settings
+
+    settings = read_settings(ObserverSettings)
+    to = _day("--to", last) or settings.calendar.day_of(datetime.now(UTC))
+    since = _day("--from", first) or to - timedelta(days=min(DAYS - 1, to.toordinal() - 1))
+    if since > to:
+        raise typer.BadParameter("must not be after --to", param_hint="--from")
+    with connect(settings.readonly_database_url, name="sequences stats", autocommit=True) as connection:
+        parameters = {
+            "sequence": find_sequence(connection, sequence) if sequence else None,
+            "from": since,
+            "to": to,
+            "most": MOST_ROWS,
+        }
+        cursor = connection.execute(query("stats", f"by_{by}"), parameters)
+        names = [column.name for column in cursor.description or ()]
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    shown = [
+        {name: value for name, value in row.items() if name not in {"id", "sequence"}}
+        | rates_of({name: row[name] for name in COUNTS})
+        for row in rows
+    ]
+    if as_json:
+        print_json({"from": since, "to": to, "by": by, "rows": shown})
+    else:
+        _print(by, f"Mails of {since} to {to}", shown)
+
+
+def _print(by: By, title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+
+    if not rows:
+        typer.echo(f"{title}: none.")
+        return
+    table = plain_table(title)
+    for name in NAMES[by]:
+        table.add_column(name.removesuffix("_name").removesuffix("_id").replace("_", "\n"))
+    for name in (*COLUMNS, *RATES):
+        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            *(str(row[name]) for name in NAMES[by]),
+            *(f"{row[name]:,}" for name in COLUMNS),
+            *("–" if row[name] is None else f"{100 * row[name]:.1f}%" for name in RATES),
+        )
+    Console().print(table)
+
+
+def _day(option: str, text: str | None) -> Any:
+    from datetime import date
+
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no day like 2026-06-15", param_hint=option) from None

@@ -1,0 +1,1 @@
+"""Sends the events of the feed to webhooks."""
