@@ -30,7 +30,6 @@ COMPARED = timedelta(days=35)
     deps=["sends", "delivery_results"],
     metadata=MAIL_FACTS,
     pool="mail_facts",
-    backfill_policy=dg.BackfillPolicy.single_run(),
 )
 def mail_facts(
     context: dg.AssetExecutionContext,

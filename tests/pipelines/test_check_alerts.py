@@ -14,7 +14,7 @@ from sequence_pipelines.jobs import check_alerts as job
 from sequence_pipelines.jobs.check_alerts import check_alert_sensor
 from sequence_pipelines.maintenance.check_alerts import Evaluation, judge, judge_silence
 from sequence_pipelines.resources.database import Database
-from tests.conftest import Database as TestDatabase
+from tests.conftest import Database as OwnDatabase
 from tests.conftest import Services
 
 NOW = datetime(2026, 6, 15, 12, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_checks_that_have_not_run_for_two_hours_are_a_failure(minutes: int, pass
 
 @pytest.fixture
 def tick(
-    database: TestDatabase, settings: Services, monkeypatch: pytest.MonkeyPatch
+    database: OwnDatabase, settings: Services, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., list[str]]:
     """Return a function that stores results of a check and evaluates the sensor; it returns the alerts."""
     told: list[str] = []
@@ -102,7 +102,7 @@ def tick(
 
 
 def test_sensor_tells_once_and_keeps_the_results_for_the_metrics(
-    tick: Callable[..., list[str]], database: TestDatabase
+    tick: Callable[..., list[str]], database: OwnDatabase
 ) -> None:
     fails, passes = ("sending_health", "no_dead_letters", False), ("sending_health", "no_dead_letters", True)
     assert tick(fails) == []
@@ -120,7 +120,7 @@ def test_sensor_tells_once_and_keeps_the_results_for_the_metrics(
 
 
 def test_sensor_tells_that_the_checks_do_not_run(
-    tick: Callable[..., list[str]], database: TestDatabase
+    tick: Callable[..., list[str]], database: OwnDatabase
 ) -> None:
     assert tick() == []
     with database.connect() as connection:

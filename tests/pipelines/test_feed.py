@@ -285,32 +285,24 @@ def test_two_sequencers_give_each_position_once(database: Database) -> None:
 
 
 def test_dump_restored_into_another_database_goes_on_where_it_was(
-    database: Database, postgres: Postgres, tmp_path: Path
+    database: Database, postgres: Postgres
 ) -> None:
     """Positions are stored, and no transaction id matters: what was waiting gets the next positions."""
     with database.connect(autocommit=True) as connection:
         connection.execute("INSERT INTO send_events (kind) SELECT 'auto_reply' FROM generate_series(1, 10)")
         drain_feed(connection)
         connection.execute("INSERT INTO send_events (kind) SELECT 'resolved' FROM generate_series(1, 3)")
-    dumped = tmp_path / "dump.sql"
     prefix = [*postgres.run_as.prefix]
     url = postgres.url("postgres", database.name)
-    with dumped.open("wb") as out:
-        subprocess.run([*prefix, str(binaries() / "pg_dump"), url], stdout=out, check=True)
-        postgres.create_database("restored_feed")
-        subprocess.run(
-            [
-                *prefix,
-                str(binaries() / "psql"),
-                "-q",
-                "-v",
-                "ON_ERROR_STOP=1",
-                postgres.url("postgres", "restored_feed"),
-            ],
-            stdin=dumped.open("rb"),
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
+    dump = subprocess.run([*prefix, str(binaries() / "pg_dump"), url], capture_output=True, check=True).stdout
+    postgres.create_database("restored_feed")
+    restored_url = postgres.url("postgres", "restored_feed")
+    subprocess.run(
+        [*prefix, str(binaries() / "psql"), "-q", "-v", "ON_ERROR_STOP=1", restored_url],
+        input=dump,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     try:
         with connect(postgres.url(OWNER, "restored_feed"), name="test", autocommit=True) as restored:
             assert drain_feed(restored) == 3
