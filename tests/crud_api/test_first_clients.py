@@ -42,6 +42,7 @@ SEQUENCE_FIELDS = {
     "isActive",
     "maxNewPerDay",
     "priority",
+    "replyStops",
     "createdAt",
     "lastUpdatedAt",
 }

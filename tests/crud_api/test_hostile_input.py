@@ -36,9 +36,11 @@ HOSTILE = [
 ]
 FIELDS = [
     ("sequences", "name"),
+    ("sequences", "replyStops"),
     ("steps", "mailSubject"),
     ("steps", "mailContent"),
     ("steps", "stepName"),
+    ("steps", "mailFormat"),
     ("mailboxes", "address"),
     ("mailboxes", "displayName"),
     ("mailboxes", "timeZone"),
@@ -51,6 +53,7 @@ FIELDS = [
     ("mailboxes", "imapHost"),
     ("mailboxes", "imapSecurity"),
     ("contacts", "name"),
+    ("contacts", "holdUntil"),
     ("contacts", "mailAddress"),
 ]
 
