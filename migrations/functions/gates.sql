@@ -96,5 +96,5 @@ $$;
 REVOKE EXECUTE ON FUNCTION is_in_force, is_suppressed, closed_gate, next_free_place
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT EXECUTE ON FUNCTION is_in_force TO sequence_api, sequence_pipeline, sequence_readonly;
-GRANT EXECUTE ON FUNCTION is_suppressed TO sequence_pipeline;
+GRANT EXECUTE ON FUNCTION is_suppressed TO sequence_api, sequence_pipeline;
 GRANT EXECUTE ON FUNCTION closed_gate TO sequence_api;
