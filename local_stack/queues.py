@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import boto3
+from botocore.config import Config
 
 from sequence_store.errors import StoreError
 from sequence_store.postgres.connection import connect
@@ -20,6 +21,9 @@ from sequence_store.postgres.lookback import LIVE_AT_MOST
 from sequence_store.postgres.queries import query
 from sequence_store.settings import OwnerSettings, read_settings
 from sequence_store.sqs import create_queues, sqs_client
+
+# The endpoint is on loopback, so no proxy of the environment counts.
+S3 = Config(connect_timeout=3, read_timeout=30, retries={"mode": "standard", "max_attempts": 4}, proxies={})
 
 
 def restore(settings: OwnerSettings) -> int:
@@ -43,7 +47,7 @@ def create_buckets(settings: OwnerSettings) -> None:
     if endpoint is None or endpoint != str(settings.aws_endpoint_url_sqs):
         return
     # In this region S3 needs no location; the local one serves its buckets in every region.
-    client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint)
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url=endpoint, config=S3)
     for bucket in sorted(filter(None, buckets)):
         client.create_bucket(Bucket=bucket)
     client.close()

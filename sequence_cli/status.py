@@ -234,4 +234,8 @@ def _document(state: SystemState, todo: list[str]) -> dict[str, Any]:
             {"status": status, "reason": reason, "sends": n}
             for (status, reason), n in state.ledger.reasons.items()
         ]
+        document["ledger"]["checks"] = [
+            {"asset": asset, "check": check, "passed": passed}
+            for (asset, check), passed in state.ledger.checks.items()
+        ]
     return document

@@ -133,7 +133,7 @@ def test_shell_completion_names_the_commands(tmp_path: Path) -> None:
     shown = sequences(
         folder=tmp_path, _SEQUENCES_COMPLETE="complete_bash", COMP_WORDS="sequences st", COMP_CWORD="1"
     )
-    assert set(shown.stdout.split()) == {"stack", "status"}
+    assert set(shown.stdout.split()) == {"stack", "stats", "status"}
 
 
 def test_roles_log_in_with_the_passwords_of_their_urls(database: Database) -> None:
