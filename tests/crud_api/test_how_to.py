@@ -58,6 +58,7 @@ class Reader:
             "/mailboxes": self.mailbox["id"],
             "/suppressions": self.api.get("/suppressions").json()[-1:] or [{"id": "none"}],
             "/imports": self.api.get("/imports").json()[-1:] or [{"id": "none"}],
+            "/webhooks": self.api.get("/webhooks").json()[-1:] or [{"id": "none"}],
         }
         own: Any = next((value for start, value in ids.items() if written.startswith(start)), "")
         own = own[0]["id"] if isinstance(own, list) else own
@@ -89,6 +90,7 @@ def reader(api: Api, monkeypatch: pytest.MonkeyPatch) -> Reader:
     for name, url in (("DATABASE_URL", api.database.owner), ("PIPELINE_DATABASE_URL", api.database.pipeline)):
         monkeypatch.setenv(name, url)
     sequence, mailbox = api.sequence(), api.mailbox(**WINDOW)
+    api.made("/webhooks", {"url": "https://crm.example.com/hooks/sequences"})
     api.made(f"/sequences/{sequence['id']}/mailboxes", {"mailboxIds": [mailbox["id"]]})
     return Reader(api, sequence, api.enrolled(sequence), mailbox)
 
