@@ -40,7 +40,7 @@ def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make generated requests valid: one id in a path, distinct step numbers, a complete ramp-up, a file."""
+    """Make generated requests valid: one id in a path, days in order, distinct steps, a ramp-up, a file."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     listed = LISTS.get(case.path) if case.method == "DELETE" else None
@@ -49,6 +49,11 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     for name, value in (case.path_parameters or {}).items():
         if isinstance(value, list) and value:  # an inferred link passes `contactIds` for `contact_id`
             case.path_parameters[name] = value[0]
+        elif value in (None, "None"):  # an inferred link passes an id that is null, as that of an event may be
+            case.path_parameters[name] = SOME_ID
+    days = [case.query[name] for name in ("from", "to") if name in (case.query or {})]
+    if len(days) == 2:
+        case.query = dict(case.query) | dict(zip(("from", "to"), sorted(days), strict=True))
     if case.media_type == "application/octet-stream" and isinstance(case.body, Binary):
         case.body = Binary(b"name,mailAddress,reason\nAda,ada@example.com," + case.body.data + b"\n")
     if not isinstance(case.body, dict):
