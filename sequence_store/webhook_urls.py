@@ -19,9 +19,7 @@ _NAME = rf"({HOST_LABEL}\.){{1,120}}[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?"
 _PRIVATE = rf"([A-Za-z0-9-]+\.)*({'|'.join(_INTERNAL)})"
 
 # The documented URLs. A public IP address may stand for the name.
-URL_PATTERN = (
-    rf"^https://(?!{_PRIVATE}\.?(:443)?([/?]|$)){_NAME}\.?(:443)?([/?][!\"$-\[\]-~]*)?$"
-)
+URL_PATTERN = rf"^https://(?!{_PRIVATE}\.?(:443)?([/?]|$)){_NAME}\.?(:443)?([/?][!\"$-\[\]-~]*)?$"
 
 
 def check_url(url: str, *, local: bool) -> str:

@@ -31,6 +31,16 @@ def storable(value: Any) -> Any:
     return value
 
 
+def one_id(value: Any) -> Any:
+    """Return the id that an inferred link passes.
+
+    It may pass the list `contactIds` for `contact_id`, or an id that is null, as those of an event may be.
+    """
+    if isinstance(value, list) and value:
+        return value[0]
+    return SOME_ID if value in (None, "None") else value
+
+
 @schemathesis.hook
 def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
     """Reject queries with an empty size or page (the API ignores them), and lists or objects as values."""
@@ -46,11 +56,7 @@ def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwar
     listed = LISTS.get(case.path) if case.method == "DELETE" else None
     if listed and not isinstance(case.body, dict) and not (case.query or {}).get(listed):
         case.query = dict(case.query or {}) | {listed: [SOME_ID]}  # the list is in the body or in the query
-    for name, value in (case.path_parameters or {}).items():
-        if isinstance(value, list) and value:  # an inferred link passes `contactIds` for `contact_id`
-            case.path_parameters[name] = value[0]
-        elif value in (None, "None"):  # an inferred link passes an id that is null, as that of an event may be
-            case.path_parameters[name] = SOME_ID
+    case.path_parameters = {name: one_id(value) for name, value in (case.path_parameters or {}).items()}
     days = [case.query[name] for name in ("from", "to") if name in (case.query or {})]
     if len(days) == 2:
         case.query = dict(case.query) | dict(zip(("from", "to"), sorted(days), strict=True))

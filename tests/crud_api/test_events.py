@@ -195,6 +195,17 @@ def test_outcome_that_changes_is_taken_out_of_the_counts(api: Api, mailed: Any) 
     assert (row["mails"], row["unknown"], row["enrolments"], row["repliedPerMail"]) == (0, 0, 0, None)
 
 
+def test_stats_by_day_show_the_latest_days_in_order(api: Api) -> None:
+    api.sql(
+        "INSERT INTO outcome_days (grain, send_day, sequence_id, step_id, mailbox_id, mails)"
+        " SELECT 'day', date '2020-01-01' + n, 0, 0, 0, 1 FROM generate_series(0, 1000) n"
+    )
+    rows = api.get("/stats", params={"by": "day", "from": "2000-01-01", "to": "2030-01-01"}).json()
+    days = [row["day"] for row in rows]
+    assert (len(days), days[0], days[-1]) == (1_000, "2020-01-02", "2022-09-27")
+    assert days == sorted(days)
+
+
 @pytest.mark.parametrize(
     ("query", "status"),
     [
