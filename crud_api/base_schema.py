@@ -83,13 +83,6 @@ class PatchBody(RequestBody):
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
-def without_empty(query: Any) -> Any:
-    """Return query parameters without those that are empty, which are treated as absent."""
-    if not isinstance(query, dict):
-        return query
-    return {name: value for name, value in query.items() if value not in ("", [""])}
-
-
 class Query(BaseModel):
     """Query parameters of a route; unknown names are rejected."""
 

@@ -6,13 +6,20 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from sequence_store.domain.addresses import HOST_LABEL
 from sequence_store.loopback import is_loopback
 from sequence_store.networks import is_private
 
 LONGEST_URL = 2_000
 HTTPS_PORT = 443
 _PRINTABLE = re.compile(r"[!-~]+")
-_INTERNAL = ("localhost", ".localhost", ".local", ".internal", ".lan", ".home.arpa")
+_INTERNAL = ("localhost", "local", "internal", "lan", r"home\.arpa")  # the ends of names in private networks
+# A last label that begins with a digit would be read as an IPv4 address.
+_NAME = rf"({HOST_LABEL}\.){{1,120}}[A-Za-z]([A-Za-z0-9-]{{0,61}}[A-Za-z0-9])?"
+_PRIVATE = rf"([A-Za-z0-9-]+\.)*({'|'.join(_INTERNAL)})"
+
+# The documented URLs. A public IP address may stand for the name.
+URL_PATTERN = rf"^https://(?!{_PRIVATE}\.?(:443)?([/?]|$)){_NAME}\.?(:443)?([/?][!\"$-\[\]-~]*)?$"
 
 
 def check_url(url: str, *, local: bool) -> str:
@@ -41,7 +48,7 @@ def check_url(url: str, *, local: bool) -> str:
     if parts.scheme != "https" or port not in {None, HTTPS_PORT}:
         raise ValueError("must be https on port 443")
     if _is_internal(host):
-        raise ValueError("must not be in a private network")
+        raise ValueError("must have the name or the address of a public host, not of a private network")
     return url
 
 
@@ -51,8 +58,4 @@ def _is_internal(host: str) -> bool:
         return is_private((str(ip_address(name)),))
     except ValueError:
         pass
-    return (
-        "." not in name
-        or name.endswith(_INTERNAL)
-        or re.fullmatch(r"[0-9.]+|0x.*|[0-9a-fx.]*\.0x[0-9a-f]+", name) is not None
-    )
+    return not re.fullmatch(_NAME, name) or re.fullmatch(_PRIVATE, name) is not None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
-from crud_api.base_schema import Query, ResponseBody, without_empty
+from crud_api.base_schema import Query, ResponseBody
 from sequence_store.domain.feed_kinds import FEED_KINDS
 
 DEFAULT_SIZE = 100
 LARGEST_SIZE = 1_000
 LARGEST_POSITION = 2**63 - 1
+
+Kind = Annotated[str, Field(json_schema_extra={"enum": sorted(FEED_KINDS)})]
 
 
 class Event(ResponseBody):
@@ -44,18 +46,13 @@ class EventQuery(Query):
         description="The position after which to read: the X-Next-Cursor of the previous page; 0: from the "
         "oldest event that is kept",
     )
-    kinds: list[str] | None = Field(
+    kinds: list[Kind] | None = Field(
         None,
+        min_length=1,
         max_length=100,
-        description="Only these kinds, separated by commas or in several parameters: "
-        + ", ".join(sorted(FEED_KINDS)),
+        description="Only these kinds, separated by commas or in several parameters",
     )
     size: int = Field(DEFAULT_SIZE, ge=1, le=LARGEST_SIZE, description="Events per page")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _empty_is_absent(cls, query: Any) -> Any:
-        return without_empty(query)
 
     @field_validator("kinds")
     @classmethod

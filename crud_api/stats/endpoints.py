@@ -19,8 +19,8 @@ router = APIRouter(tags=["stats"])
 def get_stats(query: Annotated[StatsQuery, Query()], store: Store, today: Today) -> Response:
     """Count what came of the mails, by sequence, step, mailbox or day of the mail.
 
-    At most 1,000 rows, those with the most mails first (days and steps: in order). The counts come from the
-    feed and are as new as its latest position.
+    At most 1,000 rows, those with the most mails first; steps and days are in order, and of days the latest
+    1,000 are shown. The counts come from the feed and are as new as its latest position.
     """
     with store.reading() as connection:
         return json_response(to_json_bytes(service.read(connection, query, today)))

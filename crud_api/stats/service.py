@@ -22,12 +22,9 @@ FIELDS = {name: field.alias or name for name, field in Stats.model_fields.items(
 def read(connection: Connection, query: StatsQuery, today: date) -> list[dict[str, Any]]:
     """Return the document of Stats for each sequence, step, mailbox or day that has mails.
 
-    Raise InvalidInputError if the sequence does not exist or the days are too far apart.
+    Raise InvalidInputError if the sequence does not exist.
     """
-    try:
-        first, last = query.days(today)
-    except ValueError as error:
-        raise InvalidInputError(str(error)) from None
+    first, last = query.days(today)
     sequence = None if query.sequence_id is None else _sequence(connection, query.sequence_id)
     rows = repository.read(connection, query.by, sequence, first, last)
     return [_document(row._asdict()) for row in rows]

@@ -9,13 +9,22 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from crud_api.base_schema import UNSENT, PatchBody, RequestBody, ResponseBody, example, example_of_changes
-from crud_api.events.schemas import known_kinds
+from crud_api.events.schemas import Kind, known_kinds
 from crud_api.paging import Paging
-from sequence_store.webhook_urls import LONGEST_URL
+from sequence_store.webhook_urls import LONGEST_URL, URL_PATTERN, check_url
 
 EXAMPLE: dict[str, Any] = {"url": "https://crm.example.com/hooks/sequences", "kinds": ["replied", "bounced"]}
-Kinds = Annotated[list[str], Field(max_length=100), AfterValidator(known_kinds)]
-Url = Annotated[str, Field(max_length=LONGEST_URL, description="https on port 443, in no private network")]
+Kinds = Annotated[list[Kind], Field(min_length=1, max_length=100), AfterValidator(known_kinds)]
+Url = Annotated[
+    str,
+    Field(
+        max_length=LONGEST_URL,
+        description="https on port 443, in no private network. A public IP address may stand for the host "
+        "name; in the environment `local` also a loopback address, with http and any port",
+        json_schema_extra={"pattern": URL_PATTERN},
+    ),
+    AfterValidator(lambda url: check_url(url, local=True)),  # the service knows the environment
+]
 
 
 class WebhookCreate(RequestBody):

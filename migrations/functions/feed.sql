@@ -9,6 +9,7 @@ RETURN CASE p_kind
     WHEN 'complaint' THEN 'complained'
     WHEN 'reply' THEN 'replied'
     WHEN 'auto_reply' THEN 'auto_replied'
+    WHEN 'opt_out' THEN 'opted_out'
     ELSE p_kind END;
 
 -- What the feed shows of an event's detail: words, codes and numbers. A text that a person or a server wrote
@@ -92,7 +93,7 @@ BEGIN
             min(v.at) FILTER (WHERE v.kind IN ('bounce', 'hard_failed')) AS hard_bounced_at,
             min(v.at) FILTER (WHERE v.kind = 'soft_bounce') AS soft_bounced_at,
             min(v.at) FILTER (WHERE v.kind = 'complaint') AS complained_at,
-            min(v.at) FILTER (WHERE v.kind IN ('unsubscribed', 'opted_out')) AS unsubscribed_at
+            min(v.at) FILTER (WHERE v.kind = 'unsubscribed') AS unsubscribed_at
         FROM send_events v
         WHERE v.id = ANY (ids) AND v.sequence_id IS NOT NULL AND v.contact_id IS NOT NULL
             AND v.step_id IS NOT NULL AND v.round IS NOT NULL

@@ -70,9 +70,14 @@ BEGIN
         END IF;
     ELSIF kind IN ('hard_bounce', 'soft_bounce', 'none') THEN
         RETURN 'archived';
-    ELSIF kind = 'complaint' THEN
-        PERFORM suppress_contact(p_contact_id, 'unsubscribed', 'complaint', pads);
-        RETURN 'recorded';
+    ELSE
+        INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind, detail)
+        VALUES (p_sequence_id, p_contact_id, p_step_id, p_round, clock_timestamp(),
+            CASE kind WHEN 'unsubscribe' THEN 'opt_out' ELSE kind END, noted);
+        IF kind = 'complaint' THEN
+            PERFORM suppress_contact(p_contact_id, 'unsubscribed', 'complaint', pads);
+            RETURN 'recorded';
+        END IF;
     END IF;
     IF kind = 'reply' THEN
         PERFORM stop_for_reply(p_sequence_id, p_contact_id, p_step_id, p_round, stopped.reach);
@@ -89,6 +94,8 @@ BEGIN
         RETURN 'opt_out_unverified';
     ELSIF (p_mail->>'left')::boolean THEN
         PERFORM end_after_mail(p_sequence_id, p_contact_id, true, 'removed', 'left_company');
+        INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind)
+        VALUES (p_sequence_id, p_contact_id, p_step_id, p_round, clock_timestamp(), 'left_company');
         RETURN 'left_company';
     ELSIF (p_mail->>'away')::boolean THEN
         SELECT

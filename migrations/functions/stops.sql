@@ -201,11 +201,15 @@ BEGIN
 END $$;
 
 -- Holds a contact: it gets no mail of a date up to p_until. p_reason `away` (an absence notice) never
--- replaces or shortens a hold; `manual` (a person) replaces any, and p_until null ends it.
+-- replaces or shortens a hold; `manual` (a person) replaces any, and p_until null ends it. A new or changed
+-- hold is an event.
 CREATE OR REPLACE FUNCTION hold_contact(p_contact_id bigint, p_from date, p_until date, p_reason text)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    before contacts;
 BEGIN
     PERFORM lock_for_stop(ARRAY[p_contact_id], 0, p_contact_id, 0, 0);
+    SELECT * INTO before FROM contacts WHERE id = p_contact_id;
     IF p_reason = 'manual' THEN
         UPDATE contacts SET hold_until = p_until, held_at = clock_timestamp(),
             hold_from = CASE WHEN p_until IS NULL THEN NULL WHEN hold_until >= p_from
@@ -221,6 +225,11 @@ BEGIN
     IF NOT FOUND THEN RETURN false; END IF;
     IF p_until IS NOT NULL THEN
         PERFORM cancel_live_sends(ARRAY[p_contact_id], NULL, p_until, 'away');
+        INSERT INTO send_events (sequence_id, contact_id, at, kind, detail)
+        SELECT min(e.sequence_id), p_contact_id, clock_timestamp(), 'held',
+            jsonb_build_object('until', p_until, 'reason', p_reason)
+        FROM sequences_contacts e WHERE e.contact_id = p_contact_id
+        HAVING (p_until, p_reason) IS DISTINCT FROM (before.hold_until, before.hold_reason);
     END IF;
     RETURN true;
 END $$;

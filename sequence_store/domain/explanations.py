@@ -397,6 +397,7 @@ _FEEDBACK: dict[StrEnum, Explanation] = {
     EventKind.REPLY_UNDONE: Explanation("A person undid the stop by a reply."),
     EventKind.OPT_OUT_CONFIRMED: Explanation("A person confirmed an opt-out; the address is suppressed."),
     EventKind.OPT_OUT_LIFTED: Explanation("A person lifted an opt-out that was not verified."),
+    EventKind.HELD: Explanation("The contact gets no mail up to a date: it is away, or a person held it."),
     EnrolmentReason.LEFT_COMPANY: Explanation(
         "An automatic reply says that the contact has left the company.",
         "Run `sequences replies list`, and decide whether to enrol somebody else.",

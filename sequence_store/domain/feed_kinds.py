@@ -16,6 +16,7 @@ FEED_NAMES: Mapping[str, str] = MappingProxyType(
         FeedbackKind.COMPLAINT: "complained",
         FeedbackKind.REPLY: "replied",
         FeedbackKind.AUTO_REPLY: "auto_replied",
+        FeedbackKind.OPT_OUT: "opted_out",
     }
 )
 NOT_STORED = frozenset({FeedbackKind.DELIVERY})  # it changes nothing, so no event is recorded

@@ -382,6 +382,8 @@ class EventKind(StrEnum):
     REPLY_UNDONE = "reply_undone"
     OPT_OUT_CONFIRMED = "opt_out_confirmed"
     OPT_OUT_LIFTED = "opt_out_lifted"
+    HELD = "held"
+    LEFT_COMPANY = "left_company"
     MAILBOX_PARKED = "mailbox_parked"
     SEQUENCE_SWITCHED_OFF = "sequence_switched_off"
 

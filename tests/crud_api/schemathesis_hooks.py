@@ -31,6 +31,16 @@ def storable(value: Any) -> Any:
     return value
 
 
+def one_id(value: Any) -> Any:
+    """Return the id that an inferred link passes.
+
+    It may pass the list `contactIds` for `contact_id`, or an id that is null, as those of an event may be.
+    """
+    if isinstance(value, list) and value:
+        return value[0]
+    return SOME_ID if value in (None, "None") else value
+
+
 @schemathesis.hook
 def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
     """Reject queries with an empty size or page (the API ignores them), and lists or objects as values."""
@@ -40,15 +50,16 @@ def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
 
 @schemathesis.hook
 def before_call(context: schemathesis.HookContext, case: schemathesis.Case, kwargs: dict[str, Any]) -> None:
-    """Make generated requests valid: one id in a path, distinct step numbers, a complete ramp-up, a file."""
+    """Make generated requests valid: one id in a path, days in order, distinct steps, a ramp-up, a file."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
     listed = LISTS.get(case.path) if case.method == "DELETE" else None
     if listed and not isinstance(case.body, dict) and not (case.query or {}).get(listed):
         case.query = dict(case.query or {}) | {listed: [SOME_ID]}  # the list is in the body or in the query
-    for name, value in (case.path_parameters or {}).items():
-        if isinstance(value, list) and value:  # an inferred link passes `contactIds` for `contact_id`
-            case.path_parameters[name] = value[0]
+    case.path_parameters = {name: one_id(value) for name, value in (case.path_parameters or {}).items()}
+    days = [case.query[name] for name in ("from", "to") if name in (case.query or {})]
+    if len(days) == 2:
+        case.query = dict(case.query) | dict(zip(("from", "to"), sorted(days), strict=True))
     if case.media_type == "application/octet-stream" and isinstance(case.body, Binary):
         case.body = Binary(b"name,mailAddress,reason\nAda,ada@example.com," + case.body.data + b"\n")
     if not isinstance(case.body, dict):

@@ -157,6 +157,15 @@ class World:
             )
         )
 
+    def feed(self, contact: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return what the feed shows of the contact after its mails' outcomes, in order."""
+        rows = self.connection.execute(
+            "SELECT feed_kind(kind), feed_detail(detail) FROM send_events"
+            " WHERE contact_id = %s AND kind <> 'sent' ORDER BY id",
+            (contact,),
+        ).fetchall()
+        return [(kind, detail) for kind, detail in rows]
+
     def resume(self, contact: int, name: str = "a") -> str:
         return str(
             self.one(
@@ -234,6 +243,31 @@ def test_reply_to_an_earlier_round_and_to_an_archived_mail_stops_the_current_rou
     assert isinstance(world.mail(bob), tuple)
     assert world.receive("reply", key) == "stopped_contact"
     assert world.mail(bob) == "enrolment_replied"
+    assert world.feed(bob) == [("replied", {})]
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown"),
+    [
+        ("opt_out", ["opted_out", "unsubscribed"]),
+        ("unsubscribe", ["opted_out", "unsubscribed"]),
+        ("auto_reply", ["auto_replied"]),
+        ("complaint", ["complained"]),
+        ("hard_bounce", []),
+    ],
+)
+def test_feed_shows_what_came_back_on_an_archived_mail(world: World, kind: str, shown: list[str]) -> None:
+    world.enter(a="contact")
+    bob = world.contact("bob@people.example")
+    key = key_of(world.mail(bob))
+    world.connection.execute(
+        "WITH gone AS (DELETE FROM sends RETURNING *) INSERT INTO archived_sends (sequence_id, contact_id,"
+        " step_id, mailbox_id, send_at, finished_at, due_day, plan_day, send_day, attempt, round, status)"
+        " SELECT sequence_id, contact_id, step_id, mailbox_id, send_at, finished_at, due_day, plan_day,"
+        " send_day, attempt, round, status FROM gone"
+    )
+    world.receive(kind, key, sender="bob@people.example")
+    assert [name for name, _ in world.feed(bob)] == shown
 
 
 def test_mail_is_judged_once_wherever_it_lies(world: World) -> None:
@@ -287,6 +321,11 @@ def test_opt_out_suppresses_only_with_a_key_and_from_the_contact_itself(world: W
     assert world.one("SELECT settle_opt_out(%s, true, 'test', %s)", uuid, world.pads)
     assert world.mail(joe) == "enrolment_unsubscribed"
     assert world.resume(bob) == "suppressed"
+    assert [[kind for kind, _ in world.feed(contact)] for contact in (bob, eve, joe)] == [
+        ["opted_out", "unsubscribed"],
+        ["opted_out", "opt_out_lifted"],
+        ["opted_out", "opt_out_confirmed"],
+    ]
 
 
 def test_absence_holds_and_never_replaces_a_persons_hold(world: World) -> None:
@@ -310,8 +349,15 @@ def test_absence_holds_and_never_replaces_a_persons_hold(world: World) -> None:
         1,
         "manual",
     )
+    world.one("SELECT hold_contact(%s, current_date, current_date + 1, 'manual')", bob)
     world.one("SELECT hold_contact(%s, current_date, NULL, 'manual')", bob)
     assert isinstance(world.mail(bob), tuple)
+    held = [(detail["reason"], detail["until"]) for kind, detail in world.feed(bob) if kind == "held"]
+    today = world.one("SELECT current_date")
+    assert held == [
+        (reason, str(today + timedelta(days=days)))
+        for reason, days in (("away", 3), ("away", 60), ("manual", 1))
+    ], "a hold that changes nothing is no event"
 
 
 def test_who_has_left_the_company_gets_no_more_mail(world: World) -> None:
@@ -320,6 +366,7 @@ def test_who_has_left_the_company_gets_no_more_mail(world: World) -> None:
     assert world.receive("auto_reply", key_of(world.mail(bob)), left=True) == "left_company"
     assert world.mail(bob, "b") == "enrolment_removed"
     assert world.resume(bob) == "resumed"
+    assert [kind for kind, _ in world.feed(bob)] == ["auto_replied", "left_company", "reply_undone"]
 
 
 def test_undo_begins_a_round_at_the_kept_step_in_the_same_thread(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from local_stack.processes import wait_until
 from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import LOCAL_SECRET_KEY
-from sequence_store.webhook_urls import check_url
+from sequence_store.webhook_urls import LONGEST_URL, URL_PATTERN, check_url
 from tests.conftest import Database
 from tests.crud_api.conftest import NOBODY, Api
 from tests.webhooks.conftest import Receiver
@@ -269,6 +270,10 @@ REFUSED = [
     "https://intranet/",
     "https://crm.internal/",
     "https://printer.local/",
+    "https://nas.home.arpa:443?x",
+    "https://a..example/",
+    "https://-a.example/",
+    "https://a.example.0x7f/",
     "https://localhost./",
     "ftp://example.com/",
     "https://",
@@ -287,11 +292,15 @@ REFUSED = [
 def test_url_in_a_private_network_or_not_https_is_refused_outside_local(url: str) -> None:
     with pytest.raises(ValueError, match=r"must|is not"):
         check_url(url, local=False)
+    assert not re.fullmatch(URL_PATTERN, url) or len(url) > LONGEST_URL, "the document says so, too"
 
 
-@pytest.mark.parametrize("url", ["https://example.com", "https://example.com:443/a?b=c", "https://8.8.8.8/"])
+@pytest.mark.parametrize(
+    "url", ["https://example.com", "https://0x.org:443/a?b=c", "https://local.example./", "https://8.8.8.8/"]
+)
 def test_public_https_url_is_accepted(url: str) -> None:
     assert check_url(url, local=False) == url
+    assert re.fullmatch(URL_PATTERN, url) or "8.8.8.8" in url
 
 
 @pytest.mark.parametrize("url", LOCAL_ONLY)
@@ -319,6 +328,19 @@ def test_api_refuses_a_url_and_names_the_field(api: Api, url: str) -> None:
 def test_invalid_webhook_is_refused(api: Api, body: dict[str, Any]) -> None:
     assert api.post("/webhooks", body).status_code == 400
     assert api.get("/webhooks").json() == []
+
+
+@pytest.mark.parametrize(
+    "changes", [{"url": ""}, {"url": "https://a..example/"}, {"kinds": []}, {"kinds": [""]}]
+)
+def test_invalid_change_is_refused_before_anything_else_is_looked_at(
+    api: Api, changes: dict[str, Any]
+) -> None:
+    made = api.made("/webhooks", {"url": "https://a.example/"})
+    path = f"/webhooks/{made['id']}"
+    for headers in ({}, {"If-Match": '"other"'}):
+        assert api.patch(path, changes, headers=headers).status_code == 400
+    assert api.get(path).json()["url"] == "https://a.example/"
 
 
 def test_unknown_webhook_is_named(api: Api) -> None:

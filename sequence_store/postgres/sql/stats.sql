@@ -68,7 +68,8 @@ FROM (
 JOIN mailboxes m ON m.id = c.id ORDER BY c.mails DESC, c.id LIMIT %(most)s
 
 -- name: by_day
-SELECT send_day AS day, sum(mails)::bigint AS mails, sum(sent)::bigint AS sent,
+-- The latest days, in order.
+SELECT * FROM (SELECT send_day AS day, sum(mails)::bigint AS mails, sum(sent)::bigint AS sent,
     sum(unknown)::bigint AS unknown, sum(hard_failed)::bigint AS hard_failed,
     sum(opened)::bigint AS opened, sum(clicked)::bigint AS clicked,
     sum(machine_opened)::bigint AS machine_opened, sum(machine_clicked)::bigint AS machine_clicked,
@@ -77,4 +78,4 @@ SELECT send_day AS day, sum(mails)::bigint AS mails, sum(sent)::bigint AS sent,
     sum(enrolments)::bigint AS enrolments, sum(enrolments_replied)::bigint AS enrolments_replied
 FROM outcome_days WHERE grain = CASE WHEN %(sequence)s::bigint IS NULL THEN 'day' ELSE 'step' END
     AND send_day BETWEEN %(from)s AND %(to)s AND (%(sequence)s::bigint IS NULL OR sequence_id = %(sequence)s)
-GROUP BY 1 ORDER BY 1 LIMIT %(most)s
+GROUP BY 1 ORDER BY 1 DESC LIMIT %(most)s) c ORDER BY day
