@@ -81,8 +81,11 @@ def guard(
             query("restore", "enter_evidence"), [(*key, status) for key, status in evidence.items()]
         )
     how = {"keep_places": keep_places, "complete": complete}
+    since_day = settings.calendar.day_of(since)
     days = {
-        "since_day": settings.calendar.day_of(since),
+        "since": since,
+        "since_day": since_day,
+        "since_day_starts": settings.calendar.start_of(since_day),
         "today": settings.calendar.day_of(datetime.now(UTC)),
     }
     live = connection.execute(query("restore", "spend_live"), how).fetchall()

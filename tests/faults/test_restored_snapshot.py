@@ -10,6 +10,7 @@ from datetime import timedelta
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from click.testing import Result
@@ -150,8 +151,31 @@ def test_follow_ups_that_may_have_gone_out_since_an_older_snapshot_are_not_maile
     assert chain.sink.mails == []
     assert chain.world.one("SELECT current_step, next_send FROM sequences_contacts") == (
         4,
-        chain.today + timedelta(days=1),
+        chain.now().date() + timedelta(days=1),
     )
+
+
+@pytest.mark.parametrize("hours", [("00:00", "24:00"), ("22:00", "06:00")])
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12"])
+def test_only_steps_whose_dates_have_passed_on_the_clock_of_the_mailbox_are_given_up(
+    chain: Chain, guard: Guard, zone: str, hours: tuple[str, str]
+) -> None:
+    mailbox = chain.world.mailbox(send_start_time=hours[0], send_end_time=hours[1], time_zone=zone)
+    sequence = chain.world.sequence(steps=9, delay=1, mailboxes=(mailbox,))
+    first_day = chain.today - timedelta(days=1)
+    taken = chain.settings.calendar.start_of(first_day)
+    lost = [at.astimezone(ZoneInfo(zone)).date() for at in (taken, chain.now())]
+    # a window over midnight began on the date before
+    begun = lost[0] - timedelta(days=hours[0] > hours[1])
+    new = chain.world.enrol(sequence, next_send=first_day)
+    on_the_last_date = chain.world.follow_up(sequence, mailbox, next_send=lost[1])
+    chain.world.follow_up(sequence, mailbox, next_send=lost[1] + timedelta(days=1))
+    assert guard("--since", taken.isoformat(), "--yes").exit_code == 0
+    given_up = chain.world.connection.execute(
+        "SELECT contact_id, array_agg(send_day ORDER BY step_id) FROM sends GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    days = [begun + timedelta(days=n) for n in range((lost[1] - begun).days + 1)]
+    assert given_up == [(new, days), (on_the_last_date, days[-1:])]
 
 
 def test_with_the_names_of_all_mails_nothing_is_mailed_twice_and_nothing_is_left_out(

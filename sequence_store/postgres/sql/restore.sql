@@ -29,20 +29,49 @@ RETURNING s.status
 -- name: spend_due
 -- Spends steps that may have been planned and mailed since the snapshot and have no row in it, or a
 -- reusable one: each live step that would be due by now if every step before it had been mailed on its
--- first day; a follow-up's date may be two days ahead of the planning day. And all evidence.
-WITH RECURSIVE reach AS (
-    SELECT e.sequence_id, e.contact_id, e.round, st.step_id, st.step_number,
-        greatest(e.next_send, %(since_day)s) AS day
+-- first day. And all evidence. Days are dates of mails, on the clocks of the mailboxes that the enrolment
+-- may use: those from first_date to last_date have passed since the snapshot. day_shift: from a planning day
+-- to the date on which it starts there. A window over midnight begins on the date before.
+WITH RECURSIVE clocks AS MATERIALIZED (
+    SELECT m.id AS mailbox_id, (%(since)s::timestamptz AT TIME ZONE n.west)::date - n.over AS first_date,
+        (clock_timestamp() AT TIME ZONE n.east)::date AS last_date,
+        (%(since_day_starts)s::timestamptz AT TIME ZONE n.west)::date - n.over - %(since_day)s AS day_shift
+    FROM mailboxes m
+    LEFT JOIN pg_timezone_names z ON z.name = m.time_zone
+    CROSS JOIN LATERAL (
+        SELECT coalesce(z.name, 'Etc/GMT+12') AS west, coalesce(z.name, 'Etc/GMT-14') AS east,
+            (m.send_end_time <= m.send_start_time AND m.send_end_time > '00:00')::integer AS over) n
+), routes AS MATERIALIZED (
+    SELECT sm.sequence_id, min(c.first_date) AS first_date, max(c.last_date) AS last_date,
+        min(c.day_shift) AS day_shift, max(c.day_shift) AS largest_shift
+    FROM sequences_mailboxes sm JOIN clocks c USING (mailbox_id)
+    GROUP BY sm.sequence_id
+), reach AS (
+    SELECT e.sequence_id, e.contact_id, e.round, st.step_id, st.step_number, c.last_date,
+        least(s.send_day, greatest(c.first_date, e.next_send + c.day_shift)) AS day
     FROM sequences_contacts e
+    LEFT JOIN clocks p ON p.mailbox_id = e.mailbox_id
+    LEFT JOIN routes r ON r.sequence_id = e.sequence_id
+    CROSS JOIN LATERAL (SELECT is_follow_up(e.last_send, e.mailbox_id) AS follow_up) f
+    CROSS JOIN LATERAL (
+        SELECT least(p.first_date, r.first_date) AS first_date,
+            greatest(p.last_date, r.last_date, CASE WHEN f.follow_up THEN
+                (clock_timestamp() AT TIME ZONE make_interval(mins => e.last_offset))::date END) AS last_date,
+            -- The date of a follow-up is the mailbox's already; another mailbox's may be earlier.
+            least(p.day_shift, r.day_shift)
+                - CASE WHEN f.follow_up THEN greatest(p.day_shift, r.largest_shift) ELSE 0 END AS day_shift
+        ) c
     CROSS JOIN LATERAL next_live_step(e.sequence_id, e.current_step) st
+    LEFT JOIN sends s ON s.sequence_id = e.sequence_id AND s.contact_id = e.contact_id
+        AND s.step_id = st.step_id AND s.round = e.round AND s.status NOT IN ('cancelled', 'expired')
     WHERE e.status IN ('active', 'paused')
-        AND e.next_send <= %(today)s + 2 * is_follow_up(e.last_send, e.mailbox_id)::integer
+        AND e.next_send <= CASE WHEN f.follow_up THEN c.last_date ELSE %(today)s END
     UNION ALL
-    SELECT r.sequence_id, r.contact_id, r.round, st.step_id, st.step_number,
+    SELECT r.sequence_id, r.contact_id, r.round, st.step_id, st.step_number, r.last_date,
         next_send_after(r.day, st.delay_days)
     FROM reach r
     CROSS JOIN LATERAL next_live_step(r.sequence_id, r.step_number::bigint + 1) st
-    WHERE next_send_after(r.day, st.delay_days) <= %(today)s + 2
+    WHERE next_send_after(r.day, st.delay_days) <= r.last_date
 ), spent AS (
     SELECT sequence_id, contact_id, round, step_id, coalesce(r.day, %(today)s) AS day,
         coalesce(k.outcome, 'unknown') AS outcome
