@@ -35,7 +35,7 @@ CREATE OR REPLACE FUNCTION closed_gate(s sends, pads bytea) RETURNS text LANGUAG
         WHEN c.stopped_at IS NOT NULL THEN 'opt_out_unverified'
         -- A reply stopped the contact while this enrolment was being made.
         WHEN e.enrolled_at < c.reply_stopped_at AND q.reply_stops <> 'sequence' THEN 'enrolment_replied'
-        WHEN q.reply_stops <> 'sequence' AND EXISTS (
+        WHEN q.reply_stops <> 'sequence' AND q.deleted_at IS NULL AND EXISTS (
             SELECT FROM company_stops z WHERE z.mail_domain = mail_domain(c.mail_address))
             THEN 'company_stopped'
         WHEN c.hold_until >= s.send_day THEN 'away'

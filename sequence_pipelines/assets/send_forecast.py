@@ -68,9 +68,10 @@ def send_forecast(
     each day, `fullest_mailboxes` the mailboxes with the least capacity left, and `what_if` the run
     configuration. `most_waiting` is the largest number of contacts that wait on one day. Of the contacts that
     wait, `wait_for_room` counts those for which a limit is reached; `not_to_be_mailed` those that wait until
-    a person changes something (suppressed, inactive or with an invalid address); `wait_otherwise` all others,
-    such as those whose mailbox is closed that day. `queues` shows the day on which each sequence has no more
-    contacts waiting for capacity; `sequences_that_wait_to_the_end` counts the sequences without such a day.
+    a person changes something (suppressed, stopped, inactive or with an invalid address); `wait_otherwise`
+    all others, such as those who are away or whose mailbox is closed that day. `queues` shows the day on
+    which each sequence has no more contacts waiting for capacity; `sequences_that_wait_to_the_end` counts the
+    sequences without such a day.
     """
     what_if = WhatIf(config.add_mailboxes, config.limit, config.max_first_mails)
     days = []

@@ -60,6 +60,8 @@ NOT_TO_BE_MAILED = [
     Deferral.SUPPRESSED,
     Deferral.CONTACT_INACTIVE,
     Deferral.INVALID_ADDRESS,
+    Deferral.OPT_OUT_UNVERIFIED,
+    Deferral.COMPANY_STOPPED,
     Deferral.SEQUENCE_INACTIVE,
 ]
 NOT_IN_THESE_DAYS = "not in these days"  # a backlog that is not empty by the forecast's end

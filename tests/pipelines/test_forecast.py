@@ -20,6 +20,7 @@ from sequence_pipelines.planning.repository import PlanRepository
 from sequence_pipelines.planning.scenario import MOST_ADDED, MOST_MAILS, WhatIf
 from sequence_pipelines.reporting.metadata import forecast_metadata
 from tests.pipelines.conftest import MORNING, TODAY
+from tests.pipelines.test_stopped import HOLD, close
 
 pytestmark = pytest.mark.usefixtures("world")
 
@@ -243,6 +244,25 @@ def test_contact_that_may_not_be_mailed_is_in_no_queue(world: Any) -> None:
     assert days[2].waiting.to_dict() == {"contact_inactive": 1}
     assert (days[2].wait_for_capacity, days[2].wait_otherwise, days[2].not_to_be_mailed) == (0, 0, 1)
     assert summarise_sequences(days).iloc[0][["most_waiting", "queue_empty_on"]].tolist() == [0, TODAY]
+
+
+@pytest.mark.parametrize("reason", ["opt_out_unverified", "company_stopped"])
+def test_stopped_contact_is_in_no_queue_of_the_forecast(world: Any, reason: str) -> None:
+    world.enrol(world.sequence(mailboxes=(world.mailbox(),)))
+    close(world, reason)
+    days = make_forecast(world, days=2)
+    assert [day.waiting.to_dict() for day in days] == [{reason: 1}] * 2
+    assert [(day.not_to_be_mailed, day.wait_otherwise) for day in days] == [(1, 0)] * 2
+
+
+def test_forecast_mails_a_contact_after_its_last_held_date_as_the_plan_does(world: Any) -> None:
+    world.enrol(world.sequence(mailboxes=(world.mailbox(),), steps=1))
+    world.run(HOLD, TODAY, TODAY + timedelta(days=1))
+    days = make_forecast(world, days=3)
+    assert [(day.planned, day.waiting.to_dict()) for day in days] == [(0, {"away": 1})] * 2 + [(1, {})]
+    assert [day.wait_otherwise for day in days] == [1, 1, 0]
+    plans = [world.plan(MORNING + timedelta(days=n)) for n in range(3)]
+    assert [len(plan.placed) for plan in plans] == [day.planned for day in days]
 
 
 def test_follow_up_on_a_closed_day_of_its_mailbox_does_not_wait_for_capacity(world: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from pathlib import Path
 from random import Random
@@ -48,8 +48,43 @@ def insert_sends(world: Any, rows: list[tuple[Any, ...]]) -> None:
 
 
 ENROLMENTS = ("active", "paused", "replied", "another round", "removed")
-CONTACTS = ("active", "inactive", "deleted", "suppressed", "inactive and suppressed", "no address")
-SEQUENCES = ("active", "inactive", "deleted")
+CONTACTS = (
+    "active",
+    "inactive",
+    "deleted",
+    "suppressed",
+    "inactive and suppressed",
+    "no address",
+    "suppressed and opt-out",
+    "opt-out of a stopped company, away",
+    "of a stopped company, away",
+    "away",
+    "away until the day before the send",
+)
+SEQUENCES = ("active", "inactive", "deleted", "only its own replies")
+STOP_COMPANY = (
+    "INSERT INTO company_stops (mail_domain, sequence_id, contact_id, step_id, round)"
+    " VALUES ('stopped.example', 0, 0, 0, 1)"
+)
+
+
+def closing(contact: str, number: int, send_day: date) -> dict[str, Any]:
+    """Return the values of a contact of this kind."""
+    values: dict[str, Any] = {"is_active": "inactive" not in contact}
+    if contact == "deleted":
+        values["deleted_at"] = datetime.now(UTC)
+    if contact == "no address":
+        values["mail_address"] = f"no address {number}"
+    if "of a stopped company" in contact:
+        values["mail_address"] = f"c{number}@stopped.example"
+    if "opt-out" in contact:
+        values |= {"stopped_at": datetime.now(UTC), "stopped_reason": "opt_out_unverified"}
+    if "away" in contact:
+        until = send_day - timedelta(days="the day before" in contact)
+        values |= {"hold_from": until, "hold_until": until, "hold_reason": "away"}
+    return values
+
+
 MAILBOXES = ("active", "inactive", "deleted", "parked beyond the send", "parked until before the send")
 
 
@@ -70,20 +105,21 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
         for kind in MAILBOXES
     }
     sequences = {
-        kind: world.sequence(is_active=kind != "inactive", **(deleted if kind == "deleted" else {}))
+        kind: world.sequence(
+            is_active=kind != "inactive",
+            reply_stops="sequence" if kind == "only its own replies" else "contact",
+            **(deleted if kind == "deleted" else {}),
+        )
         for kind in SEQUENCES
     }
     steps = {(kind, n): world.step_id(sequences[kind], n) for kind in SEQUENCES for n in (1, 2)}
     world.run("UPDATE steps SET deleted_at = now() WHERE step_number = 2")
+    world.run(STOP_COMPANY)
     rows = []
     for enrolment, contact, sequence, step, mailbox in product(
         ENROLMENTS, CONTACTS, SEQUENCES, (1, 2), MAILBOXES
     ):
-        contact_id = world.contact(
-            is_active="inactive" not in contact,
-            **(deleted if contact == "deleted" else {}),
-            **({"mail_address": f"no address {len(rows)}"} if contact == "no address" else {}),
-        )
+        contact_id = world.contact(**closing(contact, len(rows), send_at.date()))
         if "suppressed" in contact:
             world.run(
                 "INSERT INTO suppressions (address_hmac, reason)"
@@ -97,7 +133,7 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
         row = (sequences[sequence], contact_id, steps[sequence, step], 1, mailboxes[mailbox])
         rows.append((*row, send_at.date(), send_at, "planned"))
     insert_sends(world, rows)
-    assert len(rows) == 900
+    assert len(rows) == 2200
 
     closed = world.connection.execute(
         "SELECT contact_id, coalesce(closed_gate(s, %s), '') FROM sends s", (world.settings.address_pads,)
@@ -108,7 +144,7 @@ def test_gates_that_close_a_send_are_those_for_which_the_plan_revokes_it(world: 
     gates = ClosedGates(repository.unmailable(now), repository.holds(), read_refused(repository, snapshot))
     reasons = find_revoked(snapshot, seconds_of(now), gates, enrolments)
     assert dict(zip(snapshot.rows["contact_id"], reasons, strict=True)) == dict(closed)
-    assert len({reason for _, reason in closed}) == 10  # nine gates, and none
+    assert len({reason for _, reason in closed}) == 13  # twelve gates, and none
 
 
 @pytest.mark.parametrize(

@@ -59,3 +59,15 @@ def test_contact_is_mailed_after_the_last_held_date(world: Any) -> None:
     for days, planned in ((0, []), (1, []), (2, [contact])):
         world.plan(MORNING + timedelta(days=days))
         assert [row["contact_id"] for row in world.rows("status = 'planned'")] == planned
+
+
+def test_held_dates_do_not_count_as_overdue(world: Any) -> None:
+    """Of two follow-ups for one place, the one that is due longer was held on most of its days."""
+    mailbox = world.mailbox(send_limit=1)
+    sequence = world.sequence(mailboxes=(mailbox,))
+    held = world.follow_up(sequence, mailbox, next_send=TODAY - timedelta(days=9))
+    world.run(HOLD, TODAY - timedelta(days=8), TODAY - timedelta(days=1))
+    other = world.follow_up(sequence, mailbox, next_send=TODAY - timedelta(days=4))
+    world.plan()
+    assert [row["contact_id"] for row in world.rows()] == [other]
+    assert world.reasons() == {held: "pinned_mailbox_full"}

@@ -83,8 +83,8 @@ def allocate(
 ) -> Allocation:
     """Return the interval of each candidate, or why it waits, and its turn in the order of service.
 
-    candidates   sequence_id, contact_id, follow_up (bool), pinned_mailbox_id (0: none), due_day, overdue, waits_since
-                 (days), priority; one row a (sequence, contact)
+    candidates   sequence_id, contact_id, follow_up (bool), pinned_mailbox_id (0: none), due_day and
+                 waits_since (epoch days), overdue (days), priority; one row a (sequence, contact)
     ways         of the candidates, as find_ways returns them
     routes       sequence_id, mailbox_id: the sequence's mailboxes, also those that can take nothing
     mailboxes    mailbox_id, load, first_mails (that may still be added), state, parked (bool)
