@@ -202,7 +202,7 @@ def _are_away(due: pd.DataFrame, holds: pd.DataFrame, snapshot: PlanningSnapshot
     if len(held):
         some = due.iloc[held]
         earliest = _earliest_send_days(some, snapshot)
-        earliest[np.isinf(earliest)] = epoch_day(snapshot.day.day)
+        earliest = np.where(np.isinf(earliest), epoch_day(snapshot.day.day), earliest)
         away[held] = are_held(some["contact_id"], holds, earliest)
     return away
 
