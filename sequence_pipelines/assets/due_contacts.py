@@ -51,9 +51,9 @@ def due_contacts(
     **Metadata:** `contacts_due` counts all due enrolments; `fell_due_on_this_day` those whose due day is the
     materialized partition; `overdue` those with an earlier due day than today, which is `planning_day`.
     `first_mails` and `follow_ups` are those that the plan can mail; `by_step` counts them by their step, and
-    `preview` shows some. `cannot_be_mailed` counts the others, and `why_not` explains their reasons. `without_a_step_left` counts enrolments that
-    the plan completes. `addresses_hashed` counts contacts whose address got its hash for the comparison with
-    the suppressions.
+    `preview` shows some. `cannot_be_mailed` counts the others, and `why_not` explains their reasons.
+    `without_a_step_left` counts enrolments that the plan completes. `addresses_hashed` counts contacts whose
+    address got its hash for the comparison with the suppressions.
     """
     day = planning_day_at(clock.read(), settings)
     with database.connect() as connection:
@@ -83,7 +83,7 @@ def due_contacts(
             "cannot_be_mailed": len(ineligible),
             "why_not": reasons_table(ineligible),
             "addresses_hashed": hashed,
-            "preview": table(candidates.drop(columns="due_day").head(PREVIEW_ROWS)),
+            "preview": table(candidates.drop(columns=["due_day", "waits_since"]).head(PREVIEW_ROWS)),
             **links(settings, "was-today-planned"),
             "by_step": table(
                 pd.DataFrame(

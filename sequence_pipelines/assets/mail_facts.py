@@ -72,7 +72,7 @@ def mail_facts(
 
 @dg.asset_check(
     asset=mail_facts,
-    description="The files of the last 35 days have the same counts as the ledger: mails by outcome, opens, "
+    description="The files of the last 35 days have the same counts as Postgres: mails by outcome, opens, "
     "clicks, replies, bounces, complaints, unsubscriptions and contacts. Days that an event changed after "
     "they were written are not compared. If one differs: materialize that day again, and report it.",
 )

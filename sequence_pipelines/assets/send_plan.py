@@ -113,7 +113,8 @@ def send_plan(
     `capacity_before` is the number of mails that fitted before the plan, `utilisation_percent` the share of
     today's limits that is used after it, and `plan_may_use` the time that the plan could use, on the day
     `planning_day`. `sends_by_hour` and `mailbox_use` are charts, `planned_by_mailbox` and `first_sends` show
-    the first rows of the plan, and `day_counters` counts the limits that were copied to Valkey for the workers.
+    the first rows of the plan, `held_back` names the full mailboxes and limits for which contacts wait, from
+    the most urgent ones on, and `day_counters` counts the limits that were copied to Valkey for the workers.
     `fell_due_on_this_day`, `what_became_of_them` and `why_they_wait` cover the contacts that fell due on this
     partition's day.
     `seconds_…` are the times of the phases; `seconds_release_places` is the revocation of slots.

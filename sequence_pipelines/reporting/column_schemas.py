@@ -31,7 +31,8 @@ CANDIDATE = (
     ("follow_up", "bool", "True if an earlier step was mailed"),
     ("last_send", DAY, "Date of the last mail; empty: none"),
     ("last_offset", "int64", "Minutes from UTC when that mail's window started; 32767: not known"),
-    ("overdue", "int64", "Days since the step fell due"),
+    ("overdue", "int64", "Days since the step fell due, without those on which the contact was held"),
+    ("waits_since", DAY, "Due day, later by the dates on which the contact was held"),
 )
 
 DUE_CONTACTS = columns(*CANDIDATE)

@@ -24,7 +24,7 @@ INSTANTS = (  # epoch seconds
     "window_ends",
     "not_after",
 )
-DAYS = ("due_day", "last_send", "send_day", "plan_day")  # epoch days; 0: none
+DAYS = ("due_day", "waits_since", "last_send", "send_day", "plan_day")  # epoch days; 0: none
 
 
 def with_timestamps(frame: pd.DataFrame) -> pd.DataFrame:
