@@ -27,7 +27,8 @@ any position. `sort` sets the order; the prefix `-` reverses it. `X-Total-Count`
 most 10,000 items. Every response has an `X-Request-Id`.
 
 **API keys.** Send `Authorization: Bearer <key>`. Create a key with `sequences keys create`. A browser that
-opens the URL of a resource asks for it: enter the key as password, with any user name. Each operation the scopes that it requires. A request without a valid key gets 401, without a scope 403, and above the
+opens the URL of a resource asks for it: enter the key as password, with any user name. Each operation
+names the scopes that it requires. A request without a valid key gets 401, without a scope 403, and above the
 rate limit 429; `Retry-After` then says how many seconds to wait.
 
 **Idempotency.** A creating request with an `Idempotency-Key` is executed once: if it is repeated within 24

@@ -9,8 +9,8 @@ import psycopg
 from sequence_store.postgres.queries import query
 
 BATCH = 1_000  # events of a transaction, which takes some tenths of a second
-# The verdict on a followed link may change for five seconds (record_link in migrations/functions/tracking.sql);
-# a second more lets the transaction that changes it commit.
+# The verdict on a followed link may change for five seconds (record_link in
+# migrations/functions/tracking.sql); a second more lets the transaction that changes it commit.
 HOLD_SECONDS = 6.0
 MOST_BATCHES = 1_000
 

@@ -1,7 +1,7 @@
 """Reads the new mails of a mailbox's folders without marking them as read. Blocking: run it in a thread.
 
-The inbox and the junk folder are read, which the server marks by their special use (RFC 6154), and the folders
-of INBOX_FOLDERS; never a folder for sent mails, drafts, trash or all mails.
+The inbox and the junk folder are read, which the server marks by their special use (RFC 6154), and the
+folders of INBOX_FOLDERS; never a folder for sent mails, drafts, trash or all mails.
 """
 
 from __future__ import annotations

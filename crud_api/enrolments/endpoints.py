@@ -69,8 +69,8 @@ def enrol_contacts(
 ) -> Response:
     """Enrol contacts in a sequence; contacts whose enrolment has ended restart at the first step.
 
-    Contacts that cannot be enrolled are listed in `refused` with the reason. A contact that replied in the last
-    REPLY_QUIET_DAYS is enrolled only by a request that names it alone. The first step is due on the
+    Contacts that cannot be enrolled are listed in `refused` with the reason. A contact that replied in the
+    last REPLY_QUIET_DAYS is enrolled only by a request that names it alone. The first step is due on the
     current planning day plus its `delayDays`. If today's plan has already run, the next plan includes it.
     """
     return idempotent.create(
@@ -127,8 +127,8 @@ def change_enrolment(
 ) -> Response:
     """Change the status: `paused` pauses the enrolment, `active` resumes it, `replied` ends it.
 
-    `replied` counts as a reply that was read from the mailbox: the sequence's `replyStops` says whom it stops.
-    An enrolment that has ended is not resumed by `active`.
+    `replied` counts as a reply that was read from the mailbox: the sequence's `replyStops` says whom it
+    stops. An enrolment that has ended is not resumed by `active`.
     """
     with store.transaction() as connection:
         if EnrolmentStatus(body.status) is EnrolmentStatus.REPLIED:

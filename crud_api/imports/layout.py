@@ -43,7 +43,7 @@ _ALSO_ATTRIBUTES = frozenset({FIRST_NAME, LAST_NAME, FURTHER_MAIL_ADDRESS})
 
 
 class NoAddressesError(InvalidInputError):
-    """No column of a file is known as one of mail addresses; `likely` is the position of one that has some."""
+    """No column of a file is known to have mail addresses; `likely` is the position of one that has some."""
 
     def __init__(self, titles: Sequence[str], sample: Sequence[Sequence[str]]) -> None:
         self.titles = titles
@@ -140,8 +140,8 @@ def lay_out(
 
     An entry `field:column` in `columns` applies first, then the names of columns.toml. With `read_opt_outs`,
     a column that is none of a field may say that a contact does not want mail; one of a general name, such as
-    Status, stays what it is, too. Raise NoAddressesError if no column has mail addresses, which proposes one by
-    the cells of `sample`, and InvalidInputError if an entry of `columns` is wrong.
+    Status, stays what it is, too. Raise NoAddressesError if no column has mail addresses, which proposes one
+    by the cells of `sample`, and InvalidInputError if an entry of `columns` is wrong.
     """
     titles = [shown_title(name) for name in header]
     chosen = _chosen(columns, titles, kind, opt_outs=read_opt_outs)

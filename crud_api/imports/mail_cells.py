@@ -30,7 +30,7 @@ _AFTER = ".,;:" + _AROUND
 
 @dataclass(frozen=True)
 class MailCell:
-    """An address as a cell has it, without what surrounds it; the name beside it, or empty; other addresses."""
+    """An address of a cell without what surrounds it; the name beside it, or empty; other addresses."""
 
     address: str
     name: str = ""

@@ -34,9 +34,10 @@ def delivery_results(
     **Metadata:** `results` counts messages of workers, `malformed` messages that were dead-lettered,
     `bounces_reported` and `complaints_reported` the reports of Amazon SES.
     `sends_applied` counts sends that advanced their enrolments; `swept_up_without_message` counts those of
-    them that had no result message. `enrolments_completed` counts enrolments that had their last step. `sent`, `hard_failed` and `unknown_settled` split them by state; an
-    unknown send settles, and counts as sent, after UNKNOWN_SETTLES seconds. `stopped_reason` is `drained` if
-    the queue is empty, and `time is up` if the next run must continue.
+    them that had no result message. `enrolments_completed` counts enrolments that had their last step.
+    `sent`, `hard_failed` and `unknown_settled` split them by state; an unknown send settles, and counts as
+    sent, after UNKNOWN_SETTLES seconds. `stopped_reason` is `drained` if the queue is empty, and `time is up`
+    if the next run must continue.
     """
     queue = queues.delivery_results()
     with database.connect() as connection:

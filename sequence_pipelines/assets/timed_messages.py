@@ -34,7 +34,8 @@ def timed_messages(
 
     **Metadata:** `messages` counts the messages that SQS confirmed; `not_confirmed` those that the next
     dispatch sends again; `expired` the sends that passed their latest time, `not_after`, without being
-    mailed. `dead_letters` counts the messages that workers could not process. `first` and `last` are the times of the first and the last dispatched send.
+    mailed. `dead_letters` counts the messages that workers could not process. `first` and `last` are the
+    times of the first and the last dispatched send.
     """
     queue = queues.sends()
     with database.connect(autocommit=True) as connection:

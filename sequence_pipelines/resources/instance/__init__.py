@@ -1,1 +1,1 @@
-"""Parts of Dagster's instance (`deploy/dagster.yaml`): launcher, run queue, and the lock of each running run."""
+"""Parts of Dagster's instance (`deploy/dagster.yaml`): launcher, run queue, the lock of each running run."""

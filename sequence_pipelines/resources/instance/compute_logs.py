@@ -1,4 +1,4 @@
-"""Chooses where the logs of runs are kept: in S3 if COMPUTE_LOGS_BUCKET is set, else in Dagster's home folder.
+"""Chooses where the logs of runs are kept: in S3 if COMPUTE_LOGS_BUCKET is set, else Dagster's home folder.
 
 Only the setting decides, so the local stack, the image and Compose share one `deploy/dagster.yaml`.
 """

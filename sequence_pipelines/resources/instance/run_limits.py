@@ -1,8 +1,8 @@
 """Limits of runs: how long a run may take, how urgent it is, and which runs exclude each other.
 
-`deploy/dagster.yaml` allows one run at a time for each value of the tag JOB_TAG. The jobs have these tags in their
-definition. A run of an asset or a check that is launched from its page belongs to no job and gets the tags of
-the job that would materialize its selection, when it is submitted.
+`deploy/dagster.yaml` allows one run at a time for each value of the tag JOB_TAG. The jobs have these tags in
+their definition. A run of an asset or a check that is launched from its page belongs to no job and gets the
+tags of the job that would materialize its selection, when it is submitted.
 """
 
 from __future__ import annotations
