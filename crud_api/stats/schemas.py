@@ -16,9 +16,9 @@ DAYS = 30
 MOST_ROWS = 1_000
 
 
-def _written_day(value: str) -> str:
+def _written_day(value: object) -> str:
     """Refuse what else pydantic takes for a date: an instant, or seconds since 1970."""
-    if not re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value):
+    if not (isinstance(value, str) and re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", value)):
         raise ValueError("must be a date, YYYY-MM-DD")
     return value
 
