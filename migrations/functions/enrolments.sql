@@ -6,11 +6,12 @@ CREATE OR REPLACE FUNCTION is_follow_up(last_send date, mailbox_id bigint) RETUR
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN last_send IS NOT NULL OR mailbox_id IS NOT NULL;
 
--- The date from which a mail with this delay is due after one whose date is last_send: never the same date.
+-- The date from which a mail with this delay is due after one whose date is last_send: never the same date;
+-- null without a delay, because no step is left.
 -- The planner does the same with arrays: next_date in sequence_pipelines/planning/engine/send_dates.py.
 CREATE OR REPLACE FUNCTION next_send_after(last_send date, delay_days integer) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN last_send + greatest(delay_days, 1);
+RETURN last_send + CASE WHEN delay_days > 1 THEN delay_days WHEN delay_days <= 1 THEN 1 END;
 
 -- The lowest step of a sequence that is not deleted and whose number is at least p_at_least; no row if
 -- there is none. The planner does the same with arrays: find_due_steps in

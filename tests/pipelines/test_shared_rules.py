@@ -208,6 +208,7 @@ def test_next_send_is_the_date_that_the_forecast_computes(world: Any) -> None:
         dates = next_date(last, np.full(5, delay))
         found = [world.one("SELECT next_send_after(%s, %s)", from_epoch_day(day), delay) for day in last]
         assert [from_epoch_day(day) for day in dates] == found
+    assert world.one("SELECT next_send_after(current_date, NULL)") is None  # no step is left
 
 
 def test_next_free_place_is_the_first_free_cell_of_the_plans_grid(world: Any) -> None:
