@@ -21,40 +21,31 @@ from step_mailing_worker.inbound_mail.reading import Part
 
 LONGEST_TEXT = 2_500  # characters
 MOST_DATES = 12  # that are parsed: parsing one takes about a millisecond
+MONTHS = 12
 LONGEST_ABSENCE = timedelta(days=550)  # a date further away is another date, such as a birthday
 
-_MONTHS = (
-    # The first letters of the months in the languages of return_dates.toml, without accents.
-    "jan feb mar apr may jun jul aug sep oct nov dec mrz marz maerz mai juni juli okt dez janv fevr avr juin juil aou "
-    "dece ene abr ago set dic gen mag giu lug ott fev out maart mei maj tammi helmi maalis huhti touko kesa heina elo "
-    "syys loka marras joulu stycz luty lut marz kwie czerw lip sierp wrze pazdz listop grud янв фев мар апр мая май июн "
-    "июл авг сен окт ноя дек led unor brez dub kvet cerv srp zari rij listo pros januari februari augusti augustus "
+_WORDS: dict[str, list[str]] = tomllib.loads(
+    (files("step_mailing_worker.inbound_mail") / "date_words.toml").read_text(encoding="utf-8")
 )
-_MONTH = "(?:" + "|".join(sorted(set(_MONTHS.split()), key=len, reverse=True)) + r")[\w]{0,10}\.?"
-_WEEKDAY = (
-    r"(?:mon|tues?|wednes|thurs?|fri|satur|sun)(?:day)?|mo(?:ntag)?|die(?:nstag)?|"
-    r"mittwoch|donnerstag|freitag|samstag|"
-    r"sonntag|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|"
-    r"miercoles|jueves|viernes|sabado|domingo|"
-    r"lunedi|martedi|mercoledi|giovedi|venerdi|domenica|segunda|terca|quarta|"
-    r"quinta|sexta|maandag|dinsdag|woensdag|"
-    r"donderdag|vrijdag|zaterdag|zondag|mandag|tirsdag|onsdag|torsdag|fredag|lordag|sondag|mandag|tisdag"
-)
+_MONTH = "(?:" + "|".join(sorted(_WORDS["months"], key=len, reverse=True)) + r")[\w]{0,10}\.?"
+_WEEKDAY = "|".join(_WORDS["weekdays"])
+_ARTICLES = "|".join(_WORDS["articles"])
 _DAY = r"\d{1,2}(?:st|nd|rd|th|er|\.|º|°|a|e|:e)?"
+_CJK_DATE = r"(?:\d{4}[年년]\s?)?\d{1,2}[月월]\s?\d{1,2}[日일号號]"
 _DATE = re.compile(
-    rf"(?P<iso>\d{{4}}-\d{{1,2}}-\d{{1,2}})|(?P<cjk>(?:\d{{4}}[年년]\s?)?\d{{1,2}}[月월]\s?\d{{1,2}}[日일号號])|"
+    rf"(?P<iso>\d{{4}}-\d{{1,2}}-\d{{1,2}})|(?P<cjk>{_CJK_DATE})|"
     rf"(?P<numeric>\d{{1,2}}(?P<sep>[./-])\s?\d{{1,2}}(?:(?P=sep)\s?(?:\d{{4}}|\d{{2}}))?\.?)(?![\d:])|"
     rf"(?P<words>{_DAY}(?:\s(?:of|de|do|of the))?[\s-]{_MONTH}(?:,?[\s-](?:de\s|del\s)?(?:\d{{4}}))?|"
-    rf"{_MONTH}\s{_DAY}(?:,?\s\d{{4}})?)(?![\w])|(?P<soon>tomorrow|morgen|demain|manana|domani|amanha)\b|"
-    rf"(?P<weekday>(?:next |coming |this |kommenden |nachsten |prochain )?\b(?:{_WEEKDAY})\b)"
+    rf"{_MONTH}\s{_DAY}(?:,?\s\d{{4}})?)(?![\w])|(?P<soon>{'|'.join(_WORDS['tomorrow'])})\b|"
+    rf"(?P<weekday>(?:(?:{'|'.join(_WORDS['next'])}) )?\b(?:{_WEEKDAY})\b)"
 )
-_GAP = rf"[\s:,(]*(?:(?:{_WEEKDAY})\b[\s,.]*(?:(?:the|den|dem|le|el|il|dia|den|d\.)\s)?(?=\d|{_MONTH}\s?\d))?(?:the |den |dem |le |el |il |dia |on )?"
-_CJK_BACK = re.compile(
-    r"(?:\d{4}[年년]\s?)?\d{1,2}[月월]\s?\d{1,2}[日일号號](?=[^\n。]{0,8}(?:より|から|から出社|に復帰|に戻|回到|返回|复工|復工|부터|복귀))"
+_GAP = (
+    rf"[\s:,(]*(?:(?:{_WEEKDAY})\b[\s,.]*(?:(?:{_ARTICLES}|d\.)\s)?(?=\d|{_MONTH}\s?\d))?"
+    rf"(?:(?:{_ARTICLES}|on) )?"
 )
+_CJK_BACK = re.compile(rf"{_CJK_DATE}(?=[^\n。]{{0,8}}(?:{'|'.join(_WORDS['cjk_back'])}))")
 _CJK_UNTIL = re.compile(
-    r"(?:(?:到|至|~|～|〜|-|—)\s?(?:\d{4}[年년]\s?)?\d{1,2}[月월]\s?\d{1,2}[日일号號])|(?:\d{4}[年년]\s?)?\d{1,2}[月월]\s?\d{1,2}[日일号號](?=\s?(?:まで"
-    r"|까지|为止))"
+    rf"(?:(?:{'|'.join(_WORDS['cjk_to'])})\s?{_CJK_DATE})|{_CJK_DATE}(?=\s?(?:{'|'.join(_WORDS['cjk_until'])}))"
 )
 
 
@@ -93,7 +84,7 @@ def _dates(text: str) -> Iterator[tuple[re.Match[str] | str, bool, str, str]]:
     for found in _CJK_BACK.finditer(text):
         yield found[0], True, "YMD", "ja"
     for found in _CJK_UNTIL.finditer(text):
-        yield found[0].lstrip("到至~～〜-— "), False, "YMD", "ja"
+        yield found[0].lstrip("".join(_WORDS["cjk_to"]) + " "), False, "YMD", "ja"
     for cue in _cues():
         for introduced in cue.pattern.finditer(text):
             date_found = _DATE.match(text, introduced.end())
@@ -123,10 +114,15 @@ def _numeric(text: str, order: str, at: datetime) -> date | None:
     parts = [int(part) for part in re.findall(r"\d+", text)]
     first, second, year = (*parts, 0)[:3]
     day_first = "." in text.strip(".") or order == "DMY"
-    if not day_first and first <= 12 and second <= 12 and first != second:  # noqa: PLR2004
+    if not day_first and first <= MONTHS and second <= MONTHS and first != second:
         return None
-    day, month = (first, second) if second <= 12 and (day_first or first > 12) else (second, first)  # noqa: PLR2004
-    return _day(year + 2000 if year < 100 else year, month, day) if year else _next(month, day, at)  # noqa: PLR2004
+    if second <= MONTHS and (day_first or first > MONTHS):
+        day, month = first, second
+    else:
+        day, month = second, first
+    if not year:
+        return _next(month, day, at)
+    return _day(year + 2000 if year < 100 else year, month, day)  # noqa: PLR2004  (a year of two digits)
 
 
 def _next(month: int, day: int, at: datetime) -> date | None:

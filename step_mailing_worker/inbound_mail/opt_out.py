@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 from step_mailing_worker.inbound_mail.own_text import above_quotes, plain, without_signature
 from step_mailing_worker.inbound_mail.reading import Part, name_in
@@ -99,29 +100,31 @@ def _words(said: str, language: _Language, names: frozenset[str]) -> Sequence[st
     return [word for word in said.split() if word not in language.fillers and word not in names]
 
 
-_TAKEN_BACK = frozenset(
-    plain(
-        "but however unless except aber sondern außer mais sauf pero sino salvo ma però tranne mas porém maar behalve men utom ale oprócz но"
-    ).split()
-)
-
-
 def _takes_back(words: Sequence[str]) -> bool:
-    return not _TAKEN_BACK.isdisjoint(words)
+    return not _taken_back().isdisjoint(words)
+
+
+@cache
+def _document() -> dict[str, Any]:
+    return tomllib.loads(
+        (files("step_mailing_worker.inbound_mail") / "opt_out_phrases.toml").read_text(encoding="utf-8")
+    )
+
+
+@cache
+def _taken_back() -> frozenset[str]:
+    return frozenset(plain(_document()["taken_back"]).split())
 
 
 @cache
 def _languages() -> tuple[_Language, ...]:
-    document = tomllib.loads(
-        (files("step_mailing_worker.inbound_mail") / "opt_out_phrases.toml").read_text(encoding="utf-8")
-    )
-    return tuple(_language(row) for row in document["languages"].values())
+    return tuple(_language(row) for row in _document()["languages"].values())
 
 
-def _language(row: dict[str, object]) -> _Language:
-    place = str(row.get("list", ""))
-    phrases = "|".join(f"(?:{phrase})" for phrase in row["phrases"]).replace("{list}", f"(?:{place})")  # type: ignore[attr-defined]
-    fillers = str(row["fillers"])
+def _language(row: dict[str, Any]) -> _Language:
+    phrases = "|".join(f"(?:{phrase})" for phrase in row["phrases"])
+    phrases = phrases.replace("{list}", f"(?:{row.get('list', '')})")
+    fillers: str = row["fillers"]
     polite = "|".join(re.escape(plain(word)) for word in sorted(fillers.split(), key=len, reverse=True))
     return _Language(
         re.compile(phrases),

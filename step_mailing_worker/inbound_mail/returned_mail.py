@@ -7,8 +7,10 @@ returned mail. Whose fault a refusal is, one table decides: `sequence_store.mail
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 
 from sequence_store.mail.faults import Verdict, judge_returned
 from step_mailing_worker.inbound_mail.own_text import unaccented
@@ -16,10 +18,14 @@ from step_mailing_worker.inbound_mail.reading import Part, address_in, decoded_h
 
 _STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _RETURNED_TYPES = frozenset(
-    {"message/rfc822", "message/global", "text/rfc822-headers", "text/rfc822-header", "message/rfc822-headers",
-     "message/global-headers", "message/partial"}
-)  # fmt: skip
+    {
+        *("message/rfc822", "message/global", "message/partial"),
+        *("text/rfc822-headers", "text/rfc822-header", "message/rfc822-headers", "message/global-headers"),
+    }
+)
+LEAST_ABOVE = 40  # characters of a notice above the mail that it returns
 LEAST_FIELDS = 3  # header fields in a text that make it a returned mail
+LEAST_LETTERS = 8  # of a diagnostic code that says something in words
 LEAST_WORDS = 6  # letters of a reason
 LONGEST_NOTICE = 8_000  # characters above the returned mail
 
@@ -114,7 +120,7 @@ def _standard(mail: Part, parts: list[Part], text: str) -> Report:
         # Only some servers say this of an address that does not exist; the reply does not name the server.
         chosen["diagnostic-code"] += f" (host {chosen['remote-mta']})"
     diagnostic = chosen.get("diagnostic-code") or chosen.get("x-supplementary-info") or ""
-    if len(re.sub(r"^[\w-]+\s*;|[\d.\s;:-]+", "", diagnostic)) < 8:  # noqa: PLR2004  (it says nothing in words)
+    if len(re.sub(r"^[\w-]+\s*;|[\d.\s;:-]+", "", diagnostic)) < LEAST_LETTERS:
         said = _reason_in(_notice(mail, parts))
         diagnostic = f"{diagnostic} {said}" if diagnostic else f"smtp; {said}" if said else ""
     return Report((action[0] if action else "failed").lower(), status, diagnostic or None)
@@ -130,67 +136,25 @@ def _fields_of(group: str) -> dict[str, str]:
 
 # --- Reports of servers that follow no standard ---
 
-_SERVER = re.compile(
-    r"(?:^|[\"'<\s(])(mailer-daemon|mail-daemon|mailerdaemon|mdaemon|mail\.?administrator|mail_administrator|"
-    r"mailadmin|mail-delivery|maildelivery|mail\.delivery|microsoftexchange[0-9a-f]{32}|bounce-notification|"
-    r"mail-router|smtp-gateway|maileranalyser|mailerd[ae]+mon|<>)(@|>|\s|$)|"
-    r"mail delivery (sub)?system|mail delivery service|mailer-daemon|mail deliver(y|er) (program|agent)|"
-    r"system administrator|mail system|delivery subsystem|mailer daemon|internet mail delivery|smtp server",
-    re.IGNORECASE,
+# --- The lists of returned_mails.toml; `^` and groups that a list needs stand here ---
+
+_WORDS: dict[str, list[str]] = tomllib.loads(
+    (files("step_mailing_worker.inbound_mail") / "returned_mails.toml").read_text(encoding="utf-8")
 )
-_DAEMON = re.compile(r"mailer-daemon|mail delivery (sub)?system|mail delivery service", re.IGNORECASE)
-_POSTMASTER = re.compile(r"(?:^|[<\s\"'])(postmaster|post\.office|post_office|mailmaster|admin|administrator|"
-                         r"no-?reply|do-?not-?reply|bounces?|mailsystem|mail|root|daemon|mta|smtp|devnull|"
-                         r"[\w.-]*(?:antivirus|gateway|mimesweeper|mailmarshal|interscan|mailscanner)[\w.-]*)([-+=.\\\\][^@]*)?@"
-                         r"|"
-                         r"postmaster|post office|\badministrator\b", re.IGNORECASE)  # fmt: skip
-_SUBJECT = re.compile(
-    r"^(?:\W*(?:spam|bulk|ext|external|warning)\W+)?(undeliver(ed|able)|unzustellbar|"
-    r"nicht zustellbar|non remis|"
-    r"non recapitabile|impossibile recapitare|message (was )?not delivered|"
-    r"(mail |message |e-?mail )?delivery (has )?(fail|status|notification|problem|"
-    r"report|error|unsuccessful|delayed|failure|incomplete|warning)|"
-    r"returned (mail|e-?mail|message|to sender)|mail (delivery )?(fail|status|"
-    r"system error|returned|could not)|failure notice|"
-    r"failure delivery|failed (mail|delivery)|delivery .{0,30}(failed|failure|problem)|"
-    r"(could|can)(not| not|n.t) (be )?(deliver|send)|unable to deliver|non.?delivery|"
-    r"ndn:|ndr\b|bounced? (mail|message|e-?mail)|"
-    r"returning message to sender|"
-    r"message undeliverable|message delivery|your (message|e-?mail|mail) (could|was|has|wasn)|error sending|"
-    r"rejected (mail|message)|mail rejected|user unknown|e-?mail (rejected|error|returned|delivery)|"
-    r"warning: (message|could not|your|mail)|mail could not|automatically rejected mail|"
-    r"benachrichtigung .{0,40}(zustell|status)|fehler bei der (nachrichten)?zustellung|"
-    r"nachricht (konnte|nicht)|mailzustellung|"
-    r"echec (de |d.)?(la |l.)?(remise|envoi|distribution|livraison)|notification d.etat|"
-    r"rapport de non.?remise|"
-    r"no se (pudo|puede|ha podido) entregar|error de entrega|mensaje no entregado|"
-    r"devoluci|no se puede entregar|"
-    r"mancato recapito|notifica .{0,40}(consegna|recapito)|mensagem nao entregue|falha na entrega|"
-    r"niet afgeleverd|onbestelbaar|kan niet worden bezorgd|kunde inte levereras|"
-    r"kunne ikke leveres|leveringsfeil|ikke levert|ikke leveret|niedoreczon|zwrot|nie dostarczono|"
-    r"недостав|не доставлен|не удалось доставить|возвращен|"
-    r"配信(不能|エラー|できません)|送信(エラー|できません|失敗)|未配信|配送(失敗|エラー)|メールを?配信|送達|"
-    r"系统退信|退信|无法送达|未能(送达|投递)|投递失败|邮件退回|無法(傳遞|送達|投遞)|배달 ?(실패|안)|전송 ?실패|반송)",
-    re.IGNORECASE,
+
+
+def _any(name: str) -> str:
+    return "|".join(_WORDS[name])
+
+
+_SERVER = re.compile(rf"(?:^|[\"'<\s(])({_any('servers')})(@|>|\s|$)|{_any('server_names')}", re.IGNORECASE)
+_DAEMON = re.compile(_any("daemons"), re.IGNORECASE)
+_POSTMASTER = re.compile(
+    rf"(?:^|[<\s\"'])({_any('postmasters')})([-+=.\\\\][^@]*)?@|{_any('postmaster_names')}", re.IGNORECASE
 )
+_SUBJECT = re.compile(rf"^(?:\W*(?:spam|bulk|ext|external|warning)\W+)?({_any('subjects')})", re.IGNORECASE)
 _SUBJECT_END = re.compile(r"(: non remis|\(delivery (failed|failure)\))( \(.*\))?$")
-_SAYS_BOUNCE = re.compile(
-    r"(could|can|did|has|have|was|were) ?(not|n.t) (be|been)? ?(deliver|reach|"
-    r"sent|send|relay|accept)|not delivered|undeliver|"
-    r"failed (permanently|recipients?|addresses)|permanent(ly)? (fatal )?(error|"
-    r"fail)|delivery (to the following|has failed|failed|failure|error)|"
-    r"(message|mail) (delivery )?(failed|failure|bounced|returned)|returned mail|"
-    r"user unknown|unknown user|unknown (local )?(recipient|address|account)|"
-    r"no such (user|recipient|mailbox|person)|"
-    r"unable to deliver|transcript of session|mail delivery (program|software|system)|"
-    r"(recipient|address|mailbox|user|account)[^\n]{0,60}(unknown|not found|does not exist|"
-    r"doesn.t exist|disabled|full|over quota|exceeded|rejected|invalid|unavailable)|"
-    r"error(s)? occur|following (address|recipient)|\b5\d\d[ -](5\.\d|#5)|\b55\d\b|"
-    r"no account by that name|mailbox (is )?full|quota|was rejected|has been rejected|"
-    r"nicht zugestellt|konnte nicht|non remis|no se pudo entregar|non .{0,20}consegnat|"
-    r"could not deliver|cannot be delivered",
-    re.IGNORECASE,
-)
+_SAYS_BOUNCE = re.compile(_any("reasons"), re.IGNORECASE)
 
 
 def is_from_a_server(mail: Part, parts: list[Part]) -> bool:  # noqa: PLR0911  (one rule after the other)
@@ -256,35 +220,12 @@ def _unstandard(mail: Part, parts: list[Part]) -> Report:
     return Report(action, status, f"smtp; {said}" if said else None)
 
 
-_DELAYED = re.compile(
-    r"(will|has been|have been|is|are) (postponed|deferred|queued for later)|"
-    r"will (be |continue to be |keep (on )?)?(retr|try)|(still|continue|keep) (being )?(try|"
-    r"attempt)|no (further )?action is required on your part|"
-    r"(has|is) (been )?delayed|delivery .{0,20}delay|warning: (message|could not)|"
-    r"this is a warning|transient (non.?fatal )?(error|failure)|temporary (failure|"
-    r"problem|error) .{0,80}(retr|again)|"
-    r"not yet (been )?delivered|do not need to resend|delivery status notification \(delay\)|"
-    r"could not be delivered for \d+ hours?|"
-    r"wird weiter versucht|verzogert|tentativ.{0,30}(seguir|continu)|will keep trying"
-)
-_GAVE_UP = re.compile(
-    r"giv(e|ing) up|given up|permanent|will not (be )?retr|no longer be|gave up|"
-    r"has been stopped|failed permanently"
-)
+_DELAYED = re.compile(_any("delays"))
+_GAVE_UP = re.compile(_any("endings"))
 
 # Where the returned mail begins, in mails that are one text.
 _BELOW = re.compile(
-    r"^[ \t]*(?:[-=*_#>|]{2,}[ \t]*(?:this is a copy|below (?:this|the next) line|"
-    r"original message|the original message|"
-    r"undelivered message|unsent message|returned (?:message|mail)|start of (?:returned )?message|"
-    r"message (?:header|text|follows|body)|"
-    r"copy of|forwarded|included is|your (?:original )?message|header of|the header|mail header|text of|"
-    r"ursprungliche|ursprüngliche|the body of|the unsent|here is|message contents?|"
-    r"begin|enclosed|attached)[^\n]*|"
-    r"(?:your original message (?:follows|headers)|original message (?:follows|"
-    r"headers|attached)|message header[s]? follow|"
-    r"the message (?:headers?|that caused)|included is a copy|a copy of the (?:original )?message|"
-    r"the (?:full )?headers? of the|message text follows|received: (?:from|by)|return-path: <)[^\n]*)$",
+    rf"^[ \t]*(?:[-=*_#>|]{{2,}}[ \t]*(?:{_any('rules')})[^\n]*|(?:{_any('beginnings')})[^\n]*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -305,7 +246,7 @@ def _notice(mail: Part, parts: list[Part]) -> str:
 
 def _cut_at_original(text: str) -> str:
     found = _BELOW.search(text)
-    while found is not None and len(text[: found.start()].strip()) < 40:  # noqa: PLR2004  (a line above the notice)
+    while found is not None and len(text[: found.start()].strip()) < LEAST_ABOVE:
         found = _BELOW.search(text, found.end())
     return text if found is None else text[: found.start()]
 
@@ -316,8 +257,8 @@ _QUOTED = (
     re.compile(
         r"(?:said|responded|returned|replied|answered|says?|response(?: was| from[^\n:]{0,80})?|"
         r"error (?:was|message)|status|reason|diagnostic|<<<|failed with|"
-        r"the error that the other server returned was|technical details[^\n:]{0,60})\s*:?\s*\n?\s*[\"'<]?((?:5"
-        r"|4)\d\d[ -][^\n]+(?:\n[ \t]*(?![ \t]*[-=*<]{2})[^\n]{3,200}){0,4})",
+        r"the error that the other server returned was|technical details[^\n:]{0,60})"
+        r"\s*:?\s*\n?\s*[\"'<]?((?:5|4)\d\d[ -][^\n]+(?:\n[ \t]*(?![ \t]*[-=*<]{2})[^\n]{3,200}){0,4})",
         re.IGNORECASE,
     ),
     re.compile(
@@ -339,13 +280,10 @@ _LINE = re.compile(
                    r"rejected|refused|unknown|disabled|denied|timed? ?out|connect|unrouteable|"
                    r"loop)[^\n]*$", re.IGNORECASE | re.MULTILINE)  # fmt: skip
 _BOILERPLATE = re.compile(
-    r"(could not|cannot|can.t|was not|unable to|not able to|failed to) (be )?(deliver|"
-    r"send)[^\n]*(recipient|address|following|below)|"
-    r"^\W*(the following (address|recipient)|your (message|mail|e-?mail) |to: |"
-    r"from: |subject: |this (message|is)|a message that you|hi\. this is|i.?m (sorry|"
-    r"afraid)|"
-    r"for further assistance|please |if you |delivery (to|has) )", re.IGNORECASE
-)  # fmt: skip
+    r"(could not|cannot|can.t|was not|unable to|not able to|failed to) (be )?(deliver|send)[^\n]*"
+    rf"(recipient|address|following|below)|^\W*({_any('introductions')})",
+    re.IGNORECASE,
+)
 
 
 def _reason_in(notice: str) -> str:
