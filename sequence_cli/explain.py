@@ -69,8 +69,8 @@ def mails(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Mails as they were received (.eml). A file that ends in .jsonl has a case a line: an object "
-            "with `mail`, in which {ID} stands for the Message-ID of a mail that we sent.",
+            help="Mails as they were received (.eml). A file that ends in .jsonl has a case a line: an "
+            "object with `mail`, in which {ID} stands for the Message-ID of a mail that we sent.",
         ),
     ],
     mailbox: Annotated[

@@ -82,8 +82,8 @@ def _advise_on_sends(ledger_status: LedgerStatus) -> Iterator[str]:
         )
     if ledger_status.opt_outs:
         yield (
-            f"{ledger_status.opt_outs:,} opt-outs wait for confirmation: list them with `sequences optouts list`, "
-            "then confirm or lift each."
+            f"{ledger_status.opt_outs:,} opt-outs wait for confirmation: list them with "
+            "`sequences optouts list`, then confirm or lift each."
         )
     if ledger_status.unread_seconds > UNREAD_SECONDS:
         yield (

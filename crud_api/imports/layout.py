@@ -50,7 +50,8 @@ class NoAddressesError(InvalidInputError):
         self.likely = _likely_addresses(titles, sample)
         hint = "" if self.likely is None else f" It may be column={MAIL_ADDRESS}:{titles[self.likely]}."
         super().__init__(
-            f"body: no column matches {MAIL_ADDRESS}. Select one with column={MAIL_ADDRESS}:<column name>.{hint}"
+            f"body: no column matches {MAIL_ADDRESS}. "
+            f"Select one with column={MAIL_ADDRESS}:<column name>.{hint}"
         )
 
 

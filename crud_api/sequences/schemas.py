@@ -28,9 +28,9 @@ Priority = Annotated[
 StopsOnReply = Annotated[
     Literal["sequence", "contact", "company"],
     Field(
-        description="Whom a reply stops: `sequence` stops this sequence for the contact, and no reply to another "
-        "sequence stops it; `contact` stops the contact in all such sequences; `company` stops all contacts with "
-        "an address of the same domain too"
+        description="Whom a reply stops: `sequence` stops this sequence for the contact, and no reply to "
+        "another sequence stops it; `contact` stops the contact in all such sequences; `company` stops all "
+        "contacts with an address of the same domain too"
     ),
 ]
 IsActive = Annotated[bool, Field(description="An inactive sequence sends no mails")]

@@ -1,4 +1,4 @@
-"""What a step's text is, refusals by address, suppressions with an end, and refusals by policy.
+"""Stores the format of a step, refusals by address and by policy, and suppressions with an end.
 
 Revision 0004_mail_format_and_faults, after 0003_written_addresses.
 """

@@ -353,8 +353,8 @@ def reputation(database: dg.ResourceParam[Database], clock: Clock) -> Iterator[d
     asset=sending_health,
     description="Each mailbox with an IMAP server was read within the last hour. If one was not: check that "
     "`sequences inbox` runs and what its log says of the mailbox. A reply that is not read stops nothing, so "
-    "mails go on to contacts that have answered. The metadata has the mails read by day and kind, and the lag "
-    "of each folder.",
+    "mails go on to contacts that have answered. The metadata has the mails read by day and kind, and the "
+    "lag of each folder.",
 )
 def mailboxes_are_read(database: dg.ResourceParam[Database], clock: Clock) -> dg.AssetCheckResult:
     with database.connect() as connection:

@@ -109,7 +109,8 @@ _DEFERRALS: dict[StrEnum, Explanation] = {
     ),
     Deferral.AWAY: Explanation(
         "The contact is held: an absence notice says that it is away, or a person set `holdUntil`.",
-        "Nothing to do: the contact is mailed after the last held date. `holdUntil` in the API ends the hold.",
+        "Nothing to do: the contact is mailed after the last held date. "
+        "`holdUntil` in the API ends the hold.",
     ),
     Deferral.INVALID_ADDRESS: Explanation(
         "The contact's address is invalid.",

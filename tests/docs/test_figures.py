@@ -22,7 +22,7 @@ def section(title: str) -> str:
 
 
 def cell(title: str, row: str, column: str, nth: int = 0) -> str:
-    """Return a cell of a table of performance.md: `row` begins its line, `nth` of the columns of that name."""
+    """Return a cell of a table of performance.md: `row` begins its line; `nth` of its columns so named."""
     header: list[str] = []
     before: list[str] = []
     for line in section(title).splitlines():
@@ -70,11 +70,13 @@ POSTGRES_MS = [
 ]
 SCALING = [
     (
-        f"{cell(PLAN, MILLION, 'planned')} mails for a million due contacts in {cell(PLAN, MILLION, 'core')}, "
+        f"{cell(PLAN, MILLION, 'planned')} mails for a million due contacts in "
+        f"{cell(PLAN, MILLION, 'core')}, "
         f"{cell(PLAN, MILLION, 'in Dagster')} as a Dagster run with all checks *m*"
     ),
     (
-        f"memory: {cell(PLAN, MILLION, 'memory')} for the planner, {cell(PLAN, MILLION, 'memory', 1)} for the "
+        f"memory: {cell(PLAN, MILLION, 'memory')} for the planner, "
+        f"{cell(PLAN, MILLION, 'memory', 1)} for the "
         "run *m*, so about 1 kB per due contact"
     ),
     (
@@ -107,7 +109,8 @@ SCALING = [
     (
         f"about {rounded(cell('Dispatch and results', '10 ms', 'results by message'))} per second by message "
         "with an endpoint 10 ms away, and "
-        f"{rounded(cell('Dispatch and results', '10 ms', 'results without message'))} for finished sends without "
+        f"{rounded(cell('Dispatch and results', '10 ms', 'results without message'))} "
+        f"for finished sends without "
         "a message *m*"
     ),
     f"{rounded(cell('Dispatch and results', '10 ms', 'dispatched'))} messages per second *m*",
@@ -147,7 +150,8 @@ REST = {
     "daemon": "139 MiB idle",
 }
 RUNS = (
-    f"a run takes {cell(PLAN, '10,000', 'memory', 1)}, a plan of a million {cell(PLAN, MILLION, 'memory', 1)}, "
+    f"a run takes {cell(PLAN, '10,000', 'memory', 1)}, "
+    f"a plan of a million {cell(PLAN, MILLION, 'memory', 1)}, "
     f"of ten million {cell(PLAN, TEN_MILLION, 'memory', 1)}"
 )
 

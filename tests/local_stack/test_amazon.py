@@ -1,4 +1,4 @@
-"""Tests how the local stack reaches S3 and Secrets Manager: its own server, or the one that the user names."""
+"""Tests how the local stack reaches S3 and Secrets Manager: its own server, or that of the user."""
 
 from __future__ import annotations
 

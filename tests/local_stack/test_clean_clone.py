@@ -1,4 +1,4 @@
-"""Tests that Dagster's own commands work in a clone after `make setup`, while nothing runs and nothing is set."""
+"""Tests that Dagster's own commands work in a clone after `make setup`, with nothing running."""
 
 from __future__ import annotations
 

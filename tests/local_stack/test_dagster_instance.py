@@ -1,4 +1,4 @@
-"""Tests of deploy/dagster.yaml, the instance of the stack and the image: storage, run monitoring, concurrency and priorities."""
+"""Tests of deploy/dagster.yaml, the instance of the stack and the image: storage, limits, priorities."""
 
 from __future__ import annotations
 

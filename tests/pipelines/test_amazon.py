@@ -1,4 +1,4 @@
-"""Tests dagster-aws's parts against a real server over HTTP: logs of runs in S3, settings in Secrets Manager."""
+"""Tests dagster-aws against a real server over HTTP: logs of runs in S3, settings in Secrets Manager."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
@@ -110,7 +110,8 @@ def test_log_of_a_run_is_in_the_bucket_and_is_read_back_from_it(
         read = instance.compute_log_manager.get_log_data(log_key)
         assert b"a line of the run" in (read.stdout or b"")
         instance.compute_log_manager.delete_logs(log_key=log_key)
-        assert not instance.compute_log_manager.cloud_storage_has_logs(log_key, ComputeIOType.STDOUT)  # type: ignore[attr-defined]
+        logs: Any = instance.compute_log_manager
+        assert not logs.cloud_storage_has_logs(log_key, ComputeIOType.STDOUT)
 
 
 def test_run_succeeds_and_says_so_if_the_bucket_cannot_be_reached(

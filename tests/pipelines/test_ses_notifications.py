@@ -152,7 +152,8 @@ def test_certificate_is_fetched_once() -> None:
     [
         ("5.1.1", "smtp; 550 5.1.1 user unknown", "bounce", "recipient"),
         ("5.0.0", "smtp; 550 No such user here", "bounce", "recipient"),
-        ("5.1.1", ("Amazon SES has suppressed sending to this address because it has a recent history of bouncing"
+        ("5.1.1", ("Amazon SES has suppressed sending to this address because it has a recent history "
+            "of bouncing"
          " as an invalid address."), "bounce", "recipient"),
         ("5.2.2", "smtp; 552 5.2.2 mailbox full", "soft_bounce", "recipient"),
         ("5.7.1", "smtp; 550 5.7.1 Message rejected due to DMARC policy", "soft_bounce", "mailbox"),

@@ -1,4 +1,4 @@
-"""Tests of `sequences replies` and `sequences optouts`: what contacts answered is listed, settled and undone."""
+"""Tests of `sequences replies` and `sequences optouts`: answers are listed, settled and undone."""
 
 from __future__ import annotations
 

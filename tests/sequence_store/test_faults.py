@@ -127,7 +127,10 @@ def test_reply_that_is_no_refusal_blames_nobody(reply: str) -> None:
         ),
         (
             "5.4.4",
-            "X-Postfix; Host or domain name not found. Name service error for name=x.invalid type=A: Host not found",
+            (
+                "X-Postfix; Host or domain name not found. "
+                "Name service error for name=x.invalid type=A: Host not found"
+            ),
             "domain",
             True,
             False,

@@ -12,12 +12,11 @@ from selectolax.lexbor import LexborHTMLParser
 from sequence_store.mail.html_tokens import Kind, attributes_of, tokens, value_of
 
 PIECES = st.sampled_from(
-    """<a href=|<A HREF="|<area href='|http://x/?a=1|&copy|&copy=|&notin;|&notit;|&times|&sect;|&amp;|&#38;|&#x26|&lt|&|"|'|>|/>
-    | |\n|=|<|</a>|<!--|-->|--!>|<!-->|<!doctype html>|<?x?>|</ x>|<b>|<title>|</title>|<script>|</script>|<style>
-    |</style >|<textarea>|</textarea>|<p|<p x y=1 y=2>|x|é|<xmp>|</xmp>|</|<noscript>|<img alt="&copy;">|#frag|;|&curren
-    |</SCRIPT\t>|<plaintext>|&region=DE|&#0;|&#x110000;|&unknown;|&AMP|\f|`|日""".replace(
-        "\n    |", "|"
-    ).split("|")
+    """<a href=|<A HREF="|<area href='|http://x/?a=1|&copy|&copy=|&notin;|&notit;|&times|&sect;
+    |&amp;|&#38;|&#x26|&lt|&|"|'|>|/>| |\n|=|<|</a>|<!--|-->|--!>|<!-->|<!doctype html>|<?x?>
+    |</ x>|<b>|<title>|</title>|<script>|</script>|<style>|</style >|<textarea>|</textarea>|<p
+    |<p x y=1 y=2>|x|é|<xmp>|</xmp>|</|<noscript>|<img alt="&copy;">|#frag|;|&curren|</SCRIPT\t>
+    |<plaintext>|&region=DE|&#0;|&#x110000;|&unknown;|&AMP|\f|`|日""".replace("\n    |", "|").split("|")
 )
 
 

@@ -117,7 +117,10 @@ def test_detail_says_what_follows_by_the_table_of_faults() -> None:
         (
             "failed",
             "5.0.0",
-            "X-Postfix; host mx.people.example[192.0.2.9] said: 550 Unknown user (in reply to RCPT TO command)",
+            (
+                "X-Postfix; host mx.people.example[192.0.2.9] said: "
+                "550 Unknown user (in reply to RCPT TO command)"
+            ),
             "hard_bounce",
         ),
         ("failed", "5.1.1", "x-unix; user unknown", "hard_bounce"),

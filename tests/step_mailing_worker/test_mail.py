@@ -471,7 +471,8 @@ def test_html_has_a_plain_part_that_says_the_same() -> None:
 def test_plain_part_keeps_cells_apart_the_texts_of_images_and_the_numbers_of_lists() -> None:
     html = """<table><tr><th>Item</th><th>Price</th></tr><tr><td>Tea</td><td>2 EUR</td></tr></table>
     <img src="x.png" alt="A cup"><img src="y.png"><a href="https://a.example"><img src="z.png" alt="Shop"></a>
-    <ol><li>one</li><li>two<ul><li>dash</li></ul></li><li value="7">seven</li></ol><ol start="4"><li>four</ol>"""
+    <ol><li>one</li><li>two<ul><li>dash</li></ul></li>
+    <li value="7">seven</li></ol><ol start="4"><li>four</ol>"""
     assert plain_text_of(html) == (
         "Item | Price\nTea | 2 EUR\n\nA cupShop (https://a.example)\n\n1. one\n2. two\n\n- dash\n\n"
         "7. seven\n\n4. four\n"

@@ -234,7 +234,8 @@ def test_reply_to_an_earlier_round_and_to_an_archived_mail_stops_the_current_rou
     bob = world.contact("bob@people.example")
     key = key_of(world.mail(bob))
     world.connection.execute(
-        "INSERT INTO archived_sends SELECT sequence_id, contact_id, step_id, mailbox_id, send_at, finished_at,"
+        "INSERT INTO archived_sends SELECT sequence_id, contact_id, step_id, mailbox_id, send_at,"
+        " finished_at,"
         " due_day, plan_day, send_day, attempt, smtp_code, round, status, reason, enhanced_code,"
         " provider_message_id FROM sends"
     )
