@@ -10,9 +10,6 @@ import typer
 from sequence_cli.output import AsJson, plain_table, print_json
 from sequence_cli.sequence_names import find_sequence
 
-MOST_ROWS = 1_000
-DAYS = 30
-
 
 class By(StrEnum):
     """What a row is."""
@@ -48,16 +45,16 @@ def stats(
 
     docs/outcomes.md defines the counts and rates; --json shows all of them.
     """
-    from datetime import UTC, datetime, timedelta
+    from datetime import UTC, datetime
 
-    from sequence_store.domain.rates import COUNTS, rates_of
+    from sequence_store.domain.rates import COUNTS, MOST_ROWS, first_of_days, rates_of
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import ObserverSettings, read_settings
 
     settings = read_settings(ObserverSettings)
     to = _day("--to", last) or settings.calendar.day_of(datetime.now(UTC))
-    since = _day("--from", first) or to - timedelta(days=min(DAYS - 1, to.toordinal() - 1))
+    since = _day("--from", first) or first_of_days(to)
     if since > to:
         raise typer.BadParameter("must not be after --to", param_hint="--from")
     with connect(settings.readonly_database_url, name="sequences stats", autocommit=True) as connection:
@@ -91,7 +88,7 @@ def _print(by: By, title: str, rows: list[dict[str, Any]]) -> None:
     for name in NAMES[by]:
         table.add_column(name.removesuffix("_name").removesuffix("_id").replace("_", "\n"))
     for name in (*COLUMNS, *RATES):
-        table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)
+        table.add_column(_heading(name), justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             *(str(row[name]) for name in NAMES[by]),
@@ -99,6 +96,11 @@ def _print(by: By, title: str, rows: list[dict[str, Any]]) -> None:
             *("–" if row[name] is None else f"{100 * row[name]:.1f}%" for name in RATES),
         )
     Console().print(table)
+
+
+def _heading(name: str) -> str:
+    """Return a narrow heading, so that a sequence's name has room in 80 characters."""
+    return name.replace("_", "\n").replace("enrolment", "enrol-\nment")
 
 
 def _day(option: str, text: str | None) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from crud_api.database import run
-from crud_api.stats.schemas import MOST_ROWS, By
+from crud_api.stats.schemas import By
+from sequence_store.domain.rates import MOST_ROWS
 
 
 def read(connection: Connection, by: By, sequence: int | None, first: date, last: date) -> Sequence[Any]:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from crud_api.base_schema import Query, ResponseBody
-from sequence_store.domain.rates import RATES
-
-DAYS = 30
-MOST_ROWS = 1_000
+from sequence_store.domain.rates import RATES, STATS_DAYS, first_of_days
 
 
 def _written_day(value: object) -> str:
@@ -69,7 +66,7 @@ class StatsQuery(Query):
     by: By = Field("sequence", description="What a row is")
     sequence_id: UUID | None = Field(None, alias="sequenceId", description="Only mails of this sequence")
     from_: WrittenDay | None = Field(
-        None, alias="from", description=f"First day of the mails; {DAYS} days up to `to` if absent"
+        None, alias="from", description=f"First day of the mails; {STATS_DAYS} days up to `to` if absent"
     )
     to: WrittenDay | None = Field(None, description="Last day of the mails; today if absent")
 
@@ -82,5 +79,5 @@ class StatsQuery(Query):
     def days(self, today: date) -> tuple[date, date]:
         """Return the first and the last day."""
         last = self.to or max(today, self.from_ or today)
-        first = self.from_ or (last - timedelta(days=DAYS - 1) if last > date(1, 2, 1) else last)
+        first = self.from_ or first_of_days(last)
         return first, last

@@ -11,14 +11,12 @@ from sequence_pipelines.reporting.charts import curve_of_days, funnel
 from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, links, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
-from sequence_store.domain.rates import COUNTS, rates_of
+from sequence_store.domain.rates import COUNTS, MOST_ROWS, STATS_DAYS, first_of_days, rates_of
 from sequence_store.feed import drain_feed, remove_old_events
 from sequence_store.settings import PipelineSettings
 
-DAYS = timedelta(days=30)
-WEEK = timedelta(days=7)
+WEEK = 7  # days
 FUNNELS = 5  # pictures of a few kilobytes each, which every materialization keeps
-MOST = 1_000
 STAGES = ("mails", "opened", "clicked", "replied")
 
 
@@ -45,14 +43,17 @@ def sequence_performance(
     with the most mails, `week` the rates of the last seven days. The run also removes the events of the feed
     that are older than EVENTS_KEPT_DAYS; `events_removed` counts them.
     """
-    today = settings.calendar.day_of(clock.read())
-    wanted = {"sequence": None, "most": MOST, "to": today + timedelta(days=1)}
+    # East of UTC, and after midnight, mails of a planning day have the date after it.
+    last = settings.calendar.day_of(clock.read()) + timedelta(days=1)
+    wanted = {"sequence": None, "most": MOST_ROWS, "to": last}
     with database.connect(autocommit=True) as connection:
         drain_feed(connection)
-        sequences = read_frame(connection, "by_sequence", wanted | {"from": today - DAYS}, file="stats")
-        days = read_frame(connection, "by_day", wanted | {"from": today - WEEK}, file="stats")
+        sequences = read_frame(
+            connection, "by_sequence", wanted | {"from": first_of_days(last)}, file="stats"
+        )
+        days = read_frame(connection, "by_day", wanted | {"from": first_of_days(last, WEEK)}, file="stats")
         removed = remove_old_events(connection, settings.events_kept_days)
-    context.log.info(f"{len(sequences)} sequences have mails in the last {DAYS.days} days.")
+    context.log.info(f"{len(sequences)} sequences have mails in the last {STATS_DAYS} days.")
     rates = [rates_of({name: int(row[name]) for name in COUNTS}) for row in sequences.to_dict("records")]
     shown = pd.concat([sequences, pd.DataFrame(rates)], axis=1) if len(sequences) else sequences
     return dg.MaterializeResult(

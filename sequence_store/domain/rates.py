@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, timedelta
 from types import MappingProxyType
 from typing import NamedTuple
+
+MOST_ROWS = 1_000  # of one answer
+STATS_DAYS = 30  # that an answer counts if no first day is named
 
 COUNTS = (
     "mails",
@@ -53,6 +57,11 @@ RATES: Mapping[str, Rate] = MappingProxyType(
         ),
     }
 )
+
+
+def first_of_days(last: date, days: int = STATS_DAYS) -> date:
+    """Return the first of the days that end with `last`; the first day of all if they began before it."""
+    return last - timedelta(days=min(days - 1, last.toordinal() - 1))
 
 
 def rates_of(counts: Mapping[str, int]) -> dict[str, float | None]:
