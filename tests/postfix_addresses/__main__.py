@@ -7,40 +7,23 @@ delivers nothing: no mail gets further than RCPT. One setting differs from Postf
 
 from __future__ import annotations
 
-import shutil
 import smtplib
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 
-from local_stack.ports import LOOPBACK, answers, free_port
-from local_stack.processes import wait_until
+from local_stack.ports import LOOPBACK
 from sequence_store.domain.addresses import canonical_address
+from tests.postfix_server import running_postfix
 from tests.sequence_store.test_addresses import ADDRESSES, HOSTS, PLAIN, WORDS
 
 EXAMPLES = 5_000
 ACCEPTED = 250
 ADDRESSES_A_CONNECTION = 500
-MAIN = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = {folder}/maillog
-maillog_file_prefixes = {folder}
-inet_interfaces = {host}
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
+SETTINGS = """
 myhostname = trial.example
-mydestination =
-local_recipient_maps =
 default_transport = discard:
 relay_transport = discard:
-alias_maps =
 smtpd_recipient_restrictions = permit_mynetworks, reject
 smtpd_recipient_limit = 100000
 smtpd_hard_error_limit = 100000
@@ -50,49 +33,6 @@ smtputf8_enable = yes
 strict_rfc821_envelopes = yes
 allow_min_user = yes
 """
-MASTER = """\
-{port} inet n - n - - smtpd
-postlog unix-dgram n - n - 1 postlogd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 300 1 qmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-discard unix - - n - - discard
-error unix - - n - - error
-retry unix - - n - - error
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-"""
-
-
-@contextmanager
-def postfix() -> Iterator[int]:
-    """Start a Postfix in a folder of its own; yield its port."""
-    folder, port = Path(tempfile.mkdtemp(prefix="postfix-")), free_port()
-    folder.chmod(0o755)
-    try:
-        for name in ("queue", "data", "config"):
-            (folder / name).mkdir()
-        shutil.chown(folder / "data", "postfix")
-        config = folder / "config"
-        (config / "main.cf").write_text(MAIN.format(folder=folder, host=LOOPBACK))
-        (config / "master.cf").write_text(MASTER.format(port=port))
-        run = ("postfix", "-c", str(config))
-        subprocess.run((*run, "start"), check=True, capture_output=True)
-        try:
-            if not wait_until(lambda: answers(port), 20):
-                raise SystemExit(f"Postfix does not answer: {(folder / 'maillog').read_text()[-2000:]}")
-            yield port
-        finally:
-            subprocess.run((*run, "stop"), check=False, capture_output=True)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def refused(port: int, addresses: list[str]) -> list[tuple[str, str]]:
@@ -128,7 +68,7 @@ def accepted_addresses() -> list[str]:
 def main() -> int:
     addresses = accepted_addresses()
     failures: list[tuple[str, str]] = []
-    with postfix() as port:
+    with running_postfix(SETTINGS) as port:
         for start in range(0, len(addresses), ADDRESSES_A_CONNECTION):
             failures += refused(port, addresses[start : start + ADDRESSES_A_CONNECTION])
         control = refused(port, ["a..b@example.com", "ada@", "a b@example.com"])

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from local_stack.ports import LOOPBACK, answers, free_port
-from local_stack.processes import wait_until
+from local_stack.ports import LOOPBACK, free_port
+from tests.postfix_server import running_postfix
 
-MAIN_CF = """
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-command_directory = /usr/sbin
-daemon_directory = {daemons}
-mail_owner = postfix
-setgid_group = postdrop
-maillog_file = {folder}/postfix.log
-maillog_file_prefixes = {folder}
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
+RELAY = """
 myhostname = relay.sender.example
-mydestination =
-local_recipient_maps =
-mynetworks = 127.0.0.0/8
 relayhost = [127.0.0.1]:{remote}
 smtpd_relay_restrictions = permit_mynetworks, reject
 smtp_tls_security_level = none
@@ -39,35 +21,11 @@ smtpd_tls_security_level = none
 disable_dns_lookups = yes
 smtp_dns_support_level = disabled
 notify_classes =
-alias_maps =
-alias_database =
 # A mail that is deferred comes back after one attempt.
 maximal_queue_lifetime = 0
 bounce_queue_lifetime = 1h
 minimal_backoff_time = 1s
 queue_run_delay = 1s
-"""
-MASTER_CF = """
-127.0.0.1:{port} inet n - n - - smtpd
-pickup unix n - n 60 1 pickup
-cleanup unix n - n - 0 cleanup
-qmgr unix n - n 1 1 qmgr
-tlsmgr unix - - n 1000? 1 tlsmgr
-rewrite unix - - n - - trivial-rewrite
-bounce unix - - n - 0 bounce
-defer unix - - n - 0 bounce
-trace unix - - n - 0 bounce
-verify unix - - n - 1 verify
-flush unix n - n 1000? 0 flush
-proxymap unix - - n - - proxymap
-smtp unix - - n - - smtp
-relay unix - - n - - smtp
-error unix - - n - - error
-retry unix - - n - - error
-discard unix - - n - - discard
-anvil unix - - n - 1 anvil
-scache unix - - n - 1 scache
-postlog unix-dgram n - n - 1 postlogd
 """
 
 
@@ -114,32 +72,6 @@ def running_remote(script: Mapping[str, tuple[str, str]]) -> Iterator[tuple[Remo
         controller.stop()
 
 
-@contextmanager
-def running_postfix(remote_port: int) -> Iterator[int]:
-    """Run Postfix (as root, as it demands) until the block ends; give its port."""
-    daemons = next(
-        folder for folder in ("/usr/lib/postfix/sbin", "/usr/libexec/postfix") if Path(folder).is_dir()
-    )
-    postfix = shutil.which("postfix", path="/usr/sbin:/sbin") or "postfix"
-    with tempfile.TemporaryDirectory(prefix="postfix") as name:
-        folder, port = Path(name), free_port()
-        folder.chmod(0o755)
-        config = folder / "config"
-        config.mkdir()
-        (folder / "queue").mkdir()
-        (folder / "data").mkdir()
-        shutil.chown(folder / "data", "postfix")
-        (config / "main.cf").write_text(MAIN_CF.format(folder=folder, daemons=daemons, remote=remote_port))
-        (config / "master.cf").write_text(MASTER_CF.format(port=port))
-        command = [postfix, "-c", str(config)]
-        started = subprocess.run([*command, "start"], capture_output=True, text=True, check=False, timeout=60)
-        try:
-            assert wait_until(lambda: answers(port), 20), started.stderr + _log(folder)
-            yield port
-        finally:
-            subprocess.run([*command, "stop"], capture_output=True, check=False, timeout=60)
-
-
-def _log(folder: Path) -> str:
-    log = folder / "postfix.log"
-    return log.read_text() if log.exists() else ""
+def running_relay(remote_port: int) -> AbstractContextManager[int]:
+    """Run a Postfix that relays to this port until the block ends; give its port."""
+    return running_postfix(RELAY.format(remote=remote_port))

@@ -16,7 +16,7 @@ from local_stack.processes import wait_until
 from step_mailing_worker.imap import InboxAccount, NewMail, NewMails
 from step_mailing_worker.mailbox_reader import MailboxReader
 from tests.step_mailing_worker.conftest import Team
-from tests.step_mailing_worker.postfix_relay import running_postfix, running_remote
+from tests.step_mailing_worker.postfix_relay import running_relay, running_remote
 
 
 class Refusal(NamedTuple):
@@ -82,7 +82,7 @@ def read_returned(team: Team, mails: list[bytes]) -> dict[str, int]:
 @pytest.mark.timeout(300)
 def test_of_sixteen_refusals_the_right_party_pays_and_no_living_address_is_suppressed(team: Team) -> None:
     script = {address_of(name): (one.stage, one.reply) for name, one in REFUSALS.items()}
-    with running_remote(script) as (remote, port), running_postfix(port) as relay:
+    with running_remote(script) as (remote, port), running_relay(port) as relay:
         team.smtp["smtp_port"] = relay
         team.start()
         sends = {name: team.send(contact=team.contact(address_of(name))) for name in REFUSALS}
