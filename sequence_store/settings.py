@@ -546,7 +546,16 @@ class SmtpSettings(SecretSettings):
         return self
 
 
-class WebhookSettings(SecretSettings):
+class HealthSettings(Settings):
+    """Where a program that serves no pages serves its health and its metrics."""
+
+    worker_metrics_host: str = Field("127.0.0.1", description="Address that the metrics and the health bind")
+    worker_metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="Port that they bind; unset: none is served"
+    )
+
+
+class WebhookSettings(SecretSettings, HealthSettings):
     """Settings of `sequences webhooks`, which sends the feed to its receivers."""
 
     pipeline_database_url: SecretStr = Field(description="Database URL of role sequence_pipeline")
@@ -556,7 +565,7 @@ class OperatorSettings(OwnerSettings, SmtpSettings):
     """Settings of the commands that check mailboxes and rotate their secrets."""
 
 
-class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings, ReplySettings):
+class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings, ReplySettings, HealthSettings):
     """Settings of the step mailing worker."""
 
     worker_database_url: SecretStr = Field(description="Database URL of role sequence_worker")
@@ -584,10 +593,6 @@ class WorkerSettings(LinkSettings, SmtpSettings, ParkingSettings, ReplySettings)
     )
     valkey_url: ValkeyUrl | None = Field(
         None, description="Valkey with the quota counters, which spare connections for full mailboxes"
-    )
-    worker_metrics_host: str = Field("127.0.0.1", description="Address that the worker's metrics bind")
-    worker_metrics_port: int | None = Field(
-        None, ge=1, le=65_535, description="Port that the worker's metrics bind; unset: no metrics"
     )
 
 

@@ -20,6 +20,7 @@ from sequence_store.domain.addresses import address_or_text
 from sequence_store.domain.messages import SendKey
 from sequence_store.domain.states import AttemptReason, FeedbackKind, MailKind, MailOutcome
 from sequence_store.failpoints import Failpoint, reach
+from sequence_store.health import serve
 from sequence_store.postgres.connection import SESSION, plain_url
 from sequence_store.postgres.queries import query
 from sequence_store.settings import LOCAL, WorkerSettings
@@ -27,7 +28,7 @@ from step_mailing_worker import logs
 from step_mailing_worker.credentials import Credential, Credentials
 from step_mailing_worker.endpoints import password_in_clear
 from step_mailing_worker.errors import LostError, NoCredentialError
-from step_mailing_worker.health import Health, serve
+from step_mailing_worker.health import Health
 from step_mailing_worker.imap import InboxAccount, NewMail, NewMails, read_new_mails
 from step_mailing_worker.inbound_mail.reading import read_mail
 from step_mailing_worker.inbound_mail.verdict import MailVerdict, judge_mail

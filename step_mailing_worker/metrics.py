@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from sequence_store.domain.states import Outcome
-from step_mailing_worker.health import Health, serve
+from sequence_store.health import Health, serve
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer

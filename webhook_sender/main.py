@@ -8,11 +8,14 @@ import sys
 import threading
 
 import psycopg
+from prometheus_client import CollectorRegistry
 
+from sequence_store.health import serve
 from sequence_store.postgres.connection import connect
 from sequence_store.postgres.queries import query
 from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import LOCAL, WebhookSettings
+from webhook_sender.health import SenderHealth
 from webhook_sender.receivers import Receivers
 from webhook_sender.sender import Sender
 
@@ -28,25 +31,31 @@ def run(settings: WebhookSettings) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s level=%(levelname)s %(message)s"
     )
-    stop = threading.Event()
+    stop, health = threading.Event(), SenderHealth()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    server = serve(settings, CollectorRegistry(), health)
     log.info("event=started")
     while not stop.is_set():
         try:
-            _send(settings, stop)
+            _send(settings, stop, health)
         except psycopg.OperationalError as error:
             log.warning("event=database_lost error=%r", str(error).partition("\n")[0])
+            health.note_turn(reached_database=False)
             stop.wait(RECONNECT_SECONDS)
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
             log.warning("event=waiting_for_migrations")
+            health.note_turn(reached_database=False)
             stop.wait(RECONNECT_SECONDS)
+    if server:
+        server.shutdown()
+        server.server_close()
     log.info("event=stopped")
 
 
-def _send(settings: WebhookSettings, stop: threading.Event) -> None:
+def _send(settings: WebhookSettings, stop: threading.Event, health: SenderHealth) -> None:
     with connect(settings.pipeline_database_url, name="sequences webhooks", autocommit=True) as connection:
-        if not _wait_for_lock(connection, stop):
+        if not _wait_for_lock(connection, stop, health):
             return
         log.info("event=sending")
         local = settings.sequence_environment == LOCAL
@@ -54,14 +63,18 @@ def _send(settings: WebhookSettings, stop: threading.Event) -> None:
         try:
             while not stop.is_set():
                 sender.turn()
+                health.note_turn(reached_database=True)
                 stop.wait(IDLE_SECONDS if sender.is_idle else BUSY_SECONDS)
         finally:
             sender.finish()
 
 
-def _wait_for_lock(connection: psycopg.Connection[tuple[object, ...]], stop: threading.Event) -> bool:
+def _wait_for_lock(
+    connection: psycopg.Connection[tuple[object, ...]], stop: threading.Event, health: SenderHealth
+) -> bool:
     while not stop.is_set():
         row = connection.execute(query("webhooks", "try_lock")).fetchone()
+        health.note_turn(reached_database=True)
         if row and row[0]:
             return True
         stop.wait(IDLE_SECONDS)

@@ -251,7 +251,7 @@ def test_migrations_and_what_they_need_are_applied_before_the_programs() -> None
 def test_readiness_asks_what_each_program_needs() -> None:
     probes = {name: container(name).get("readinessProbe") for name in WORKLOADS}
     assert probes["sequence-api"]["httpGet"]["path"] == "/readyz"
-    for name in ("sequence-worker", "sequence-inbox"):
+    for name in ("sequence-worker", "sequence-inbox", "sequence-webhooks"):
         assert probes[name]["httpGet"] == {"path": "/readyz", "port": "metrics"}
         assert container(name)["livenessProbe"]["httpGet"]["path"] == "/healthz"
     started = container("sequence-code")["startupProbe"]["exec"]["command"]

@@ -11,9 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psycopg
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from local_stack.ports import free_port
+from local_stack.postgres import SUPERUSER, Postgres
 from local_stack.processes import wait_until
 from sequence_store.secrets.at_rest import SecretBox
 from sequence_store.settings import LOCAL_SECRET_KEY
@@ -377,6 +381,43 @@ def test_environments_proxy_is_not_used(receiver: Receiver, monkeypatch: pytest.
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert Receivers(local=True).post(receiver.url, {}, b'{"position": 1}').delivered
+
+
+def test_program_says_whether_it_reaches_the_database_also_while_another_one_sends(
+    database: Database, postgres: Postgres
+) -> None:
+    program = str(Path(sys.executable).parent / "sequences")
+    ports = [free_port(), free_port()]
+    processes = []
+    try:
+        for port in ports:
+            variables = {"PIPELINE_DATABASE_URL": database.pipeline, "WORKER_METRICS_PORT": str(port)}
+            processes.append(
+                subprocess.Popen([program, "webhooks"], env=os.environ | variables, stderr=subprocess.DEVNULL)
+            )
+        for port in ports:
+            assert wait_until(lambda: probe(port, "/readyz") == 200, 20)  # noqa: B023
+            assert probe(port, "/healthz") == 200
+        with psycopg.connect(postgres.url(SUPERUSER), autocommit=True) as connection:
+            connection.execute(f"ALTER DATABASE {database.name} ALLOW_CONNECTIONS false")
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [database.name]
+            )
+        for port in ports:
+            assert wait_until(lambda: probe(port, "/readyz") == 503, 20)  # noqa: B023
+            assert probe(port, "/healthz") == 200
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait(10)
+
+
+def probe(port: int, path: str) -> int:
+    """Return the status of the answer, 0 if there is none."""
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False).status_code
+    except httpx.TransportError:
+        return 0
 
 
 def test_program_that_is_killed_delivers_every_event_at_least_once(
