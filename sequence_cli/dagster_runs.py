@@ -1,4 +1,4 @@
-"""Launches a run of one partition through Dagster's GraphQL API and waits until it ends."""
+"""Launches runs through Dagster's GraphQL API and waits until they end."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ class DagsterRuns:
     def __init__(self, url: str) -> None:
         self._url = url
 
-    def launch(self, job: str, partition: str) -> str:
-        """Launch the job for one partition and return the run's id."""
+    def launch(self, job: str, partition: str | None = None) -> str:
+        """Launch the job, for one partition if it has partitions, and return the run's id."""
         selector = {
             "repositoryLocationName": LOCATION,
             "repositoryName": "__repository__",
             "jobName": job,
         }
-        tags = {"dagster/partition": partition, "dagster/partition_set": f"{job}_partition_set"}
+        tags = {}
+        if partition is not None:
+            tags = {"dagster/partition": partition, "dagster/partition_set": f"{job}_partition_set"}
         params = {
             "selector": selector,
             "mode": "default",
@@ -47,7 +49,8 @@ class DagsterRuns:
         }
         answer = self._query(_LAUNCH, params=params)["launchRun"]
         if answer["__typename"] != "LaunchRunSuccess":
-            raise DayError(f"Dagster did not launch {job} for {partition}: {_reason(answer)}")
+            which = f"{job} for {partition}" if partition else job
+            raise DayError(f"Dagster did not launch {which}: {_reason(answer)}")
         return str(answer["run"]["runId"])
 
     def page(self, run: str) -> str:

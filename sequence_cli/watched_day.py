@@ -30,6 +30,8 @@ from sequence_store.postgres.connection import connect
 from sequence_store.postgres.queries import query
 from sequence_store.settings import OwnerSettings, read_settings
 
+HOURLY_JOBS = ("health_checks", "report_outcomes")
+
 # A plan that is made later in the planning day finds too little time to use.
 MIN_TIME_LEFT = timedelta(minutes=3)
 GIVE_UP_SECONDS = 720
@@ -107,6 +109,7 @@ def _run_day(at: DayContext, meter: LoadMeter, *, once: bool) -> bool:
     _show_plan(at)
     show_addresses(at.console, at.variables)
     if not once:
+        _launch_hourly_jobs(at)
         at.console.print("Running. Press Ctrl-C to stop.")
         return _watch_until_interrupted(at)
     until = _watch_first_mails(at, since, deadline)
@@ -136,6 +139,16 @@ def _plan_today(at: DayContext) -> None:
             at.console.print(f"  {event}")
     except RemoteError as error:
         raise DayError(f"{error}. See .local/logs/dagster-web.log.") from error
+
+
+def _launch_hourly_jobs(at: DayContext) -> None:
+    """Fill the pages of the assets that the schedules would fill within the hour."""
+    runs = DagsterRuns(at.variables["DAGSTER_URL"])
+    try:
+        for job in HOURLY_JOBS:
+            runs.launch(job)
+    except (DayError, RemoteError) as error:
+        at.console.print(f"The hourly jobs run with their schedules only: {error}")
 
 
 def _progress(at: DayContext, connection: psycopg.Connection[Any]) -> Progress:
