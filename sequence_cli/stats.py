@@ -38,7 +38,7 @@ def stats(
     first: Annotated[
         str | None, typer.Option("--from", help="First day of the mails (YYYY-MM-DD); 30 days up to --to.")
     ] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last day of the mails; today if absent.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day of the mails; the day after today if absent.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count what came of the mails, by the day of the mail: a reply counts on the day of its mail.
@@ -47,13 +47,13 @@ def stats(
     """
     from datetime import UTC, datetime
 
-    from sequence_store.domain.rates import COUNTS, MOST_ROWS, first_of_days, rates_of
+    from sequence_store.domain.rates import COUNTS, MOST_ROWS, first_of_days, last_mail_day, rates_of
     from sequence_store.postgres.connection import connect
     from sequence_store.postgres.queries import query
     from sequence_store.settings import ObserverSettings, read_settings
 
     settings = read_settings(ObserverSettings)
-    to = _day("--to", last) or settings.calendar.day_of(datetime.now(UTC))
+    to = _day("--to", last) or last_mail_day(settings.calendar.day_of(datetime.now(UTC)))
     since = _day("--from", first) or first_of_days(to)
     if since > to:
         raise typer.BadParameter("must not be after --to", param_hint="--from")

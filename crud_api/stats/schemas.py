@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BeforeValidator, Field, model_validator
 
 from crud_api.base_schema import Query, ResponseBody
-from sequence_store.domain.rates import RATES, STATS_DAYS, first_of_days
+from sequence_store.domain.rates import RATES, STATS_DAYS, first_of_days, last_mail_day
 
 
 def _written_day(value: object) -> str:
@@ -68,7 +68,7 @@ class StatsQuery(Query):
     from_: WrittenDay | None = Field(
         None, alias="from", description=f"First day of the mails; {STATS_DAYS} days up to `to` if absent"
     )
-    to: WrittenDay | None = Field(None, description="Last day of the mails; today if absent")
+    to: WrittenDay | None = Field(None, description="Last day of the mails; the day after today if absent, which some mails have already")
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -78,6 +78,6 @@ class StatsQuery(Query):
 
     def days(self, today: date) -> tuple[date, date]:
         """Return the first and the last day."""
-        last = self.to or max(today, self.from_ or today)
+        last = self.to or max(last_mail_day(today), self.from_ or today)
         first = self.from_ or first_of_days(last)
         return first, last

@@ -1,6 +1,5 @@
 """Performance of the sequences: counts, rates, funnels and a week's curve."""
 
-from datetime import timedelta
 
 import dagster as dg
 import pandas as pd
@@ -11,7 +10,7 @@ from sequence_pipelines.reporting.charts import curve_of_days, funnel
 from sequence_pipelines.reporting.metadata import PREVIEW_ROWS, links, table
 from sequence_pipelines.resources.clock import Clock
 from sequence_pipelines.resources.database import Database
-from sequence_store.domain.rates import COUNTS, MOST_ROWS, STATS_DAYS, first_of_days, rates_of
+from sequence_store.domain.rates import COUNTS, MOST_ROWS, STATS_DAYS, first_of_days, last_mail_day, rates_of
 from sequence_store.feed import drain_feed, remove_old_events
 from sequence_store.settings import PipelineSettings
 
@@ -43,8 +42,7 @@ def sequence_performance(
     with the most mails, `week` the rates of the last seven days. The run also removes the events of the feed
     that are older than EVENTS_KEPT_DAYS; `events_removed` counts them.
     """
-    # East of UTC, and after midnight, mails of a planning day have the date after it.
-    last = settings.calendar.day_of(clock.read()) + timedelta(days=1)
+    last = last_mail_day(settings.calendar.day_of(clock.read()))
     wanted = {"sequence": None, "most": MOST_ROWS, "to": last}
     with database.connect(autocommit=True) as connection:
         drain_feed(connection)

@@ -59,6 +59,14 @@ RATES: Mapping[str, Rate] = MappingProxyType(
 )
 
 
+def last_mail_day(day: date) -> date:
+    """Return the latest day that a mail of planning day `day` can have.
+
+    East of UTC and after midnight, its mails have the date after it.
+    """
+    return day + timedelta(days=1)
+
+
 def first_of_days(last: date, days: int = STATS_DAYS) -> date:
     """Return the first of the days that end with `last`; the first day of all if they began before it."""
     return last - timedelta(days=min(days - 1, last.toordinal() - 1))
