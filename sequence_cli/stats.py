@@ -38,7 +38,9 @@ def stats(
     first: Annotated[
         str | None, typer.Option("--from", help="First day of the mails (YYYY-MM-DD); 30 days up to --to.")
     ] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last day of the mails; the day after today if absent.")] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", help="Last day of the mails; the day after today if absent.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Count what came of the mails, by the day of the mail: a reply counts on the day of its mail.

@@ -68,7 +68,10 @@ class StatsQuery(Query):
     from_: WrittenDay | None = Field(
         None, alias="from", description=f"First day of the mails; {STATS_DAYS} days up to `to` if absent"
     )
-    to: WrittenDay | None = Field(None, description="Last day of the mails; the day after today if absent, which some mails have already")
+    to: WrittenDay | None = Field(
+        None,
+        description="Last day of the mails; the day after today if absent, which some mails have already",
+    )
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

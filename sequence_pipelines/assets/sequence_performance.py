@@ -1,6 +1,5 @@
 """Performance of the sequences: counts, rates, funnels and a week's curve."""
 
-
 import dagster as dg
 import pandas as pd
 

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import psycopg
@@ -70,7 +70,7 @@ class Plan:
     revoked: int
     adds_to_day: bool  # the planning day had sends before, also if they are cancelled or expired by now
     seconds: dict[str, float]
-    cuts: list[Cut] = field(default_factory=list)  # of the classes in which somebody waits
+    find_cuts: Callable[[], list[Cut]]
     completed: int = 0  # enrolments without a step left; known once the plan is written
 
     @property
@@ -91,6 +91,11 @@ class Plan:
         return pd.concat([before, added], ignore_index=True)[list(before)]
 
     @cached_property
+    def cuts(self) -> list[Cut]:
+        """The cuts of the classes in which somebody waits."""
+        return self.find_cuts()
+
+    @cached_property
     def waiting(self) -> pd.DataFrame:
         """The due enrolments without a slot, with the reason."""
         return find_waiting(self.candidates, self.ineligible)
@@ -106,6 +111,13 @@ class Plan:
         if not keep:
             connection.rollback()
         return keep
+
+
+class Unplaced(NamedTuple):
+    """How many enrolments without a slot were written."""
+
+    completed: int
+    deferred: int  # with a new or another reason
 
 
 class Planner:
@@ -196,20 +208,20 @@ class Planner:
         mailed step has got a number that is due again, or the row is older than `since`.
         """
         with self.connection.transaction():
-            plan, completed = self.assign(executor)
+            plan, unplaced = self.assign(executor)
             observed = executor.submit(self.on_plan_ready, plan)
             try:
-                plan.completed = self.write(plan, completed)
+                self.write(plan, unplaced, executor)
             finally:
                 wait([observed])  # a callback for a plan that Postgres refused must not meet the next plan's
         observed.result()
         return plan
 
-    def assign(self, executor: Executor) -> tuple[Plan, Future[int]]:
+    def assign(self, executor: Executor) -> tuple[Plan, Future[Unplaced]]:
         """Assign mailboxes, then times; write the deferrals and completed enrolments meanwhile."""
         with self._timed("assign"):
             assignment = assign_intervals(self.eligibility.candidates, self.snapshot)
-            completed = executor.submit(self._write_unplaced, assignment)
+            unplaced = executor.submit(self._write_unplaced, assignment)
             candidates = assign_times(assignment.served, self.snapshot, self.settings.send_grace_seconds)
         revoked = len(self.cancelled) + len(self.expired)
         ineligible = self.eligibility.ineligible
@@ -221,22 +233,26 @@ class Planner:
             revoked,
             self.adds_to_day,
             self.seconds,
-            assignment.cuts,
+            assignment.find_cuts,
         )
-        return plan, completed
+        return plan, unplaced
 
-    def write(self, plan: Plan, completed: Future[int]) -> int:
-        """Write the slots as rows, and each mailbox's limit; return how many enrolments were completed."""
+    def write(self, plan: Plan, unplaced: Future[Unplaced], executor: Executor) -> None:
+        """Write the slots as rows, each mailbox's limit, and the plan's proof, which is found meanwhile."""
         with self._timed("write"):
-            count = completed.result()
+            plan.completed, deferred = unplaced.result()
+            cuts = executor.submit(lambda: plan.cuts)
             candidates = plan.candidates
             again = are_among(candidates, self.reusable, ["step_id", "round"])
             self.repository.enter(candidates, writing_order(candidates), again)
+            # A plan that changes nothing leaves the proof of the one before it, too.
+            changes = deferred or plan.completed or len(plan.placed) or self.moved
+            if changes or not self.repository.has_cuts():
+                self.repository.keep_cuts(self.day.day, self.day.now, cuts.result())
             # Last: the gate before DATA waits for these rows until the plan is committed.
             self.repository.allow(self.snapshot.windows)
             self.repository.raise_ramp_ups(self.snapshot.raised)
             self.repository.clear_changed_steps(self.changed_steps)
-        return count
 
     def retry(self, executor: Executor) -> Plan:
         """Assign and write again after replacing the steps that were mailed already by the next ones."""
@@ -245,16 +261,14 @@ class Planner:
             self.eligibility, self.reusable = skip_mailed(self.repository, self.eligibility, written)
         return self.assign_and_write(executor)
 
-    def _write_unplaced(self, assignment: Assignment) -> int:
-        """Write deferrals and cuts and complete the exhausted enrolments; return how many were completed."""
+    def _write_unplaced(self, assignment: Assignment) -> Unplaced:
+        """Write the deferrals and complete the exhausted enrolments."""
         completed = self.repository.complete(self.eligibility.exhausted)
-        waiting = find_waiting(assignment.served, self.eligibility.ineligible)
-        deferred = self.repository.defer(waiting, self.day.day, self.snapshot.due_until, self.snapshot.since)
-        placed = (assignment.served["interval"] >= 0).any()
-        # A plan that changes nothing leaves the proof of the one before it, too.
-        if deferred or completed or placed or self.moved or not self.repository.has_cuts():
-            self.repository.keep_cuts(self.day.day, self.day.now, assignment.cuts)
-        return completed
+        columns = ["sequence_id", "contact_id", "reason"]
+        served, ineligible = assignment.served[[*columns, "mailbox_id"]], self.eligibility.ineligible[columns]
+        waiting = find_waiting(served, ineligible)
+        day, snapshot = self.day.day, self.snapshot
+        return Unplaced(completed, self.repository.defer(waiting, day, snapshot.due_until, snapshot.since))
 
     @contextmanager
     def _timed(self, phase: str) -> Iterator[None]:

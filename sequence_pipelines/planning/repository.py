@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -55,6 +55,22 @@ MAILBOX_COLUMNS = {
     "is_active": "bool",
     "parked_until": "int64",
 }
+SEQUENCE_COLUMNS = {
+    "sequence_id": "int64",
+    "is_active": "bool",
+    "max_new_per_day": "float64",
+    "priority": "int64",
+    "obeys_replies": "bool",
+}
+WRITTEN_DAY_COLUMNS = {
+    "mailbox_id": "int64",
+    "send_day": "int64",
+    "allowed": "int64",
+    "grid_from": "float64",
+}
+MAIL_DAY_COLUMNS = dict.fromkeys(("mailbox_id", "send_day", "allowed", "used"), "int64")
+FIRST_MAIL_COLUMNS = dict.fromkeys(("sequence_id", "mailbox_id", "first_mails"), "int64")
+NEXT_STEP_COLUMNS = dict.fromkeys(("sequence_id", "contact_id", "step_id", "step_number", "row_is"), "int64")
 KEY = ["sequence_id", "contact_id", "step_id", "round"]
 REASONS = [reason.value for reason in Deferral]
 DAY_COLUMNS = (*SEND_COLUMNS, "status")  # of the frame that shows a planning day
@@ -91,21 +107,27 @@ class PlanRepository:
             read_columns(self.connection, query("plan", name), parameters, columns), copy=False
         )
 
-    def mailboxes(self) -> pd.DataFrame:
-        """Return the live mailboxes with MAILBOX_COLUMNS; parked_until in epoch seconds, 0 if not parked.
+    def typed(self, name: str, columns: Mapping[str, str], **parameters: Any) -> pd.DataFrame:
+        """Run a named query and return its columns under these names and with these types.
 
-        A number that may be missing is a float, NaN if missing; a missing calendar is None.
+        What is missing is NaN in a column of floats, None in one of objects.
         """
-        rows = self.execute("read_mailboxes").fetchall()
-        columns = zip(*rows, strict=True) if rows else [()] * len(MAILBOX_COLUMNS)
-        typed = zip(MAILBOX_COLUMNS.items(), columns, strict=True)
-        return pd.DataFrame({name: pd.Series(values, dtype=kind) for (name, kind), values in typed})
+        rows = self.execute(name, **parameters).fetchall()
+        found = zip(*rows, strict=True) if rows else [()] * len(columns)
+        return pd.DataFrame(
+            {
+                column: pd.Series(values, dtype=kind) if kind == "object" else np.array(values, dtype=kind)
+                for (column, kind), values in zip(columns.items(), found, strict=True)
+            }
+        )
+
+    def mailboxes(self) -> pd.DataFrame:
+        """Return the live mailboxes with MAILBOX_COLUMNS; parked_until in epoch seconds, 0 if not parked."""
+        return self.typed("read_mailboxes", MAILBOX_COLUMNS)
 
     def sequences(self) -> pd.DataFrame:
-        """Return the live sequences; max_new_per_day is NaN if there is no bound."""
-        frame = self.frame("read_sequences")
-        bound = pd.to_numeric(frame["max_new_per_day"]).astype(np.float64)
-        return frame.assign(max_new_per_day=bound).astype({"sequence_id": np.int64, "priority": np.int64})
+        """Return the live sequences with SEQUENCE_COLUMNS; max_new_per_day is NaN if there is no bound."""
+        return self.typed("read_sequences", SEQUENCE_COLUMNS)
 
     def routes(self) -> pd.DataFrame:
         """Return the mailboxes that each sequence may use, ordered: sequence_id, mailbox_id."""
@@ -197,12 +219,12 @@ class PlanRepository:
 
     def holds(self) -> pd.DataFrame:
         """Return the contacts that are or were held: contact_id, hold_from, hold_until (epoch days)."""
-        return self.frame("read_holds").reindex(columns=list(HOLD_COLUMNS)).astype(np.int64)
+        return self.typed("read_holds", dict.fromkeys(HOLD_COLUMNS, "int64"))
 
     def next_steps(self, sequence_ids: pd.Series, contact_ids: pd.Series) -> pd.DataFrame:
         """Return each enrolment's next step that was not mailed: its keys, step_number, row_is."""
         keys = {"sequence_ids": sequence_ids.tolist(), "contact_ids": contact_ids.tolist()}
-        return self.frame("find_next_steps", **keys).astype(np.int64)
+        return self.typed("find_next_steps", NEXT_STEP_COLUMNS, **keys)
 
     def hash_new_addresses(self) -> int:
         """Store the missing HMACs of addresses, a batch a commit; return how many."""
@@ -240,10 +262,9 @@ class PlanRepository:
     def first_mails(self, day: date, since: datetime, sequence_ids: list[int]) -> pd.DataFrame:
         """Return the planning day's first mails of these sequences by sequence_id and mailbox_id."""
         if not sequence_ids:
-            return pd.DataFrame(columns=["sequence_id", "mailbox_id", "first_mails"], dtype=np.int64)
-        return self.frame("count_first_mails", day=day, since=since, sequence_ids=sequence_ids).astype(
-            np.int64
-        )
+            return pd.DataFrame(columns=list(FIRST_MAIL_COLUMNS), dtype=np.int64)
+        bounds = {"day": day, "since": since, "sequence_ids": sequence_ids}
+        return self.typed("count_first_mails", FIRST_MAIL_COLUMNS, **bounds)
 
     def enter(self, slots: pd.DataFrame, order: np.ndarray, reactivated: np.ndarray) -> None:
         """Write the rows of `slots` at the positions `order`, in this order.
@@ -305,14 +326,12 @@ class PlanRepository:
 
     def mailbox_days(self, first_day: date, last_day: date) -> pd.DataFrame:
         """Return what earlier plans wrote of dates; grid_from is NaN if it was not written."""
-        frame = self.frame("read_mailbox_days", first_day=first_day, last_day=last_day)
-        whole = ["mailbox_id", "send_day", "allowed"]
-        grid = pd.to_numeric(frame["grid_from"]).astype(np.float64)
-        return frame.assign(grid_from=grid).astype(dict.fromkeys(whole, np.int64))
+        days = {"first_day": first_day, "last_day": last_day}
+        return self.typed("read_mailbox_days", WRITTEN_DAY_COLUMNS, **days)
 
     def mail_days(self) -> pd.DataFrame:
         """Return the dates with a mail of mailboxes that ramp up: mailbox_id, send_day, allowed, used."""
-        return self.frame("read_mail_days").astype(np.int64)
+        return self.typed("read_mail_days", MAIL_DAY_COLUMNS)
 
     def raise_ramp_ups(self, raised: pd.DataFrame) -> None:
         """Store the days of ramp-ups: mailbox_id, ramp_up_days, ramp_up_counted (epoch day)."""

@@ -96,8 +96,7 @@ def read_due(
     unmailable = executor.submit(repository.unmailable, day.now)
     held = executor.submit(repository.holds)
     snapshot = read_snapshot(repository, day, since, team)
-    refused = read_refused(repository, snapshot)
-    gates = ClosedGates(unmailable.result(), held.result(), refused)
+    gates = ClosedGates(unmailable.result(), held.result(), read_refused(repository, snapshot))
     due = only_due(find_steps(enrolments.result(), snapshot.steps), snapshot, gates.holds)
     return snapshot, due, gates
 

@@ -227,7 +227,7 @@ def assert_proven(instance: Instance) -> None:
     assert (left.sequences["new_left"] >= 0).all()
     has_way = np.zeros(len(candidates), dtype=bool)
     has_way[[path[0] for path in paths]] = True
-    cuts = {cut.number: cut for cut in allocation.cuts}
+    cuts = {cut.number: cut for cut in allocation.find_cuts()}
     for k in range(int(number.max(initial=-1)) + 1):
         ours = len(everybody & set(contact[(number <= k) & has_way].tolist()))
         most = instance.most_served(number <= k)

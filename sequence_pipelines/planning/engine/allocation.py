@@ -10,6 +10,7 @@ it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,12 +65,14 @@ CODE_OF = {reason: code for code, reason in enumerate(REASONS)}  # those of REAS
 
 @dataclass(frozen=True)
 class Allocation:
-    """What allocate found: a row a candidate, and the proof that no plan serves more."""
+    """What allocate found: a row a candidate.
 
-    found: (
-        pd.DataFrame
-    )  # mailbox_id (0: waits), interval (-1: waits), reason (empty: has a slot), turn, class
-    cuts: list[Cut]
+    `found` has mailbox_id (0: waits), interval (-1: waits), reason (empty: has a slot), turn and class.
+    `find_cuts` computes the proof that no plan serves more.
+    """
+
+    found: pd.DataFrame
+    find_cuts: Callable[[], list[Cut]]
 
 
 def allocate(
@@ -126,7 +129,6 @@ class _Allocation:
         self.group = self._groups()
         self.open = self._open()
         self.served = np.zeros(len(candidates), dtype=bool)
-        self.cuts: list[Cut] = []
 
     def run(self) -> Allocation:
         chosen = self.choose()
@@ -134,7 +136,6 @@ class _Allocation:
         self._serve(units)
         if self.contact_count < len(self.contact):
             Sharing(self, chosen).improve()
-        self.cuts = find_cuts(self)
         interval = self._assign_intervals()
         mailbox_ids = np.zeros(len(self.candidates), dtype=np.int64)
         some = interval >= 0
@@ -148,7 +149,8 @@ class _Allocation:
             "turn": turn,
             "class": self.class_of,
         }
-        return Allocation(pd.DataFrame(found, index=self.candidates.index, copy=False), self.cuts)
+        frame = pd.DataFrame(found, index=self.candidates.index, copy=False)
+        return Allocation(frame, lambda: find_cuts(self))
 
     # --- the network ------------------------------------------------------------------------------
 

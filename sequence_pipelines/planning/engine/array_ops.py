@@ -141,3 +141,11 @@ def mixed(first: np.ndarray, second: np.ndarray | int, bits: int = 24) -> np.nda
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x ^= x >> np.uint64(31)
     return (x >> np.uint64(64 - bits)).astype(np.int64)
+
+
+def sum_by(keys: pd.Series, of: pd.Series, values: pd.Series) -> np.ndarray:
+    """Return for each of the distinct `keys` the sum of the whole-numbered `values` whose key it is."""
+    at = pd.Index(keys).get_indexer(pd.Index(of))
+    known = at >= 0
+    total = np.bincount(at[known], weights=values.to_numpy()[known], minlength=len(keys))
+    return total.astype(np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,10 @@ QUARTER = 900  # seconds: the longest delay of an SQS message, and how far ahead
 
 @dataclass(frozen=True)
 class Assignment:
-    """The candidates with what allocate found for them, and the cuts that prove the plan."""
+    """The candidates with what allocate found for them, and how to find the cuts that prove the plan."""
 
     served: pd.DataFrame
-    cuts: list[Cut]
+    find_cuts: Callable[[], list[Cut]]
 
 
 def assign(candidates: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:
@@ -33,7 +34,7 @@ def assign(candidates: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: 
 
 
 def assign_intervals(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> Assignment:
-    """Return the candidates with their interval or the reason why they wait, and the cuts.
+    """Return the candidates with their interval or the reason why they wait.
 
     A candidate that waits has mailbox_id 0 and a reason. A follow-up whose mailbox is inactive or deleted
     goes to another mailbox of its sequence, as a new thread.
@@ -57,7 +58,7 @@ def assign_intervals(candidates: pd.DataFrame, snapshot: PlanningSnapshot) -> As
         first_mails_left(snapshot.sequences, snapshot.first_mails),
         epoch_day(snapshot.day.day),
     )
-    return Assignment(pd.concat([candidates, found.found], axis=1), found.cuts)
+    return Assignment(pd.concat([candidates, found.found], axis=1), found.find_cuts)
 
 
 def assign_times(served: pd.DataFrame, snapshot: PlanningSnapshot, grace_seconds: int) -> pd.DataFrame:

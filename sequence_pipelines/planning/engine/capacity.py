@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sequence_pipelines.planning.engine.array_ops import sum_by
 from sequence_pipelines.planning.engine.windows import (
     DAY_SECONDS,
     Hours,
@@ -98,9 +99,8 @@ def find_mailbox_capacity(
     `state` is empty if the mailbox is open today, else the reason why it is not.
     """
     ids = mailboxes["mailbox_id"]
-    by_mailbox = intervals.groupby("mailbox_id")[["used", "capacity"]].sum().reindex(ids, fill_value=0)
-    begun = first_mails.groupby("mailbox_id")["first_mails"].sum().reindex(ids, fill_value=0)
-    bound = mailboxes["max_first_mails"].fillna(UNBOUNDED).to_numpy() - begun.to_numpy()
+    begun = sum_by(ids, first_mails["mailbox_id"], first_mails["first_mails"])
+    bound = mailboxes["max_first_mails"].fillna(UNBOUNDED).to_numpy() - begun
     state = np.select(
         [
             ~mailboxes["is_active"].to_numpy(bool),
@@ -119,8 +119,8 @@ def find_mailbox_capacity(
     return pd.DataFrame(
         {
             "mailbox_id": ids.to_numpy(np.int64),
-            "load": by_mailbox["used"].to_numpy(np.int64),
-            "capacity": by_mailbox["capacity"].to_numpy(np.int64),
+            "load": sum_by(ids, intervals["mailbox_id"], intervals["used"]),
+            "capacity": sum_by(ids, intervals["mailbox_id"], intervals["capacity"]),
             "first_mails": np.maximum(bound, 0).astype(np.int64),
             "parked": (mailboxes["parked_until"] > opens).to_numpy(),
             "state": state.astype(object),
@@ -130,17 +130,13 @@ def find_mailbox_capacity(
 
 def first_mails_left(sequences: pd.DataFrame, first_mails: pd.DataFrame) -> pd.DataFrame:
     """Return the first mails that each sequence may still begin today, and has begun."""
-    begun = (
-        first_mails.groupby("sequence_id")["first_mails"]
-        .sum()
-        .reindex(sequences["sequence_id"], fill_value=0)
-    )
-    left = sequences["max_new_per_day"].fillna(UNBOUNDED).to_numpy() - begun.to_numpy()
+    begun = sum_by(sequences["sequence_id"], first_mails["sequence_id"], first_mails["first_mails"])
+    left = sequences["max_new_per_day"].fillna(UNBOUNDED).to_numpy() - begun
     return pd.DataFrame(
         {
             "sequence_id": sequences["sequence_id"].to_numpy(),
             "new_left": np.clip(left, 0, UNBOUNDED).astype(np.int64),
-            "begun": begun.to_numpy(np.int64),
+            "begun": begun,
         }
     )
 

@@ -1,8 +1,8 @@
 """Holds the counts of a plan as a flow from groups of candidates through gates to open intervals.
 
-    pinned at an interval  ─────────────────────────────▶ interval ─▶ … ─▶ first interval of its mailbox ─▶
-    sink moved, by its routes   ─────────────────────────────▶ interval first mails of a sequence ─▶ gate of a
-    mailbox ─────▶ first interval
+    pinned at an interval ─────────────────────────▶ interval ─▶ … ─▶ first interval of its mailbox ─▶ sink
+    moved, by its routes ──────────────────────────▶ interval
+    first mails of a sequence ─▶ gate of a mailbox ─▶ first interval
 
 A candidate that may use an interval may use every later one of the same mailbox, so a group enters at its
 earliest interval. The intervals of a mailbox are a chain: the arc from an interval to the one before it
@@ -13,6 +13,7 @@ candidates fits into the intervals if and only if it fits into the chain (Hall's
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -43,7 +44,7 @@ class Intervals:
         object.__setattr__(self, "start", start)
         object.__setattr__(self, "depth", position - start)
 
-    @property
+    @cached_property
     def levels(self) -> list[np.ndarray]:
         """The intervals of each depth; nearly all mailboxes have one interval."""
         return [np.flatnonzero(self.depth == d) for d in range(int(self.depth.max(initial=-1)) + 1)]
@@ -338,10 +339,13 @@ class Network:
             heads = np.where(self._lead_out(tails, heads, regions), SINK, heads)
             region = regions.of_node
             keep &= (region[tails] >= 0) & ((region[tails] == region[heads]) | (heads == SINK))
-        tails = np.r_[np.full(len(targets), SOURCE), tails[keep]]
-        heads = np.r_[self.entry[targets], heads[keep]]
-        size = np.minimum(np.r_[sizes, room[keep]], UNBOUNDED).astype(np.int32)
-        return csr_array((size, (tails, heads)), shape=(self.nodes, self.nodes))
+        kept = self._by_tail[keep[self._by_tail]]
+        leaving = np.bincount(tails[kept], minlength=self.nodes)
+        leaving[SOURCE] = len(targets)  # its arcs come first
+        heads = np.r_[self.entry[targets], heads[kept]].astype(np.int32)
+        size = np.minimum(np.r_[sizes, room[kept]], UNBOUNDED).astype(np.int32)
+        starts = np.r_[0, np.cumsum(leaving)].astype(np.int32)
+        return csr_array((size, heads, starts), shape=(self.nodes, self.nodes))
 
     def _lead_out(self, tails: np.ndarray, heads: np.ndarray, regions: Regions) -> np.ndarray:
         """Return which arcs lead out of their region: from gates, and along the chain."""
@@ -352,28 +356,51 @@ class Network:
         out[chain] = regions.chain_leads_out[tails[chain] - self.boxes]
         return out
 
-    def arcs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return the residual network's arcs without the source's: tails, heads, and their room."""
-        chain = np.flatnonzero(self.intervals.depth > 0)
-        used = self.intervals.with_later(self.intervals.capacity) - self.free
+    @cached_property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """The tails and the heads of the residual network's arcs without the source's."""
+        chain = self.boxes + np.flatnonzero(self.intervals.depth > 0)
         first, moved = self.firsts + self.first_sequence, self.moves + self.moved_group
         gate, box = self.gates + self.first_mailbox, self.boxes + self.moved_interval
         open_box = np.flatnonzero(self.start_of >= 0)
         gates, starts = self.gates + open_box, self.boxes + self.start_of[open_box]
-        through = np.bincount(self.first_mailbox, weights=self.first, minlength=len(self.first_free))
-        parts = [
-            (first, gate, np.full(len(first), UNBOUNDED)),
-            (gate, first, self.first),
-            (moved, box, np.full(len(moved), UNBOUNDED)),
-            (box, moved, self.moved),
-            (gates, starts, self.first_free[open_box]),
-            (starts, gates, through[open_box].astype(np.int64)),
-            (self.boxes + chain, self.boxes + chain - 1, self.free[chain]),
-            (self.boxes + chain - 1, self.boxes + chain, used[chain]),
-            (starts, np.full(len(starts), SINK), self.free[self.start_of[open_box]]),
+        arcs = [
+            (first, gate),
+            (gate, first),
+            (moved, box),
+            (box, moved),
+            (gates, starts),
+            (starts, gates),
+            (chain, chain - 1),
+            (chain - 1, chain),
+            (starts, np.full(len(starts), SINK)),
         ]
-        tails, heads, sizes = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return tails, heads, sizes
+        tails, heads = (np.concatenate(ends) for ends in zip(*arcs, strict=True))
+        return tails, heads
+
+    @cached_property
+    def _by_tail(self) -> np.ndarray:
+        """The arcs' positions in the order of their tails."""
+        return np.argsort(self._ends[0], kind="stable")
+
+    def arcs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the residual network's arcs without the source's: tails, heads, and their room."""
+        chain = np.flatnonzero(self.intervals.depth > 0)
+        used = self.intervals.with_later(self.intervals.capacity) - self.free
+        open_box = np.flatnonzero(self.start_of >= 0)
+        through = np.bincount(self.first_mailbox, weights=self.first, minlength=len(self.first_free))
+        room = [
+            np.full(len(self.first), UNBOUNDED),
+            self.first,
+            np.full(len(self.moved), UNBOUNDED),
+            self.moved,
+            self.first_free[open_box],
+            through[open_box].astype(np.int64),
+            self.free[chain],
+            used[chain],
+            self.free[self.start_of[open_box]],
+        ]
+        return *self._ends, np.concatenate(room)
 
     def apply(self, flow: csr_array) -> None:
         """Add a flow to what is placed on routes and in intervals."""
