@@ -68,16 +68,18 @@ BEGIN
         IF outcome = 'known' OR kind IN ('hard_bounce', 'soft_bounce', 'complaint', 'none') THEN
             RETURN outcome;
         END IF;
-    ELSIF kind IN ('hard_bounce', 'soft_bounce', 'none') THEN
+    ELSIF kind = 'none' THEN
         RETURN 'archived';
     ELSE
         INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind, detail)
         VALUES (p_sequence_id, p_contact_id, p_step_id, p_round, clock_timestamp(),
-            CASE kind WHEN 'unsubscribe' THEN 'opt_out' ELSE kind END, noted);
+            CASE kind WHEN 'unsubscribe' THEN 'opt_out' WHEN 'hard_bounce' THEN 'bounce' ELSE kind END, noted);
         IF kind = 'complaint' THEN
             PERFORM suppress_contact(p_contact_id, 'unsubscribed', 'complaint', pads);
-            RETURN 'recorded';
+        ELSIF kind = 'hard_bounce' AND coalesce((noted->>'suppresses')::boolean, true) THEN
+            PERFORM suppress_contact(p_contact_id, 'bounced', 'hard_bounce', pads);
         END IF;
+        IF kind IN ('complaint', 'hard_bounce', 'soft_bounce') THEN RETURN 'recorded'; END IF;
     END IF;
     IF kind = 'reply' THEN
         PERFORM stop_for_reply(p_sequence_id, p_contact_id, p_step_id, p_round, stopped.reach);

@@ -202,7 +202,7 @@ END $$;
 
 -- Holds a contact: it gets no mail of a date up to p_until. p_reason `away` (an absence notice) never
 -- replaces or shortens a hold; `manual` (a person) replaces any, and p_until null ends it. A new or changed
--- hold is an event.
+-- hold is an event, and so is its end by a person.
 CREATE OR REPLACE FUNCTION hold_contact(p_contact_id bigint, p_from date, p_until date, p_reason text)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
@@ -225,12 +225,15 @@ BEGIN
     IF NOT FOUND THEN RETURN false; END IF;
     IF p_until IS NOT NULL THEN
         PERFORM cancel_live_sends(ARRAY[p_contact_id], NULL, p_until, 'away');
-        INSERT INTO send_events (sequence_id, contact_id, at, kind, detail)
-        SELECT min(e.sequence_id), p_contact_id, clock_timestamp(), 'held',
-            jsonb_build_object('until', p_until, 'reason', p_reason)
-        FROM sequences_contacts e WHERE e.contact_id = p_contact_id
-        HAVING (p_until, p_reason) IS DISTINCT FROM (before.hold_until, before.hold_reason);
     END IF;
+    INSERT INTO send_events (sequence_id, contact_id, at, kind, detail)
+    SELECT min(e.sequence_id), p_contact_id, clock_timestamp(),
+        CASE WHEN p_until IS NULL THEN 'hold_ended' ELSE 'held' END,
+        CASE WHEN p_until IS NULL THEN '{}'
+            ELSE jsonb_build_object('until', p_until, 'reason', p_reason) END
+    FROM sequences_contacts e WHERE e.contact_id = p_contact_id
+    HAVING (p_until, CASE WHEN p_until IS NOT NULL THEN p_reason END)
+        IS DISTINCT FROM (before.hold_until, before.hold_reason);
     RETURN true;
 END $$;
 

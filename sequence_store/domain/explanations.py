@@ -399,6 +399,7 @@ _FEEDBACK: dict[StrEnum, Explanation] = {
     EventKind.OPT_OUT_CONFIRMED: Explanation("A person confirmed an opt-out; the address is suppressed."),
     EventKind.OPT_OUT_LIFTED: Explanation("A person lifted an opt-out that was not verified."),
     EventKind.HELD: Explanation("The contact gets no mail up to a date: it is away, or a person held it."),
+    EventKind.HOLD_ENDED: Explanation("A person ended the hold; the contact may be mailed again."),
     EnrolmentReason.LEFT_COMPANY: Explanation(
         "An automatic reply says that the contact has left the company.",
         "Run `sequences replies list`, and decide whether to enrol somebody else.",

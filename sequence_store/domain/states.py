@@ -383,6 +383,7 @@ class EventKind(StrEnum):
     OPT_OUT_CONFIRMED = "opt_out_confirmed"
     OPT_OUT_LIFTED = "opt_out_lifted"
     HELD = "held"
+    HOLD_ENDED = "hold_ended"
     LEFT_COMPANY = "left_company"
     MAILBOX_PARKED = "mailbox_parked"
     SEQUENCE_SWITCHED_OFF = "sequence_switched_off"

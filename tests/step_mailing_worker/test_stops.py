@@ -254,7 +254,8 @@ def test_reply_to_an_earlier_round_and_to_an_archived_mail_stops_the_current_rou
         ("unsubscribe", ["opted_out", "unsubscribed"]),
         ("auto_reply", ["auto_replied"]),
         ("complaint", ["complained"]),
-        ("hard_bounce", []),
+        ("hard_bounce", ["bounced"]),
+        ("soft_bounce", ["soft_bounced"]),
     ],
 )
 def test_feed_shows_what_came_back_on_an_archived_mail(world: World, kind: str, shown: list[str]) -> None:
@@ -269,6 +270,8 @@ def test_feed_shows_what_came_back_on_an_archived_mail(world: World, kind: str, 
     )
     world.receive(kind, key, sender="bob@people.example")
     assert [name for name, _ in world.feed(bob)] == shown
+    is_no_reason = kind in {"auto_reply", "soft_bounce"}
+    assert (world.one("SELECT count(*) FROM suppressions") == 0) == is_no_reason
 
 
 def test_mail_is_judged_once_wherever_it_lies(world: World) -> None:
@@ -351,8 +354,10 @@ def test_absence_holds_and_never_replaces_a_persons_hold(world: World) -> None:
         "manual",
     )
     world.one("SELECT hold_contact(%s, current_date, current_date + 1, 'manual')", bob)
-    world.one("SELECT hold_contact(%s, current_date, NULL, 'manual')", bob)
+    for _ in range(2):
+        world.one("SELECT hold_contact(%s, current_date, NULL, 'manual')", bob)
     assert isinstance(world.mail(bob), tuple)
+    assert [kind for kind, _ in world.feed(bob)].count("hold_ended") == 1
     held = [(detail["reason"], detail["until"]) for kind, detail in world.feed(bob) if kind == "held"]
     today = world.one("SELECT current_date")
     assert held == [
