@@ -125,7 +125,8 @@ SELECT setval(pg_get_serial_sequence(name, 'id'), nextval(pg_get_serial_sequence
 FROM unnest(ARRAY['contacts', 'sequences', 'steps', 'mailboxes']) name
 
 -- name: record_outcomes
--- The guarded sends got their outcome by INSERT, which no trigger records.
+-- The guarded sends got their outcome by INSERT, which no trigger records. In order of occurrence; the sort
+-- also keeps the look-up from reading the rows that this statement inserts.
 INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind)
 SELECT s.sequence_id, s.contact_id, s.step_id, s.round, coalesce(s.finished_at, clock_timestamp()), s.status
 FROM sends s
@@ -133,6 +134,7 @@ WHERE s.send_at >= %(since)s::timestamptz - interval '1 day'
     AND s.status IN ('sent', 'hard_failed', 'unknown')
     AND NOT EXISTS (SELECT FROM send_events v WHERE v.sequence_id = s.sequence_id
         AND v.contact_id = s.contact_id AND v.step_id = s.step_id AND v.round = s.round AND v.kind = s.status)
+ORDER BY coalesce(s.finished_at, clock_timestamp()), s.contact_id
 
 -- name: skip_positions
 -- The events of the lost time had positions that readers and webhooks have stored: later events get none of
