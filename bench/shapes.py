@@ -201,6 +201,7 @@ def _candidates(
             "follow_up": follow_up,
             "pinned_mailbox_id": np.where(follow_up, box, 0),
             "due_day": 20_000 - overdue,
+            "waits_since": 20_000 - overdue,
             "overdue": overdue,
             "priority": 0,
         }
