@@ -70,7 +70,7 @@ class Plan:
     revoked: int
     adds_to_day: bool  # the planning day had sends before, also if they are cancelled or expired by now
     seconds: dict[str, float]
-    find_cuts: Callable[[], list[Cut]]
+    proof: Future[list[Cut]]
     completed: int = 0  # enrolments without a step left; known once the plan is written
 
     @property
@@ -90,10 +90,10 @@ class Plan:
         added = self.placed[list(before.columns.difference(list(flags)))].assign(**flags)
         return pd.concat([before, added], ignore_index=True)[list(before)]
 
-    @cached_property
+    @property
     def cuts(self) -> list[Cut]:
         """The cuts of the classes in which somebody waits."""
-        return self.find_cuts()
+        return self.proof.result()
 
     @cached_property
     def waiting(self) -> pd.DataFrame:
@@ -156,9 +156,7 @@ class Planner:
         self.repository.execute("give_memory")
         self.settle()
         with ThreadPoolExecutor(max_workers=THREADS) as executor:
-            self.read(executor)
-            self.revoke()
-            self.select()
+            self.choose(executor)
             try:
                 plan = self.assign_and_write(executor)
             except UniqueViolation:
@@ -180,24 +178,31 @@ class Planner:
             self.expired = pd.DataFrame(expired, columns=KEY)
             self.changed_steps = self.repository.recompute_changed_steps()
 
-    def read(self, executor: Executor) -> None:
-        """Read the snapshot and the due enrolments; start to read the rows that can be planned again."""
-        with self._timed("read due contacts"):
-            self.snapshot, self.due, self.gates = read_due(self.repository, self.day, self.since, executor)
-            self.reusable_rows = executor.submit(self.repository.reusable_rows, self.snapshot.due_until)
+    def choose(self, executor: Executor) -> None:
+        """Read what is due, revoke what is no longer valid, and select the candidates."""
+        due = self.read(executor)
+        self.revoke(due)
+        self.select(due)
 
-    def revoke(self) -> None:
+    def read(self, executor: Executor) -> pd.DataFrame:
+        """Read the snapshot, and return the due enrolments; start to read what can be planned again."""
+        with self._timed("read due contacts"):
+            self.snapshot, due, self.gates = read_due(self.repository, self.day, self.since, executor)
+            self.reusable_rows = executor.submit(self.repository.reusable_rows, self.snapshot.due_until)
+        return due
+
+    def revoke(self, due: pd.DataFrame) -> None:
         """Cancel the planned rows whose slot is no longer valid."""
         with self._timed("release places"):
-            self.snapshot, self.cancelled = revoke(self.repository, self.snapshot, self.due, self.gates)
+            self.snapshot, self.cancelled = revoke(self.repository, self.snapshot, due, self.gates)
 
-    def select(self) -> None:
+    def select(self, due: pd.DataFrame) -> None:
         """Sort the due enrolments into candidates, ineligible and exhausted ones."""
         with self._timed("assign"):
             advanced = pd.DataFrame(self.applied.keys, columns=KEY)
             moved = pd.concat([self.cancelled, self.expired, advanced])
             self.moved = len(moved) > 0
-            eligibility = choose_candidates(self.due, self.snapshot, self.gates)
+            eligibility = choose_candidates(due, self.snapshot, self.gates)
             self.eligibility = only_considered(eligibility, self.considered, moved)
             self.reusable = pd.concat([self.reusable_rows.result(), self.cancelled])
 
@@ -211,7 +216,7 @@ class Planner:
             plan, unplaced = self.assign(executor)
             observed = executor.submit(self.on_plan_ready, plan)
             try:
-                self.write(plan, unplaced, executor)
+                self.write(plan, unplaced)
             finally:
                 wait([observed])  # a callback for a plan that Postgres refused must not meet the next plan's
         observed.result()
@@ -233,22 +238,21 @@ class Planner:
             revoked,
             self.adds_to_day,
             self.seconds,
-            assignment.find_cuts,
+            executor.submit(assignment.find_cuts),
         )
         return plan, unplaced
 
-    def write(self, plan: Plan, unplaced: Future[Unplaced], executor: Executor) -> None:
+    def write(self, plan: Plan, unplaced: Future[Unplaced]) -> None:
         """Write the slots as rows, each mailbox's limit, and the plan's proof, which is found meanwhile."""
         with self._timed("write"):
             plan.completed, deferred = unplaced.result()
-            cuts = executor.submit(lambda: plan.cuts)
             candidates = plan.candidates
             again = are_among(candidates, self.reusable, ["step_id", "round"])
             self.repository.enter(candidates, writing_order(candidates), again)
             # A plan that changes nothing leaves the proof of the one before it, too.
             changes = deferred or plan.completed or len(plan.placed) or self.moved
             if changes or not self.repository.has_cuts():
-                self.repository.keep_cuts(self.day.day, self.day.now, cuts.result())
+                self.repository.keep_cuts(self.day.day, self.day.now, plan.cuts)
             # Last: the gate before DATA waits for these rows until the plan is committed.
             self.repository.allow(self.snapshot.windows)
             self.repository.raise_ramp_ups(self.snapshot.raised)
