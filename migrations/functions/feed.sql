@@ -32,8 +32,11 @@ RETURN (
 -- later ones of its contact wait that long.
 --
 -- Returns how many events got a position; null: another caller is at it.
+--
+-- A program calls it for weeks: a plan that was kept from the days of small tables would read whole tables.
 CREATE OR REPLACE FUNCTION sequence_events(p_most integer, p_hold interval) RETURNS integer
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_custom_plan
+AS $$
 DECLARE
     ids bigint[];
     first bigint;
