@@ -70,7 +70,7 @@ def stats(
         names = [column.name for column in cursor.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     shown = [
-        {name: value for name, value in row.items() if name not in {"id", "sequence"}}
+        {name: value for name, value in row.items() if not name.startswith("key_")}
         | rates_of({name: row[name] for name in COUNTS})
         for row in rows
     ]

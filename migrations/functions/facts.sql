@@ -71,9 +71,65 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
         FROM mail_outcomes o WHERE o.finished_at >= p_begins AND o.finished_at < p_ends))
 $$;
 
+CREATE OR REPLACE FUNCTION month_of(p_day date) RETURNS date LANGUAGE sql IMMUTABLE AS $$
+    SELECT date_trunc('month', p_day::timestamp)::date
+$$;
+
+-- The first day of the first month that begins on p_day or later.
+CREATE OR REPLACE FUNCTION first_month_from(p_day date) RETURNS date LANGUAGE sql IMMUTABLE AS $$
+    SELECT month_of((p_day + interval '1 month' - interval '1 day')::date)
+$$;
+
+-- The rows of outcome_days that count the days from p_from to p_to: whole months by their own rows, the rest
+-- by days. Each branch is one range of the primary key.
+CREATE OR REPLACE FUNCTION outcome_rows(p_grain text, p_from date, p_to date) RETURNS SETOF outcome_days
+LANGUAGE sql STABLE AS $$
+    SELECT d.* FROM outcome_days d
+    WHERE d.grain = p_grain AND d.send_day >= p_from
+        AND d.send_day < least(first_month_from(p_from), p_to + 1)
+    UNION ALL
+    SELECT d.* FROM outcome_days d
+    WHERE d.grain = p_grain || '_month' AND d.send_day >= first_month_from(p_from)
+        AND d.send_day < month_of(p_to + 1)
+    UNION ALL
+    SELECT d.* FROM outcome_days d
+    WHERE d.grain = p_grain AND d.send_day >= greatest(first_month_from(p_from), month_of(p_to + 1))
+        AND d.send_day <= p_to
+$$;
+
+-- The sums of outcome_days over the days from p_from to p_to by p_by (sequence, step, mailbox or day), of one
+-- sequence if p_sequence is given. The keys that p_by does not name are null.
+CREATE OR REPLACE FUNCTION outcome_sums(p_by text, p_sequence bigint, p_from date, p_to date)
+RETURNS TABLE (key_sequence bigint, key_step bigint, key_mailbox bigint, key_day date,
+    mails bigint, sent bigint, unknown bigint, hard_failed bigint, opened bigint, clicked bigint,
+    machine_opened bigint, machine_clicked bigint, replied bigint, bounced bigint, complained bigint,
+    unsubscribed bigint, enrolments bigint, enrolments_replied bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN p_by IN ('sequence', 'step') THEN d.sequence_id END,
+        CASE p_by WHEN 'step' THEN d.step_id END, CASE p_by WHEN 'mailbox' THEN d.mailbox_id END,
+        CASE p_by WHEN 'day' THEN d.send_day END,
+        sum(d.mails)::bigint, sum(d.sent)::bigint, sum(d.unknown)::bigint, sum(d.hard_failed)::bigint,
+        sum(d.opened)::bigint, sum(d.clicked)::bigint, sum(d.machine_opened)::bigint,
+        sum(d.machine_clicked)::bigint, sum(d.replied)::bigint, sum(d.bounced)::bigint,
+        sum(d.complained)::bigint, sum(d.unsubscribed)::bigint, sum(d.enrolments)::bigint,
+        sum(d.enrolments_replied)::bigint
+    FROM (
+        SELECT r.* FROM outcome_rows(CASE WHEN p_by <> 'mailbox' THEN 'step'
+            WHEN p_sequence IS NULL THEN 'mailbox' ELSE 'sequence_mailbox' END, p_from, p_to) r
+        WHERE p_by <> 'day'
+        UNION ALL
+        SELECT x.* FROM outcome_days x
+        WHERE p_by = 'day' AND x.grain = CASE WHEN p_sequence IS NULL THEN 'day' ELSE 'step' END
+            AND x.send_day BETWEEN p_from AND p_to) d
+    WHERE p_sequence IS NULL OR d.sequence_id = p_sequence
+    GROUP BY 1, 2, 3, 4
+$$;
+
 REVOKE ALL ON mail_facts, enrolment_facts
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT SELECT ON mail_facts, enrolment_facts TO sequence_api, sequence_pipeline, sequence_readonly;
-REVOKE EXECUTE ON FUNCTION earliest_planned
+REVOKE EXECUTE ON FUNCTION earliest_planned, month_of, first_month_from, outcome_rows, outcome_sums
     FROM PUBLIC, sequence_api, sequence_pipeline, sequence_worker, sequence_readonly;
 GRANT EXECUTE ON FUNCTION earliest_planned TO sequence_pipeline, sequence_readonly;
+GRANT EXECUTE ON FUNCTION month_of, first_month_from, outcome_rows, outcome_sums
+    TO sequence_api, sequence_pipeline, sequence_readonly;

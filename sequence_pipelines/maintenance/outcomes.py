@@ -10,7 +10,8 @@ import psycopg
 
 from sequence_store.postgres.queries import query
 
-HIDDEN = frozenset({"id", "sequence", "sequence_name"})  # ids of the database, and names that people chose
+KEYS = "key_"  # how the columns with ids of the database begin
+CHOSEN = "sequence_name"  # a name that people chose
 
 
 def read_numbers(
@@ -33,4 +34,4 @@ def read_frame(
     cursor = connection.execute(query(file, name), dict(parameters))
     names = [column.name for column in cursor.description or ()]
     frame = pd.DataFrame(cursor.fetchall(), columns=names)
-    return frame.drop(columns=[one for one in names if one in HIDDEN])
+    return frame.drop(columns=[one for one in names if one == CHOSEN or one.startswith(KEYS)])
