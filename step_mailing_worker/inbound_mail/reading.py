@@ -59,8 +59,8 @@ class Part:
 
     @cached_property
     def content_type(self) -> str:
-        stated = self.raw("content-type").partition(";")[0].strip().lower()
-        return stated if "/" in stated else "text/plain"
+        words = self.raw("content-type").partition(";")[0].lower().split()
+        return words[0] if words and "/" in words[0] else "text/plain"
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:
@@ -85,7 +85,7 @@ class Part:
         if self.level >= MOST_LEVELS:
             return ()
         if self.content_type.startswith("multipart/"):
-            return tuple(self._parts())
+            return tuple(self._parts()) or (self._child(b"\n" + self.body),)
         if self.content_type in {"message/rfc822", "message/global", "message/news"}:
             return (self._child(self.decoded_body.lstrip(b"\n")),)
         return ()

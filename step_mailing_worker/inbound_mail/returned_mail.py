@@ -111,8 +111,8 @@ def _wrapped_report(parts: list[Part]) -> Part | None:
 
 # --- Standard reports ---
 
-_FIELD = re.compile(r"^([A-Za-z-]+)\s*:\s*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
-_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_FIELD = re.compile(r"^([A-Za-z0-9-]+)[ \t]*:[ \t]*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
+_CODE = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
 
 def _standard(mail: Part, parts: list[Part], text: str) -> Report:

@@ -23,7 +23,9 @@ from step_mailing_worker.inbound_mail.reading import Part, address_in, read_mail
 
 _COMPLAINTS = frozenset({"abuse", "fraud", "phishing", "unknown"})
 _OPT_OUTS = frozenset({"opt-out", "opt-out-list", "unsubscribe"})
-_UNSUBSCRIBES = re.compile(r"(?:^|[-+=._])(?:list-?)?unsub(?:scribe)?(?:[-+=._]|$)", re.IGNORECASE)
+_UNSUBSCRIBES = re.compile(
+    r"(?:^|[-+=._])(?:(?:list-?)?unsub(?:scribe)?|opt-?out)(?:[-+=._]|$)", re.IGNORECASE
+)
 _LISTS = (
     "list-id",
     "list-unsubscribe",
