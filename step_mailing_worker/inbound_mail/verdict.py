@@ -133,6 +133,8 @@ def _bounce(mail: Part, report: returned_mail.Report, secrets: Sequence[bytes]) 
     key = _returned(mail, secrets)
     if report.action in {"delivered", "relayed", "expanded"}:
         return MailVerdict(MailKind.NONE, key, f"a report that the mail was {report.action}", delivered=True)
+    if report.action == "deliverable":
+        return MailVerdict(MailKind.NONE, key, "a report that the address could be reached")
     fault = report.verdict
     detail = _codes(report)
     if report.action == "delayed":
