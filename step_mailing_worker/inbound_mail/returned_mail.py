@@ -138,9 +138,11 @@ def _standard(mail: Part, parts: list[Part], text: str) -> Report:
         chosen["diagnostic-code"] += f" (host {chosen['remote-mta']})"
     names = ("diagnostic-code", "x-supplementary-info", "x400-supplementary-info")
     diagnostic = " ".join(chosen[name] for name in names if name in chosen)
+    notice = _notice(mail, parts)
     if len(re.sub(r"^[\w-]+\s*;|[\d.\s;:-]+", "", diagnostic)) < LEAST_LETTERS:
-        said = _reason_in(_notice(mail, parts))
+        said = _reason_in(notice)
         diagnostic = f"{diagnostic} {said}" if diagnostic else f"smtp; {said}" if said else ""
+    diagnostic = _with_stage(diagnostic, notice)
     return Report((action[0] if action else "failed").lower(), status, diagnostic or None)
 
 
@@ -235,7 +237,27 @@ def _unstandard(mail: Part, parts: list[Part]) -> Report:
     found = re.search(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])", said)
     code = re.search(r"(?<![\d.])([45])\d\d[ -]", said)
     status = found[1] if found else f"{code[1]}.0.0" if code else "5.0.0"
-    return Report(action, status, f"smtp; {said}" if said else None)
+    return Report(action, status, _with_stage(f"smtp; {said}", notice) if said else None)
+
+
+_AT_SENDER = re.compile(
+    r"(?:after (?:pipelined )?|in reply to (?:the )?)MAIL FROM\b|but sender was rejected"
+    r"|>>> ?MAIL FROM:[^\n]*\n[ \t]*<<< ?5",
+    re.IGNORECASE,
+)
+_AT_RECIPIENT = re.compile(
+    r"(?:after (?:pipelined )?|in reply to (?:the )?|>>> ?)RCPT TO\b|not like recipient", re.IGNORECASE
+)
+
+
+def _with_stage(diagnostic: str, notice: str) -> str:
+    """Return the diagnostic with the stage, if the notice says that the server refused the sender.
+
+    `User unknown` is then said of the sender. The diagnostic itself seldom names the stage.
+    """
+    if diagnostic and _AT_SENDER.search(notice) and not _AT_RECIPIENT.search(notice):
+        return f"{diagnostic} (in reply to MAIL FROM command)"
+    return diagnostic
 
 
 _DELAYED = re.compile(_any("delays"))
