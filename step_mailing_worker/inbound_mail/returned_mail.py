@@ -255,7 +255,8 @@ def _with_stage(diagnostic: str, notice: str) -> str:
 
     `User unknown` is then said of the sender. The diagnostic itself seldom names the stage.
     """
-    if diagnostic and _AT_SENDER.search(notice) and not _AT_RECIPIENT.search(notice):
+    known = not diagnostic or "in reply to" in diagnostic
+    if not known and _AT_SENDER.search(notice) and not _AT_RECIPIENT.search(notice):
         return f"{diagnostic} (in reply to MAIL FROM command)"
     return diagnostic
 
