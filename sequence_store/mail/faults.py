@@ -94,6 +94,7 @@ _LONGEST_TEXT = 2_000  # characters of a reply that are read
 _CODE = re.compile(r"\s*([2-5][0-9][0-9])(?=[\s-]|$)")
 _STATUS = re.compile(r"(?<![\d.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![\d.]\d)")
 _LINK = re.compile(r"\b(?:https?://|www\.)\S+", re.IGNORECASE)
+_LOCAL_PART = re.compile(r"[^\s<>()\[\]\"',;:@]{1,100}@(?=[\w\[])")
 _SENDING = frozenset(Stage) - {Stage.CONNECT, Stage.AUTH}
 _TEMPORARY, _PERMANENT = "4", "5"
 
@@ -195,9 +196,13 @@ def _class_of(reply: str) -> str:
 
 
 def _comparable(text: str) -> str:
-    """Return the text with plain blanks and apostrophes and without accents; its links stand behind it."""
+    """Return the text with plain blanks and apostrophes and without accents; its links stand behind it.
+
+    The local parts of its addresses are `x`: `user-unknown@example.com` says nothing of a user.
+    """
     links = " ".join(_LINK.findall(text))
-    return _without_accents(f"{_LINK.sub(' ', text)} {links}").replace("\u2019", "'")
+    plain = _without_accents(f"{_LINK.sub(' ', text)} {links}").replace("\u2019", "'")
+    return _LOCAL_PART.sub("x@", plain)
 
 
 def _without_accents(text: str) -> str:

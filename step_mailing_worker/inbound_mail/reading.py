@@ -28,6 +28,7 @@ LONGEST_HEADER = 100_000  # bytes
 MOST_VALUES = 50  # of a header field that is repeated
 
 _FIELD = re.compile(r"^([!-9;-~]{1,100})[ \t]*:(.*)$", re.DOTALL)
+_FOLDED = re.compile(rb"(?:\n[ \t]+|(?<=;)\n(?=(?i:boundary)=))")
 _WORD = re.compile(r"=\?([^?\s]{0,60})\?([bBqQ])\?([^?]*)\?=")
 _BETWEEN_WORDS = re.compile(r"(\?=)[ \t\r\n]+(?==\?[^?\s]{0,60}\?[bBqQ]\?)")
 _PARAMETER = re.compile(r";\s*([\w.+*-]{1,40})\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^;\s]*)")
@@ -59,8 +60,8 @@ class Part:
 
     @cached_property
     def content_type(self) -> str:
-        stated = self.raw("content-type").partition(";")[0].strip().lower()
-        return stated if "/" in stated else "text/plain"
+        words = self.raw("content-type").partition(";")[0].lower().split()
+        return words[0] if words and "/" in words[0] else "text/plain"
 
     @cached_property
     def parameters(self) -> Mapping[str, str]:
@@ -85,7 +86,7 @@ class Part:
         if self.level >= MOST_LEVELS:
             return ()
         if self.content_type.startswith("multipart/"):
-            return tuple(self._parts())
+            return tuple(self._parts()) or (self._child(b"\n" + self.body),)
         if self.content_type in {"message/rfc822", "message/global", "message/news"}:
             return (self._child(self.decoded_body.lstrip(b"\n")),)
         return ()
@@ -138,8 +139,9 @@ def _part(raw: bytes) -> Part:
 
 
 def _fields(head: bytes) -> dict[str, tuple[str, ...]]:
+    """Read the fields. A boundary on a line of its own belongs to the field above: its blank was lost."""
     fields: dict[str, tuple[str, ...]] = {}
-    unfolded = re.sub(rb"\n[ \t]+", b" ", head)
+    unfolded = _FOLDED.sub(b" ", head)
     for line in unfolded.split(b"\n"):
         found = _FIELD.match(guessed(line))
         if found:

@@ -16,7 +16,12 @@ from sequence_store.mail.faults import Verdict, judge_returned
 from step_mailing_worker.inbound_mail.own_text import unaccented
 from step_mailing_worker.inbound_mail.reading import Part, address_in, decoded_header
 
-_STATUS_TYPES = frozenset({"message/delivery-status", "message/global-delivery-status"})
+_STATUS_TYPES = frozenset(
+    {
+        *("message/delivery-status", "message/global-delivery-status"),
+        *("message/xdelivery-status", "message/x-delivery-status"),
+    }
+)
 _RETURNED_TYPES = frozenset(
     {
         *("message/rfc822", "message/global", "message/partial"),
@@ -89,6 +94,8 @@ def report_of(mail: Part) -> Report | None:
     if status_part is not None:
         return _standard(mail, parts, _text(status_part))
     stated = mail.parameters.get("report-type", "").lower()
+    if stated == "delivery-status" and (wrapped := _wrapped_report(parts)):
+        return report_of(wrapped)
     if mail.content_type == "multipart/report" and stated in {"delivery-status", ""}:
         return _unstandard(mail, parts)
     if is_from_a_server(mail, parts):
@@ -96,33 +103,46 @@ def report_of(mail: Part) -> Report | None:
     return None
 
 
+def _wrapped_report(parts: list[Part]) -> Part | None:
+    """Return the report that a virus scanner has put, as an attached mail, into a mail of its own."""
+    attached = (child for part in parts if part.content_type == "message/rfc822" for child in part.children)
+    return next((mail for mail in attached if mail.content_type == "multipart/report"), None)
+
+
 # --- Standard reports ---
 
-_FIELD = re.compile(r"^([A-Za-z-]+)\s*:\s*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
-_CODE = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
+_FIELD = re.compile(r"^([A-Za-z0-9-]+)[ \t]*:[ \t]*(.*(?:\n[ \t]+.*)*)", re.MULTILINE)
+_CODE = re.compile(r"(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?![\d.])")
 
 
 def _standard(mail: Part, parts: list[Part], text: str) -> Report:
     """Read the fields of the recipients; a failed one decides, then a delayed one."""
     groups = [_fields_of(group) for group in re.split(r"\n[ \t]*\n", text)]
-    recipients = [
-        group for group in groups if "action" in group or "status" in group or "final-recipient" in group
+    recipients = [group for group in groups if "status" in group or "final-recipient" in group] or [
+        group for group in groups if "action" in group
     ]
+    if not recipients:
+        return _unstandard(mail, parts)
     failed = [group for group in recipients if group.get("action", "failed").startswith("fail")]
     delayed = [group for group in recipients if group.get("action", "").startswith("delay")]
-    chosen = (failed or delayed or recipients or [{}])[0]
+    chosen = (failed or delayed or recipients)[0]
     action = re.match(r"\w+", chosen.get("action", "failed") or "failed")
     found = _CODE.search(chosen.get("status", ""))
     status = found[0] if found else None
     if not found and (plain := re.match(r"\s*([245])\d\d\b", chosen.get("status", ""))):
         status = f"{plain[1]}.0.0"
+    elif not found and chosen in failed:
+        status = "5.0.0"
     if "remote-mta" in chosen and "mailbox unavailable" in chosen.get("diagnostic-code", "").lower():
         # Only some servers say this of an address that does not exist; the reply does not name the server.
         chosen["diagnostic-code"] += f" (host {chosen['remote-mta']})"
-    diagnostic = chosen.get("diagnostic-code") or chosen.get("x-supplementary-info") or ""
+    names = ("diagnostic-code", "x-supplementary-info", "x400-supplementary-info")
+    diagnostic = " ".join(chosen[name] for name in names if name in chosen)
+    notice = _notice(mail, parts)
     if len(re.sub(r"^[\w-]+\s*;|[\d.\s;:-]+", "", diagnostic)) < LEAST_LETTERS:
-        said = _reason_in(_notice(mail, parts))
+        said = _reason_in(notice)
         diagnostic = f"{diagnostic} {said}" if diagnostic else f"smtp; {said}" if said else ""
+    diagnostic = _with_stage(diagnostic, notice)
     return Report((action[0] if action else "failed").lower(), status, diagnostic or None)
 
 
@@ -217,7 +237,28 @@ def _unstandard(mail: Part, parts: list[Part]) -> Report:
     found = re.search(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?![\d.])", said)
     code = re.search(r"(?<![\d.])([45])\d\d[ -]", said)
     status = found[1] if found else f"{code[1]}.0.0" if code else "5.0.0"
-    return Report(action, status, f"smtp; {said}" if said else None)
+    return Report(action, status, _with_stage(f"smtp; {said}", notice) if said else None)
+
+
+_AT_SENDER = re.compile(
+    r"(?:after (?:pipelined )?|in reply to (?:the )?)MAIL FROM\b|but sender was rejected"
+    r"|>>> ?MAIL FROM:[^\n]*\n[ \t]*<<< ?5",
+    re.IGNORECASE,
+)
+_AT_RECIPIENT = re.compile(
+    r"(?:after (?:pipelined )?|in reply to (?:the )?|>>> ?)RCPT TO\b|not like recipient", re.IGNORECASE
+)
+
+
+def _with_stage(diagnostic: str, notice: str) -> str:
+    """Return the diagnostic with the stage, if the notice says that the server refused the sender.
+
+    `User unknown` is then said of the sender. The diagnostic itself seldom names the stage.
+    """
+    known = not diagnostic or "in reply to" in diagnostic
+    if not known and _AT_SENDER.search(notice) and not _AT_RECIPIENT.search(notice):
+        return f"{diagnostic} (in reply to MAIL FROM command)"
+    return diagnostic
 
 
 _DELAYED = re.compile(_any("delays"))
@@ -266,7 +307,10 @@ _QUOTED = (
     ),
     re.compile(r"((?:5|4)\d\d[ -]#?[45]\.\d{1,3}\.\d{1,3}[^\n]*(?:\n[ \t]*[^\n]{3,200}){0,2})"),
     re.compile(r"(?:\(|smtp error[^\n]{0,80}?:?\s|#)((?:5|4)\d\d[ -][^\n]{4,200})", re.IGNORECASE),
-    re.compile(r"(#?[45]\.\d{1,3}\.\d{1,3}\b[^\n]{0,300}(?:\n[ \t]+[^\n]{3,200}){0,2})"),
+    re.compile(
+        r"(?<![\d.\[])(#?[45]\.\d{1,3}\.\d{1,3}(?![\d.\]])[^\n]{0,80}[^\W\d_]{4}"
+        r"[^\n]{0,300}(?:\n[ \t]+[^\n]{3,200}){0,2})"
+    ),
     re.compile(r"\b(55[0-4]\s[^\n]{4,200})"),
 )
 _BELOW_ADDRESS = re.compile(
@@ -274,9 +318,11 @@ _BELOW_ADDRESS = re.compile(
     r"|[-–:][ \t]*|[ \t])[ \t]*([^\n]{4,}(?:\n[ \t]*(?!\s*[-=*]{3})[^\n]{3,200}){0,6})",
     re.MULTILINE,
 )
+_GENERATED = re.compile(r"^\s*\(?(?:ultimately )?(?:expanded|generated) from\b[^\n]*\n?", re.IGNORECASE)
+_ANY_ADDRESS = re.compile(r"\S+@\S+")
 _LINE = re.compile(
     r"^[^\n]*(?:user|recipient|mailbox|account|address|quota|inbox|domain|host|"
-    r"spam|virus|relay|size|blocked|"
+    r"spam|virus|relay|size|blocked|hops|space|collected|gateway|exist|"
                    r"rejected|refused|unknown|disabled|denied|timed? ?out|connect|unrouteable|"
                    r"loop)[^\n]*$", re.IGNORECASE | re.MULTILINE)  # fmt: skip
 _BOILERPLATE = re.compile(
@@ -293,12 +339,16 @@ def _reason_in(notice: str) -> str:
         if found := pattern.search(text):
             return _one_line(found[1])
     addressed = _BELOW_ADDRESS.search(text)
-    if addressed and _says_something(addressed[1]):
-        return _one_line(addressed[1])
+    if addressed and _says_something(below := _GENERATED.sub("", addressed[1])):
+        return _one_line(below)
     for pattern in _QUOTED[1:]:
         if found := pattern.search(text):
             return _one_line(found[1])
-    lines = [line for line in _LINE.findall(text) if not _BOILERPLATE.search(line)]
+    lines = [
+        line
+        for line in _LINE.findall(text)
+        if _LINE.search(_ANY_ADDRESS.sub("", line)) and not _BOILERPLATE.search(line)
+    ]
     return _one_line(" ".join(lines[:4]) if lines else text[:1_000])
 
 

@@ -23,7 +23,9 @@ from step_mailing_worker.inbound_mail.reading import Part, address_in, read_mail
 
 _COMPLAINTS = frozenset({"abuse", "fraud", "phishing", "unknown"})
 _OPT_OUTS = frozenset({"opt-out", "opt-out-list", "unsubscribe"})
-_UNSUBSCRIBES = re.compile(r"(?:^|[-+=._])(?:list-?)?unsub(?:scribe)?(?:[-+=._]|$)", re.IGNORECASE)
+_UNSUBSCRIBES = re.compile(
+    r"(?:^|[-+=._])(?:(?:list-?)?unsub(?:scribe)?|opt-?out)(?:[-+=._]|$)", re.IGNORECASE
+)
 _LISTS = (
     "list-id",
     "list-unsubscribe",
@@ -131,6 +133,8 @@ def _bounce(mail: Part, report: returned_mail.Report, secrets: Sequence[bytes]) 
     key = _returned(mail, secrets)
     if report.action in {"delivered", "relayed", "expanded"}:
         return MailVerdict(MailKind.NONE, key, f"a report that the mail was {report.action}", delivered=True)
+    if report.action == "deliverable":
+        return MailVerdict(MailKind.NONE, key, "a report that the address could be reached")
     fault = report.verdict
     detail = _codes(report)
     if report.action == "delayed":
