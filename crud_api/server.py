@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import json
 import socket
 import sys
@@ -134,6 +135,8 @@ def serve(settings: ApiSettings | None = None) -> None:
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )
     server = Server(config)
+    gc.collect()
+    gc.freeze()  # a collection of all that was imported would stop a request for a tenth of a second
     with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
