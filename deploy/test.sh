@@ -102,5 +102,5 @@ day account | say_lines
 # production.
 if [ -z "${CELERY:-}" ] && [ -z "${KEEP:-}" ]; then
     docker compose down --volumes --timeout 20 > /dev/null 2>&1
-    deploy/test_release.sh | say_lines
+    CONTACTS=60 deploy/test_release.sh | say_lines
 fi

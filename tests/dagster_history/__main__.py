@@ -27,7 +27,9 @@ from tests.interruptions.__main__ import in_minutes, runs_of
 
 ALWAYS = {"reconcile": 96, "health_checks": 24, "daily_plan": 1}
 BEFORE = {"apply_delivery_results": 2880, "timed_dispatch": 192, **ALWAYS}
-AFTER = {"apply_delivery_results": 288, "timed_dispatch": 144, "remove_old_runs": 1, **ALWAYS}
+HOURLY = {"report_outcomes": 24, "write_facts": 24}
+AFTER = {"remove_old_runs": 1, **ALWAYS, **HOURLY}
+AN_HOUR = {"apply_delivery_results": 12, "timed_dispatch": 6}  # in which mails are sent
 TABLES = ("runs", "run_tags", "event_logs", "asset_check_executions", "asset_event_tags")
 HISTORY_DAYS = 30
 
@@ -121,7 +123,7 @@ def one_run_of_each(at: Machine) -> dict[str, str]:
     """Launch each job once; return the ids of the runs."""
     runs, day = DagsterRuns(at.variables["DAGSTER_URL"]), today(at).date().isoformat()
     found = {}
-    for job in {**BEFORE, **AFTER}:
+    for job in {**BEFORE, **AFTER, **AN_HOUR}:
         run = runs.launch(job, day)
         for _ in runs.follow(run, seconds=300):
             pass
@@ -131,28 +133,40 @@ def one_run_of_each(at: Machine) -> dict[str, str]:
     return found
 
 
+def show_runs(at: Machine, sources: Mapping[str, str]) -> None:
+    """Say how many events a run of each job has, and how long they are."""
+    with at.database("DAGSTER_DATABASE_URL") as connection:
+        for job, run in sources.items():
+            query = "SELECT count(*), coalesce(sum(length(event)), 0) FROM event_logs WHERE run_id = %s"
+            (events, length) = connection.execute(query.encode(), [run]).fetchall()[0]
+            say(f"a run of {job}: {events} events, {length / 1000:.1f} kB")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make trial NAME=dagster-history")
     parser.add_argument("--days", type=int, default=30, help="days at the rates of before; scaled to 30")
     parser.add_argument("--removed", type=int, default=1, help="days beyond RUN_HISTORY_DAYS to remove")
+    parser.add_argument("--hours", type=int, default=24, help="hours of a day in which mails are sent")
     options = parser.parse_args()
+    now = AFTER | {job: options.hours * runs for job, runs in AN_HOUR.items()}
     with (
         tempfile.TemporaryDirectory() as folder,
         machine(Path(folder) / "history", workers=0, PLAN_AT=in_minutes(120)) as at,
     ):
         insert_team(at, 300)
         sources = one_run_of_each(at)
+        show_runs(at, sources)
         nothing = show(at, "one run of each job")
         fill(at, BEFORE, sources, 0, options.days)
         size = show(at, f"{options.days} days before") - nothing
         say(f"a month before: {size / 1e6 * HISTORY_DAYS / options.days:,.0f} MB, and growing")
         empty(at, sources)
-        fill(at, AFTER, sources, 0, HISTORY_DAYS)
+        fill(at, now, sources, 0, HISTORY_DAYS)
         show(at, f"{HISTORY_DAYS} days now")
-        fill(at, AFTER, sources, HISTORY_DAYS, HISTORY_DAYS + options.removed)
+        fill(at, now, sources, HISTORY_DAYS, HISTORY_DAYS + options.removed)
         show(at, f"with {options.removed} older days")
         began, removed = time.monotonic(), 0
-        os.environ["DAGSTER_DATABASE_URL"] = at.variables["DAGSTER_DATABASE_URL"]
+        os.environ |= {name: at.variables[name] for name in ("DAGSTER_HOME", "DAGSTER_DATABASE_URL")}
         with DagsterInstance.from_config(at.variables["DAGSTER_HOME"]) as instance:
             for batch in remove_old_runs(instance, datetime.now(UTC), HISTORY_DAYS):
                 removed += batch.removed

@@ -28,7 +28,7 @@ import psycopg
 from local_stack import stack
 from local_stack.folder import StackFolder
 from sequence_cli.dagster_runs import LOCATION, DagsterRuns
-from sequence_cli.errors import DayError
+from sequence_cli.errors import DayError, RemoteError
 from tests.celery.__main__ import Machine, insert_team, machine, say, today, wait_for
 
 NEXT_RUN_SECONDS = 120.0
@@ -87,7 +87,7 @@ def launch(at: Machine, job: str) -> str:
     """Launch the job for today; again while the code server starts; return the run's id."""
 
     def tried() -> str | None:
-        with suppress(OSError, DayError):
+        with suppress(OSError, DayError, RemoteError):
             return DagsterRuns(at.variables["DAGSTER_URL"]).launch(job, today(at).date().isoformat())
         return None
 
