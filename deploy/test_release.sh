@@ -34,6 +34,9 @@ day() {
     docker compose run --rm --no-deps --quiet-pull -T --env CONTACTS migrations \
         python - "$@" < deploy/test_day.py
 }
+# Starts the containers of a service again. `docker compose start` also wants the services on which it depends,
+# and migrations has ended.
+start() { docker compose ps --all --quiet "$1" | xargs docker start > /dev/null; }
 # Runs a program of the new release that must refuse its start, and checks that one line names $1.
 refused() {
     local named=$1 said status=0
@@ -275,12 +278,12 @@ except e.HTTPError as error: print(error.code, error.read().decode())"; }
     docker compose stop --timeout 5 sqs 2> /dev/null
     until ready | grep '503.*down: queue' > /dev/null; do sleep 1; done
     say "without queue: $(ready)"
-    docker compose start sqs 2> /dev/null
+    start sqs
     until ready | grep '"ready"' > /dev/null; do sleep 1; done
     docker compose stop --timeout 20 postgres 2> /dev/null
     until ready | grep '503.*database' > /dev/null; do sleep 1; done
     say "without database: $(ready)"
-    docker compose start postgres 2> /dev/null
+    start postgres
     until ready | grep '"ready"' > /dev/null; do sleep 1; done
     docker build --quiet --tag sequences-release:unloadable - > /dev/null <<DOCKERFILE
 FROM $new
