@@ -1,7 +1,7 @@
 DROP TABLE check_results;
 DROP TABLE webhooks;
 DROP VIEW IF EXISTS enrolment_facts, mail_facts;
-DROP FUNCTION IF EXISTS outcomes_of_enrolments;
+DROP FUNCTION IF EXISTS outcomes_of_enrolments, outcome_rows;
 DROP TABLE fact_days;
 DROP TABLE outcome_days;
 DROP TABLE mail_outcomes;
