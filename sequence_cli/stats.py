@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sequence_cli.output import AsJson, plain_table, print_json
 from sequence_cli.sequence_names import find_sequence
+
+if TYPE_CHECKING:
+    import psycopg
 
 
 class By(StrEnum):
@@ -49,9 +52,8 @@ def stats(
     """
     from datetime import UTC, datetime
 
-    from sequence_store.domain.rates import COUNTS, MOST_ROWS, first_of_days, last_mail_day, rates_of
+    from sequence_store.domain.rates import first_of_days, last_mail_day
     from sequence_store.postgres.connection import connect
-    from sequence_store.postgres.queries import query
     from sequence_store.settings import ObserverSettings, read_settings
 
     settings = read_settings(ObserverSettings)
@@ -60,24 +62,27 @@ def stats(
     if since > to:
         raise typer.BadParameter("must not be after --to", param_hint="--from")
     with connect(settings.readonly_database_url, name="sequences stats", autocommit=True) as connection:
-        parameters = {
-            "sequence": find_sequence(connection, sequence) if sequence else None,
-            "from": since,
-            "to": to,
-            "most": MOST_ROWS,
-        }
-        cursor = connection.execute(query("stats", f"by_{by}"), parameters)
-        names = [column.name for column in cursor.description or ()]
-        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-    shown = [
-        {name: value for name, value in row.items() if not name.startswith("key_")}
+        one = find_sequence(connection, sequence) if sequence else None
+        rows = _read(connection, by, {"sequence": one, "from": since, "to": to})
+    if as_json:
+        print_json({"from": since, "to": to, "by": by, "rows": rows})
+    else:
+        _print(by, f"Mails of {since} to {to}", rows)
+
+
+def _read(connection: psycopg.Connection[Any], by: By, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a row's counts and rates by name, without ids of the database."""
+    from sequence_store.domain.rates import COUNTS, KEYS, MOST_ROWS, rates_of
+    from sequence_store.postgres.queries import query
+
+    cursor = connection.execute(query("stats", f"by_{by}"), wanted | {"most": MOST_ROWS})
+    names = [column.name for column in cursor.description or ()]
+    rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return [
+        {name: value for name, value in row.items() if not name.startswith(KEYS)}
         | rates_of({name: row[name] for name in COUNTS})
         for row in rows
     ]
-    if as_json:
-        print_json({"from": since, "to": to, "by": by, "rows": shown})
-    else:
-        _print(by, f"Mails of {since} to {to}", shown)
 
 
 def _print(by: By, title: str, rows: list[dict[str, Any]]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import psycopg
 
+from sequence_store.domain.rates import KEYS
 from sequence_store.postgres.queries import query
 
-KEYS = "key_"  # how the columns with ids of the database begin
 CHOSEN = "sequence_name"  # a name that people chose
 
 

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 MOST_ROWS = 1_000  # of one answer
+KEYS = "key_"  # how the columns of sql/stats.sql with ids of the database begin
 STATS_DAYS = 30  # that an answer counts if no first day is named
 
 COUNTS = (
