@@ -34,8 +34,8 @@ day() {
     docker compose run --rm --no-deps --quiet-pull -T --env CONTACTS migrations \
         python - "$@" < deploy/test_day.py
 }
-# Starts the containers of a service again. `docker compose start` also wants the services on which it depends,
-# and migrations has ended.
+# Starts the containers of a service again. `docker compose start` also wants the services on which it
+# depends, and migrations has ended.
 start() { docker compose ps --all --quiet "$1" | xargs docker start > /dev/null; }
 # Runs a program of the new release that must refuse its start, and checks that one line names $1.
 refused() {

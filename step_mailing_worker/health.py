@@ -1,4 +1,4 @@
-"""What a process with an event loop needs to work, as /healthz and /readyz tell it."""
+"""Tells /healthz and /readyz the state of a process with an event loop."""
 
 from __future__ import annotations
 

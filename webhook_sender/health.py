@@ -1,4 +1,4 @@
-"""What /healthz and /readyz tell of the webhook sender."""
+"""Tells /healthz and /readyz the state of the webhook sender."""
 
 from __future__ import annotations
 

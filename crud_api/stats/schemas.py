@@ -70,7 +70,7 @@ class StatsQuery(Query):
     )
     to: WrittenDay | None = Field(
         None,
-        description="Last day of the mails; the day after today if absent, which some mails have already",
+        description="Last day of the mails; if absent the day after today, which some of today's mails have",
     )
 
     @model_validator(mode="after")

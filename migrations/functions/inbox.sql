@@ -73,7 +73,8 @@ BEGIN
     ELSE
         INSERT INTO send_events (sequence_id, contact_id, step_id, round, at, kind, detail)
         VALUES (p_sequence_id, p_contact_id, p_step_id, p_round, clock_timestamp(),
-            CASE kind WHEN 'unsubscribe' THEN 'opt_out' WHEN 'hard_bounce' THEN 'bounce' ELSE kind END, noted);
+            CASE kind WHEN 'unsubscribe' THEN 'opt_out' WHEN 'hard_bounce' THEN 'bounce' ELSE kind END,
+            noted);
         IF kind = 'complaint' THEN
             PERFORM suppress_contact(p_contact_id, 'unsubscribed', 'complaint', pads);
         ELSIF kind = 'hard_bounce' AND coalesce((noted->>'suppresses')::boolean, true) THEN
